@@ -1,0 +1,1 @@
+"""The model as flat files that also ship to the Hub."""

@@ -1,0 +1,39 @@
+"""Install the repository's folders as one package, ``chinese_modernbert``; the metadata is in pyproject.toml."""
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+PACKAGE = "chinese_modernbert"
+FOLDERS = (
+    "modeling",
+    "tokenization",
+    "evaluation",
+    "trainers",
+    "trainers.demo_corpus",
+    "trainers.masking",
+    "hub_release",
+)
+ROOT_MODULES = ("__init__", "cli")
+
+
+class BuildPackage(build_py):
+    """Take only the root's own modules: setup.py and conftest files are not part of the package."""
+
+    def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
+        """Return (package, module, path) rows, those of the root filtered to `ROOT_MODULES`."""
+        modules = super().find_package_modules(package, package_dir)
+        return [row for row in modules if package != PACKAGE or row[1] in ROOT_MODULES]
+
+
+setup(
+    package_dir={PACKAGE: "."},
+    packages=[PACKAGE, *(f"{PACKAGE}.{folder}" for folder in FOLDERS)],
+    package_data={
+        PACKAGE: ["py.typed"],
+        f"{PACKAGE}.trainers": ["recipes/*.yaml"],
+        f"{PACKAGE}.trainers.demo_corpus": ["*.yaml"],
+        f"{PACKAGE}.hub_release": ["*.md", "assets/tokenizer/*"],
+    },
+    include_package_data=False,
+    cmdclass={"build_py": BuildPackage},
+)

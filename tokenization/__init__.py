@@ -1,0 +1,1 @@
+"""Tokenizer training, width folding, word segmentation and word starts."""

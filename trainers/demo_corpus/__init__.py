@@ -1,0 +1,1 @@
+"""The demo corpus: true Chinese sentences generated from tables of facts."""

@@ -1,0 +1,1 @@
+"""Whole-word masking and its relatives: units, weights, rates, corruption and one sampler (numpy only)."""
