@@ -1,0 +1,268 @@
+"""Configuration of Chinese ModernBERT: the fields of Transformers' ModernBERT plus `norm_type`.
+
+The file runs unchanged inside this package and as remote code of a released folder, on Transformers 4.57 and 5.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import PretrainedConfig
+
+FULL_ATTENTION = "full_attention"
+SLIDING_ATTENTION = "sliding_attention"
+LAYER_TYPES = (FULL_ATTENTION, SLIDING_ATTENTION)
+NORM_TYPES = ("rmsnorm", "layernorm")
+POOLING_TYPES = ("cls", "mean")
+
+# Source: arXiv 2510.12285 for both values (global theta 80,000; local 10,000 as in ModernBERT).
+DEFAULT_ROPE_THETA = {FULL_ATTENTION: 80_000.0, SLIDING_ATTENTION: 10_000.0}
+
+# A complete map, kept in every saved config: `save_pretrained` alone would write only the class being saved.
+AUTO_MAP = {
+    "AutoConfig": "configuration_chinese_modernbert.ChineseModernBertConfig",
+    "AutoModel": "modeling_chinese_modernbert.ChineseModernBertModel",
+    "AutoModelForMaskedLM": "heads_chinese_modernbert.ChineseModernBertForMaskedLM",
+    "AutoModelForSequenceClassification": "heads_chinese_modernbert.ChineseModernBertForSequenceClassification",
+    "AutoModelForTokenClassification": "heads_chinese_modernbert.ChineseModernBertForTokenClassification",
+    "AutoModelForQuestionAnswering": "heads_chinese_modernbert.ChineseModernBertForQuestionAnswering",
+    "AutoModelForMultipleChoice": "heads_chinese_modernbert.ChineseModernBertForMultipleChoice",
+}
+
+# Source: `large` is the paper's model (its intermediate size follows from the published parameter count),
+# `base` has ModernBERT-base's shape; `small` and `tiny` are our defaults for experiments and for tests.
+PRESETS: dict[str, dict[str, int]] = {
+    "tiny": {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 256},
+    "small": {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6, "intermediate_size": 576},
+    "base": {"hidden_size": 768, "num_hidden_layers": 22, "num_attention_heads": 12, "intermediate_size": 1152},
+    "large": {"hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16, "intermediate_size": 2624},
+}
+
+
+class ChineseModernBertConfig(PretrainedConfig):
+    """Configuration of every Chinese ModernBERT model; the defaults are the paper's large model.
+
+    Args:
+        vocab_size (`int`, *optional*, defaults to 32768):
+            Rows of the embedding matrix; 512 x 64.
+        hidden_size (`int`, *optional*, defaults to 1024):
+            Width of the residual stream.
+        intermediate_size (`int`, *optional*, defaults to 2624):
+            Width of the GeGLU feed-forward; `mlp.Wi` has twice as many outputs.
+        num_hidden_layers (`int`, *optional*, defaults to 28):
+            Number of layers.
+        num_attention_heads (`int`, *optional*, defaults to 16):
+            Number of heads; `hidden_size / num_attention_heads` must be an even integer.
+        hidden_activation (`str`, *optional*, defaults to `"gelu"`):
+            Gate activation of the feed-forward.
+        max_position_embeddings (`int`, *optional*, defaults to 8192):
+            Longest text the model is meant for, in tokens. Rotary positions have no hard end.
+        initializer_range (`float`, *optional*, defaults to 0.02):
+            Standard deviation of the truncated normal initialisation.
+        initializer_cutoff_factor (`float`, *optional*, defaults to 2.0):
+            Where that normal is cut, in standard deviations.
+        norm_eps (`float`, *optional*, defaults to 1e-5):
+            Epsilon of every norm.
+        norm_bias (`bool`, *optional*, defaults to `False`):
+            Bias in layer norms; RMSNorm has none.
+        norm_type (`str`, *optional*, defaults to `"rmsnorm"`):
+            `"rmsnorm"` (the paper) or `"layernorm"` (weights of the ModernBERT family).
+        pad_token_id, unk_token_id, cls_token_id, sep_token_id, mask_token_id (`int`, *optional*):
+            0, 1, 2, 3, 4, the ids of the tokenizers that this project trains.
+        bos_token_id, eos_token_id (`int`, *optional*):
+            Default to the CLS and the SEP id.
+        attention_bias, mlp_bias (`bool`, *optional*, defaults to `False`):
+            Biases of the linear layers.
+        attention_dropout, embedding_dropout, mlp_dropout, classifier_dropout (`float`, *optional*, defaults to 0.0):
+            Dropout probabilities.
+        layer_types (`list[str]`, *optional*):
+            `"full_attention"` or `"sliding_attention"` a layer; made from `global_attn_every_n_layers` if absent.
+        global_attn_every_n_layers (`int`, *optional*, defaults to 3):
+            Layers 0, n, 2n, ... see the whole text; read only where `layer_types` is absent, and not stored.
+        local_attention (`int`, *optional*, defaults to 128):
+            Full width of the local window: token i sees j where `|i - j| <= local_attention // 2`.
+        rope_parameters (`dict`, *optional*):
+            `{"full_attention": {"rope_type": "default", "rope_theta": 80000.0}, "sliding_attention": {...: 10000.0}}`.
+        global_rope_theta, local_rope_theta (`float`, *optional*):
+            The older spelling of the two thetas, read where `rope_parameters` is absent.
+        decoder_bias (`bool`, *optional*, defaults to `True`):
+            Bias of the masked-language-model decoder.
+        classifier_pooling (`str`, *optional*, defaults to `"mean"`):
+            `"mean"` over real tokens or `"cls"`, for sequence classification and multiple choice.
+        classifier_bias (`bool`, *optional*, defaults to `False`):
+            Bias of the prediction head's dense layer.
+        classifier_activation (`str`, *optional*, defaults to `"gelu"`):
+            Activation of the prediction head.
+        deterministic_flash_attn (`bool`, *optional*, defaults to `False`):
+            Passed to flash attention's backward.
+        sparse_prediction (`bool`, *optional*, defaults to `True`):
+            With labels, compute logits at labelled positions only: `[labelled, vocab_size]` in reading order.
+        sparse_pred_ignore_index (`int`, *optional*, defaults to -100):
+            The label that means "no label".
+        tie_word_embeddings (`bool`, *optional*, defaults to `True`):
+            The decoder shares the embedding matrix.
+
+    Raises:
+        ValueError: for sizes, layer patterns or names that do not fit together.
+    """
+
+    model_type = "chinese_modernbert"
+    keys_to_ignore_at_inference = ["past_key_values"]
+
+    def __init__(
+        self,
+        vocab_size: int = 32_768,
+        hidden_size: int = 1024,
+        intermediate_size: int = 2624,
+        num_hidden_layers: int = 28,
+        num_attention_heads: int = 16,
+        hidden_activation: str = "gelu",
+        max_position_embeddings: int = 8192,
+        initializer_range: float = 0.02,
+        initializer_cutoff_factor: float = 2.0,
+        norm_eps: float = 1e-5,
+        norm_bias: bool = False,
+        norm_type: str = "rmsnorm",
+        pad_token_id: int | None = 0,
+        unk_token_id: int | None = 1,
+        cls_token_id: int | None = 2,
+        sep_token_id: int | None = 3,
+        mask_token_id: int | None = 4,
+        bos_token_id: int | None = None,
+        eos_token_id: int | None = None,
+        attention_bias: bool = False,
+        attention_dropout: float = 0.0,
+        layer_types: list[str] | None = None,
+        global_attn_every_n_layers: int = 3,
+        local_attention: int = 128,
+        rope_parameters: dict[str, dict[str, Any]] | None = None,
+        global_rope_theta: float | None = None,
+        local_rope_theta: float | None = None,
+        embedding_dropout: float = 0.0,
+        mlp_bias: bool = False,
+        mlp_dropout: float = 0.0,
+        decoder_bias: bool = True,
+        classifier_pooling: str = "mean",
+        classifier_dropout: float = 0.0,
+        classifier_bias: bool = False,
+        classifier_activation: str = "gelu",
+        deterministic_flash_attn: bool = False,
+        sparse_prediction: bool = True,
+        sparse_pred_ignore_index: int = -100,
+        tie_word_embeddings: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        given = {name: value for name, value in locals().items() if name not in _NOT_FIELDS}
+        for name, value in given.items():
+            setattr(self, name, value)
+        self.layer_types = _layer_types(layer_types, num_hidden_layers, global_attn_every_n_layers)
+        self.rope_parameters = _rope_parameters(rope_parameters, global_rope_theta, local_rope_theta)
+        self.bos_token_id = cls_token_id if bos_token_id is None else bos_token_id
+        self.eos_token_id = sep_token_id if eos_token_id is None else eos_token_id
+        self.validate_shape()
+        kwargs.setdefault("auto_map", dict(AUTO_MAP))
+        # Transformers 5 no longer keeps these in its base class, 4.57 sets them there: hand them on so both agree.
+        for name in ("pad_token_id", "bos_token_id", "eos_token_id", "sep_token_id", "tie_word_embeddings"):
+            kwargs[name] = getattr(self, name)
+        super().__init__(**kwargs)
+
+    @classmethod
+    def preset(cls, name: str, **overrides: Any) -> ChineseModernBertConfig:
+        """Return one of the four sizes, `tiny`, `small`, `base` or `large`.
+
+        Args:
+            name: size of the model.
+            overrides: any other field of the configuration.
+
+        Raises:
+            ValueError: for an unknown name.
+        """
+        if name not in PRESETS:
+            raise ValueError(f"preset={name!r} is unknown; use one of {', '.join(PRESETS)}")
+        return cls(**{**PRESETS[name], **overrides})
+
+    def convert_rope_params_to_dict(self, **kwargs: Any) -> dict[str, Any]:
+        """Tell Transformers 5 that `rope_parameters` is already in its final form."""
+        return kwargs
+
+    def validate_shape(self) -> None:
+        """Check everything that would otherwise fail, or silently misbehave, in the middle of a run."""
+        if self.hidden_size % self.num_attention_heads or (self.hidden_size // self.num_attention_heads) % 2:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} gives no even head size with "
+                f"num_attention_heads={self.num_attention_heads}; use a multiple of {2 * self.num_attention_heads}"
+            )
+        if self.norm_type not in NORM_TYPES:
+            raise ValueError(f"norm_type={self.norm_type!r} is unknown; use one of {', '.join(NORM_TYPES)}")
+        if self.norm_type == "rmsnorm" and self.norm_bias:
+            raise ValueError("norm_bias=True needs norm_type='layernorm'; RMSNorm has no bias")
+        if self.classifier_pooling not in POOLING_TYPES:
+            raise ValueError(f"classifier_pooling={self.classifier_pooling!r}; use one of {', '.join(POOLING_TYPES)}")
+        if self.local_attention < 2 or self.local_attention % 2:
+            raise ValueError(f"local_attention={self.local_attention} must be an even number of tokens, 2 or more")
+
+    @property
+    def sliding_window(self) -> int:
+        """Half of the local window: the largest distance that a local layer sees, in tokens."""
+        return self.local_attention // 2
+
+    @sliding_window.setter
+    def sliding_window(self, tokens: int) -> None:
+        self.local_attention = 2 * tokens
+
+    @property
+    def head_dim(self) -> int:
+        """Size of one attention head."""
+        return self.hidden_size // self.num_attention_heads
+
+    def rope_theta(self, layer_type: str) -> float:
+        """Return the rotary base of a layer type; read anew at every forward, so a training stage may change it."""
+        return float(self.rope_parameters[layer_type]["rope_theta"])
+
+
+# What `__init__` sees as local names but stores in another form or not at all.
+_NOT_FIELDS = {
+    "self",
+    "kwargs",
+    "__class__",
+    "layer_types",
+    "global_attn_every_n_layers",
+    "rope_parameters",
+    "global_rope_theta",
+    "local_rope_theta",
+    "bos_token_id",
+    "eos_token_id",
+}
+
+
+def _layer_types(layer_types: list[str] | None, num_layers: int, every: int) -> list[str]:
+    """Return the attention type of each layer, checked."""
+    if layer_types is None:
+        if every < 1:
+            raise ValueError(f"global_attn_every_n_layers={every} must be 1 or more")
+        return [SLIDING_ATTENTION if index % every else FULL_ATTENTION for index in range(num_layers)]
+    unknown = sorted(set(layer_types) - set(LAYER_TYPES))
+    if unknown:
+        raise ValueError(f"layer_types holds {unknown}; use {' or '.join(LAYER_TYPES)}")
+    if len(layer_types) != num_layers:
+        raise ValueError(
+            f"layer_types has {len(layer_types)} entries for num_hidden_layers={num_layers}; give one each"
+        )
+    return list(layer_types)
+
+
+def _rope_parameters(
+    parameters: dict[str, dict[str, Any]] | None, global_theta: float | None, local_theta: float | None
+) -> dict[str, dict[str, Any]]:
+    """Return `{layer_type: {"rope_type": "default", "rope_theta": theta}}`, from the new or the old spelling."""
+    thetas = {
+        FULL_ATTENTION: global_theta or DEFAULT_ROPE_THETA[FULL_ATTENTION],
+        SLIDING_ATTENTION: local_theta or DEFAULT_ROPE_THETA[SLIDING_ATTENTION],
+    }
+    complete = {}
+    for layer_type in LAYER_TYPES:
+        given = {"rope_type": "default", "rope_theta": thetas[layer_type], **((parameters or {}).get(layer_type) or {})}
+        if given["rope_type"] != "default":
+            raise ValueError(f"rope_type={given['rope_type']!r} for {layer_type} is not supported; use 'default'")
+        complete[layer_type] = given
+    return complete

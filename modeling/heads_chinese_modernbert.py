@@ -1,0 +1,346 @@
+"""Task heads of Chinese ModernBERT.
+
+Every loss is a sum divided by the number of things it sums over. Under gradient accumulation `Trainer` hands that
+number for the whole step (`num_items_in_batch`), so that four small batches give the gradient of one large batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+from transformers.activations import ACT2FN
+from transformers.modeling_outputs import (
+    MaskedLMOutput,
+    MultipleChoiceModelOutput,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
+from transformers.utils import can_return_tuple
+
+from .configuration_chinese_modernbert import ChineseModernBertConfig
+from .modeling_chinese_modernbert import (
+    ChineseModernBertModel,
+    ChineseModernBertPreTrainedModel,
+    build_norm,
+)
+
+
+class ChineseModernBertPredictionHead(nn.Module):
+    """Dense layer, activation and norm in front of a decoder or a classifier."""
+
+    initialization = {"dense": "outer"}
+
+    def __init__(self, config: ChineseModernBertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size, bias=config.classifier_bias)
+        self.act = ACT2FN[config.classifier_activation]
+        self.norm = build_norm(config)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Map `(..., hidden)` to the same shape."""
+        return self.norm(self.act(self.dense(hidden_states)))
+
+
+def mean_loss(
+    summed: torch.Tensor, count: torch.Tensor | int, num_items_in_batch: torch.Tensor | int | None
+) -> torch.Tensor:
+    """Divide a summed loss by its items, or by those of the whole optimizer step where `Trainer` gives them.
+
+    A batch without any item (nothing labelled) gives 0 and no NaN.
+    """
+    items = torch.as_tensor(count if num_items_in_batch is None else num_items_in_batch, device=summed.device)
+    return summed / items.clamp(min=1)
+
+
+def labelled_cross_entropy(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    num_items_in_batch: torch.Tensor | int | None = None,
+    ignore_index: int = -100,
+) -> torch.Tensor:
+    """Return cross-entropy in float32 of logits `(..., classes)` against labels `(...)`, mean over labelled items."""
+    labels = labels.reshape(-1).to(logits.device)
+    logits = logits.reshape(-1, logits.shape[-1]).float()
+    summed = cross_entropy(logits, labels, reduction="sum", ignore_index=ignore_index)
+    return mean_loss(summed, (labels != ignore_index).sum(), num_items_in_batch)
+
+
+def pool(hidden_states: torch.Tensor, pooling: str, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+    """Return one vector a row from hidden states `(batch, length, hidden)`: `cls`, or `mean` over real tokens."""
+    if pooling == "cls":
+        return hidden_states[:, 0]
+    if attention_mask is None:
+        return hidden_states.mean(dim=1)
+    kept = (attention_mask != 0).unsqueeze(-1)
+    summed = (hidden_states * kept).sum(dim=1)
+    return summed / kept.sum(dim=1).clamp(min=1).to(summed.dtype)
+
+
+class ChineseModernBertForMaskedLM(ChineseModernBertPreTrainedModel):
+    """Masked language model; with labels, logits exist at labelled positions only (`config.sparse_prediction`)."""
+
+    _tied_weights_keys = {"decoder.weight": "model.embeddings.tok_embeddings.weight"}
+
+    def __init__(self, config: ChineseModernBertConfig) -> None:
+        super().__init__(config)
+        self.model = ChineseModernBertModel(config)
+        self.head = ChineseModernBertPredictionHead(config)
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size, bias=config.decoder_bias)
+        # A tied decoder is the embedding matrix: drawing it here could overwrite loaded weights.
+        self.initialization = {} if config.tie_word_embeddings else {"decoder": "outer"}
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Linear:
+        """Return the decoder, `(vocab_size, hidden)`, tied to the token embedding."""
+        return self.decoder
+
+    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
+        """Replace the decoder."""
+        self.decoder = new_embeddings
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs: Any,
+    ) -> MaskedLMOutput:
+        """Predict tokens.
+
+        Args:
+            input_ids, attention_mask, position_ids, inputs_embeds, kwargs: as in `ChineseModernBertModel.forward`.
+            labels (`torch.Tensor` of shape `(batch, length)`): ids to predict, `-100` where there is nothing to.
+            num_items_in_batch: labelled tokens of the whole optimizer step; default: of this batch.
+
+        Returns:
+            `MaskedLMOutput` with `logits` of shape `(batch, length, vocab_size)`, or with labels and
+            `sparse_prediction` of shape `(labelled, vocab_size)` in reading order.
+        """
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            **kwargs,
+        )
+        hidden_states = outputs.last_hidden_state
+        ignored = self.config.sparse_pred_ignore_index
+        if labels is not None and self.config.sparse_prediction:
+            place = (labels.reshape(-1) != ignored).nonzero().squeeze(1)
+            hidden_states = hidden_states.flatten(0, 1).index_select(0, place)
+            labels = labels.reshape(-1).index_select(0, place)
+        logits = self.decoder(self.head(hidden_states))
+        loss = None if labels is None else labelled_cross_entropy(logits, labels, num_items_in_batch, ignored)
+        return MaskedLMOutput(
+            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+        )
+
+
+class ChineseModernBertClassifierModel(ChineseModernBertPreTrainedModel):
+    """What the four classifiers share: encoder, prediction head, dropout and one linear layer."""
+
+    initialization = {"classifier": "classifier"}
+
+    def __init__(self, config: ChineseModernBertConfig, num_outputs: int) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.model = ChineseModernBertModel(config)
+        self.head = ChineseModernBertPredictionHead(config)
+        self.drop = nn.Dropout(config.classifier_dropout)
+        self.classifier = nn.Linear(config.hidden_size, num_outputs)
+
+    def classify(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Map `(..., hidden)` to `(..., outputs)`."""
+        return self.classifier(self.drop(self.head(hidden_states)))
+
+
+class ChineseModernBertForSequenceClassification(ChineseModernBertClassifierModel):
+    """One label a text: one of several classes, several labels at once, or a number."""
+
+    def __init__(self, config: ChineseModernBertConfig) -> None:
+        super().__init__(config, config.num_labels)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs: Any,
+    ) -> SequenceClassifierOutput:
+        """Classify texts.
+
+        Args:
+            input_ids, attention_mask, position_ids, inputs_embeds, kwargs: as in `ChineseModernBertModel.forward`.
+            labels: `(batch,)` class ids, `(batch, num_labels)` floats 0/1 for several labels at once, or numbers for
+                regression. `config.problem_type` decides; where it is not set, the shape and dtype of the labels do.
+            num_items_in_batch: labels of the whole optimizer step; default: of this batch.
+
+        Returns:
+            `SequenceClassifierOutput` with `logits` of shape `(batch, num_labels)`.
+        """
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            **kwargs,
+        )
+        logits = self.classify(pool(outputs.last_hidden_state, self.config.classifier_pooling, attention_mask))
+        loss = None if labels is None else self._loss(logits, labels.to(logits.device), num_items_in_batch)
+        return SequenceClassifierOutput(
+            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+        )
+
+    def _loss(
+        self, logits: torch.Tensor, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None
+    ) -> torch.Tensor:
+        """Return the loss of the kind of problem at hand."""
+        problem = self.config.problem_type or self._problem_type(labels)
+        if problem == "single_label_classification":
+            return labelled_cross_entropy(logits, labels, num_items_in_batch)
+        logits = logits.float()
+        labels = labels.reshape(logits.shape).float()
+        compute = mse_loss if problem == "regression" else binary_cross_entropy_with_logits
+        return mean_loss(compute(logits, labels, reduction="sum"), labels.numel(), num_items_in_batch)
+
+    def _problem_type(self, labels: torch.Tensor) -> str:
+        """Tell the kind of problem from the labels, without writing it into the configuration."""
+        if self.num_labels == 1:
+            return "regression"
+        return "multi_label_classification" if labels.is_floating_point() else "single_label_classification"
+
+
+class ChineseModernBertForTokenClassification(ChineseModernBertClassifierModel):
+    """One label a token."""
+
+    def __init__(self, config: ChineseModernBertConfig) -> None:
+        super().__init__(config, config.num_labels)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs: Any,
+    ) -> TokenClassifierOutput:
+        """Label tokens; `labels` of shape `(batch, length)`, -100 ignored; `logits` `(batch, length, num_labels)`."""
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            **kwargs,
+        )
+        logits = self.classify(outputs.last_hidden_state)
+        loss = None if labels is None else labelled_cross_entropy(logits, labels, num_items_in_batch)
+        return TokenClassifierOutput(
+            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+        )
+
+
+class ChineseModernBertForQuestionAnswering(ChineseModernBertClassifierModel):
+    """Start and end of an answer within the text."""
+
+    # `Trainer` counts items by a column called `labels`, which this head has not: its loss is a plain mean.
+    accepts_loss_kwargs = False
+
+    def __init__(self, config: ChineseModernBertConfig) -> None:
+        super().__init__(config, 2)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        start_positions: torch.Tensor | None = None,
+        end_positions: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> QuestionAnsweringModelOutput:
+        """Find answers; `start_positions` and `end_positions` of shape `(batch,)`, places outside the text ignored."""
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            **kwargs,
+        )
+        logits = self.classify(outputs.last_hidden_state)
+        if attention_mask is not None:  # an answer never lies in padding
+            logits = logits.masked_fill((attention_mask == 0).unsqueeze(-1), torch.finfo(logits.dtype).min)
+        start_logits, end_logits = (part.contiguous() for part in logits.unbind(dim=-1))
+        loss = None
+        if start_positions is not None and end_positions is not None:
+            starts, ends = (self._places(places, logits.shape[1]) for places in (start_positions, end_positions))
+            loss = (labelled_cross_entropy(start_logits, starts) + labelled_cross_entropy(end_logits, ends)) / 2
+        return QuestionAnsweringModelOutput(
+            loss=loss,
+            start_logits=start_logits,
+            end_logits=end_logits,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+    @staticmethod
+    def _places(positions: torch.Tensor, length: int) -> torch.Tensor:
+        """Return positions `(batch,)` with -100 for those that truncation has cut off."""
+        positions = positions.reshape(-1)
+        return positions.masked_fill((positions < 0) | (positions >= length), -100)
+
+
+class ChineseModernBertForMultipleChoice(ChineseModernBertClassifierModel):
+    """One of several continuations; every choice is encoded by itself and scored by one number."""
+
+    def __init__(self, config: ChineseModernBertConfig) -> None:
+        super().__init__(config, 1)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs: Any,
+    ) -> MultipleChoiceModelOutput:
+        """Choose; inputs of shape `(batch, choices, length)`, `labels` `(batch,)`, `logits` `(batch, choices)`."""
+        given = input_ids if inputs_embeds is None else inputs_embeds
+        if given is None:
+            raise ValueError("give either input_ids or inputs_embeds of shape (batch, choices, length)")
+        choices = given.shape[1]
+        flat = [
+            None if tensor is None else tensor.flatten(0, 1)
+            for tensor in (input_ids, attention_mask, position_ids, inputs_embeds)
+        ]
+        outputs = self.model(
+            input_ids=flat[0], attention_mask=flat[1], position_ids=flat[2], inputs_embeds=flat[3], **kwargs
+        )
+        pooled = pool(outputs.last_hidden_state, self.config.classifier_pooling, flat[1])
+        logits = self.classify(pooled).view(-1, choices)
+        loss = None if labels is None else labelled_cross_entropy(logits, labels, num_items_in_batch)
+        return MultipleChoiceModelOutput(
+            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+        )

@@ -1,0 +1,316 @@
+"""Attention kernels: the same numbers by different roads, all reached through `attend`.
+
+Shapes: b rows, h heads, t tokens, d head size. Queries, keys and values are `(b, h, t, d)`; results `(b, t, h, d)`.
+`window` is the largest distance that a local layer sees (`|i - j| <= window`), or `None` for a global layer.
+
+- `eager` computes the whole matrix and can return it; it is the reference of the others.
+- `sdpa` uses torch alone. On a flat row every document is computed by itself, short ones by one call of
+  `scaled_dot_product_attention`, long ones in bands of a local layer, so that cost grows with length x window.
+- `varlen_attn` (torch, CUDA) and `flash_attention_*` (through Transformers) take the flat row as it is.
+- `flex_attention` gets a block mask made from the document ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import groupby
+
+import torch
+from torch.nn.functional import pad, scaled_dot_product_attention
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from .layout_chinese_modernbert import PADDING, TokenLayout
+
+try:  # torch >= 2.10; the kernel itself needs CUDA
+    from torch.nn.attention.varlen import varlen_attn
+except ImportError:
+    varlen_attn = None
+
+# Block of queries of a banded layer. Source: our measurement on CPU, blocks of 64 to 512.
+BAND_BLOCK_TOKENS = 128
+# Under this length the whole matrix with a mask is as fast as bands. Source: our measurement on CPU.
+BANDED_FROM_TOKENS = 768
+# Chunk of queries, and the length from which explicit products in bfloat16 beat sdpa on CPU. Source: our measurement.
+CHUNK_TOKENS = 256
+CHUNKED_FROM_TOKENS = 1024
+
+
+def attend(
+    implementation: str,
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    layout: TokenLayout,
+    window: int | None,
+    dropout: float,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Run the named kernel.
+
+    Args:
+        implementation: `eager`, `sdpa`, `flex_attention`, `varlen_attn` or a name that Transformers knows.
+        module: the attention module, which some of Transformers' kernels read.
+        query, key, value (`torch.Tensor` of shape `(b, h, t, d)`): rotated and unscaled.
+        layout: documents of the batch.
+        window: largest distance seen, in tokens; `None` = the whole document.
+        dropout: probability of dropping an attention weight; 0.0 outside training.
+
+    Returns:
+        The result of shape `(b, t, h, d)` and, from `eager` alone, the weights of shape `(b, h, t, t)`.
+    """
+    if window is not None and layout.longest <= window + 1:
+        window = None  # nothing is further away than the window: the plain kernel gives the same numbers
+    if implementation == "eager":
+        return eager_attention(query, key, value, layout, window, dropout)
+    if implementation == "sdpa":
+        return sdpa_attention(query, key, value, layout, window, dropout), None
+    if implementation == "varlen_attn":
+        return varlen_attention(query, key, value, layout, window), None
+    if implementation == "flex_attention":
+        return flex_attention(module, query, key, value, layout, window), None
+    return flash_attention(implementation, module, query, key, value, layout, window, dropout), None
+
+
+def visible(layout: TokenLayout, window: int | None) -> torch.Tensor:
+    """Return the boolean mask `(b, 1, t, t)` of a dense layout: True where a query sees a key.
+
+    A padded query sees the other padding of its row, so that no row of the softmax is empty.
+    """
+    cached = layout.masks.get(window)
+    if cached is None:
+        documents = layout.document_ids
+        cached = (documents.unsqueeze(2) == documents.unsqueeze(1)).unsqueeze(1)
+        if window is not None:
+            index = torch.arange(documents.shape[1], device=documents.device)
+            cached = cached & ((index.unsqueeze(1) - index.unsqueeze(0)).abs() <= window)
+        layout.masks[window] = cached
+    return cached
+
+
+def eager_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    layout: TokenLayout,
+    window: int | None,
+    dropout: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Compute the whole matrix, softmax in float32; returns the result and the weights `(b, h, t, t)`."""
+    scores = torch.matmul(query, key.transpose(2, 3)) * query.shape[-1] ** -0.5
+    scores = scores.masked_fill(~visible(layout, window), torch.finfo(scores.dtype).min)
+    weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
+    weights = torch.nn.functional.dropout(weights, p=dropout, training=dropout > 0.0)
+    return torch.matmul(weights, value).transpose(1, 2), weights
+
+
+def sdpa_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    layout: TokenLayout,
+    window: int | None,
+    dropout: float,
+) -> torch.Tensor:
+    """Use torch's own kernels; the road depends on layout, layer and length (see the module's docstring)."""
+    if not layout.is_flat:
+        if window is not None and layout.longest >= BANDED_FROM_TOKENS and not dropout:
+            return banded_attention(query, key, value, window, layout.document_ids).transpose(1, 2)
+        mask = visible(layout, window)
+        return scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout).transpose(1, 2)
+    results, start = [], 0
+    for length, group in groupby(layout.lengths):  # neighbours of one length are one call
+        count = len(list(group))
+        parts = [_documents(states, start, count, length) for states in (query, key, value)]
+        result = _whole_documents(*parts, layout, window, dropout)
+        results.append(result.transpose(1, 2).reshape(count * length, *result.shape[1::2]))
+        start += count * length
+    if not results:
+        return query.transpose(1, 2)
+    return (results[0] if len(results) == 1 else torch.cat(results)).unsqueeze(0)
+
+
+def _documents(states: torch.Tensor, start: int, count: int, length: int) -> torch.Tensor:
+    """Return `count` neighbouring documents of a flat row as a batch, `(count, h, length, d)`, without a copy."""
+    row = states[0].transpose(0, 1).narrow(0, start, count * length)
+    return row.unflatten(0, (count, length)).transpose(1, 2)
+
+
+def _whole_documents(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    layout: TokenLayout,
+    window: int | None,
+    dropout: float,
+) -> torch.Tensor:
+    """Attend within documents of one length, `(count, h, length, d)`, nothing padded."""
+    length = query.shape[2]
+    if window is None or length <= window + 1:
+        if _prefers_chunks(query, dropout):
+            return chunked_attention(query, key, value)
+        return scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+    if length >= BANDED_FROM_TOKENS and not dropout:
+        return banded_attention(query, key, value, window)
+    mask = _band_mask(layout, length, window, query)
+    return scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+
+
+def _band_mask(layout: TokenLayout, length: int, window: int, query: torch.Tensor) -> torch.Tensor:
+    """Return the additive mask `(length, length)` of a window: 0 within it, minus infinity outside."""
+    key = ("band", length, window, query.dtype)
+    cached = layout.masks.get(key)
+    if cached is None:
+        index = torch.arange(length, device=query.device)
+        outside = (index.unsqueeze(1) - index.unsqueeze(0)).abs() > window
+        cached = torch.zeros(length, length, device=query.device, dtype=query.dtype).masked_fill(outside, -torch.inf)
+        layout.masks[key] = cached
+    return cached
+
+
+def banded_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    window: int,
+    document_ids: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Local attention in O(t x window): each block of queries meets the keys within its reach, nothing else.
+
+    Args:
+        query, key, value (`torch.Tensor` of shape `(b, h, t, d)`).
+        window: largest distance seen, in tokens.
+        document_ids (`torch.Tensor` of shape `(b, t)`, *optional*): documents that must not see each other;
+            without it each row is one document.
+
+    Returns:
+        `torch.Tensor` of shape `(b, h, t, d)`, equal to masked attention over the whole row.
+    """
+    tokens = query.shape[2]
+    block = max(BAND_BLOCK_TOKENS, window)
+    tail = -tokens % block
+    queries = _blocks(pad(query, (0, 0, 0, tail)), block, block)
+    keys, values = (
+        _blocks(pad(states, (0, 0, window, tail + window)), block + 2 * window, block) for states in (key, value)
+    )
+    if document_ids is None:
+        document_ids = torch.zeros(query.shape[0], tokens, dtype=torch.int64, device=query.device)
+    mask = _block_mask(document_ids, block, window)
+    result = scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+    return result.unflatten(0, (query.shape[0], -1)).transpose(1, 2).flatten(2, 3)[:, :, :tokens]
+
+
+def _blocks(states: torch.Tensor, span: int, step: int) -> torch.Tensor:
+    """Cut `(b, h, t, d)` into blocks of `span` tokens every `step`: `(b * blocks, h, span, d)`, a view if b = 1."""
+    return states.unfold(2, span, step).permute(0, 2, 1, 4, 3).flatten(0, 1)
+
+
+def _block_mask(document_ids: torch.Tensor, block: int, window: int) -> torch.Tensor:
+    """Return the boolean mask `(b * blocks, 1, block, block + 2 * window)` of banded attention."""
+    place = torch.arange(block, device=document_ids.device)
+    offset = torch.arange(block + 2 * window, device=document_ids.device) - window
+    near = (place.unsqueeze(1) - offset.unsqueeze(0)).abs() <= window
+    tail = -document_ids.shape[1] % block
+    # Filler queries and keys get an id of their own: a filler query then sees filler, never an empty row.
+    queries = pad(document_ids, (0, tail), value=PADDING - 1).unfold(1, block, block)
+    keys = pad(document_ids, (window, tail + window), value=PADDING - 1).unfold(1, block + 2 * window, block)
+    same = queries.flatten(0, 1).unsqueeze(2) == keys.flatten(0, 1).unsqueeze(1)
+    return (near & same).unsqueeze(1)
+
+
+def _prefers_chunks(query: torch.Tensor, dropout: float) -> bool:
+    """Tell whether explicit products beat sdpa: long bfloat16 text on CPU, with no gradient to keep weights for."""
+    return (
+        query.device.type == "cpu"
+        and query.dtype == torch.bfloat16
+        and query.shape[2] >= CHUNKED_FROM_TOKENS
+        and not dropout
+        and not query.requires_grad
+    )
+
+
+def chunked_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Global attention head by head in chunks of queries: bfloat16 products, softmax statistics in float32.
+
+    Shapes as in `banded_attention`. torch's CPU kernel does its bfloat16 products less well than a plain matmul does.
+    """
+    result = torch.empty_like(query)
+    scale = query.shape[-1] ** -0.5
+    for row in range(query.shape[0]):
+        for head in range(query.shape[1]):
+            keys, values = key[row, head].t(), value[row, head].contiguous()
+            for start in range(0, query.shape[2], CHUNK_TOKENS):
+                chunk = slice(start, start + CHUNK_TOKENS)
+                scores = torch.matmul(query[row, head, chunk] * scale, keys)
+                weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
+                result[row, head, chunk] = torch.matmul(weights, values)
+    return result
+
+
+def varlen_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: TokenLayout, window: int | None
+) -> torch.Tensor:
+    """Use torch's variable-length kernel (CUDA, half precision) on a flat row."""
+    if varlen_attn is None:
+        raise ImportError(
+            f"varlen_attn needs torch 2.10 or newer, this is {torch.__version__}; use attn_implementation='sdpa'"
+        )
+    kernel: Callable[..., torch.Tensor] = varlen_attn
+    reach = (-1, -1) if window is None else (window, window)
+    flat = [states[0].transpose(0, 1) for states in (query, key, value)]
+    bounds, longest = layout.cu_seq_lens, layout.longest
+    return kernel(*flat, bounds, bounds, longest, longest, window_size=reach).unsqueeze(0)
+
+
+def flex_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    layout: TokenLayout,
+    window: int | None,
+) -> torch.Tensor:
+    """Use torch's flex attention through Transformers, with a block mask made from documents and window."""
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    name = ("flex", window)
+    if name not in layout.masks:
+        documents, tokens = layout.document_ids, query.shape[2]
+
+        def sees(row: torch.Tensor, head: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+            same = documents[row, left] == documents[row, right]
+            return same if window is None else same & ((left - right).abs() <= window)
+
+        layout.masks[name] = create_block_mask(  # pyright: ignore[reportArgumentType]
+            sees, B=query.shape[0], H=None, Q_LEN=tokens, KV_LEN=tokens, device=query.device
+        )
+    kernel = ALL_ATTENTION_FUNCTIONS["flex_attention"]
+    return kernel(module, query, key, value, layout.masks[name], scaling=query.shape[-1] ** -0.5)[0]
+
+
+def flash_attention(
+    implementation: str,
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    layout: TokenLayout,
+    window: int | None,
+    dropout: float,
+) -> torch.Tensor:
+    """Use a kernel that Transformers has registered (flash attention 2, 3, 4 or one from the Hub) on a flat row."""
+    bounds, longest = layout.cu_seq_lens, layout.longest
+    return ALL_ATTENTION_FUNCTIONS[implementation](
+        module,
+        query,
+        key,
+        value,
+        None,
+        dropout=dropout,
+        scaling=query.shape[-1] ** -0.5,
+        # Transformers hands flash attention (w - 1, w - 1), which is inclusive on both sides.
+        sliding_window=None if window is None else window + 1,
+        cu_seq_lens_q=bounds,
+        cu_seq_lens_k=bounds,
+        max_length_q=longest,
+        max_length_k=longest,
+    )[0]

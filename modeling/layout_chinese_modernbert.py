@@ -1,0 +1,189 @@
+"""Where the tokens are: padded batches, packed rows and flat rows brought into one form, once per forward.
+
+Everything a model is given (a padding mask, document ids, restarting positions or cumulative lengths) becomes one
+`TokenLayout`. A *flat* layout holds real tokens only, document after document, as one row `[1, tokens]`: padding
+costs nothing and documents cannot see each other. A *dense* layout keeps the shape of the batch and is what eager
+attention, tracing and export use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+PADDING = -1
+
+
+@dataclass
+class TokenLayout:
+    """Which token belongs to which document, and at which position.
+
+    Attributes:
+        document_ids (`torch.Tensor` of shape `(rows, tokens)`, int64): equal = same document; -1 = padding.
+        position_ids (`torch.Tensor` of shape `(rows, tokens)`, int64): rotary position of each token.
+        batch_shape: `(batch, length)` of what the caller gave.
+        is_flat: one row that holds real tokens only, the documents one after another.
+        kept_index (`torch.Tensor` of shape `(tokens,)`, int64): for a flat row, the place of each token in the
+            caller's `batch * length` tokens; `None` where nothing was dropped.
+        cu_seq_lens (`torch.Tensor` of shape `(documents + 1,)`, int32): where the documents of a flat row begin.
+        lengths: length of each document of a flat row, in tokens.
+        masks: what kernels made from this layout, kept so that no layer makes it twice.
+    """
+
+    document_ids: torch.Tensor
+    position_ids: torch.Tensor
+    batch_shape: tuple[int, int]
+    is_flat: bool = False
+    kept_index: torch.Tensor | None = None
+    cu_seq_lens: torch.Tensor | None = None
+    lengths: tuple[int, ...] = ()
+    masks: dict[object, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def longest(self) -> int:
+        """Length of the longest document, in tokens (of a row, for a dense layout)."""
+        return max(self.lengths, default=0) if self.is_flat else self.batch_shape[1]
+
+    def flatten(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Bring a tensor of shape `(batch, length, ...)` into this layout's `(rows, tokens, ...)`."""
+        if not self.is_flat:
+            return tokens
+        flat = tokens.reshape(-1, *tokens.shape[2:])
+        return (flat if self.kept_index is None else flat.index_select(0, self.kept_index)).unsqueeze(0)
+
+    def unflatten(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Bring a tensor of shape `(rows, tokens, ...)` back to `(batch, length, ...)`; padding becomes zero."""
+        if not self.is_flat:
+            return tokens
+        batch, length = self.batch_shape
+        flat = tokens.squeeze(0)
+        if self.kept_index is not None:
+            padded = flat.new_zeros(batch * length, *flat.shape[1:])
+            flat = padded.index_copy(0, self.kept_index, flat)
+        return flat.reshape(batch, length, *tokens.shape[2:])
+
+
+def build_layout(
+    shape: tuple[int, int],
+    device: torch.device,
+    attention_mask: torch.Tensor | None = None,
+    document_ids: torch.Tensor | None = None,
+    position_ids: torch.Tensor | None = None,
+    cu_seq_lens: torch.Tensor | None = None,
+    flat: bool = True,
+) -> TokenLayout:
+    """Return the layout of a batch.
+
+    Args:
+        shape: `(batch, length)` of the token ids or embeddings.
+        device: where the layout's tensors live.
+        attention_mask (`torch.Tensor` of shape `(batch, length)`): 1 = token, 0 = padding.
+        document_ids (`torch.Tensor` of shape `(batch, length)`): equal neighbours = one document; negative = padding.
+        position_ids (`torch.Tensor` of shape `(batch, length)` or `(1, length)`): a position that is not its left
+            neighbour's plus one begins a new document.
+        cu_seq_lens (`torch.Tensor` of shape `(documents + 1,)`): boundaries of one flat row, `[0, ..., length]`.
+        flat: drop padding and make one row; else keep the batch's shape.
+
+    Raises:
+        ValueError: for masks of a wrong shape or boundaries that do not cover the row.
+    """
+    batch, length = shape
+    _check_shapes(shape, attention_mask, document_ids, position_ids, cu_seq_lens)
+    documents = _document_ids(shape, device, document_ids, position_ids, cu_seq_lens)
+    if attention_mask is not None:
+        documents = documents.masked_fill(attention_mask.to(device) == 0, PADDING)
+    if position_ids is not None:
+        positions = position_ids.to(device).expand(batch, length)
+    elif document_ids is not None or cu_seq_lens is not None:
+        positions = _positions_within_documents(documents)
+    else:
+        positions = torch.arange(length, device=device).expand(batch, length)
+    layout = TokenLayout(document_ids=documents, position_ids=positions, batch_shape=(batch, length))
+    is_padded = attention_mask is not None or document_ids is not None
+    return _flat_layout(layout, is_padded) if flat else layout
+
+
+def _check_shapes(
+    shape: tuple[int, int],
+    attention_mask: torch.Tensor | None,
+    document_ids: torch.Tensor | None,
+    position_ids: torch.Tensor | None,
+    cu_seq_lens: torch.Tensor | None,
+) -> None:
+    """Refuse tensors of another shape here, where the message can still say which one it was."""
+    for name, tensor in (("attention_mask", attention_mask), ("document_ids", document_ids)):
+        if tensor is not None and tuple(tensor.shape) != shape:
+            raise ValueError(
+                f"{name} has shape {tuple(tensor.shape)} and the batch {shape}; give one value a token "
+                "(packed documents are told apart by document_ids, not by a 4D mask)"
+            )
+    if position_ids is not None and (position_ids.dim() != 2 or position_ids.shape[1] != shape[1]):
+        raise ValueError(f"position_ids has shape {tuple(position_ids.shape)}; use {shape} or (1, {shape[1]})")
+    if cu_seq_lens is not None and shape[0] != 1:
+        raise ValueError(
+            f"cu_seq_lens describes one flat row, but the batch has {shape[0]} rows; flatten it to (1, tokens)"
+        )
+
+
+def _document_ids(
+    shape: tuple[int, int],
+    device: torch.device,
+    document_ids: torch.Tensor | None,
+    position_ids: torch.Tensor | None,
+    cu_seq_lens: torch.Tensor | None,
+) -> torch.Tensor:
+    """Return document ids of shape `(batch, length)` from whichever description was given."""
+    if cu_seq_lens is not None:
+        tokens = torch.arange(shape[1], device=device)
+        return torch.bucketize(tokens, cu_seq_lens.to(device=device, dtype=torch.int64)[1:], right=True).unsqueeze(0)
+    documents = torch.zeros(shape, dtype=torch.int64, device=device)
+    if document_ids is not None:
+        documents = document_ids.to(device=device, dtype=torch.int64).clamp(min=PADDING)
+    elif position_ids is not None:
+        restarts = position_ids[:, 1:] != position_ids[:, :-1] + 1
+        documents = documents + torch.nn.functional.pad(restarts.to(device).cumsum(dim=1), (1, 0))
+    return documents
+
+
+def _starts(documents: torch.Tensor) -> torch.Tensor:
+    """Return a boolean of the shape of `documents`: True where a document (or padding) begins."""
+    return torch.nn.functional.pad(documents[:, 1:] != documents[:, :-1], (1, 0), value=True)
+
+
+def _positions_within_documents(documents: torch.Tensor) -> torch.Tensor:
+    """Return positions that restart at every document."""
+    index = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
+    first = torch.where(_starts(documents), index, torch.zeros_like(index)).cummax(dim=1).values
+    return index - first
+
+
+def _flat_layout(layout: TokenLayout, is_padded: bool) -> TokenLayout:
+    """Turn a dense layout into one row of real tokens, with the boundaries of its documents."""
+    documents = layout.document_ids
+    starts = _starts(documents)
+    starts[:, 0] = True
+    kept = None
+    if is_padded:
+        real = documents.reshape(-1) != PADDING
+        kept = real.nonzero().squeeze(1)
+        if kept.numel() == real.numel():
+            kept = None
+    # A document is told by how many begin up to it, so that equal ids in different rows stay apart. Padding inside a
+    # row (a hole in the mask) does not split a document: its id is the same on both sides, and it is counted once.
+    flat_ids = documents.reshape(-1) if kept is None else documents.reshape(-1).index_select(0, kept)
+    rows = torch.arange(documents.shape[0], device=documents.device).repeat_interleave(documents.shape[1])
+    flat_rows = rows if kept is None else rows.index_select(0, kept)
+    changes = (flat_ids[1:] != flat_ids[:-1]) | (flat_rows[1:] != flat_rows[:-1])
+    begins = torch.nn.functional.pad(changes.nonzero().squeeze(1) + 1, (1, 0))[: flat_ids.numel()]
+    bounds = torch.nn.functional.pad(begins, (0, 1), value=flat_ids.numel()).to(torch.int32)
+    positions = layout.position_ids.reshape(-1)
+    return TokenLayout(
+        document_ids=torch.nn.functional.pad(changes.cumsum(0), (1, 0))[: flat_ids.numel()].unsqueeze(0),
+        position_ids=(positions if kept is None else positions.index_select(0, kept)).unsqueeze(0),
+        batch_shape=layout.batch_shape,
+        is_flat=True,
+        kept_index=kept,
+        cu_seq_lens=bounds,
+        lengths=tuple(bounds.diff().tolist()),
+    )

@@ -1,0 +1,288 @@
+"""The Chinese ModernBERT encoder, read from top to bottom: norms, embeddings, feed-forward, attention, layer, model."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.activations import ACT2FN
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import BaseModelOutput
+from transformers.utils import can_return_tuple
+
+from .configuration_chinese_modernbert import SLIDING_ATTENTION, ChineseModernBertConfig
+from .kernels_chinese_modernbert import attend
+from .layout_chinese_modernbert import TokenLayout, build_layout
+from .rotary_chinese_modernbert import RotaryTable, apply_rotary, rotary_table
+
+
+def build_norm(config: ChineseModernBertConfig) -> nn.Module:
+    """Return the norm that `config.norm_type` names; both kinds have the same parameter, `weight`."""
+    if config.norm_type == "rmsnorm":
+        return nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+    return nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.norm_bias)
+
+
+class ChineseModernBertEmbeddings(nn.Module):
+    """Token embeddings and their norm; positions enter later, by rotation."""
+
+    initialization = {"tok_embeddings": "inner"}
+
+    def __init__(self, config: ChineseModernBertConfig) -> None:
+        super().__init__()
+        self.tok_embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
+        self.norm = build_norm(config)
+        self.drop = nn.Dropout(config.embedding_dropout)
+
+    def forward(self, input_ids: torch.Tensor | None = None, inputs_embeds: torch.Tensor | None = None) -> torch.Tensor:
+        """Return hidden states `(rows, tokens, hidden)` from ids `(rows, tokens)` or from ready embeddings."""
+        embedded = self.tok_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
+        return self.drop(self.norm(embedded))
+
+
+class ChineseModernBertMLP(nn.Module):
+    """GeGLU feed-forward; the gate and the value come from one product, `Wi`."""
+
+    initialization = {"Wi": "inner", "Wo": "outer"}
+
+    def __init__(self, config: ChineseModernBertConfig) -> None:
+        super().__init__()
+        self.Wi = nn.Linear(config.hidden_size, 2 * config.intermediate_size, bias=config.mlp_bias)
+        self.act = ACT2FN[config.hidden_activation]
+        self.drop = nn.Dropout(config.mlp_dropout)
+        self.Wo = nn.Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Map `(rows, tokens, hidden)` to the same shape."""
+        gate, value = self.Wi(hidden_states).chunk(2, dim=-1)
+        return self.Wo(self.drop(self.act(gate) * value))
+
+
+class ChineseModernBertAttention(nn.Module):
+    """Multi-head attention with rotary positions, global or local; the kernel is chosen by name in `attend`."""
+
+    initialization = {"Wqkv": "inner", "Wo": "outer"}
+
+    def __init__(self, config: ChineseModernBertConfig, layer_index: int) -> None:
+        super().__init__()
+        self.config = config
+        self.layer_idx = layer_index
+        self.head_dim = config.head_dim
+        self.is_causal = False
+        self.layer_type = config.layer_types[layer_index]
+        self.Wqkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=config.attention_bias)
+        self.Wo = nn.Linear(config.hidden_size, config.hidden_size, bias=config.attention_bias)
+        self.out_drop = nn.Dropout(config.attention_dropout)
+
+    def forward(
+        self, hidden_states: torch.Tensor, layout: TokenLayout, rotary: RotaryTable
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return hidden states `(rows, tokens, hidden)` and, from `eager` alone, weights `(rows, heads, t, t)`."""
+        rows, tokens = hidden_states.shape[:2]
+        states = self.Wqkv(hidden_states).view(rows, tokens, 3, -1, self.head_dim)
+        rotated = apply_rotary(states[:, :, :2], rotary)
+        query, key = (part.transpose(1, 2) for part in rotated.unbind(dim=2))
+        # The window is read at every call, so that a changed configuration is obeyed by layers that exist already.
+        window = self.config.sliding_window if self.layer_type == SLIDING_ATTENTION else None
+        attended, weights = attend(
+            self.config._attn_implementation,
+            self,
+            query,
+            key,
+            states[:, :, 2].transpose(1, 2),
+            layout,
+            window,
+            self.config.attention_dropout if self.training else 0.0,
+        )
+        return self.out_drop(self.Wo(attended.reshape(rows, tokens, -1))), weights
+
+
+class ChineseModernBertLayer(GradientCheckpointingLayer):
+    """Pre-norm block; the first one has no attention norm, since the embeddings end in one."""
+
+    def __init__(self, config: ChineseModernBertConfig, layer_index: int) -> None:
+        super().__init__()
+        self.attn_norm = nn.Identity() if layer_index == 0 else build_norm(config)
+        self.attn = ChineseModernBertAttention(config, layer_index)
+        self.mlp_norm = build_norm(config)
+        self.mlp = ChineseModernBertMLP(config)
+        self.attention_type = config.layer_types[layer_index]
+
+    def forward(
+        self, hidden_states: torch.Tensor, layout: TokenLayout, rotary: RotaryTable
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return hidden states `(rows, tokens, hidden)` and the attention weights, if the kernel gives them."""
+        attended, weights = self.attn(self.attn_norm(hidden_states), layout, rotary)
+        hidden_states = hidden_states + attended
+        return hidden_states + self.mlp(self.mlp_norm(hidden_states)), weights
+
+
+class ChineseModernBertPreTrainedModel(PreTrainedModel):
+    """Loading, initialisation and the choice of kernels, shared by the encoder and every head."""
+
+    config_class = ChineseModernBertConfig
+    config: ChineseModernBertConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["ChineseModernBertEmbeddings", "ChineseModernBertLayer"]
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flash_attn_2 = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+
+    @classmethod
+    def _can_set_attn_implementation(cls) -> bool:
+        """Answer Transformers, which otherwise searches the source text for its own idiom."""
+        return True
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Initialise the matrices that a module lists in `initialization`, and norms.
+
+        Truncated normal; outputs of residual branches are scaled by 1 / sqrt(2 * layers). Source: ModernBERT ("full
+        megatron" initialisation). `torch.nn.init` leaves already loaded tensors alone while Transformers initialises
+        what a checkpoint lacks.
+        """
+        for name, kind in getattr(module, "initialization", {}).items():
+            self._init_matrix(getattr(module, name), self._deviation(kind))
+        if isinstance(module, (nn.RMSNorm, nn.LayerNorm)):
+            nn.init.ones_(module.weight)
+            if getattr(module, "bias", None) is not None:
+                nn.init.zeros_(module.bias)
+
+    def _deviation(self, kind: str) -> float:
+        """Return the standard deviation for matrices that read the residual stream, write to it, or classify."""
+        if kind == "classifier":
+            return self.config.hidden_size**-0.5
+        scale = 1.0 if kind == "inner" else 1.0 / math.sqrt(2.0 * self.config.num_hidden_layers)
+        return self.config.initializer_range * scale
+
+    def _init_matrix(self, module: nn.Linear | nn.Embedding, std: float) -> None:
+        """Draw a weight matrix, cut at `initializer_cutoff_factor` deviations; biases are zero."""
+        cut = self.config.initializer_cutoff_factor * std
+        nn.init.trunc_normal_(module.weight, mean=0.0, std=std, a=-cut, b=cut)
+        if getattr(module, "bias", None) is not None:
+            nn.init.zeros_(module.bias)  # pyright: ignore[reportArgumentType]
+
+
+class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
+    """The encoder without a head.
+
+    Every layout gives the same numbers: a single text, a padded batch with `attention_mask`, rows that hold several
+    documents (`document_ids`, or `position_ids` that restart), or one flat row with `cu_seq_lens_q`.
+    """
+
+    def __init__(self, config: ChineseModernBertConfig) -> None:
+        super().__init__(config)
+        self.embeddings = ChineseModernBertEmbeddings(config)
+        self.layers = nn.ModuleList(ChineseModernBertLayer(config, index) for index in range(config.num_hidden_layers))
+        self.final_norm = build_norm(config)
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """Return the token embedding, `(vocab_size, hidden)`."""
+        return self.embeddings.tok_embeddings
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        """Replace the token embedding."""
+        self.embeddings.tok_embeddings = value
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        document_ids: torch.Tensor | None = None,
+        cu_seq_lens_q: torch.Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutput:
+        """Encode a batch.
+
+        Args:
+            input_ids (`torch.Tensor` of shape `(batch, length)`): token ids; or give `inputs_embeds`.
+            attention_mask (`torch.Tensor` of shape `(batch, length)`): 1 = token, 0 = padding.
+            position_ids (`torch.Tensor` of shape `(batch, length)`): rotary positions; where one is not its left
+                neighbour's plus one, a new document begins.
+            inputs_embeds (`torch.Tensor` of shape `(batch, length, hidden)`): embeddings before the first norm.
+            document_ids (`torch.Tensor` of shape `(batch, length)`): packed rows: equal neighbours are one document,
+                negative is padding; positions restart by themselves.
+            cu_seq_lens_q (`torch.Tensor` of shape `(documents + 1,)`): boundaries of one flat row.
+            output_hidden_states: also return the input of every layer and the final output.
+            output_attentions: also return attention weights; needs `attn_implementation="eager"`.
+            kwargs: what Transformers' data collators add (`cu_seq_lens_k`, `max_length_q`, ...); they say nothing more.
+
+        Returns:
+            `BaseModelOutput` with `last_hidden_state` of shape `(batch, length, hidden)`, zero at padding.
+
+        Raises:
+            ValueError: unless exactly one of `input_ids` and `inputs_embeds` is given; for attentions without eager.
+        """
+        given = input_ids if inputs_embeds is None else inputs_embeds
+        if given is None or (input_ids is not None and inputs_embeds is not None):
+            raise ValueError("give either input_ids or inputs_embeds, exactly one of them")
+        keep_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        keep_weights = self.config.output_attentions if output_attentions is None else output_attentions
+        self._check_outputs(bool(keep_weights))
+        layout = build_layout(
+            (given.shape[0], given.shape[1]),
+            given.device,
+            attention_mask=attention_mask,
+            document_ids=document_ids,
+            position_ids=position_ids,
+            cu_seq_lens=cu_seq_lens_q,
+            flat=self._uses_flat_rows(),
+        )
+        hidden_states = self.embeddings(
+            input_ids=None if input_ids is None else layout.flatten(input_ids),
+            inputs_embeds=None if inputs_embeds is None else layout.flatten(inputs_embeds),
+        )
+        return self._encode(hidden_states, layout, bool(keep_states), bool(keep_weights))
+
+    def _encode(
+        self, hidden_states: torch.Tensor, layout: TokenLayout, keep_states: bool, keep_weights: bool
+    ) -> BaseModelOutput:
+        """Run the layers on hidden states that are already in the form of `layout`."""
+        rotary = {
+            layer_type: rotary_table(layout.position_ids, self.config.head_dim, self.config.rope_theta(layer_type))
+            for layer_type in dict.fromkeys(self.config.layer_types)
+        }
+        states: list[torch.Tensor] = []
+        weights: list[torch.Tensor] = []
+        for layer in self.layers:
+            if keep_states:
+                states.append(layout.unflatten(hidden_states))
+            hidden_states, layer_weights = layer(hidden_states, layout, rotary[layer.attention_type])
+            if keep_weights:
+                weights.append(layer_weights)
+        last = layout.unflatten(self.final_norm(hidden_states))
+        return BaseModelOutput(
+            last_hidden_state=last,
+            hidden_states=(*states, last) if keep_states else None,
+            attentions=tuple(weights) if keep_weights else None,
+        )
+
+    def _uses_flat_rows(self) -> bool:
+        """Tell whether padding is dropped: not for eager, nor while a graph is recorded, where sizes must be known."""
+        return self.config._attn_implementation != "eager" and not _is_recording()
+
+    def _check_outputs(self, keep_weights: bool) -> None:
+        """Refuse weights that no fused kernel can return."""
+        if keep_weights and self.config._attn_implementation != "eager":
+            raise ValueError(
+                f"output_attentions=True needs eager attention, and this model runs "
+                f"{self.config._attn_implementation!r}; call model.set_attn_implementation('eager') first"
+            )
+
+
+def _is_recording() -> bool:
+    """Tell whether torch is compiling, exporting or tracing this call."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
