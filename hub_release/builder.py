@@ -1,0 +1,244 @@
+"""Turn a checkpoint into the folder that goes to the Hub.
+
+The folder needs nothing of this package: weights with the masked-language-model head, a config whose `auto_map` names
+every class, a stock fast tokenizer, the modeling files byte for byte, sentence-transformers modules and a model card.
+The same checkpoint gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from .. import __version__, modeling
+from ..modeling import ChineseModernBertConfig
+from ..tokenization.loading import TOKENIZER_FILE, check_vocabulary, load_tokenizer, save_tokenizer
+from ..tokenization.output_folder import new_output_folder
+from .checkpoint import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    check_masked_lm_weights,
+    drop_tied_decoder,
+    read_model_config,
+    read_weights,
+    record_folders,
+    write_json,
+    write_weights,
+)
+from .model_card import CARD_FILE, render_model_card
+
+RELEASE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+MANIFEST_FILE = "release_manifest.json"
+LICENSE_FILE = "LICENSE"
+TOKEN_ROLES = ("pad", "unk", "cls", "sep", "mask")
+# Files that tell how the checkpoint came about; looked for in the checkpoint, then in the run folder above it.
+RECORD_FILES = ("recipe.yaml", "masking.yaml", "masking.json")
+# The old spelling of the module paths and keys: every release of sentence-transformers so far reads it.
+TRANSFORMER_MODULE = "sentence_transformers.models.Transformer"
+POOLING_MODULE = "sentence_transformers.models.Pooling"
+NORMALIZE_MODULE = "sentence_transformers.models.Normalize"
+
+
+@dataclass
+class ReleaseArguments:
+    """What to release, and how."""
+
+    checkpoint: str = field(metadata={"help": "Folder of a saved masked-language model with its tokenizer."})
+    output_dir: str = field(metadata={"help": "Folder to write; must not exist unless overwrite is given."})
+    model_name: str = field(
+        default="", metadata={"help": "Name in the model card, owner/name; the output folder's name if empty."}
+    )
+    dtype: str = field(default="float32", metadata={"help": "Data type of the weights: float32 or bfloat16."})
+    max_seq_length: int = field(
+        default=0, metadata={"help": "Longest text of the sentence encoder in tokens; 0 takes the model's longest."}
+    )
+    normalize_embeddings: bool = field(
+        default=False, metadata={"help": "Scale sentence embeddings to length 1 (adds 2_Normalize)."}
+    )
+    license_id: str = field(default="apache-2.0", metadata={"help": "Licence identifier in the model card."})
+    overwrite: bool = field(default=False, metadata={"help": "Replace an earlier release in output_dir."})
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without reading the checkpoint.
+
+        Raises:
+            ValueError: for an unknown dtype, a negative length or an output folder that is the checkpoint.
+        """
+        if self.dtype not in RELEASE_DTYPES:
+            raise ValueError(f"dtype={self.dtype!r} is not offered; use one of {', '.join(RELEASE_DTYPES)}")
+        if self.max_seq_length < 0:
+            raise ValueError(f"max_seq_length={self.max_seq_length} is negative; use 0 for the model's longest text")
+        if Path(self.checkpoint).resolve() == Path(self.output_dir).resolve():
+            raise ValueError(f"output_dir {self.output_dir} is the checkpoint itself; give another folder")
+
+
+def modeling_files() -> list[Path]:
+    """Return the files of `modeling/` that ship to the Hub, in order of name."""
+    return sorted(Path(modeling.__file__).parent.glob("*_chinese_modernbert.py"))
+
+
+def build_release(args: ReleaseArguments) -> Path:
+    """Write the Hub folder of a checkpoint.
+
+    Args:
+        args: what to release; see `ReleaseArguments`.
+
+    Returns:
+        The folder, complete; where anything fails nothing is left behind.
+
+    Raises:
+        FileNotFoundError: for a missing checkpoint, config, weights or tokenizer.
+        FileExistsError: for an output folder that holds something else.
+        ValueError: for a checkpoint whose parts do not fit together.
+    """
+    config = read_model_config(args.checkpoint)
+    if args.max_seq_length > config.max_position_embeddings:
+        raise ValueError(
+            f"max_seq_length={args.max_seq_length} is more than the model's max_position_embeddings="
+            f"{config.max_position_embeddings}; use that or less"
+        )
+    tokenizer = read_matching_tokenizer(args.checkpoint, config)
+    tensors = drop_tied_decoder(read_weights(args.checkpoint), config.tie_word_embeddings)
+    check_masked_lm_weights(tensors, config, args.checkpoint)
+    tensors = {name: tensor.to(RELEASE_DTYPES[args.dtype]) for name, tensor in tensors.items()}
+    output_dir = Path(args.output_dir)
+    with new_output_folder(output_dir, overwrite=args.overwrite, marker=MANIFEST_FILE) as folder:
+        _write_model(folder, config, tensors, args.dtype)
+        tokenizer.model_max_length = config.max_position_embeddings
+        save_tokenizer(tokenizer, folder)
+        _write_sentence_encoder(folder, config, args)
+        _copy_records(folder, Path(args.checkpoint))
+        (folder / LICENSE_FILE).write_bytes(_license_bytes(Path(args.checkpoint)))
+        card = render_model_card(
+            name=args.model_name or output_dir.resolve().name,
+            config=config,
+            parameter_sizes={name: tensor.numel() for name, tensor in tensors.items()},
+            dtype=args.dtype,
+            license_id=args.license_id,
+            checkpoint=Path(args.checkpoint),
+            record_files=[name for name in RECORD_FILES if (folder / name).is_file()],
+        )
+        (folder / CARD_FILE).write_text(card, encoding="utf-8")
+        _write_manifest(folder, args.dtype)
+    return output_dir
+
+
+def read_matching_tokenizer(checkpoint: str | Path, config: ChineseModernBertConfig) -> PreTrainedTokenizerFast:
+    """Return the checkpoint's tokenizer, checked against its config.
+
+    Raises:
+        FileNotFoundError: where the checkpoint has no tokenizer.
+        ValueError: for another vocabulary size or other ids of the special tokens.
+    """
+    if not (Path(checkpoint) / TOKENIZER_FILE).is_file():
+        raise FileNotFoundError(
+            f"checkpoint {checkpoint} has no {TOKENIZER_FILE}; copy the tokenizer of its training run into it"
+        )
+    tokenizer = load_tokenizer(checkpoint)
+    check_vocabulary(tokenizer, config.vocab_size)
+    for role in TOKEN_ROLES:
+        in_config, in_tokenizer = getattr(config, f"{role}_token_id"), getattr(tokenizer, f"{role}_token_id")
+        if in_config != in_tokenizer:
+            raise ValueError(
+                f"{role}_token_id is {in_config} in {checkpoint}/{CONFIG_FILE} and {in_tokenizer} in its tokenizer; "
+                "use the tokenizer that the model was trained with"
+            )
+    return tokenizer
+
+
+def _write_model(folder: Path, config: ChineseModernBertConfig, tensors: dict[str, torch.Tensor], dtype: str) -> None:
+    """Write weights, config and the modeling files."""
+    write_weights(tensors, folder / WEIGHTS_FILE)
+    values = config.to_dict()
+    values.update(
+        # Taken anew, not from the checkpoint: a config that was loaded as remote code names its repository there.
+        auto_map=dict(ChineseModernBertConfig().auto_map),
+        architectures=["ChineseModernBertForMaskedLM"],
+        dtype=dtype,
+    )
+    for key in ("torch_dtype", "_name_or_path", "_attn_implementation", "attn_implementation"):
+        values.pop(key, None)
+    write_json(folder / CONFIG_FILE, values)
+    for path in modeling_files():
+        (folder / path.name).write_bytes(path.read_bytes())
+
+
+def _write_sentence_encoder(folder: Path, config: ChineseModernBertConfig, args: ReleaseArguments) -> None:
+    """Write the modules of sentence-transformers: the model, a mean over tokens, and length 1 where asked."""
+    modules = [("", TRANSFORMER_MODULE), ("1_Pooling", POOLING_MODULE)]
+    if args.normalize_embeddings:
+        modules.append(("2_Normalize", NORMALIZE_MODULE))
+    rows = [
+        {"idx": index, "name": str(index), "path": path, "type": kind} for index, (path, kind) in enumerate(modules)
+    ]
+    write_json(folder / "modules.json", rows)
+    length = args.max_seq_length or config.max_position_embeddings
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": length, "do_lower_case": False})
+    pooling = {
+        "word_embedding_dimension": config.hidden_size,
+        "pooling_mode_cls_token": False,
+        "pooling_mode_mean_tokens": True,
+        "pooling_mode_max_tokens": False,
+        "pooling_mode_mean_sqrt_len_tokens": False,
+    }
+    (folder / "1_Pooling").mkdir()
+    write_json(folder / "1_Pooling" / CONFIG_FILE, pooling)
+    encoder = {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"}
+    write_json(folder / "config_sentence_transformers.json", encoder)
+
+
+def _copy_records(folder: Path, checkpoint: Path) -> None:
+    """Copy recipe and masking preset where the run recorded them, without the paths of the machine it ran on."""
+    for name in RECORD_FILES:
+        for source in record_folders(checkpoint):
+            if (source / name).is_file():
+                text = (source / name).read_text(encoding="utf-8")
+                (folder / name).write_text(without_local_folders(text), encoding="utf-8")
+                break
+
+
+def without_local_folders(text: str) -> str:
+    """Return text in which an absolute path keeps only its last part: `/home/me/corpus/a.txt` becomes `a.txt`."""
+    return re.sub(r"(?<![\w.:/~-])~?/(?:[^\s/'\",\]]+/)*(?=[^\s/'\",\]])", "", text)
+
+
+def _license_bytes(checkpoint: Path) -> bytes:
+    """Return the licence text: the checkpoint's own, else this library's, which also covers the modeling files.
+
+    Raises:
+        FileNotFoundError: where neither is found.
+    """
+    candidates = [checkpoint / LICENSE_FILE, Path(modeling.__file__).parents[1] / LICENSE_FILE]
+    for path in candidates:
+        if path.is_file():
+            return path.read_bytes()
+    for file in importlib.metadata.files("chinese-modernbert") or []:
+        if file.name == LICENSE_FILE:
+            return file.read_binary()
+    raise FileNotFoundError(f"no {LICENSE_FILE} in checkpoint {checkpoint} nor in the installed package; add one to it")
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 of a file's bytes, as hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def release_files(folder: Path) -> list[str]:
+    """Return the files of a release but its manifest and what git keeps, relative, in order of name."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    hidden = (".git", ".cache", "__pycache__")
+    kept = [path for path in paths if not path.parts[0].startswith(hidden) and path.as_posix() != MANIFEST_FILE]
+    return sorted(path.as_posix() for path in kept)
+
+
+def _write_manifest(folder: Path, dtype: str) -> None:
+    """Write the sha256 of every file, so that a lost or changed one is seen without the checkpoint."""
+    digests = {name: file_digest(folder / name) for name in release_files(folder)}
+    write_json(folder / MANIFEST_FILE, {"library_version": __version__, "dtype": dtype, "files": digests})

@@ -1,0 +1,195 @@
+"""Read and check a checkpoint folder: config.json and safetensors weights, single or sharded."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from ..modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+WEIGHTS_INDEX_FILE = "model.safetensors.index.json"
+TIED_PARAMETER = "decoder.weight"
+EMBEDDING_PARAMETER = "model.embeddings.tok_embeddings.weight"
+HEAD_PREFIXES = ("head.", "decoder.")
+CHECKPOINT_NAME = re.compile(r"checkpoint-\d+")
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """Return the keys of a checkpoint's config.json.
+
+    Raises:
+        FileNotFoundError: where the folder or its config.json is missing.
+        ValueError: for a config.json that is not a JSON object.
+    """
+    path = Path(folder) / CONFIG_FILE
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"checkpoint {folder} is not a folder; give the folder that holds {CONFIG_FILE}")
+    if not path.is_file():
+        raise FileNotFoundError(f"checkpoint {folder} has no {CONFIG_FILE}; give the folder of one saved model")
+    return read_json_object(path)
+
+
+def record_folders(checkpoint: Path) -> list[Path]:
+    """Return where a run keeps its records: the checkpoint and, for `checkpoint-<step>`, the run folder above it."""
+    checkpoint = checkpoint.resolve()
+    return [checkpoint, checkpoint.parent] if CHECKPOINT_NAME.fullmatch(checkpoint.name) else [checkpoint]
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file.
+
+    Raises:
+        ValueError: for broken JSON, or JSON that is not an object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); save the checkpoint again") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} holds a JSON {type(value).__name__}, an object is needed; save the checkpoint again")
+    return value
+
+
+def write_json(path: Path, value: dict[str, Any] | list[Any]) -> None:
+    """Write JSON with a fixed layout, so that equal values give equal bytes."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def read_model_config(folder: str | Path) -> ChineseModernBertConfig:
+    """Return the configuration of one of our checkpoints.
+
+    Raises:
+        FileNotFoundError: where the folder or its config.json is missing.
+        ValueError: for another model type or fields that do not fit.
+    """
+    values = read_config(folder)
+    given, wanted = values.get("model_type"), ChineseModernBertConfig.model_type
+    if given != wanted:
+        hint = "; convert it first" if given == "modernbert" else ""
+        raise ValueError(f"checkpoint {folder} has model_type={given!r}, {wanted!r} is needed{hint}")
+    return ChineseModernBertConfig.from_dict(values)
+
+
+def read_weights(folder: str | Path) -> dict[str, torch.Tensor]:
+    """Return every tensor of a checkpoint, by name, in the dtype it was saved in.
+
+    Args:
+        folder: holds model.safetensors, or model.safetensors.index.json with its shards.
+
+    Raises:
+        FileNotFoundError: where there are no safetensors weights or a shard is missing.
+        ValueError: for a file that is cut off or lacks a tensor that the index promises.
+    """
+    folder = Path(folder)
+    if (folder / WEIGHTS_FILE).is_file():
+        return _read_safetensors(folder / WEIGHTS_FILE)
+    if not (folder / WEIGHTS_INDEX_FILE).is_file():
+        raise FileNotFoundError(
+            f"checkpoint {folder} has no {WEIGHTS_FILE}; only safetensors weights are read, save it so"
+        )
+    return _read_shards(folder)
+
+
+def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of one file; a half-written one fails here and not at its first use."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return {name: file.get_tensor(name) for name in sorted(file.keys())}
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} is not a whole safetensors file ({error}); save or copy the checkpoint again"
+        ) from error
+
+
+def _read_shards(folder: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a sharded checkpoint, checked against its index."""
+    weight_map = read_json_object(folder / WEIGHTS_INDEX_FILE).get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise ValueError(f"{folder / WEIGHTS_INDEX_FILE} has no weight_map; save the checkpoint again")
+    tensors: dict[str, torch.Tensor] = {}
+    for shard in sorted(set(weight_map.values())):
+        if Path(shard).name != shard:
+            raise ValueError(f"{folder / WEIGHTS_INDEX_FILE} names {shard!r}, a plain file name is needed")
+        if not (folder / shard).is_file():
+            raise FileNotFoundError(f"checkpoint {folder} lacks the shard {shard}; copy the checkpoint again")
+        tensors.update(_read_safetensors(folder / shard))
+    missing = sorted(set(weight_map) - set(tensors))
+    if missing:
+        raise ValueError(
+            f"the shards of {folder} lack {_some(missing)}, which the index names; save the checkpoint again"
+        )
+    return dict(sorted(tensors.items()))
+
+
+def write_weights(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Write tensors as one safetensors file; equal tensors give equal bytes."""
+    save_file({name: tensors[name].contiguous() for name in sorted(tensors)}, str(path), metadata={"format": "pt"})
+
+
+def drop_tied_decoder(tensors: dict[str, torch.Tensor], is_tied: bool) -> dict[str, torch.Tensor]:
+    """Return the tensors without a decoder matrix that only repeats the embedding.
+
+    Raises:
+        ValueError: where the config says tied and the two matrices differ.
+    """
+    if not is_tied or TIED_PARAMETER not in tensors:
+        return dict(tensors)
+    if EMBEDDING_PARAMETER in tensors and not torch.equal(tensors[TIED_PARAMETER], tensors[EMBEDDING_PARAMETER]):
+        raise ValueError(
+            f"tie_word_embeddings is true but {TIED_PARAMETER} differs from {EMBEDDING_PARAMETER}; "
+            "set tie_word_embeddings to false in config.json if the decoder was trained apart"
+        )
+    return {name: tensor for name, tensor in tensors.items() if name != TIED_PARAMETER}
+
+
+def masked_lm_shapes(config: ChineseModernBertConfig) -> dict[str, tuple[int, ...]]:
+    """Return name and shape of every tensor that a saved masked-language model of this config holds."""
+    with torch.device("meta"):
+        model = ChineseModernBertForMaskedLM(config)
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    if config.tie_word_embeddings:
+        shapes.pop(TIED_PARAMETER, None)
+    return shapes
+
+
+def check_masked_lm_weights(
+    tensors: dict[str, torch.Tensor], config: ChineseModernBertConfig, folder: str | Path
+) -> None:
+    """Check that the tensors are a whole, finite masked-language model of this config.
+
+    Raises:
+        ValueError: for missing, superfluous, misshapen or non-finite tensors.
+    """
+    wanted = masked_lm_shapes(config)
+    missing = sorted(set(wanted) - set(tensors))
+    if missing and all(name.startswith(HEAD_PREFIXES) for name in missing):
+        raise ValueError(
+            f"checkpoint {folder} lacks the masked-language-model head ({_some(missing)}); "
+            "release a checkpoint saved from ChineseModernBertForMaskedLM"
+        )
+    if missing:
+        raise ValueError(f"checkpoint {folder} is incomplete, {_some(missing)} missing; save or copy it again")
+    unknown = sorted(set(tensors) - set(wanted))
+    if unknown:
+        raise ValueError(f"checkpoint {folder} holds {_some(unknown)}, which its config.json has no place for")
+    for name, shape in wanted.items():
+        if tuple(tensors[name].shape) != shape:
+            raise ValueError(
+                f"{name} of {folder} has shape {tuple(tensors[name].shape)}, its config.json wants {shape}"
+            )
+        if not bool(torch.isfinite(tensors[name]).all()):
+            raise ValueError(f"{name} of {folder} holds NaN or infinity; release an earlier checkpoint")
+
+
+def _some(names: list[str], shown: int = 3) -> str:
+    """Return the first names and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more

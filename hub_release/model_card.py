@@ -1,0 +1,182 @@
+"""The model card of a release, filled from recorded facts only: what nobody recorded is not in the card."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import ModelCard, ModelCardData
+
+from ..modeling import ChineseModernBertConfig
+from .checkpoint import EMBEDDING_PARAMETER, read_json_object, record_folders
+
+CARD_FILE = "README.md"
+TEMPLATE_FILE = "model_card_template.md"
+LOG_FILES = ("metrics.jsonl", "trainer_log.jsonl", "log.jsonl")
+TRAINER_STATE_FILE = "trainer_state.json"
+
+
+@dataclass(frozen=True)
+class CardRow:
+    """One line of a table of the card.
+
+    Attributes:
+        english: label in the English section.
+        chinese: label in the Chinese section.
+        value: the recorded value as text, the same in both.
+    """
+
+    english: str
+    chinese: str
+    value: str
+
+
+@dataclass(frozen=True)
+class LoggedFact:
+    """Which logged key becomes which line.
+
+    Attributes:
+        keys: names of the key in logs, the first one found counts.
+        english: label in the English section.
+        chinese: label in the Chinese section.
+        digits: decimals of the value; `None` for a count.
+    """
+
+    keys: tuple[str, ...]
+    english: str
+    chinese: str
+    digits: int | None = None
+
+
+LOGGED_FACTS = (
+    LoggedFact(("global_step", "step"), "Training steps", "训练步数"),
+    LoggedFact(("tokens", "num_input_tokens_seen", "tokens_seen"), "Tokens seen", "训练词元数"),
+    LoggedFact(("loss",), "Last training loss", "最后的训练损失", 4),
+    LoggedFact(("eval_loss",), "Validation loss", "验证损失", 4),
+    LoggedFact(("eval_token_accuracy", "token_accuracy"), "Masked-token accuracy", "掩码词元准确率", 4),
+    LoggedFact(("eval_word_accuracy", "word_accuracy"), "Masked-word accuracy", "掩码整词准确率", 4),
+    LoggedFact(("realised_mask_rate", "mask_rate"), "Masking rate at the end", "结束时的掩码率", 4),
+)
+
+
+def render_model_card(
+    name: str,
+    config: ChineseModernBertConfig,
+    parameter_sizes: dict[str, int],
+    dtype: str,
+    license_id: str,
+    checkpoint: Path,
+    record_files: list[str],
+) -> str:
+    """Return the text of the card.
+
+    Args:
+        name: repository name, `owner/name`, or a bare name.
+        config: configuration of the released model.
+        parameter_sizes: number of values of each released tensor.
+        dtype: data type of the released weights.
+        license_id: licence identifier of the Hub, such as `apache-2.0`.
+        checkpoint: folder whose logs tell about the training, where there are any.
+        record_files: names of recipe and masking files inside the release.
+    """
+    data = ModelCardData(
+        language="zh",
+        license=license_id,
+        library_name="transformers",
+        pipeline_tag="fill-mask",
+        tags=["chinese", "modernbert", "masked-language-model", "sentence-transformers", "custom_code"],
+    )
+    card = ModelCard.from_template(
+        data,
+        template_str=(Path(__file__).parent / TEMPLATE_FILE).read_text(encoding="utf-8"),
+        name=name,
+        title=name.rsplit("/", maxsplit=1)[-1],
+        max_tokens=f"{config.max_position_embeddings:,}",
+        model_rows=list(model_rows(config, parameter_sizes, dtype)),
+        training_rows=list(training_rows(checkpoint)),
+        record_files=record_files,
+    )
+    return card.content.rstrip("\n") + "\n"
+
+
+def model_rows(config: ChineseModernBertConfig, parameter_sizes: dict[str, int], dtype: str) -> Iterator[CardRow]:
+    """Yield what config and weights say about the model."""
+    total = sum(parameter_sizes.values())
+    embedding = parameter_sizes[EMBEDDING_PARAMETER]
+    global_layers = sum(kind == "full_attention" for kind in config.layer_types)
+    local_layers = config.num_hidden_layers - global_layers
+    thetas = (config.rope_theta("full_attention"), config.rope_theta("sliding_attention"))
+    yield CardRow("Parameters", "参数量", f"{total:,}")
+    yield CardRow("Parameters without embeddings", "不含词向量的参数量", f"{total - embedding:,}")
+    yield CardRow("Layers (global / local)", "层数（全局 / 局部）", f"{global_layers} / {local_layers}")
+    yield CardRow("Hidden size", "隐藏维度", f"{config.hidden_size:,}")
+    yield CardRow("Attention heads", "注意力头数", f"{config.num_attention_heads}")
+    yield CardRow("Feed-forward size", "前馈维度", f"{config.intermediate_size:,}")
+    yield CardRow("Norm", "归一化", config.norm_type)
+    yield CardRow("Local window (tokens)", "局部窗口（词元）", f"{config.local_attention}")
+    yield CardRow("RoPE theta (global / local)", "RoPE theta（全局 / 局部）", f"{thetas[0]:,.0f} / {thetas[1]:,.0f}")
+    yield CardRow("Longest text (tokens)", "最大长度（词元）", f"{config.max_position_embeddings:,}")
+    yield CardRow("Vocabulary", "词表大小", f"{config.vocab_size:,}")
+    yield CardRow("Data type", "数据类型", dtype)
+
+
+def training_rows(checkpoint: Path) -> Iterator[CardRow]:
+    """Yield what the logs beside a checkpoint recorded; nothing where there are none."""
+    recorded = last_logged_values(checkpoint)
+    for fact in LOGGED_FACTS:
+        value = next((recorded[key] for key in fact.keys if key in recorded), None)
+        if value is None or (fact.digits is None and value <= 0):
+            continue  # Trainer writes 0 for tokens that it did not count
+        text = f"{value:,.0f}" if fact.digits is None else f"{value:.{fact.digits}f}"
+        yield CardRow(fact.english, fact.chinese, text)
+
+
+def last_logged_values(checkpoint: Path) -> dict[str, float]:
+    """Return the last finite value of each number in the logs of a checkpoint folder.
+
+    Read are `trainer_state.json` and, over it, JSON lines. Lines after the checkpoint's own step are left out, so that
+    an early checkpoint does not carry the numbers of a later one.
+
+    Raises:
+        ValueError: for a log that is not JSON.
+    """
+    values: dict[str, float] = {}
+    last_step = math.inf
+    state_path = checkpoint / TRAINER_STATE_FILE
+    if state_path.is_file():
+        state = read_json_object(state_path)
+        last_step = float(state.get("global_step", math.inf))
+        for entry in [*state.get("log_history", []), state]:
+            values.update(_numbers(entry))
+    for entry in _log_lines(checkpoint):
+        if float(entry.get("step", 0)) <= last_step:
+            values.update(_numbers(entry))
+    return values
+
+
+def _log_lines(checkpoint: Path) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects of the first log file found."""
+    found = [folder / name for folder in record_folders(checkpoint) for name in LOG_FILES if (folder / name).is_file()]
+    if not found:
+        return
+    for number, line in enumerate(found[0].read_text(encoding="utf-8").split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{found[0]}:{number} is not JSON ({error}); remove or mend the line") from error
+        if isinstance(entry, dict):
+            yield entry
+
+
+def _numbers(entry: dict[str, Any]) -> dict[str, float]:
+    """Return the finite numbers of a log entry, by key."""
+    numbers = {
+        key: value for key, value in entry.items() if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    return {key: float(value) for key, value in numbers.items() if math.isfinite(value)}

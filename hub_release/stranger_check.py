@@ -1,0 +1,278 @@
+"""What a stranger does with a released folder, as a script of its own: plain Transformers, nothing of our package.
+
+`verify.py` runs this file in a fresh process: `python -P -s stranger_check.py job.json`. The job names the release, a
+safetensors file with inputs and the numbers to expect, and the file for the results. The script imports nothing of its
+siblings and works on Transformers 4.57 and 5.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.abc
+import importlib.util
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+REMOTE_MODULES = "transformers_modules"
+TIED_PARAMETER = "decoder.weight"
+
+
+class BlockedPackage(importlib.abc.MetaPathFinder):
+    """Refuse the import of one package, wherever it is installed."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
+        """Raise for the package and its modules; leave every other name to the next finder."""
+        if fullname.split(".")[0] == self.package:
+            raise ImportError(f"{fullname} is blocked: a stranger does not have it")
+
+
+class CheckSkippedError(Exception):
+    """The check cannot run here; the message says why."""
+
+
+class CheckFailedError(Exception):
+    """The release does not do what it promises; the message says what was found and what was wanted."""
+
+
+class Stranger:
+    """The checks, in the order in which they run; each public method is one."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        import torch
+        from safetensors.torch import load_file
+
+        self.job = job
+        self.release: str = job["release"]
+        self.torch = torch
+        self.dtype = getattr(torch, job["dtype"])
+        self.reference = load_file(job["reference"])
+        torch.set_num_threads(job["threads"])
+
+    def run(self) -> list[dict[str, str]]:
+        """Run every check and return its name, outcome and detail."""
+        checks: list[tuple[str, Callable[[], str]]] = [
+            ("our package is not importable", self.package_is_blocked),
+            ("AutoConfig", self.config_loads),
+            ("AutoTokenizer without trust", self.tokenizer_loads),
+            ("AutoModel: every tensor", lambda: self.tensors_are_equal("AutoModel")),
+            ("AutoModel: hidden states", lambda: self.outputs_are_equal("AutoModel")),
+            ("AutoModel: packed rows", self.packed_rows_are_equal),
+            ("AutoModelForMaskedLM: every tensor", lambda: self.tensors_are_equal("AutoModelForMaskedLM")),
+            ("AutoModelForMaskedLM: logits", lambda: self.outputs_are_equal("AutoModelForMaskedLM")),
+        ]
+        for name in self.job["heads"]:
+            checks.append((f"{name}: logits", lambda name=name: self.outputs_are_equal(name)))
+        checks += [
+            ("pipeline fill-mask", self.pipeline_fills_masks),
+            ("SentenceTransformer", self.sentence_transformer_encodes),
+            ("saved and loaded again", self.saved_copy_is_equal),
+        ]
+        return [self.outcome(name, check) for name, check in checks]
+
+    @staticmethod
+    def outcome(name: str, check: Callable[[], str]) -> dict[str, str]:
+        """Run one check; whatever it raises is its result, so that the checks after it still run."""
+        try:
+            return {"name": name, "outcome": "pass", "detail": check()}
+        except CheckSkippedError as error:
+            return {"name": name, "outcome": "skip", "detail": str(error)}
+        except CheckFailedError as error:
+            return {"name": name, "outcome": "fail", "detail": str(error)}
+        except (Exception, SystemExit) as error:
+            lines = str(error).strip().split("\n")
+            return {"name": name, "outcome": "fail", "detail": f"{type(error).__name__}: {lines[0]}"}
+
+    def load(self, auto_class: str, folder: str | None = None, dtype: Any = None) -> tuple[Any, dict[str, Any]]:
+        """Return a model in evaluation mode, and what Transformers says about its loading."""
+        import transformers
+
+        model, info = getattr(transformers, auto_class).from_pretrained(
+            folder or self.release,
+            trust_remote_code=True,
+            dtype=dtype or self.torch.float32,
+            output_loading_info=True,
+        )
+        if not type(model).__module__.startswith(REMOTE_MODULES):
+            raise CheckFailedError(f"{auto_class} gave {type(model).__module__}, not the code in the folder")
+        return model.eval(), info
+
+    def compare(self, what: str, given: Any, wanted: Any) -> str:
+        """Return the largest difference, relative to the largest wanted value.
+
+        Raises:
+            CheckFailedError: for another shape, NaN, or a difference above the job's tolerance.
+        """
+        if tuple(given.shape) != tuple(wanted.shape):
+            raise CheckFailedError(f"{what} has shape {tuple(given.shape)}, the checkpoint gives {tuple(wanted.shape)}")
+        scale = max(1.0, float(wanted.abs().max()))
+        difference = float((given.float() - wanted.float()).abs().max()) / scale
+        if not difference <= self.job["tolerance"]:
+            raise CheckFailedError(f"{what} is off by {difference:.2e}, allowed is {self.job['tolerance']:.0e}")
+        return f"largest difference {difference:.1e}"
+
+    def forward(self, auto_class: str, model: Any) -> Any:
+        """Return the numbers of a forward over the job's padded batch, as one tensor."""
+        with self.torch.no_grad():
+            return probe_forward(auto_class, model, self.reference)
+
+    def package_is_blocked(self) -> str:
+        """Prove that the package cannot be imported and that nothing lies in the working directory."""
+        package = self.job["blocked_package"]
+        if list(Path.cwd().iterdir()):
+            raise CheckFailedError(f"the working directory {Path.cwd()} is not empty")
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            return str(error)
+        raise CheckFailedError(f"import {package} worked")
+
+    def config_loads(self) -> str:
+        """Load the configuration as remote code."""
+        import transformers
+
+        config = transformers.AutoConfig.from_pretrained(self.release, trust_remote_code=True)
+        if not type(config).__module__.startswith(REMOTE_MODULES):
+            raise CheckFailedError(f"AutoConfig gave {type(config).__module__}, not the code in the folder")
+        for name, wanted in self.job["config"].items():
+            if getattr(config, name) != wanted:
+                raise CheckFailedError(f"{name} is {getattr(config, name)!r}, the checkpoint has {wanted!r}")
+        return f"Transformers {transformers.__version__}"
+
+    def tokenizer_loads(self) -> str:
+        """Load the tokenizer without trust and encode the job's texts."""
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self.release)
+        for text, wanted in zip(self.job["texts"], self.job["text_ids"], strict=True):
+            given = tokenizer(text)["input_ids"]
+            if given != wanted:
+                raise CheckFailedError(f"{text!r} becomes {given}, the checkpoint's tokenizer gives {wanted}")
+        return f"{len(self.job['texts'])} texts give the same ids"
+
+    def tensors_are_equal(self, auto_class: str) -> str:
+        """Compare every loaded tensor with the checkpoint's, bit for bit, in the release's dtype."""
+        model, info = self.load(auto_class, dtype=self.dtype)
+        if info["missing_keys"]:
+            raise CheckFailedError(f"not in the release: {', '.join(sorted(info['missing_keys']))}")
+        prefix = "model." if auto_class == "AutoModel" else ""
+        digests: dict[str, str] = self.job["digests"]
+        wanted = {name: value for name, value in digests.items() if name.startswith(prefix)}
+        given = {prefix + name: digest(tensor) for name, tensor in model.state_dict().items()}
+        if TIED_PARAMETER in given and TIED_PARAMETER not in wanted:
+            wanted[TIED_PARAMETER] = digests["model.embeddings.tok_embeddings.weight"]
+        different = sorted(name for name in set(given) | set(wanted) if given.get(name) != wanted.get(name))
+        if different:
+            raise CheckFailedError(f"{len(different)} of {len(wanted)} tensors differ, the first is {different[0]}")
+        return f"{len(wanted)} tensors are bit-equal"
+
+    def outputs_are_equal(self, auto_class: str) -> str:
+        """Compare a head's numbers with the local ones; what the release lacks of a head is taken from the job."""
+        model, info = self.load(auto_class)
+        prefix = f"fresh/{auto_class}/"
+        fresh = {key[len(prefix) :]: tensor for key, tensor in self.reference.items() if key.startswith(prefix)}
+        if set(info["missing_keys"]) != set(fresh):
+            raise CheckFailedError(f"new in this head are {sorted(info['missing_keys'])}, expected {sorted(fresh)}")
+        model.load_state_dict(fresh, strict=False)
+        return self.compare("the output", self.forward(auto_class, model), self.reference[f"output/{auto_class}"])
+
+    def packed_rows_are_equal(self) -> str:
+        """Two documents in one row must give what each gives alone."""
+        model, _ = self.load("AutoModel")
+        with self.torch.no_grad():
+            outputs = model(
+                input_ids=self.reference["packed/input_ids"], document_ids=self.reference["packed/document_ids"]
+            )
+        return self.compare("a packed row", outputs.last_hidden_state, self.reference["packed/output"])
+
+    def pipeline_fills_masks(self) -> str:
+        """Ask the pipeline that users ask first."""
+        from transformers import pipeline
+
+        fill_mask = pipeline("fill-mask", model=self.release, trust_remote_code=True, dtype=self.torch.float32)
+        wanted = self.reference["fill_mask/scores"]
+        guesses = fill_mask(self.job["masked_text"], top_k=wanted.numel())
+        scores = self.torch.tensor([guess["score"] for guess in guesses])
+        chosen = self.reference["fill_mask/probabilities"][[guess["token"] for guess in guesses]]
+        self.compare("the score of a guess", scores, chosen)
+        return self.compare("the order of guesses", scores, wanted)
+
+    def sentence_transformer_encodes(self) -> str:
+        """Encode the job's texts as sentence-transformers does it."""
+        if importlib.util.find_spec("sentence_transformers") is None:
+            raise CheckSkippedError("sentence-transformers is not installed")
+        from sentence_transformers import SentenceTransformer
+
+        encoder = SentenceTransformer(
+            self.release, trust_remote_code=True, device="cpu", model_kwargs={"dtype": self.torch.float32}
+        )
+        if encoder.max_seq_length != self.job["max_seq_length"]:
+            raise CheckFailedError(f"max_seq_length is {encoder.max_seq_length}, not {self.job['max_seq_length']}")
+        given = self.torch.from_numpy(encoder.encode(self.job["texts"], show_progress_bar=False))
+        return self.compare("a sentence embedding", given, self.reference["sentence_embeddings"])
+
+    def saved_copy_is_equal(self) -> str:
+        """Save what was loaded, load that again, and compare numbers, base model and tokenizer."""
+        from transformers import AutoTokenizer
+
+        model, _ = self.load("AutoModelForMaskedLM")
+        with tempfile.TemporaryDirectory() as folder:
+            model.save_pretrained(folder)
+            AutoTokenizer.from_pretrained(self.release).save_pretrained(folder)
+            again, info = self.load("AutoModelForMaskedLM", folder)
+            base, _ = self.load("AutoModel", folder)
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            ids = [tokenizer(text)["input_ids"] for text in self.job["texts"]]
+        if info["missing_keys"] or ids != self.job["text_ids"]:
+            raise CheckFailedError("the saved copy lost tensors or its tokenizer changed")
+        self.compare("a hidden state", self.forward("AutoModel", base), self.reference["output/AutoModel"])
+        before = self.forward("AutoModelForMaskedLM", model)
+        return self.compare("a logit", self.forward("AutoModelForMaskedLM", again), before)
+
+
+def probe_forward(auto_class: str, model: Any, inputs: dict[str, Any]) -> Any:
+    """Return a model's numbers for the probe batch as one tensor; run by the parent and by the child.
+
+    Args:
+        auto_class: name of the Auto class, which decides the form of inputs and outputs.
+        model: a model in evaluation mode.
+        inputs: holds `input/input_ids` and `input/attention_mask`, both `(batch, length)`.
+    """
+    given = {name: inputs[f"input/{name}"] for name in ("input_ids", "attention_mask")}
+    if auto_class == "AutoModelForMultipleChoice":
+        given = {name: tensor.unsqueeze(0) for name, tensor in given.items()}
+    outputs = model(**given)
+    if auto_class == "AutoModelForQuestionAnswering":
+        # Padding holds the smallest number there is, beside which no difference would show.
+        is_token = given["attention_mask"].bool()
+        return (outputs.start_logits + 2 * outputs.end_logits)[is_token]
+    return outputs.last_hidden_state if auto_class == "AutoModel" else outputs.logits
+
+
+def digest(tensor: Any) -> str:
+    """Return the sha256 of a tensor's bytes, shape and dtype."""
+    import torch
+
+    content = tensor.detach().cpu().contiguous()
+    header = f"{tuple(content.shape)} {content.dtype} ".encode()
+    return hashlib.sha256(header + content.reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
+
+
+def main(job_path: str) -> None:
+    """Run the job and write its results as JSON."""
+    job = json.loads(Path(job_path).read_text(encoding="utf-8"))
+    sys.meta_path.insert(0, BlockedPackage(job["blocked_package"]))
+    results = Stranger(job).run()
+    Path(job["results"]).write_text(json.dumps(results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

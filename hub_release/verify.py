@@ -1,0 +1,335 @@
+"""Prove that a released folder works for a stranger: a fresh process, an empty folder, no package of ours.
+
+The parent computes what the checkpoint gives with the local classes; the child (`stranger_check.py`) loads the folder
+with plain Transformers and compares.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..modeling import ChineseModernBertConfig
+from .builder import (
+    MANIFEST_FILE,
+    RELEASE_DTYPES,
+    file_digest,
+    modeling_files,
+    read_matching_tokenizer,
+    release_files,
+)
+from .checkpoint import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    check_masked_lm_weights,
+    drop_tied_decoder,
+    read_config,
+    read_json_object,
+    read_model_config,
+    read_weights,
+    write_json,
+)
+from .model_card import CARD_FILE
+from .reference_outputs import HEADS, PROBE_TEXTS, ReferenceOutputs
+from .stranger_check import digest
+
+PACKAGE = "chinese_modernbert"
+STRANGER_SCRIPT = Path(__file__).with_name("stranger_check.py")
+# Ours: float32 sums in another order differ by about 1e-6; a wrong window, norm or position by 1e-2 or more.
+TOLERANCE = 1e-4
+TIME_LIMIT_SECONDS = 3600.0
+PASS, FAIL, SKIP = "pass", "fail", "skip"
+NEEDED_FILES = (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    CARD_FILE,
+    MANIFEST_FILE,
+    "LICENSE",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "modules.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+    "1_Pooling/config.json",
+)
+# Environment variables that would let the child find our code, or other caches than its own.
+HIDDEN_VARIABLES = ("PYTHON", "HF_", "HUGGINGFACE", "TRANSFORMERS_", "SENTENCE_TRANSFORMERS_")
+
+
+@dataclass(frozen=True)
+class Check:
+    """Result of one check.
+
+    Attributes:
+        name: what was checked.
+        outcome: `pass`, `fail` or `skip`.
+        detail: what was found, or why it was skipped.
+    """
+
+    name: str
+    outcome: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """All checks of one release.
+
+    Attributes:
+        folder: the release.
+        checks: results in the order in which they ran.
+    """
+
+    folder: Path
+    checks: tuple[Check, ...]
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether no check failed; a skipped one neither passes nor fails."""
+        return not self.failed
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """The checks that failed."""
+        return tuple(check for check in self.checks if check.outcome == FAIL)
+
+    def summary(self) -> str:
+        """Return one line a check and a last line with the counts."""
+        lines = [f"{check.outcome:4}  {check.name}: {check.detail}".rstrip(": ") for check in self.checks]
+        counts = {kind: sum(check.outcome == kind for check in self.checks) for kind in (PASS, FAIL, SKIP)}
+        lines.append(f"{counts[PASS]} passed, {counts[FAIL]} failed, {counts[SKIP]} skipped: {self.folder}")
+        return "\n".join(lines)
+
+
+def verify_release(
+    folder: str | Path, checkpoint: str | Path | None = None, python: str | Path = sys.executable
+) -> VerificationReport:
+    """Check a release in a fresh process without our package.
+
+    Args:
+        folder: the release, as `build_release` wrote it.
+        checkpoint: what it was built from; default: the release's own weights and tokenizer, run by the local classes.
+        python: interpreter of the child, 3.11 or newer, for a release to be tried with another Transformers.
+
+    Returns:
+        The report; its `is_ok` is the verdict.
+
+    Raises:
+        FileNotFoundError: where the folder or the checkpoint is missing.
+        ValueError: for a checkpoint that is broken itself.
+    """
+    folder = Path(folder).resolve()
+    read_config(folder)
+    checks = [*_static_checks(folder)]
+    try:
+        reference = _Reference(folder, Path(checkpoint) if checkpoint else folder)
+    except (ValueError, OSError) as error:
+        if checkpoint is not None:
+            raise
+        checks.append(Check("the release's own weights and tokenizer", FAIL, str(error)))
+        return VerificationReport(folder, tuple(checks))
+    if checkpoint is not None:
+        checks.append(_weights_check(folder, reference.tensors))
+    checks += _run_stranger(folder, reference, str(python))
+    return VerificationReport(folder, tuple(checks))
+
+
+class _Reference:
+    """A checkpoint read once: its config, its tensors in the release's dtype, its tokenizer."""
+
+    def __init__(self, folder: Path, checkpoint: Path) -> None:
+        self.config: ChineseModernBertConfig = read_model_config(checkpoint)
+        self.dtype = str(read_config(folder).get("dtype", "float32"))
+        if self.dtype not in RELEASE_DTYPES:
+            raise ValueError(
+                f"dtype={self.dtype!r} in {folder / CONFIG_FILE} is not one of {', '.join(RELEASE_DTYPES)}"
+            )
+        tensors = drop_tied_decoder(read_weights(checkpoint), self.config.tie_word_embeddings)
+        check_masked_lm_weights(tensors, self.config, checkpoint)
+        self.tensors = {name: tensor.to(RELEASE_DTYPES[self.dtype]) for name, tensor in tensors.items()}
+        self.tokenizer = read_matching_tokenizer(checkpoint, self.config)
+
+
+def _static_checks(folder: Path) -> Iterator[Check]:
+    """Yield the checks that need no process."""
+    yield _check("every file is there", _missing_files(folder))
+    yield _check("files are as built", _changed_files(folder))
+    yield _check("modeling files are this library's", _foreign_modeling_files(folder))
+    yield _check("modeling files import only siblings", _bad_imports(folder))
+    yield _check("auto_map is complete", _auto_map_faults(folder))
+
+
+def _check(name: str, faults: list[str]) -> Check:
+    """Return a check that passes where there are no faults."""
+    return Check(name, FAIL if faults else PASS, "; ".join(faults))
+
+
+def _missing_files(folder: Path) -> list[str]:
+    """Return needed files that are absent."""
+    names = [*NEEDED_FILES, *(path.name for path in modeling_files())]
+    return [f"{name} is missing" for name in names if not (folder / name).is_file()]
+
+
+def _changed_files(folder: Path) -> list[str]:
+    """Return files that differ from the manifest; files that came later are not faults."""
+    if not (folder / MANIFEST_FILE).is_file():
+        return [f"{MANIFEST_FILE} is missing"]
+    try:
+        wanted: dict[str, Any] = read_json_object(folder / MANIFEST_FILE).get("files", {})
+    except ValueError as error:
+        return [str(error)]
+    present = set(release_files(folder))
+    lost = [f"{name} is missing" for name in sorted(set(wanted) - present)]
+    changed = [name for name in sorted(set(wanted) & present) if file_digest(folder / name) != wanted[name]]
+    return lost + [f"{name} was changed after the build" for name in changed]
+
+
+def _foreign_modeling_files(folder: Path) -> list[str]:
+    """Return modeling files that are not byte-equal to the installed ones."""
+    present = [path for path in modeling_files() if (folder / path.name).is_file()]
+    return [f"{path.name} differs" for path in present if (folder / path.name).read_bytes() != path.read_bytes()]
+
+
+def _bad_imports(folder: Path) -> list[str]:
+    """Return imports that break a folder on the Hub: of our package, of parents, or of siblings that are absent."""
+    faults = []
+    for path in sorted(folder.glob("*.py")):
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+        except SyntaxError as error:
+            faults.append(f"{path.name} is no Python ({error.msg}, line {error.lineno})")
+            continue
+        faults += [f"{path.name} imports {name}" for name in _imported_names(tree) if not _is_portable(folder, name)]
+    return faults
+
+
+def _imported_names(tree: ast.Module) -> Iterator[str]:
+    """Yield the module names of every import, with the leading dots of relative ones."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield "." * node.level + (node.module or "")
+
+
+def _is_portable(folder: Path, name: str) -> bool:
+    """Tell whether a module can be imported by a stranger: not ours, and if relative, a file beside."""
+    if not name.startswith("."):
+        return name.split(".")[0] != PACKAGE
+    sibling = name[1:]
+    return bool(sibling) and "." not in sibling and (folder / f"{sibling}.py").is_file()
+
+
+def _auto_map_faults(folder: Path) -> list[str]:
+    """Return entries of the complete auto_map that the release's config lacks or has otherwise."""
+    given = read_config(folder).get("auto_map") or {}
+    wanted: dict[str, str] = ChineseModernBertConfig().auto_map
+    return [
+        f"{name} is {given.get(name)!r}, not {value!r}" for name, value in wanted.items() if given.get(name) != value
+    ]
+
+
+def _weights_check(folder: Path, wanted: dict[str, torch.Tensor]) -> Check:
+    """Compare the release's file with the checkpoint's tensors, bit for bit."""
+    name = "weights file: every tensor"
+    try:
+        given = read_weights(folder)
+    except (ValueError, OSError) as error:
+        return Check(name, FAIL, str(error))
+    names = sorted(set(given) | set(wanted))
+    different = [
+        key for key in names if key not in given or key not in wanted or digest(given[key]) != digest(wanted[key])
+    ]
+    if different:
+        return Check(name, FAIL, f"{len(different)} of {len(names)} tensors differ, the first is {different[0]}")
+    return Check(name, PASS, f"{len(names)} tensors are bit-equal to the checkpoint")
+
+
+def _run_stranger(folder: Path, reference: _Reference, python: str) -> list[Check]:
+    """Run the script in a fresh process and return its checks."""
+    with tempfile.TemporaryDirectory(prefix="verify_release_") as temporary:
+        place = Path(temporary).resolve()
+        (place / "empty").mkdir()
+        write_json(place / "job.json", _write_job(place, folder, reference))
+        command = [python, "-P", "-s", str(STRANGER_SCRIPT), str(place / "job.json")]
+        try:
+            process = subprocess.run(
+                command,
+                cwd=place / "empty",
+                env=_stranger_environment(place),
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=TIME_LIMIT_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return [Check("the stranger's process", FAIL, f"did not end within {TIME_LIMIT_SECONDS:.0f} s")]
+        results = place / "results.json"
+        if process.returncode != 0 or not results.is_file():
+            last_line = (process.stderr.strip().split("\n") or [""])[-1]
+            return [Check("the stranger's process", FAIL, f"ended with {process.returncode}: {last_line}")]
+        return [Check(**row) for row in json.loads(results.read_text(encoding="utf-8"))]
+
+
+def _write_job(place: Path, folder: Path, reference: _Reference) -> dict[str, Any]:
+    """Write the expected numbers and return the job of the child."""
+    config, tokenizer = reference.config, reference.tokenizer
+    outputs = ReferenceOutputs(config, reference.tensors, tokenizer)
+    outputs.save(place / "reference.safetensors", normalize_embeddings=_is_normalized(folder))
+    fields = ("vocab_size", "hidden_size", "num_hidden_layers", "layer_types", "rope_parameters", "norm_type")
+    return {
+        "release": str(folder),
+        "reference": str(place / "reference.safetensors"),
+        "results": str(place / "results.json"),
+        "blocked_package": PACKAGE,
+        "dtype": reference.dtype,
+        "threads": torch.get_num_threads(),
+        "tolerance": TOLERANCE,
+        "heads": list(HEADS),
+        "config": {name: getattr(config, name) for name in fields},
+        "digests": {name: digest(tensor) for name, tensor in reference.tensors.items()},
+        "texts": list(PROBE_TEXTS),
+        "text_ids": [tokenizer(text)["input_ids"] for text in PROBE_TEXTS],
+        "masked_text": outputs.masked_text(),
+        "max_seq_length": _max_seq_length(folder, config.max_position_embeddings),
+    }
+
+
+def _max_seq_length(folder: Path, default: int) -> int:
+    """Return the sentence encoder's longest text that the release declares."""
+    path = folder / "sentence_bert_config.json"
+    return int(read_json_object(path).get("max_seq_length", default)) if path.is_file() else default
+
+
+def _is_normalized(folder: Path) -> bool:
+    """Tell whether the release declares sentence embeddings of length 1."""
+    path = folder / "modules.json"
+    return path.is_file() and "Normalize" in path.read_text(encoding="utf-8")
+
+
+def _stranger_environment(place: Path) -> dict[str, str]:
+    """Return an environment without paths to our code, with caches of its own and no network."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(HIDDEN_VARIABLES)}
+    return {
+        **kept,
+        "HF_HOME": str(place / "hf_home"),
+        "HF_MODULES_CACHE": str(place / "hf_modules"),
+        "XDG_CACHE_HOME": str(place / "cache"),
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
