@@ -19,7 +19,7 @@ from transformers.modeling_outputs import (
     SequenceClassifierOutput,
     TokenClassifierOutput,
 )
-from transformers.utils import can_return_tuple
+from transformers.utils.generic import can_return_tuple
 
 from .configuration_chinese_modernbert import ChineseModernBertConfig
 from .modeling_chinese_modernbert import (
@@ -149,13 +149,13 @@ class ChineseModernBertClassifierModel(ChineseModernBertPreTrainedModel):
 
     initialization = {"classifier": "classifier"}
 
-    def __init__(self, config: ChineseModernBertConfig, num_outputs: int) -> None:
+    def __init__(self, config: ChineseModernBertConfig, num_outputs: int | None) -> None:
         super().__init__(config)
         self.num_labels = config.num_labels
         self.model = ChineseModernBertModel(config)
         self.head = ChineseModernBertPredictionHead(config)
         self.drop = nn.Dropout(config.classifier_dropout)
-        self.classifier = nn.Linear(config.hidden_size, num_outputs)
+        self.classifier = nn.Linear(config.hidden_size, num_outputs or 1)
 
     def classify(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Map `(..., hidden)` to `(..., outputs)`."""

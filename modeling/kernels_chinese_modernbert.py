@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
@@ -95,10 +96,10 @@ def eager_attention(
     window: int | None,
     dropout: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Compute the whole matrix, softmax in float32; returns the result and the weights `(b, h, t, t)`."""
+    """Compute the whole matrix, softmax in float32 or finer; returns the result and the weights `(b, h, t, t)`."""
     scores = torch.matmul(query, key.transpose(2, 3)) * query.shape[-1] ** -0.5
     scores = scores.masked_fill(~visible(layout, window), torch.finfo(scores.dtype).min)
-    weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
+    weights = torch.softmax(scores, dim=-1, dtype=torch.promote_types(query.dtype, torch.float32)).to(query.dtype)
     weights = torch.nn.functional.dropout(weights, p=dropout, training=dropout > 0.0)
     return torch.matmul(weights, value).transpose(1, 2), weights
 
@@ -241,7 +242,7 @@ def chunked_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tenso
             for start in range(0, query.shape[2], CHUNK_TOKENS):
                 chunk = slice(start, start + CHUNK_TOKENS)
                 scores = torch.matmul(query[row, head, chunk] * scale, keys)
-                weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
+                weights = torch.softmax(scores, dim=-1, dtype=torch.promote_types(query.dtype, torch.float32)).to(query.dtype)
                 result[row, head, chunk] = torch.matmul(weights, values)
     return result
 
@@ -254,7 +255,7 @@ def varlen_attention(
         raise ImportError(
             f"varlen_attn needs torch 2.10 or newer, this is {torch.__version__}; use attn_implementation='sdpa'"
         )
-    kernel: Callable[..., torch.Tensor] = varlen_attn
+    kernel: Callable[..., Any] = varlen_attn
     reach = (-1, -1) if window is None else (window, window)
     flat = [states[0].transpose(0, 1) for states in (query, key, value)]
     bounds, longest = layout.cu_seq_lens, layout.longest

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutput
-from transformers.utils import can_return_tuple
+from transformers.utils.generic import can_return_tuple
 
 from .configuration_chinese_modernbert import SLIDING_ATTENTION, ChineseModernBertConfig
 from .kernels_chinese_modernbert import attend
@@ -88,7 +88,7 @@ class ChineseModernBertAttention(nn.Module):
         # The window is read at every call, so that a changed configuration is obeyed by layers that exist already.
         window = self.config.sliding_window if self.layer_type == SLIDING_ATTENTION else None
         attended, weights = attend(
-            self.config._attn_implementation,
+            self.config._attn_implementation or "sdpa",
             self,
             query,
             key,
@@ -151,8 +151,8 @@ class ChineseModernBertPreTrainedModel(PreTrainedModel):
             self._init_matrix(getattr(module, name), self._deviation(kind))
         if isinstance(module, (nn.RMSNorm, nn.LayerNorm)):
             nn.init.ones_(module.weight)
-            if getattr(module, "bias", None) is not None:
-                nn.init.zeros_(module.bias)
+        if isinstance(module, nn.LayerNorm) and module.bias is not None:
+            nn.init.zeros_(module.bias)
 
     def _deviation(self, kind: str) -> float:
         """Return the standard deviation for matrices that read the residual stream, write to it, or classify."""
@@ -165,8 +165,8 @@ class ChineseModernBertPreTrainedModel(PreTrainedModel):
         """Draw a weight matrix, cut at `initializer_cutoff_factor` deviations; biases are zero."""
         cut = self.config.initializer_cutoff_factor * std
         nn.init.trunc_normal_(module.weight, mean=0.0, std=std, a=-cut, b=cut)
-        if getattr(module, "bias", None) is not None:
-            nn.init.zeros_(module.bias)  # pyright: ignore[reportArgumentType]
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
@@ -188,9 +188,9 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
         """Return the token embedding, `(vocab_size, hidden)`."""
         return self.embeddings.tok_embeddings
 
-    def set_input_embeddings(self, value: nn.Embedding) -> None:
+    def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace the token embedding."""
-        self.embeddings.tok_embeddings = value
+        self.embeddings.tok_embeddings = value  # pyright: ignore[reportAttributeAccessIssue]
 
     @can_return_tuple
     def forward(
@@ -260,7 +260,7 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
         for layer in self.layers:
             if keep_states:
                 states.append(layout.unflatten(hidden_states))
-            hidden_states, layer_weights = layer(hidden_states, layout, rotary[layer.attention_type])
+            hidden_states, layer_weights = layer(hidden_states, layout, rotary[str(layer.attention_type)])
             if keep_weights:
                 weights.append(layer_weights)
         last = layout.unflatten(self.final_norm(hidden_states))
@@ -285,4 +285,4 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
 
 def _is_recording() -> bool:
     """Tell whether torch is compiling, exporting or tracing this call."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]

@@ -1,0 +1,61 @@
+"""Shared fixtures: a tiny model, its twin of Transformers' ModernBERT, and the folder of real data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
+from transformers import ModernBertConfig, ModernBertForMaskedLM
+
+SIZES = {
+    "vocab_size": 211,
+    "hidden_size": 64,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "intermediate_size": 96,
+    # Large enough that attention is far from uniform, so that a wrong mask or window shows in the numbers.
+    "initializer_range": 0.2,
+}
+
+
+@pytest.fixture
+def tiny_config() -> Callable[..., ChineseModernBertConfig]:
+    """Return a maker of small configurations."""
+
+    def make(**overrides: object) -> ChineseModernBertConfig:
+        return ChineseModernBertConfig(**{**SIZES, **overrides})
+
+    return make
+
+
+@pytest.fixture
+def twins() -> tuple[ModernBertForMaskedLM, ChineseModernBertForMaskedLM]:
+    """Return Transformers' ModernBERT (eager, float32) and ours with the same weights."""
+    torch.manual_seed(0)
+    ids = {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}
+    theirs = ModernBertForMaskedLM(ModernBertConfig(**SIZES, **ids, attn_implementation="eager")).eval()
+    with torch.no_grad():  # trained norms and biases are not at their initial values
+        for name, parameter in theirs.named_parameters():
+            if "norm" in name:
+                parameter.uniform_(0.5, 1.5)
+            elif name.endswith("bias"):
+                parameter.normal_()
+    config = ChineseModernBertConfig(
+        **SIZES, norm_type="layernorm", global_rope_theta=160_000.0, local_rope_theta=10_000.0
+    )
+    ours = ChineseModernBertForMaskedLM(config).eval()
+    ours.load_state_dict(theirs.state_dict())
+    return theirs, ours
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of real texts, or skip."""
+    folder = os.environ.get("CHINESE_MODERNBERT_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("CHINESE_MODERNBERT_DATA is not set to a folder of real texts")
+    return Path(folder)

@@ -1,0 +1,98 @@
+"""The configuration: exact sizes, checked at construction, the same after saving."""
+
+import json
+
+import pytest
+import torch
+from chinese_modernbert.modeling import (
+    ChineseModernBertConfig,
+    ChineseModernBertForMaskedLM,
+    ChineseModernBertModel,
+)
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
+
+
+def count_parameters(model_class: type, config: ChineseModernBertConfig) -> int:
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in model_class(config).parameters())
+
+
+@pytest.mark.parametrize(
+    ("vocab_size", "encoder", "with_head"),
+    [
+        (32_000, 375_972_864, 377_054_464),
+        (32_768, 376_759_296, 377_841_664),
+        (32_979, 376_975_360, 378_057_939),
+    ],
+)
+def test_large_has_the_parameter_counts_derived_from_the_paper(vocab_size: int, encoder: int, with_head: int) -> None:
+    config = ChineseModernBertConfig(vocab_size=vocab_size)
+    assert count_parameters(ChineseModernBertModel, config) == encoder
+    assert count_parameters(ChineseModernBertForMaskedLM, config) == with_head
+
+
+@pytest.mark.parametrize("name", ["tiny", "small", "base", "large"])
+def test_presets_have_the_counts_of_the_closed_formula(name: str) -> None:
+    config = ChineseModernBertConfig.preset(name)
+    v, h, i, n = config.vocab_size, config.hidden_size, config.intermediate_size, config.num_hidden_layers
+    encoder = v * h + h + n * (4 * h * h + 3 * h * i) + n * 2 * h - h + h
+    assert count_parameters(ChineseModernBertModel, config) == encoder
+    assert count_parameters(ChineseModernBertForMaskedLM, config) == encoder + h * h + h + v
+
+
+def test_every_third_layer_is_global_by_default() -> None:
+    kinds = ChineseModernBertConfig().layer_types
+    assert [index for index, kind in enumerate(kinds) if kind == "full_attention"] == list(range(0, 28, 3))
+
+
+def test_thetas_are_the_papers_and_either_spelling_sets_them() -> None:
+    assert ChineseModernBertConfig().rope_theta("full_attention") == 80_000.0
+    assert ChineseModernBertConfig().rope_theta("sliding_attention") == 10_000.0
+    old = ChineseModernBertConfig(global_rope_theta=160_000.0, local_rope_theta=5_000.0)
+    assert (old.rope_theta("full_attention"), old.rope_theta("sliding_attention")) == (160_000.0, 5_000.0)
+    partial = ChineseModernBertConfig(rope_parameters={"full_attention": {"rope_theta": 3.0}})
+    assert (partial.rope_theta("full_attention"), partial.rope_theta("sliding_attention")) == (3.0, 10_000.0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"hidden_size": 770, "num_attention_heads": 12}, "hidden_size=770"),
+        ({"hidden_size": 36, "num_attention_heads": 12}, "even head size"),
+        ({"norm_type": "batchnorm"}, "rmsnorm, layernorm"),
+        ({"norm_bias": True}, "RMSNorm has no bias"),
+        ({"classifier_pooling": "max"}, "cls, mean"),
+        ({"local_attention": 127}, "local_attention=127"),
+        ({"layer_types": ["full_attention"]}, "num_hidden_layers=28"),
+        ({"layer_types": ["linear"] * 28}, "linear"),
+        ({"global_attn_every_n_layers": 0}, "global_attn_every_n_layers=0"),
+        ({"rope_parameters": {"full_attention": {"rope_type": "yarn"}}}, "yarn"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_the_value_in_the_text(fields: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ChineseModernBertConfig(**fields)
+
+
+def test_an_unknown_preset_names_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="tiny, small, base, large"):
+        ChineseModernBertConfig.preset("huge")
+
+
+def test_saving_keeps_every_field_and_the_whole_auto_map(tmp_path, tiny_config) -> None:
+    config = tiny_config(
+        global_rope_theta=20_000.0, local_attention=64, norm_type="layernorm", tie_word_embeddings=False
+    )
+    config.save_pretrained(tmp_path)
+    again = AutoConfig.from_pretrained(tmp_path)
+    assert type(again) is ChineseModernBertConfig
+    for name in ("rope_parameters", "local_attention", "norm_type", "layer_types", "pad_token_id", "mask_token_id"):
+        assert getattr(again, name) == getattr(config, name)
+    assert again.tie_word_embeddings is False
+    stored = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    assert {"AutoConfig", "AutoModel", "AutoModelForMaskedLM", "AutoModelForMultipleChoice"} <= set(stored["auto_map"])
+
+
+def test_auto_classes_are_registered_by_the_import(tiny_config) -> None:
+    assert type(AutoModel.from_config(tiny_config())) is ChineseModernBertModel
+    assert type(AutoModelForMaskedLM.from_config(tiny_config())) is ChineseModernBertForMaskedLM

@@ -1,0 +1,117 @@
+"""Kernels against each other and against a loop: window, documents, gradients."""
+
+import math
+
+import pytest
+import torch
+from chinese_modernbert.modeling import kernels_chinese_modernbert as kernels
+from chinese_modernbert.modeling.layout_chinese_modernbert import build_layout
+
+
+def states(tokens: int, rows: int = 1, dtype: torch.dtype = torch.float64, grad: bool = False) -> list[torch.Tensor]:
+    torch.manual_seed(tokens)
+    return [torch.randn(rows, 2, tokens, 8, dtype=dtype, requires_grad=grad) for _ in range(3)]
+
+
+def slow_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, sees) -> torch.Tensor:
+    """Compute attention query by query, with nothing but the definition."""
+    result = torch.zeros_like(query)
+    for row in range(query.shape[0]):
+        for head in range(query.shape[1]):
+            for i in range(query.shape[2]):
+                seen = [j for j in range(key.shape[2]) if sees(row, i, j)]
+                scores = key[row, head, seen] @ query[row, head, i] / math.sqrt(query.shape[3])
+                result[row, head, i] = torch.softmax(scores, 0) @ value[row, head, seen]
+    return result
+
+
+@pytest.mark.parametrize("window", [1, 7, 64])
+@pytest.mark.parametrize("tokens", [1, 100, 128, 129, 300])
+def test_bands_equal_the_definition(tokens: int, window: int) -> None:
+    query, key, value = states(tokens)
+    expected = slow_attention(query, key, value, lambda _, i, j: abs(i - j) <= window)
+    torch.testing.assert_close(kernels.banded_attention(query, key, value, window), expected)
+
+
+def test_bands_keep_documents_and_rows_apart() -> None:
+    query, key, value = states(150, rows=2)
+    documents = torch.stack([torch.arange(150) // 40, torch.arange(150) // 70])
+    expected = slow_attention(
+        query, key, value, lambda row, i, j: abs(i - j) <= 20 and documents[row, i] == documents[row, j]
+    )
+    torch.testing.assert_close(kernels.banded_attention(query, key, value, 20, documents), expected)
+
+
+def test_gradients_of_bands_equal_those_of_eager_in_float64() -> None:
+    """Length 333 has a filler tail, and gradients flow through overlapping blocks of keys."""
+    banded = states(333, grad=True)
+    eager = [tensor.detach().clone().requires_grad_() for tensor in banded]
+    layout = build_layout((1, 333), torch.device("cpu"), flat=False)
+    upstream = torch.randn(1, 333, 2, 8, dtype=torch.float64)
+    kernels.banded_attention(*banded, 64).transpose(1, 2).backward(upstream)
+    kernels.eager_attention(*eager, layout, 64, 0.0)[0].backward(upstream)
+    for ours, theirs in zip(banded, eager, strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("window", [None, 64])
+@pytest.mark.parametrize("lengths", [(5,), (64, 65, 66), (129, 129, 129), (900, 3, 800), (1, 1, 1)])
+def test_sdpa_on_a_flat_row_equals_eager_on_the_same_row(lengths: tuple[int, ...], window: int | None) -> None:
+    tokens = sum(lengths)
+    query, key, value = states(tokens)
+    ids = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)).unsqueeze(0)
+    flat = build_layout((1, tokens), torch.device("cpu"), document_ids=ids)
+    dense = build_layout((1, tokens), torch.device("cpu"), document_ids=ids, flat=False)
+    expected, _ = kernels.eager_attention(query, key, value, dense, window, 0.0)
+    torch.testing.assert_close(kernels.sdpa_attention(query, key, value, flat, window, 0.0), expected)
+    torch.testing.assert_close(kernels.sdpa_attention(query, key, value, dense, window, 0.0), expected)
+
+
+def test_chunks_in_bfloat16_stay_near_float32() -> None:
+    query, key, value = states(700, dtype=torch.float32)
+    exact = torch.nn.functional.scaled_dot_product_attention(query, key, value)
+    chunked = kernels.chunked_attention(*(tensor.bfloat16() for tensor in (query, key, value))).float()
+    error = (chunked - exact).norm() / exact.norm()
+    assert error < 1e-2
+    short = [tensor[:, :, :10].bfloat16() for tensor in (query, key, value)]
+    assert not kernels._prefers_chunks(short[0], 0.0)
+    long = torch.zeros(1, 1, kernels.CHUNKED_FROM_TOKENS, 8, dtype=torch.bfloat16)
+    assert kernels._prefers_chunks(long, 0.0)
+    assert not kernels._prefers_chunks(long.requires_grad_(), 0.0)
+
+
+def test_flex_attention_equals_eager() -> None:
+    query, key, value = states(200, dtype=torch.float32)
+    ids = (torch.arange(200) // 130).unsqueeze(0)
+    flat = build_layout((1, 200), torch.device("cpu"), document_ids=ids)
+    dense = build_layout((1, 200), torch.device("cpu"), document_ids=ids, flat=False)
+    module = torch.nn.Module()
+    for window in (None, 64):
+        expected, _ = kernels.eager_attention(query, key, value, dense, window, 0.0)
+        with torch.no_grad():
+            got = kernels.flex_attention(module, query, key, value, flat, window)
+        torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_flash_attention_gets_boundaries_and_an_inclusive_window(monkeypatch) -> None:
+    """The kernel itself needs a GPU; what it is told is checked here against a stand-in that obeys the same rules."""
+    query, key, value = states(140)
+    ids = (torch.arange(140) // 90).unsqueeze(0)
+    flat = build_layout((1, 140), torch.device("cpu"), document_ids=ids)
+    dense = build_layout((1, 140), torch.device("cpu"), document_ids=ids, flat=False)
+
+    def stand_in(module, query, key, value, mask, sliding_window=None, cu_seq_lens_q=None, **kwargs):
+        bounds = cu_seq_lens_q.tolist()
+        result = torch.zeros_like(query)
+        for first, last in zip(bounds, bounds[1:], strict=False):
+            part = [states[:, :, first:last] for states in (query, key, value)]
+            reach = last if sliding_window is None else sliding_window - 1  # Transformers passes (w - 1, w - 1) on
+            result[:, :, first:last] = slow_attention(*part, lambda _, i, j, reach=reach: abs(i - j) <= reach)
+        assert kwargs["max_length_q"] == 90
+        return result.transpose(1, 2), None
+
+    monkeypatch.setitem(kernels.ALL_ATTENTION_FUNCTIONS, "flash_stand_in", stand_in)
+    for window in (None, 64):
+        expected, _ = kernels.eager_attention(query, key, value, dense, window, 0.0)
+        got, _ = kernels.attend("flash_stand_in", torch.nn.Module(), query, key, value, flat, window, 0.0)
+        torch.testing.assert_close(got, expected)
