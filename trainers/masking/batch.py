@@ -1,0 +1,125 @@
+"""What goes into the masker and what comes out: dense numpy arrays, one row per packed sequence.
+
+Legend: B rows, L tokens a row, N = B * L, U units, G budget groups, V vocabulary entries, K tags.
+"""
+
+from typing import NamedTuple, NotRequired, Required, TypedDict
+
+import numpy as np
+
+IGNORED_LABEL = -100
+
+
+class PackedBatch(TypedDict, total=False):
+    """Token ids with the columns that say what a unit is and what may be masked.
+
+    Attributes:
+        input_ids: integer `[B, L]`.
+        word_ids: integer `[B, L]`; equal neighbours are one word, -1 is never masked (special tokens, padding).
+        document_ids: integer `[B, L]`, the document within the row; -1 is padding. Absent: one document a row.
+        sample_ids: integer `[B]`, a stable name of the row: with the seed, the epoch and the position it fixes the
+            mask. Absent: 0, 1, ... in the order given, which ties the mask to the place in the batch.
+        tags: name -> integer `[B, L]`, -1 = untagged ("pos", "stratum", "entity", "domain_term", ...).
+        scores: name -> float `[B, L]`, >= 0 ("term_weight", "pmi", ...).
+    """
+
+    input_ids: Required[np.ndarray]
+    word_ids: Required[np.ndarray]
+    document_ids: NotRequired[np.ndarray]
+    sample_ids: NotRequired[np.ndarray]
+    tags: NotRequired[dict[str, np.ndarray]]
+    scores: NotRequired[dict[str, np.ndarray]]
+
+
+class UnitTable(NamedTuple):
+    """U units in reading order; what is masked is masked unit by unit.
+
+    Attributes:
+        start: int64 `[U]`, flat offset of the first token, `row * L + position`.
+        length: int64 `[U]`, tokens.
+        row: int64 `[U]`.
+        position: int64 `[U]`, place of the first token in its row.
+        group: int64 `[U]`, budget group (the row, or a document), non-decreasing.
+    """
+
+    start: np.ndarray
+    length: np.ndarray
+    row: np.ndarray
+    position: np.ndarray
+    group: np.ndarray
+
+    def take(self, chosen: np.ndarray) -> "UnitTable":
+        """Return the units named by a bool `[U]` or an integer index array."""
+        return UnitTable(*(column[chosen] for column in self))
+
+
+class MaskedBatch(TypedDict):
+    """The corrupted batch, its labels, and what a log or a check needs.
+
+    Attributes:
+        input_ids: int64 `[B, L]`, corrupted.
+        labels: int64 `[B, L]`, the original id where selected, else -100.
+        selected: bool `[B, L]`.
+        loss_weight: float32 `[B, L]`, 0 where not selected; None means every masked token counts alike.
+        units: every unit that could have been chosen.
+        chosen: bool `[U]`.
+        maskable_tokens: how many tokens carried a word id.
+        target_rate: the rate asked for at this progress (mean over budget groups, weighted by their tokens).
+    """
+
+    input_ids: np.ndarray
+    labels: np.ndarray
+    selected: np.ndarray
+    loss_weight: np.ndarray | None
+    units: UnitTable
+    chosen: np.ndarray
+    maskable_tokens: int
+    target_rate: float
+
+
+def document_ids_of(batch: PackedBatch) -> np.ndarray:
+    """Return the document column `[B, L]`, or zeros where the batch has none (one document a row)."""
+    documents = batch.get("document_ids")
+    return np.zeros(batch["input_ids"].shape, dtype=np.int32) if documents is None else documents
+
+
+def check_batch(batch: PackedBatch) -> None:
+    """Refuse a batch whose columns do not fit together.
+
+    Raises:
+        ValueError: a column is missing or has another shape than `input_ids`.
+    """
+    shape = batch["input_ids"].shape
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(f"input_ids has shape {shape}; give a non-empty [rows, tokens] array.")
+    if "word_ids" not in batch:
+        raise ValueError("the batch has no word_ids; make them with word_ids_from_starts (-1 = never masked).")
+    columns = {"word_ids": batch["word_ids"], "document_ids": document_ids_of(batch)}
+    columns |= batch.get("tags", {}) | batch.get("scores", {})
+    for name, column in columns.items():
+        if column.shape != shape:
+            raise ValueError(f"{name} has shape {column.shape} but input_ids {shape}; every column is [rows, tokens].")
+    samples = batch.get("sample_ids")
+    if samples is not None and samples.shape != shape[:1]:
+        raise ValueError(f"sample_ids has shape {samples.shape}; give one id a row, shape {shape[:1]}.")
+
+
+def word_ids_from_starts(word_starts: np.ndarray, document_ids: np.ndarray, special: np.ndarray) -> np.ndarray:
+    """Turn "starts a word" bits into word ids.
+
+    A word also ends where the document changes and at every special token, so that no word reaches over either.
+
+    Args:
+        word_starts: bool `[..., L]`, True at the first token of each word.
+        document_ids: integer `[..., L]`, -1 = padding.
+        special: bool `[..., L]`, True at tokens that are never masked.
+
+    Returns:
+        int32 `[..., L]`: equal neighbours are one word, -1 at special tokens and padding.
+    """
+    excluded = special | (document_ids < 0)
+    begins = word_starts.astype(bool) | excluded
+    begins[..., 1:] |= (document_ids[..., 1:] != document_ids[..., :-1]) | excluded[..., :-1]
+    word_ids = np.cumsum(begins, axis=-1, dtype=np.int32)
+    word_ids[excluded] = -1
+    return word_ids

@@ -1,0 +1,111 @@
+"""What stands at a masked place: [MASK], a random token, the token itself, or a similar word."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from .batch import PackedBatch, UnitTable
+from .draw import Draw
+from .similar_words import SimilarWords
+from .units import change_points, token_offsets, unit_table
+from .vocabulary import MaskVocabulary
+
+MASK, RANDOM, SIMILAR, KEEP = range(4)
+
+
+class Corruption(Protocol):
+    """Anything that rewrites the selected tokens."""
+
+    def __call__(self, batch: PackedBatch, selected: UnitTable, draw: Draw) -> np.ndarray:
+        """Return int64 `[B, L]`, the ids with the selected units rewritten."""
+        ...
+
+
+@dataclass(frozen=True)
+class Replace:
+    """Rewrite a share of the selected with [MASK], with random tokens, with similar words, or not at all.
+
+    A random token is uniform over all ids that are not special (it may be the token itself, as in BERT). A similar
+    word is looked up for each word of a unit; a word that the lexicon does not know becomes random tokens.
+    Source: 80/10/10, BERT (arXiv 1810.04805); similar words, MacBERT (arXiv 2004.13922).
+
+    Attributes:
+        vocabulary: [MASK] and the special ids.
+        mask: share that becomes [MASK].
+        random: share that becomes random tokens.
+        keep: share left as it is (still predicted).
+        similar: share replaced by similar words; needs `per="unit"` and a lexicon.
+        lexicon: the similar words.
+        per: "unit" decides once for a unit, so that no word is half visible; "token" decides for each token.
+    """
+
+    vocabulary: MaskVocabulary
+    mask: float = 0.8
+    random: float = 0.1
+    keep: float = 0.1
+    similar: float = 0.0
+    lexicon: SimilarWords | None = None
+    per: Literal["unit", "token"] = "unit"
+
+    def __post_init__(self) -> None:
+        shares = (self.mask, self.random, self.similar, self.keep)
+        if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+            raise ValueError(f"mask, random, similar, keep = {shares} must be >= 0 and sum to 1.")
+        if self.per not in ("unit", "token"):
+            raise ValueError(f"per={self.per!r} is unknown; use 'unit' or 'token'.")
+        if self.similar and (self.lexicon is None or self.per != "unit"):
+            raise ValueError("similar > 0 needs lexicon=SimilarWords(...) and per='unit': words are replaced whole.")
+
+    def __call__(self, batch: PackedBatch, selected: UnitTable, draw: Draw) -> np.ndarray:
+        """Return the rewritten ids."""
+        ids = batch["input_ids"].astype(np.int64)
+        flat = ids.reshape(-1)
+        offset = token_offsets(selected)
+        if self.mask == 1.0:
+            flat[offset] = self.vocabulary.mask_token_id
+            return ids
+        row = np.repeat(selected.row, selected.length)
+        position = offset - row * ids.shape[1]
+        if self.per == "unit":
+            kind = self._kind(draw("kind", selected.row, selected.position))
+            token_kind = np.repeat(kind, selected.length)
+        else:
+            kind = token_kind = self._kind(draw("kind", row, position))
+        is_random = token_kind == RANDOM
+        if self.similar and self.lexicon is not None:
+            is_random |= self._replace_similar(batch, flat, selected.take(kind == SIMILAR), draw)[offset]
+        flat[offset[token_kind == MASK]] = self.vocabulary.mask_token_id
+        ordinary = self.vocabulary.ordinary_ids
+        uniform = draw("random", row[is_random], position[is_random])
+        flat[offset[is_random]] = ordinary[(uniform * ordinary.size).astype(np.int64)]
+        return ids
+
+    def _kind(self, uniform: np.ndarray) -> np.ndarray:
+        """Return int8 kinds: MASK, RANDOM, SIMILAR or KEEP."""
+        kind = (uniform >= self.mask).astype(np.int8)
+        for border in (self.mask + self.random, self.mask + self.random + self.similar):
+            kind += uniform >= border
+        return kind
+
+    def _replace_similar(self, batch: PackedBatch, flat: np.ndarray, units: UnitTable, draw: Draw) -> np.ndarray:
+        """Write similar words into `flat`; return bool `[N]`, the tokens of words that have none."""
+        unknown = np.zeros(flat.size, dtype=bool)
+        if self.lexicon is None or not units.start.size:
+            return unknown
+        words = _words_of(batch, units)
+        entry = self.lexicon.find(flat, words.start, words.length)
+        unknown[token_offsets(words.take(entry < 0))] = True
+        words, entry = words.take(entry >= 0), entry[entry >= 0]
+        replacement = self.lexicon.choose(entry, draw("similar", words.row, words.position))
+        flat[token_offsets(words)] = replacement[replacement >= 0]
+        return unknown
+
+
+def _words_of(batch: PackedBatch, units: UnitTable) -> UnitTable:
+    """Cut units at the word borders inside them (an n-gram holds several words)."""
+    offset = token_offsets(units)
+    begins = change_points(batch, batch["word_ids"])[offset]
+    begins[np.cumsum(units.length) - units.length] = True
+    first = np.flatnonzero(begins)
+    return unit_table(offset[first], np.diff(first, append=offset.size), batch["input_ids"].shape[1])

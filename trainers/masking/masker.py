@@ -1,0 +1,168 @@
+"""The masker: units, weights, rate, sampler and corruption put together. It knows no paper; presets.py does."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from .batch import IGNORED_LABEL, MaskedBatch, PackedBatch, UnitTable, check_batch
+from .corruption import Corruption
+from .draw import Draw
+from .rates import Piecewise, Rate
+from .samplers import SAMPLERS
+from .units import Units, change_points, token_offsets
+from .weights import Weights
+
+
+@dataclass(frozen=True)
+class ClassLoss:
+    """Loss weights by tag: a masked token with tag k counts `weights[k]` times.
+
+    Attributes:
+        tag: name of the tag column.
+        weights: float32 `[K]`.
+        untagged: weight of tokens whose tag is -1.
+    """
+
+    tag: str
+    weights: np.ndarray
+    untagged: float = 1.0
+
+
+@dataclass(frozen=True)
+class Masker:
+    """Mask a batch. The result depends on (seed, epoch, sample id, position, progress) and on nothing else.
+
+    Attributes:
+        units: what is masked as a whole.
+        rate: share of the maskable tokens, a number or a schedule.
+        corruption: what stands at masked places.
+        weights: token weights; None = all alike.
+        sampler: "budget" (exact share), "bernoulli" (independent units, share in expectation) or "absolute"
+            (weights are the probabilities, the rate is ignored).
+        budget: whose tokens the share is counted over: the packed "row", or each "document".
+        reduce: how token weights become a unit's weight.
+        class_loss: loss weights by tag.
+        inverse_rate_loss: weight a masked token with 1 / rate of its group (masked diffusion).
+        seed: names the family of masks.
+    """
+
+    units: Units
+    rate: Rate | float
+    corruption: Corruption
+    weights: Weights | None = None
+    sampler: Literal["budget", "bernoulli", "absolute"] = "budget"
+    budget: Literal["row", "document"] = "row"
+    reduce: Literal["mean", "max", "sum"] = "mean"
+    class_loss: ClassLoss | None = None
+    inverse_rate_loss: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, wanted in (
+            ("sampler", tuple(SAMPLERS)),
+            ("budget", ("row", "document")),
+            ("reduce", ("mean", "max", "sum")),
+        ):
+            if getattr(self, name) not in wanted:
+                raise ValueError(f"{name}={getattr(self, name)!r} is unknown; use one of {', '.join(wanted)}.")
+        if self.sampler == "absolute" and self.weights is None:
+            raise ValueError("sampler='absolute' reads the probabilities from weights; give weights=TableWeights(...).")
+
+    @property
+    def schedule(self) -> Rate:
+        """The rate as a schedule."""
+        return Piecewise([(0.0, self.rate)]) if isinstance(self.rate, int | float) else self.rate
+
+    def target_rate(self, progress: float) -> float:
+        """Return the mean share asked for at `progress` (0 = first step, 1 = last)."""
+        return self.schedule.expected(progress)
+
+    def __call__(self, batch: PackedBatch, progress: float, epoch: int = 0) -> MaskedBatch:
+        """Mask one batch; the input is not changed.
+
+        Args:
+            batch: see `PackedBatch`.
+            progress: training step / all steps.
+            epoch: names the pass over the data, so that a text is masked anew each time.
+
+        Returns:
+            See `MaskedBatch`.
+
+        Raises:
+            ValueError: columns are missing or do not fit together.
+        """
+        check_batch(batch)
+        samples = batch.get("sample_ids")
+        draw = Draw(self.seed, epoch, np.arange(len(batch["input_ids"])) if samples is None else samples)
+        units = self.units(batch, draw)
+        units, tokens, rates = self._groups(batch, units, progress, draw)
+        chosen = SAMPLERS[self.sampler](units, self._unit_weights(batch, units), rates * tokens, draw)
+        picked = units.take(chosen)
+        offset = token_offsets(picked)
+        original = batch["input_ids"].reshape(-1)[offset]
+        labels = np.full(batch["input_ids"].shape, IGNORED_LABEL, dtype=np.int64)
+        labels.reshape(-1)[offset] = original
+        selected = np.zeros(labels.shape, dtype=bool)
+        selected.reshape(-1)[offset] = True
+        total = int(tokens.sum())
+        return MaskedBatch(
+            input_ids=self.corruption(batch, picked, draw),
+            labels=labels,
+            selected=selected,
+            loss_weight=self._loss_weight(batch, picked, offset, rates),
+            units=units,
+            chosen=chosen,
+            maskable_tokens=total,
+            target_rate=float(rates @ tokens) / total if total else 0.0,
+        )
+
+    def _groups(
+        self, batch: PackedBatch, units: UnitTable, progress: float, draw: Draw
+    ) -> tuple[UnitTable, np.ndarray, np.ndarray]:
+        """Return the units with their budget groups, int64 `[G]` maskable tokens and float64 `[G]` rates."""
+        maskable = batch["word_ids"] >= 0
+        rows, row_length = maskable.shape
+        if self.budget == "row":
+            first = np.arange(rows) * row_length
+            tokens = np.count_nonzero(maskable, axis=1)
+        else:
+            changes = change_points(batch)
+            first = np.flatnonzero(changes)
+            tokens = np.add.reduceat(maskable.reshape(-1), first, dtype=np.int64)
+            units = units._replace(group=(np.cumsum(changes) - 1)[units.start])
+        row = first // row_length
+        return units, tokens, self.schedule(progress, row, first - row * row_length, draw)
+
+    def _unit_weights(self, batch: PackedBatch, units: UnitTable) -> np.ndarray:
+        """Return float64 `[U]`; each unit is summed on its own, so that other rows cannot change its last bit."""
+        if self.weights is None:
+            return np.ones(units.start.size)
+        weights = self.weights(batch).reshape(-1)
+        if not units.start.size or (units.length == 1).all():
+            return weights[units.start].astype(np.float64)
+        values = weights[token_offsets(units)].astype(np.float64)
+        first = np.cumsum(units.length) - units.length
+        if self.reduce == "max":
+            return np.maximum.reduceat(values, first)
+        total = np.add.reduceat(values, first)
+        return total / units.length if self.reduce == "mean" else total
+
+    def _loss_weight(
+        self, batch: PackedBatch, picked: UnitTable, offset: np.ndarray, rates: np.ndarray
+    ) -> np.ndarray | None:
+        """Return float32 `[B, L]`, or None when all masked tokens count alike."""
+        if self.class_loss is None and not self.inverse_rate_loss:
+            return None
+        values = np.ones(offset.size, dtype=np.float32)
+        if self.class_loss is not None:
+            tags = batch.get("tags", {}).get(self.class_loss.tag)
+            if tags is None:
+                raise ValueError(f"the batch has no tag column {self.class_loss.tag!r}; add it before masking.")
+            table = np.append(self.class_loss.weights, self.class_loss.untagged).astype(np.float32)
+            values *= table[tags.reshape(-1)[offset]]
+        if self.inverse_rate_loss:
+            values /= np.repeat(rates[picked.group], picked.length).astype(np.float32)
+        weight = np.zeros(batch["input_ids"].shape, dtype=np.float32)
+        weight.reshape(-1)[offset] = values
+        return weight
