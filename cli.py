@@ -1,0 +1,189 @@
+"""The console script `chinese-modernbert`: one command for each stage from raw text to a Hub folder.
+
+A command is a row of `COMMANDS`: what it is for, its dataclasses, and what runs them. Options are the fields of those
+dataclasses, from `--config recipe.yaml` and from the command line, which wins.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+PROGRAM = "chinese-modernbert"
+USER_ERROR = 2
+FAILED_CHECK = 1
+
+
+class CheckFailedError(Exception):
+    """A command ran well and its verdict is no; the report is already on screen."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command.
+
+    Attributes:
+        purpose: one line for `--help`.
+        load: imports the command's code and returns its dataclasses and what runs them. Called only when the command
+            is, so that `--help` is quick and a missing optional package is reported by the command that needs it.
+    """
+
+    purpose: str
+    load: Callable[[], tuple[list[type], Callable[..., str]]]
+
+
+@dataclass
+class VerifyArguments:
+    """Which folder to verify, and against what."""
+
+    folder: str = field(metadata={"help": "Released folder."})
+    checkpoint: str | None = field(default=None, metadata={"help": "Checkpoint that it was built from."})
+    python: str = field(default=sys.executable, metadata={"help": "Interpreter of the fresh process."})
+
+
+def _tokenizer() -> tuple[list[type], Callable[..., str]]:
+    from .tokenization import TokenizerArguments, run_tokenizer_training
+
+    return [TokenizerArguments], lambda args: f"tokenizer: {run_tokenizer_training(args)}"
+
+
+def _prepare() -> tuple[list[type], Callable[..., str]]:
+    from .trainers.prepare import PrepareArguments, run_prepare
+
+    return [PrepareArguments], lambda args: f"shards: {run_prepare(args)}"
+
+
+def _pretrain() -> tuple[list[type], Callable[..., str]]:
+    from .trainers.pretraining import PretrainingArguments, run_pretraining
+
+    return [PretrainingArguments], lambda args: f"checkpoint: {run_pretraining(args)}"
+
+
+def _release() -> tuple[list[type], Callable[..., str]]:
+    from .hub_release.builder import ReleaseArguments, build_release
+
+    return [ReleaseArguments], lambda args: f"release: {build_release(args)}"
+
+
+def _verify() -> tuple[list[type], Callable[..., str]]:
+    from .hub_release.verify import verify_release
+
+    def run(args: VerifyArguments) -> str:
+        report = verify_release(args.folder, args.checkpoint, args.python)
+        if not report.is_ok:
+            raise CheckFailedError(report.summary())
+        return report.summary()
+
+    return [VerifyArguments], run
+
+
+def _demo() -> tuple[list[type], Callable[..., str]]:
+    from .hub_release.demo import DemoArguments, run_demo
+
+    return [DemoArguments], lambda args: f"Hub folder: {run_demo(args)}"
+
+
+COMMANDS: dict[str, Command] = {
+    "tokenizer": Command("train a byte-fallback BPE tokenizer on text files", _tokenizer),
+    "prepare": Command("turn text files into shards of token ids and word starts", _prepare),
+    "pretrain": Command("pre-train a model on shards, in stages, with resume", _pretrain),
+    "release": Command("build a Hub folder from a checkpoint", _release),
+    "verify": Command("load a Hub folder in a fresh process without this package and compare", _verify),
+    "demo": Command("the whole path on a generated corpus, in minutes on a CPU", _demo),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: words after the program's name; default: those of this process.
+
+    Returns:
+        0 on success, 1 where a check failed, 2 for a user's mistake (one line on standard error).
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help", "help"):
+        _write(_overview())
+        return 0 if words else USER_ERROR
+    if words[0] == "--version":
+        _write(metadata.version(PROGRAM))
+        return 0
+    if words[0] not in COMMANDS:
+        return _complain(f"unknown command '{words[0]}'; use one of {', '.join(COMMANDS)}")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        return _run(words[0], words[1:])
+    except CheckFailedError as failure:
+        _write(str(failure))
+        return FAILED_CHECK
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        # A mistake of the user is one line; for a fault of ours the whole trace is one variable away.
+        if os.environ.get("CHINESE_MODERNBERT_TRACEBACK"):
+            raise
+        return _complain(" ".join(str(error).split()) or type(error).__name__)
+
+
+def _run(name: str, words: list[str]) -> int:
+    """Load a command, read its options, run it and print where the result is."""
+    types, run = COMMANDS[name].load()
+    from .trainers.arguments import describe_arguments, load_recipe
+
+    if "-h" in words or "--help" in words:
+        _write(f"{COMMANDS[name].purpose}\n\n{describe_arguments(types, f'{PROGRAM} {name} [--config RECIPE]')}")
+        return 0
+    recipe, words = _take_config(words)
+    given: tuple[Any, ...] = load_recipe(types, recipe, words)
+    _write(run(*given))
+    return 0
+
+
+def _take_config(words: list[str]) -> tuple[str | None, list[str]]:
+    """Split `--config FILE` (or `--config=FILE`) from the other words."""
+    rest, recipe, position = [], None, 0
+    while position < len(words):
+        word = words[position]
+        if word == "--config":
+            if position + 1 == len(words):
+                raise ValueError("--config needs a file or the name of a shipped recipe after it")
+            recipe, position = words[position + 1], position + 1
+        elif word.startswith("--config="):
+            recipe = word.removeprefix("--config=")
+        else:
+            rest.append(word)
+        position += 1
+    return recipe, rest
+
+
+def _overview() -> str:
+    """Return the list of commands."""
+    width = max(map(len, COMMANDS))
+    rows = [f"  {name.ljust(width)}  {command.purpose}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            f"usage: {PROGRAM} COMMAND [--config RECIPE] [--name value ...]",
+            "",
+            *rows,
+            "",
+            "COMMAND --help lists options.",
+        ]
+    )
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def _complain(message: str) -> int:
+    sys.stderr.write(f"{PROGRAM}: error: {message}\n")
+    return USER_ERROR
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
