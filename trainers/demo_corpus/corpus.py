@@ -65,9 +65,11 @@ def generate_demo_corpus(seed: int = 0) -> DemoCorpus:
     tables = load_tables()
     theme_of = {text: table.theme for table in tables for text in table.make_sentences(rng)}
     paragraphs = list(dict.fromkeys(text for table in tables for text in table.make_paragraphs(rng)))
-    fill_mask, similarity_sentences = load_held_out()
-    validation = [*_draw(theme_of, HELD_OUT_SENTENCE_SHARE, rng), *_draw(paragraphs, HELD_OUT_PARAGRAPH_SHARE, rng)]
-    held_out = {sentence for text in validation for sentence in split_sentences(text)} | {item.text for item in fill_mask}
+    fill_mask, told, similarity_sentences = load_held_out()
+    validation = _draw((text for text in theme_of if not _contains_any(text, told)), HELD_OUT_SENTENCE_SHARE, rng)
+    validation += _draw((text for text in paragraphs if not _contains_any(text, told)), HELD_OUT_PARAGRAPH_SHARE, rng)
+    held_out = {sentence for text in validation for sentence in split_sentences(text)}
+    held_out |= {example.text for example in fill_mask}
     sentences = [text for text in theme_of if not _contains_any(text, held_out)]
     paragraphs = [text for text in paragraphs if not _contains_any(text, held_out)]
     documents = [*paragraphs, *_group_by_theme(sentences, theme_of, rng)]
@@ -96,11 +98,17 @@ def split_sentences(text: str) -> list[str]:
     return [sentence for sentence in SENTENCE_END.split(text) if sentence]
 
 
-def load_held_out() -> tuple[tuple[ClozeExample, ...], tuple[str, ...]]:
-    """Read the written held-out texts: the cloze examples and the pairs of similar sentences."""
+def load_held_out() -> tuple[tuple[ClozeExample, ...], set[str], tuple[str, ...]]:
+    """Read the file of texts written by hand.
+
+    Returns:
+        The cloze examples, the sentences that must stay in training because they tell the same facts, and the pairs
+        of similar sentences, pair after pair.
+    """
     content = yaml.safe_load(HELD_OUT_FILE.read_text(encoding="utf-8"))
     cloze = tuple(ClozeExample(item["text"], item["answer"]) for item in content["fill_mask"])
-    return cloze, tuple(sentence for pair in content["similar_pairs"] for sentence in pair)
+    told = {item["told_as"] for item in content["fill_mask"]}
+    return cloze, told, tuple(sentence for pair in content["similar_pairs"] for sentence in pair)
 
 
 def _draw(texts: Iterable[str], share: float, rng: random.Random) -> list[str]:
@@ -109,9 +117,9 @@ def _draw(texts: Iterable[str], share: float, rng: random.Random) -> list[str]:
     return rng.sample(texts, round(share * len(texts)))
 
 
-def _contains_any(text: str, sentences: Iterable[str]) -> bool:
-    """Tell whether one of the sentences stands in the text."""
-    return any(sentence in text for sentence in sentences)
+def _contains_any(text: str, sentences: set[str]) -> bool:
+    """Tell whether one of the sentences stands in the text, alone or as the end of a longer sentence."""
+    return any(part[start:] in sentences for part in split_sentences(text) for start in range(len(part)))
 
 
 def _group_by_theme(sentences: list[str], theme_of: dict[str, str], rng: random.Random) -> list[str]:

@@ -93,5 +93,7 @@ def load_table(path: Path) -> FactTable:
 
 def _choose_wordings(template: Template, row: Row, other: Row | None, rng: random.Random) -> list[str]:
     """Take one wording for each sentence of a paragraph, leaving out sentences whose facts are missing."""
-    choices = ([text for wording in wordings for text in render(wording, row, other)] for wordings in template.sentences)
+    choices = (
+        [text for wording in wordings for text in render(wording, row, other)] for wordings in template.sentences
+    )
     return [rng.choice(texts) for texts in choices if texts]

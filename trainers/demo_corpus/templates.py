@@ -1,9 +1,9 @@
 """Sentence templates: how a row of facts, or two rows, becomes Chinese text.
 
 A template is text with fields in braces. ``{capital}`` is a field of the row, ``{other.capital}`` the same field of a
-second row; a list is joined with 、 and 和, ``{cities.each}`` makes one text for each item, and ``{order.words}``
-writes a number in characters. A template that names a field which a row lacks makes no text for this row, so rare
-facts need no flag.
+second row; a list is joined with 、 and 和, ``{cities.each}`` makes one text for each item, ``{order.words}`` writes a
+number in characters, and ``{strings.count}`` as one says it before a classifier (两, not 二). A template that names a
+field which a row lacks makes no text for this row, so rare facts need no flag.
 """
 
 import re
@@ -81,12 +81,14 @@ def parse_template(entry: object, source: str) -> Template:
         return Template(sentences=((entry,),))
     known = {item.name for item in fields(Template)} | {"text"}
     if not isinstance(entry, dict) or not set(entry) <= known or ("text" in entry) == ("sentences" in entry):
-        raise ValueError(f"{source}: {entry!r} is no template; give a text, or a mapping with keys among {sorted(known)}.")
+        raise ValueError(
+            f"{source}: {entry!r} is no template; give a text, or a mapping with keys among {sorted(known)}."
+        )
     options = {key: value for key, value in entry.items() if key not in ("text", "sentences")}
     for key in ("differ", "same"):
         options[key] = tuple(items(options.get(key, [])))
     sentences = entry.get("sentences", [entry.get("text")])
-    return Template(sentences=tuple(tuple(items(wordings)) for wordings in sentences), **options)
+    return Template(sentences=tuple(tuple(map(str, items(wordings))) for wordings in sentences), **options)
 
 
 def render(text: str, row: Row, other: Row | None = None) -> list[str]:
@@ -135,7 +137,9 @@ def _values(name: str, row: Row, other: Row) -> list[str]:
     if key not in scope:
         return []
     values = items(scope[key])
-    if form == "words":
+    if form == "count" and values == [2]:
+        return ["两"]
+    if form in ("words", "count"):
         return [chinese_numeral(number(scope, key))]
     texts = [str(value) for value in values]
     return texts if form == "each" else [join_items(texts)]
