@@ -45,14 +45,13 @@ class Draw:
 
     Args:
         seed: any integer; names the whole family of masks.
-        epoch: any integer; the same text gets another mask in another epoch.
+        epoch: any integer, or one for each row; the same text gets another mask in another epoch.
         sample_ids: integer `[B]`, one stable id a row.
     """
 
-    def __init__(self, seed: int, epoch: int, sample_ids: np.ndarray) -> None:
-        key = np.zeros(1, dtype=np.uint64)
-        for number in (seed, epoch):
-            key = fold(key, np.asarray(number % 2**63))
+    def __init__(self, seed: int, epoch: int | np.ndarray, sample_ids: np.ndarray) -> None:
+        key = fold(np.zeros(1, dtype=np.uint64), np.asarray(seed % 2**63))
+        key = fold(key, np.asarray(epoch))
         self._row_keys = fold(key, np.asarray(sample_ids))
         self._stream_keys: dict[str, np.ndarray] = {}
 

@@ -78,13 +78,13 @@ class Masker:
         """Return the mean share asked for at `progress` (0 = first step, 1 = last)."""
         return self.schedule.expected(progress)
 
-    def __call__(self, batch: PackedBatch, progress: float, epoch: int = 0) -> MaskedBatch:
+    def __call__(self, batch: PackedBatch, progress: float, epoch: int | np.ndarray = 0) -> MaskedBatch:
         """Mask one batch; the input is not changed.
 
         Args:
             batch: see `PackedBatch`.
             progress: training step / all steps.
-            epoch: names the pass over the data, so that a text is masked anew each time.
+            epoch: names the pass over the data (one, or int64 `[B]`), so that a text is masked anew each time.
 
         Returns:
             See `MaskedBatch`.
