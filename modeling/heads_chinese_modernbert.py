@@ -26,17 +26,16 @@ from .modeling_chinese_modernbert import (
     ChineseModernBertModel,
     ChineseModernBertPreTrainedModel,
     build_norm,
+    marked,
 )
 
 
 class ChineseModernBertPredictionHead(nn.Module):
     """Dense layer, activation and norm in front of a decoder or a classifier."""
 
-    initialization = {"dense": "outer"}
-
     def __init__(self, config: ChineseModernBertConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size, bias=config.classifier_bias)
+        self.dense = marked(nn.Linear(config.hidden_size, config.hidden_size, bias=config.classifier_bias), "output")
         self.act = ACT2FN[config.classifier_activation]
         self.norm = build_norm(config)
 
@@ -89,9 +88,9 @@ class ChineseModernBertForMaskedLM(ChineseModernBertPreTrainedModel):
         super().__init__(config)
         self.model = ChineseModernBertModel(config)
         self.head = ChineseModernBertPredictionHead(config)
-        self.decoder = nn.Linear(config.hidden_size, config.vocab_size, bias=config.decoder_bias)
+        decoder = nn.Linear(config.hidden_size, config.vocab_size, bias=config.decoder_bias)
         # A tied decoder is the embedding matrix: drawing it here could overwrite loaded weights.
-        self.initialization = {} if config.tie_word_embeddings else {"decoder": "outer"}
+        self.decoder = marked(decoder, "tied" if config.tie_word_embeddings else "output")
         self.post_init()
 
     def get_output_embeddings(self) -> nn.Linear:
@@ -147,15 +146,13 @@ class ChineseModernBertForMaskedLM(ChineseModernBertPreTrainedModel):
 class ChineseModernBertClassifierModel(ChineseModernBertPreTrainedModel):
     """What the four classifiers share: encoder, prediction head, dropout and one linear layer."""
 
-    initialization = {"classifier": "classifier"}
-
     def __init__(self, config: ChineseModernBertConfig, num_outputs: int | None) -> None:
         super().__init__(config)
         self.num_labels = config.num_labels
         self.model = ChineseModernBertModel(config)
         self.head = ChineseModernBertPredictionHead(config)
         self.drop = nn.Dropout(config.classifier_dropout)
-        self.classifier = nn.Linear(config.hidden_size, num_outputs or 1)
+        self.classifier = marked(nn.Linear(config.hidden_size, num_outputs or 1), "classifier")
 
     def classify(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Map `(..., hidden)` to `(..., outputs)`."""

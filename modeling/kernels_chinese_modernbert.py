@@ -242,7 +242,9 @@ def chunked_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tenso
             for start in range(0, query.shape[2], CHUNK_TOKENS):
                 chunk = slice(start, start + CHUNK_TOKENS)
                 scores = torch.matmul(query[row, head, chunk] * scale, keys)
-                weights = torch.softmax(scores, dim=-1, dtype=torch.promote_types(query.dtype, torch.float32)).to(query.dtype)
+                weights = torch.softmax(scores, dim=-1, dtype=torch.promote_types(query.dtype, torch.float32)).to(
+                    query.dtype
+                )
                 result[row, head, chunk] = torch.matmul(weights, values)
     return result
 

@@ -26,10 +26,19 @@ def build_norm(config: ChineseModernBertConfig) -> nn.Module:
     return nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.norm_bias)
 
 
+def marked(linear: nn.Linear, kind: str) -> nn.Linear:
+    """Note on a matrix how it is initialised.
+
+    Kinds: `input` (the default of an unmarked one) has deviation `initializer_range`; `output`, the end of a residual
+    branch, is smaller by sqrt(2 * layers); `classifier` has `hidden_size ** -0.5`; `tied` is another matrix's storage
+    and is left alone. Source: ModernBERT ("full megatron" initialisation).
+    """
+    setattr(linear, "initialization", kind)  # noqa: B010, nn.Module types no attributes of its own
+    return linear
+
+
 class ChineseModernBertEmbeddings(nn.Module):
     """Token embeddings and their norm; positions enter later, by rotation."""
-
-    initialization = {"tok_embeddings": "inner"}
 
     def __init__(self, config: ChineseModernBertConfig) -> None:
         super().__init__()
@@ -46,14 +55,12 @@ class ChineseModernBertEmbeddings(nn.Module):
 class ChineseModernBertMLP(nn.Module):
     """GeGLU feed-forward; the gate and the value come from one product, `Wi`."""
 
-    initialization = {"Wi": "inner", "Wo": "outer"}
-
     def __init__(self, config: ChineseModernBertConfig) -> None:
         super().__init__()
         self.Wi = nn.Linear(config.hidden_size, 2 * config.intermediate_size, bias=config.mlp_bias)
         self.act = ACT2FN[config.hidden_activation]
         self.drop = nn.Dropout(config.mlp_dropout)
-        self.Wo = nn.Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
+        self.Wo = marked(nn.Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias), "output")
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Map `(rows, tokens, hidden)` to the same shape."""
@@ -64,8 +71,6 @@ class ChineseModernBertMLP(nn.Module):
 class ChineseModernBertAttention(nn.Module):
     """Multi-head attention with rotary positions, global or local; the kernel is chosen by name in `attend`."""
 
-    initialization = {"Wqkv": "inner", "Wo": "outer"}
-
     def __init__(self, config: ChineseModernBertConfig, layer_index: int) -> None:
         super().__init__()
         self.config = config
@@ -74,7 +79,7 @@ class ChineseModernBertAttention(nn.Module):
         self.is_causal = False
         self.layer_type = config.layer_types[layer_index]
         self.Wqkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=config.attention_bias)
-        self.Wo = nn.Linear(config.hidden_size, config.hidden_size, bias=config.attention_bias)
+        self.Wo = marked(nn.Linear(config.hidden_size, config.hidden_size, bias=config.attention_bias), "output")
         self.out_drop = nn.Dropout(config.attention_dropout)
 
     def forward(
@@ -141,32 +146,30 @@ class ChineseModernBertPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Initialise the matrices that a module lists in `initialization`, and norms.
+        """Initialise one matrix or norm.
 
-        Truncated normal; outputs of residual branches are scaled by 1 / sqrt(2 * layers). Source: ModernBERT ("full
-        megatron" initialisation). `torch.nn.init` leaves already loaded tensors alone while Transformers initialises
-        what a checkpoint lacks.
+        Transformers 5 passes over any module of custom code that owns no parameter itself, so that a rule for a whole
+        attention or feed-forward module would never run: each matrix carries its own kind instead. `torch.nn.init`
+        leaves already loaded tensors alone while Transformers initialises what a checkpoint lacks.
         """
-        for name, kind in getattr(module, "initialization", {}).items():
-            self._init_matrix(getattr(module, name), self._deviation(kind))
-        if isinstance(module, (nn.RMSNorm, nn.LayerNorm)):
+        if isinstance(module, (nn.Linear, nn.Embedding)):
+            self._init_matrix(module, getattr(module, "initialization", "input"))
+        elif isinstance(module, (nn.RMSNorm, nn.LayerNorm)):
             nn.init.ones_(module.weight)
-        if isinstance(module, nn.LayerNorm) and module.bias is not None:
+        if isinstance(module, (nn.Linear, nn.LayerNorm)) and module.bias is not None:
             nn.init.zeros_(module.bias)
 
-    def _deviation(self, kind: str) -> float:
-        """Return the standard deviation for matrices that read the residual stream, write to it, or classify."""
-        if kind == "classifier":
-            return self.config.hidden_size**-0.5
-        scale = 1.0 if kind == "inner" else 1.0 / math.sqrt(2.0 * self.config.num_hidden_layers)
-        return self.config.initializer_range * scale
-
-    def _init_matrix(self, module: nn.Linear | nn.Embedding, std: float) -> None:
-        """Draw a weight matrix, cut at `initializer_cutoff_factor` deviations; biases are zero."""
+    def _init_matrix(self, module: nn.Linear | nn.Embedding, kind: str) -> None:
+        """Draw a weight matrix of a kind (see `marked`), cut at `initializer_cutoff_factor` deviations."""
+        if kind == "tied":
+            return
+        std = self.config.initializer_range
+        if kind == "output":
+            std /= math.sqrt(2.0 * self.config.num_hidden_layers)
+        elif kind == "classifier":
+            std = self.config.hidden_size**-0.5
         cut = self.config.initializer_cutoff_factor * std
         nn.init.trunc_normal_(module.weight, mean=0.0, std=std, a=-cut, b=cut)
-        if isinstance(module, nn.Linear) and module.bias is not None:
-            nn.init.zeros_(module.bias)
 
 
 class ChineseModernBertModel(ChineseModernBertPreTrainedModel):

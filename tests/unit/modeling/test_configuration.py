@@ -4,12 +4,13 @@ import json
 
 import pytest
 import torch
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
+
 from chinese_modernbert.modeling import (
     ChineseModernBertConfig,
     ChineseModernBertForMaskedLM,
     ChineseModernBertModel,
 )
-from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 
 
 def count_parameters(model_class: type, config: ChineseModernBertConfig) -> int:

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from chinese_modernbert.modeling import kernels_chinese_modernbert as kernels
 from chinese_modernbert.modeling.layout_chinese_modernbert import build_layout
 

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from chinese_modernbert.modeling.layout_chinese_modernbert import build_layout
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from chinese_modernbert.modeling.layout_chinese_modernbert import build_layout
 
 CPU = torch.device("cpu")
 

@@ -1,0 +1,184 @@
+"""The encoder as Transformers' users handle it: outputs, kernels, checkpointing, precision, export, resizing, LoRA."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+
+from chinese_modernbert.modeling import (
+    ChineseModernBertForMaskedLM,
+    ChineseModernBertForSequenceClassification,
+    ChineseModernBertModel,
+)
+
+
+def ids_of(*shape: int) -> torch.Tensor:
+    return torch.randint(5, 211, shape, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.fixture
+def model(tiny_config) -> ChineseModernBertModel:
+    torch.manual_seed(0)
+    return ChineseModernBertModel(tiny_config()).eval()
+
+
+def test_exactly_one_of_ids_and_embeddings_is_wanted(model) -> None:
+    with pytest.raises(ValueError, match="exactly one"):
+        model()
+    with pytest.raises(ValueError, match="exactly one"):
+        model(input_ids=ids_of(1, 3), inputs_embeds=torch.zeros(1, 3, 64))
+
+
+@torch.no_grad()
+def test_embeddings_in_place_of_ids_give_the_same(model) -> None:
+    ids = ids_of(2, 9)
+    mask = torch.ones_like(ids)
+    mask[1, 5:] = 0
+    given = model(inputs_embeds=model.get_input_embeddings()(ids), attention_mask=mask).last_hidden_state
+    assert torch.equal(given, model(ids, attention_mask=mask).last_hidden_state)
+
+
+@torch.no_grad()
+def test_hidden_states_are_one_a_layer_and_the_final_output(model) -> None:
+    mask = torch.tensor([[1] * 9, [1] * 4 + [0] * 5])
+    output = model(ids_of(2, 9), attention_mask=mask, output_hidden_states=True)
+    assert len(output.hidden_states) == 5
+    assert {tuple(states.shape) for states in output.hidden_states} == {(2, 9, 64)}
+    assert torch.equal(output.hidden_states[-1], output.last_hidden_state)
+    assert output.last_hidden_state[1, 4:].abs().max() == 0
+
+
+@torch.no_grad()
+def test_attentions_need_eager_and_sum_to_one(model) -> None:
+    with pytest.raises(ValueError, match="set_attn_implementation"):
+        model(ids_of(1, 9), output_attentions=True)
+    model.set_attn_implementation("eager")
+    output = model(ids_of(1, 200), output_attentions=True)
+    assert len(output.attentions) == 4
+    for weights, kind in zip(output.attentions, model.config.layer_types, strict=True):
+        torch.testing.assert_close(weights.sum(-1), torch.ones(1, 4, 200))
+        far = weights[0, :, 0, 65:].abs().max()
+        assert (far == 0) == (kind == "sliding_attention")
+
+
+@torch.no_grad()
+def test_a_tuple_comes_out_where_no_dict_is_wanted(model) -> None:
+    ids = ids_of(1, 9)
+    assert torch.equal(model(ids, return_dict=False)[0], model(ids).last_hidden_state)
+
+
+def test_checkpointed_gradients_equal_plain_ones(tiny_config) -> None:
+    gradients = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        model = ChineseModernBertForMaskedLM(tiny_config()).train()
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        ids = ids_of(2, 100)
+        model(ids, labels=ids).loss.backward()
+        gradients.append(model.model.layers[1].attn.Wqkv.weight.grad)
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_autocast_in_bfloat16_trains_and_keeps_float32_weights(tiny_config) -> None:
+    torch.manual_seed(0)
+    model = ChineseModernBertForMaskedLM(tiny_config()).train()
+    ids = ids_of(2, 900)
+    exact = model(ids, labels=ids).loss
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = model(ids, labels=ids).loss
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(exact.item(), rel=2e-2)
+    loss.backward()
+    assert model.model.layers[1].mlp.Wi.weight.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize("length", [40, 900])
+@torch.no_grad()
+def test_export_gives_one_graph_with_the_same_numbers_at_other_shapes(model, length: int) -> None:
+    """Padding, a length under and one over the switch to bands, and a batch size that the export did not see."""
+
+    class Encoder(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = model
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            return self.inner(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+
+    sample = (ids_of(2, length), torch.ones(2, length, dtype=torch.long))
+    shapes = ({0: torch.export.Dim("batch", min=1, max=8)}, {0: torch.export.Dim("batch", min=1, max=8)})
+    program = torch.export.export(Encoder(), sample, dynamic_shapes=shapes)
+    ids = ids_of(3, length)
+    mask = (torch.arange(length) < torch.tensor([[length], [length // 2], [3]])).long()
+    difference = (program.module()(ids, mask) - model(ids, attention_mask=mask).last_hidden_state) * mask.unsqueeze(-1)
+    assert difference.abs().max() < 1e-4
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_compiling_breaks_no_graph_and_does_not_recompile_for_every_length(model) -> None:
+    torch._dynamo.reset()
+    compiled = torch.compile(model, fullgraph=True, dynamic=True, backend="eager")
+    counter = torch._dynamo.utils.counters
+    counter.clear()
+    for length in (20, 70, 100, 333, 500):
+        ids = ids_of(2, length)
+        expected = model(ids).last_hidden_state
+        torch.testing.assert_close(compiled(ids).last_hidden_state, expected, atol=1e-4, rtol=1e-4)
+    assert not counter["graph_break"]
+    assert counter["stats"]["unique_graphs"] <= 3
+
+
+def test_resizing_keeps_the_decoder_tied(tiny_config) -> None:
+    model = ChineseModernBertForMaskedLM(tiny_config())
+    before = model.model.embeddings.tok_embeddings.weight[:211].clone()
+    model.resize_token_embeddings(256)
+    assert model.decoder.out_features == model.config.vocab_size == 256
+    assert model.decoder.weight is model.model.embeddings.tok_embeddings.weight
+    assert torch.equal(model.decoder.weight[:211], before)
+    assert model(ids_of(1, 4)).logits.shape == (1, 4, 256)
+
+
+def test_lora_reaches_every_projection_and_saves_only_itself(tiny_config, tmp_path) -> None:
+    model = ChineseModernBertForSequenceClassification(tiny_config())
+    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=["Wqkv", "Wo", "Wi"], task_type="SEQ_CLS"))
+    trained = {name for name, parameter in adapted.named_parameters() if parameter.requires_grad}
+    assert sum("lora_A" in name for name in trained) == 4 * 4  # Wqkv, attn.Wo, Wi, mlp.Wo in four layers
+    assert any("classifier" in name for name in trained)
+    adapted(ids_of(2, 9), labels=torch.tensor([0, 1])).loss.backward()
+    adapted.save_pretrained(tmp_path)
+    assert (tmp_path / "adapter_model.safetensors").is_file()
+
+
+def test_the_encoder_loads_from_a_masked_language_model_and_back(tiny_config, tmp_path) -> None:
+    whole = ChineseModernBertForMaskedLM(tiny_config()).eval()
+    whole.save_pretrained(tmp_path / "whole")
+    encoder = ChineseModernBertModel.from_pretrained(tmp_path / "whole").eval()
+    ids = ids_of(1, 30)
+    assert torch.equal(encoder(ids).last_hidden_state, whole.model(ids).last_hidden_state)
+    encoder.save_pretrained(tmp_path / "encoder")
+    back, report = ChineseModernBertForMaskedLM.from_pretrained(tmp_path / "encoder", output_loading_info=True)
+    assert torch.equal(back.eval().model(ids).last_hidden_state, encoder(ids).last_hidden_state)
+    assert all(name.startswith(("head.", "decoder.")) for name in report["missing_keys"])
+
+
+def test_nothing_but_parameters_is_state(model) -> None:
+    """A buffer would be uninitialised memory after loading in Transformers 5."""
+    assert not list(model.buffers())
+
+
+def test_residual_outputs_start_smaller_than_inputs(tiny_config) -> None:
+    torch.manual_seed(0)
+    config = tiny_config(hidden_size=256, intermediate_size=512, initializer_range=0.02)
+    layer = ChineseModernBertModel(config).layers[1]
+    cut = 0.8796  # deviation of a standard normal cut at two
+    assert layer.attn.Wqkv.weight.std().item() == pytest.approx(0.02 * cut, rel=0.03)
+    assert layer.mlp.Wo.weight.std().item() == pytest.approx(0.02 * cut / 8**0.5, rel=0.03)
+    assert layer.mlp.Wi.weight.abs().max() <= 0.04
+
+
+def test_what_cannot_run_says_so_when_the_model_is_built(tiny_config) -> None:
+    with pytest.raises((ImportError, ValueError)):
+        ChineseModernBertModel._from_config(tiny_config(), attn_implementation="flash_attention_2")
