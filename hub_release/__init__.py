@@ -1,6 +1,16 @@
 """From a checkpoint to a Hub folder that a stranger loads."""
 
 from .builder import ReleaseArguments, build_release
+from .conversion import ConversionArguments, convert_checkpoint, run_conversion
 from .verify import Check, VerificationReport, verify_release
 
-__all__ = ["Check", "ReleaseArguments", "VerificationReport", "build_release", "verify_release"]
+__all__ = [
+    "Check",
+    "ConversionArguments",
+    "ReleaseArguments",
+    "VerificationReport",
+    "build_release",
+    "convert_checkpoint",
+    "run_conversion",
+    "verify_release",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from transformers import PreTrainedModel
 
 from ..modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
 
@@ -150,10 +152,10 @@ def drop_tied_decoder(tensors: dict[str, torch.Tensor], is_tied: bool) -> dict[s
     return {name: tensor for name, tensor in tensors.items() if name != TIED_PARAMETER}
 
 
-def masked_lm_shapes(config: ChineseModernBertConfig) -> dict[str, tuple[int, ...]]:
-    """Return name and shape of every tensor that a saved masked-language model of this config holds."""
+def parameter_shapes(model_class: type[PreTrainedModel], config: ChineseModernBertConfig) -> dict[str, tuple[int, ...]]:
+    """Return name and shape of every tensor that a saved model of this class and config holds."""
     with torch.device("meta"):
-        model = ChineseModernBertForMaskedLM(config)
+        model = model_class(copy.deepcopy(config))
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     if config.tie_word_embeddings:
         shapes.pop(TIED_PARAMETER, None)
@@ -168,25 +170,35 @@ def check_masked_lm_weights(
     Raises:
         ValueError: for missing, superfluous, misshapen or non-finite tensors.
     """
-    wanted = masked_lm_shapes(config)
+    wanted = parameter_shapes(ChineseModernBertForMaskedLM, config)
     missing = sorted(set(wanted) - set(tensors))
     if missing and all(name.startswith(HEAD_PREFIXES) for name in missing):
         raise ValueError(
             f"checkpoint {folder} lacks the masked-language-model head ({_some(missing)}); "
             "release a checkpoint saved from ChineseModernBertForMaskedLM"
         )
+    check_shapes(tensors, wanted, folder)
+    for name in wanted:
+        if not bool(torch.isfinite(tensors[name]).all()):
+            raise ValueError(f"{name} of {folder} holds NaN or infinity; release an earlier checkpoint")
+
+
+def check_shapes(tensors: dict[str, torch.Tensor], wanted: dict[str, tuple[int, ...]], folder: str | Path) -> None:
+    """Check names and shapes of a checkpoint's tensors.
+
+    Raises:
+        ValueError: for missing, superfluous or misshapen tensors.
+    """
+    missing = sorted(set(wanted) - set(tensors))
     if missing:
         raise ValueError(f"checkpoint {folder} is incomplete, {_some(missing)} missing; save or copy it again")
     unknown = sorted(set(tensors) - set(wanted))
     if unknown:
-        raise ValueError(f"checkpoint {folder} holds {_some(unknown)}, which its config.json has no place for")
+        raise ValueError(f"checkpoint {folder} holds {_some(unknown)}, which its {CONFIG_FILE} has no place for")
     for name, shape in wanted.items():
         if tuple(tensors[name].shape) != shape:
-            raise ValueError(
-                f"{name} of {folder} has shape {tuple(tensors[name].shape)}, its config.json wants {shape}"
-            )
-        if not bool(torch.isfinite(tensors[name]).all()):
-            raise ValueError(f"{name} of {folder} holds NaN or infinity; release an earlier checkpoint")
+            given = tuple(tensors[name].shape)
+            raise ValueError(f"{name} of {folder} has shape {given}, its {CONFIG_FILE} wants {shape}")
 
 
 def _some(names: list[str], shown: int = 3) -> str:

@@ -51,7 +51,7 @@ class Stranger:
         from safetensors.torch import load_file
 
         self.job = job
-        self.release: str = job["release"]
+        self.num_views = 0
         self.torch = torch
         self.dtype = getattr(torch, job["dtype"])
         self.reference = load_file(job["reference"])
@@ -91,12 +91,25 @@ class Stranger:
             lines = str(error).strip().split("\n")
             return {"name": name, "outcome": "fail", "detail": f"{type(error).__name__}: {lines[0]}"}
 
+    def release(self) -> str:
+        """Return a new folder of links to the release.
+
+        Transformers caches code under the name of the folder, and 4.57 copies an entry file and its direct imports
+        only. Under a new name every load is a first one, and cannot live on what an earlier load left in the cache.
+        """
+        self.num_views += 1
+        view = Path(self.job["views"]) / f"release_{self.num_views}"
+        view.mkdir(parents=True)
+        for path in Path(self.job["release"]).iterdir():
+            (view / path.name).symlink_to(path)
+        return str(view)
+
     def load(self, auto_class: str, folder: str | None = None, dtype: Any = None) -> tuple[Any, dict[str, Any]]:
         """Return a model in evaluation mode, and what Transformers says about its loading."""
         import transformers
 
         model, info = getattr(transformers, auto_class).from_pretrained(
-            folder or self.release,
+            folder or self.release(),
             trust_remote_code=True,
             dtype=dtype or self.torch.float32,
             output_loading_info=True,
@@ -139,7 +152,7 @@ class Stranger:
         """Load the configuration as remote code."""
         import transformers
 
-        config = transformers.AutoConfig.from_pretrained(self.release, trust_remote_code=True)
+        config = transformers.AutoConfig.from_pretrained(self.release(), trust_remote_code=True)
         if not type(config).__module__.startswith(REMOTE_MODULES):
             raise CheckFailedError(f"AutoConfig gave {type(config).__module__}, not the code in the folder")
         for name, wanted in self.job["config"].items():
@@ -151,7 +164,7 @@ class Stranger:
         """Load the tokenizer without trust and encode the job's texts."""
         from transformers import AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(self.release)
+        tokenizer = AutoTokenizer.from_pretrained(self.release())
         for text, wanted in zip(self.job["texts"], self.job["text_ids"], strict=True):
             given = tokenizer(text)["input_ids"]
             if given != wanted:
@@ -197,7 +210,7 @@ class Stranger:
         """Ask the pipeline that users ask first."""
         from transformers import pipeline
 
-        fill_mask = pipeline("fill-mask", model=self.release, trust_remote_code=True, dtype=self.torch.float32)
+        fill_mask = pipeline("fill-mask", model=self.release(), trust_remote_code=True, dtype=self.torch.float32)
         wanted = self.reference["fill_mask/scores"]
         guesses = fill_mask(self.job["masked_text"], top_k=wanted.numel())
         scores = self.torch.tensor([guess["score"] for guess in guesses])
@@ -212,7 +225,7 @@ class Stranger:
         from sentence_transformers import SentenceTransformer
 
         encoder = SentenceTransformer(
-            self.release, trust_remote_code=True, device="cpu", model_kwargs={"dtype": self.torch.float32}
+            self.release(), trust_remote_code=True, device="cpu", model_kwargs={"dtype": self.torch.float32}
         )
         if encoder.max_seq_length != self.job["max_seq_length"]:
             raise CheckFailedError(f"max_seq_length is {encoder.max_seq_length}, not {self.job['max_seq_length']}")
@@ -226,7 +239,7 @@ class Stranger:
         model, _ = self.load("AutoModelForMaskedLM")
         with tempfile.TemporaryDirectory() as folder:
             model.save_pretrained(folder)
-            AutoTokenizer.from_pretrained(self.release).save_pretrained(folder)
+            AutoTokenizer.from_pretrained(self.release()).save_pretrained(folder)
             again, info = self.load("AutoModelForMaskedLM", folder)
             base, _ = self.load("AutoModel", folder)
             tokenizer = AutoTokenizer.from_pretrained(folder)

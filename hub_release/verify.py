@@ -292,6 +292,7 @@ def _write_job(place: Path, folder: Path, reference: _Reference) -> dict[str, An
     return {
         "release": str(folder),
         "reference": str(place / "reference.safetensors"),
+        "views": str(place / "views"),
         "results": str(place / "results.json"),
         "blocked_package": PACKAGE,
         "dtype": reference.dtype,

@@ -1,0 +1,292 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
+
+from chinese_modernbert import modeling
+from chinese_modernbert.hub_release import ReleaseArguments, build_release
+from chinese_modernbert.hub_release.builder import MANIFEST_FILE, without_local_folders
+from chinese_modernbert.modeling import ChineseModernBertForMaskedLM, ChineseModernBertForSequenceClassification
+
+
+def edit_json(path: Path, **values: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def edit_weights(folder: Path, **changes: torch.Tensor | None) -> None:
+    """Replace tensors, or drop those given as None."""
+    tensors = {**load_file(folder / "model.safetensors"), **changes}
+    save_file({name: tensor for name, tensor in tensors.items() if tensor is not None}, folder / "model.safetensors")
+
+
+def release_of(checkpoint: Path, tmp_path: Path, **options: object) -> Path:
+    return build_release(ReleaseArguments(str(checkpoint), str(tmp_path / "built"), **options))  # type: ignore[arg-type]
+
+
+def message(checkpoint: Path, tmp_path: Path, error: type[Exception] = ValueError, **options: object) -> str:
+    """Build, expect an error, and return its one line; nothing may be left behind."""
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(error) as caught:
+        release_of(checkpoint, tmp_path, **options)
+    assert sorted(tmp_path.iterdir()) == before
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_same_checkpoint_gives_the_same_bytes(checkpoint: Path, tmp_path: Path) -> None:
+    first = build_release(ReleaseArguments(str(checkpoint), str(tmp_path / "one" / "name")))
+    second = build_release(ReleaseArguments(str(checkpoint), str(tmp_path / "two" / "name")))
+    assert contents(first) == contents(second)
+
+
+def test_a_release_of_a_release_holds_the_same_weights_and_code(saved_release: Path, tmp_path: Path) -> None:
+    again = contents(release_of(saved_release, tmp_path, model_name="release"))
+    assert again == contents(saved_release)
+
+
+def test_weights_are_the_checkpoints_with_the_head_and_without_the_tied_matrix(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    given, wanted = (
+        load_file(release_of(checkpoint, tmp_path) / "model.safetensors"),
+        load_file(checkpoint / "model.safetensors"),
+    )
+    assert sorted(given) == sorted(wanted)
+    assert {"head.dense.weight", "head.norm.weight", "decoder.bias"} <= set(given)
+    assert "decoder.weight" not in given
+    assert all(torch.equal(given[name], wanted[name]) for name in wanted)
+
+
+def test_bfloat16_rounds_every_tensor_and_says_so_in_the_config(checkpoint: Path, tmp_path: Path) -> None:
+    folder = release_of(checkpoint, tmp_path, dtype="bfloat16")
+    wanted = load_file(checkpoint / "model.safetensors")
+    given = load_file(folder / "model.safetensors")
+    assert all(torch.equal(given[name], wanted[name].to(torch.bfloat16)) for name in wanted)
+    assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
+
+
+def test_modeling_files_are_copied_byte_for_byte(saved_release: Path) -> None:
+    sources = sorted(Path(modeling.__file__).parent.glob("*.py"))
+    shipped = {path.name: path.read_bytes() for path in saved_release.glob("*.py")}
+    assert shipped == {path.name: path.read_bytes() for path in sources if path.name != "__init__.py"}
+
+
+def test_auto_map_is_complete_even_where_the_checkpoint_has_another(checkpoint: Path, tmp_path: Path) -> None:
+    edit_json(checkpoint / "config.json", auto_map={"AutoModel": "owner/name--modeling.Model"})
+    auto_map = json.loads((release_of(checkpoint, tmp_path) / "config.json").read_text())["auto_map"]
+    assert len(auto_map) == 7
+    for reference in auto_map.values():
+        module, name = reference.split(".")
+        assert (tmp_path / "built" / f"{module}.py").is_file()
+        assert hasattr(modeling, name)
+
+
+def test_tokenizer_names_the_stock_class_and_gives_the_same_ids(checkpoint: Path, tmp_path: Path) -> None:
+    before = AutoTokenizer.from_pretrained(checkpoint)
+    before.save_pretrained(checkpoint)  # Transformers 5 writes a class name that 4.57 does not know
+    before("今天", truncation=True, max_length=4, padding="max_length")
+    before.backend_tokenizer.save(str(checkpoint / "tokenizer.json"))  # with truncation to four tokens
+    folder = release_of(checkpoint, tmp_path)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    assert (config["tokenizer_class"], config["model_max_length"]) == ("PreTrainedTokenizerFast", 128)
+    rules = json.loads((folder / "tokenizer.json").read_text())
+    assert (rules["truncation"], rules["padding"]) == (None, None)
+    after = AutoTokenizer.from_pretrained(folder)
+    text = "今天天气很好，我们去公园散步。"
+    assert after(text)["input_ids"] == AutoTokenizer.from_pretrained(checkpoint)(text)["input_ids"]
+    assert set(after(text)) == {"input_ids", "attention_mask"}
+
+
+def test_sentence_modules_are_in_the_old_form(checkpoint: Path, tmp_path: Path) -> None:
+    folder = release_of(checkpoint, tmp_path, normalize_embeddings=True, max_seq_length=64)
+    modules = json.loads((folder / "modules.json").read_text())
+    assert [row["type"].rsplit(".", 1)[-1] for row in modules] == ["Transformer", "Pooling", "Normalize"]
+    assert all(row["type"].startswith("sentence_transformers.models.") for row in modules)
+    pooling = json.loads((folder / "1_Pooling" / "config.json").read_text())
+    assert pooling["word_embedding_dimension"] == 32
+    assert [key for key, value in pooling.items() if value is True] == ["pooling_mode_mean_tokens"]
+    assert json.loads((folder / "sentence_bert_config.json").read_text())["max_seq_length"] == 64
+
+
+def test_recipe_and_masking_are_taken_from_the_run_folder_without_its_paths(checkpoint: Path, tmp_path: Path) -> None:
+    checkpoint = checkpoint.rename(tmp_path / "checkpoint-20")
+    (tmp_path / "recipe.yaml").write_text("corpus: [/home/me/corpus/a.txt, b.txt]  # from https://example.org/x\n")
+    (checkpoint / "masking.yaml").write_text("rate: 0.3\n")
+    folder = release_of(checkpoint, tmp_path)
+    assert (folder / "recipe.yaml").read_text() == "corpus: [a.txt, b.txt]  # from https://example.org/x\n"
+    assert (folder / "masking.yaml").read_text() == "rate: 0.3\n"
+    assert "[`recipe.yaml`](recipe.yaml), [`masking.yaml`](masking.yaml)" in (folder / "README.md").read_text()
+
+
+def test_the_run_folder_is_not_read_for_other_names(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("rate: 0.3\n")
+    assert not (release_of(checkpoint, tmp_path) / "recipe.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("/a/b/c.txt", "c.txt"),
+        ("x: ~/data/z.txt", "x: z.txt"),
+        ("https://a.b/c/d", "https://a.b/c/d"),
+        ("runs/one/two", "runs/one/two"),
+        ("./runs/x", "./runs/x"),
+        ("rate: 1/2", "rate: 1/2"),
+        ("['/a/b', \"/c/d\"]", "['b', \"d\"]"),
+    ],
+)
+def test_only_absolute_paths_are_cut(text: str, wanted: str) -> None:
+    assert without_local_folders(text) == wanted
+
+
+def test_own_licence_of_the_checkpoint_goes_first(checkpoint: Path, tmp_path: Path) -> None:
+    (checkpoint / "LICENSE").write_text("mine")
+    assert (release_of(checkpoint, tmp_path) / "LICENSE").read_text() == "mine"
+
+
+def test_library_licence_where_the_checkpoint_has_none(saved_release: Path) -> None:
+    assert "Apache License" in (saved_release / "LICENSE").read_text()
+
+
+def test_checkpoint_without_tokenizer(checkpoint: Path, tmp_path: Path) -> None:
+    (checkpoint / "tokenizer.json").unlink()
+    assert "no tokenizer.json" in message(checkpoint, tmp_path, FileNotFoundError)
+
+
+def test_other_vocabulary_size(checkpoint: Path, tmp_path: Path) -> None:
+    edit_json(checkpoint / "config.json", vocab_size=1024)
+    text = message(checkpoint, tmp_path)
+    assert "1024" in text and "384" in text
+
+
+def test_other_special_token_ids(checkpoint: Path, tmp_path: Path) -> None:
+    edit_json(checkpoint / "config.json", mask_token_id=5)
+    assert "mask_token_id is 5" in message(checkpoint, tmp_path)
+
+
+def test_other_model_type(checkpoint: Path, tmp_path: Path) -> None:
+    edit_json(checkpoint / "config.json", model_type="modernbert")
+    assert "'modernbert', 'chinese_modernbert' is needed; convert it first" in message(checkpoint, tmp_path)
+
+
+def test_half_written_weights(checkpoint: Path, tmp_path: Path) -> None:
+    path = checkpoint / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert "not a whole safetensors file" in message(checkpoint, tmp_path)
+
+
+def test_no_weights(checkpoint: Path, tmp_path: Path) -> None:
+    (checkpoint / "model.safetensors").unlink()
+    assert "only safetensors" in message(checkpoint, tmp_path, FileNotFoundError)
+
+
+def test_head_missing(checkpoint: Path, tmp_path: Path) -> None:
+    edit_weights(checkpoint, **{"head.dense.weight": None})
+    assert "lacks the masked-language-model head (head.dense.weight)" in message(checkpoint, tmp_path)
+
+
+def test_classifier_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
+    ChineseModernBertForSequenceClassification.from_pretrained(checkpoint).save_pretrained(checkpoint)
+    assert "lacks the masked-language-model head (decoder.bias)" in message(checkpoint, tmp_path)
+
+
+def test_layer_missing(checkpoint: Path, tmp_path: Path) -> None:
+    edit_weights(checkpoint, **{"model.layers.1.mlp.Wo.weight": None})
+    assert "is incomplete, model.layers.1.mlp.Wo.weight missing" in message(checkpoint, tmp_path)
+
+
+def test_layer_too_many(checkpoint: Path, tmp_path: Path) -> None:
+    edit_weights(checkpoint, **{"model.layers.9.mlp.Wo.weight": torch.zeros(1)})
+    assert "no place for" in message(checkpoint, tmp_path)
+
+
+def test_other_shape(checkpoint: Path, tmp_path: Path) -> None:
+    edit_weights(checkpoint, **{"head.norm.weight": torch.zeros(31)})
+    assert "has shape (31,), its config.json wants (32,)" in message(checkpoint, tmp_path)
+
+
+def test_not_a_number(checkpoint: Path, tmp_path: Path) -> None:
+    edit_weights(checkpoint, **{"head.norm.weight": torch.full((32,), float("nan"))})
+    assert "holds NaN or infinity" in message(checkpoint, tmp_path)
+
+
+def test_tied_decoder_that_differs(checkpoint: Path, tmp_path: Path) -> None:
+    edit_weights(checkpoint, **{"decoder.weight": torch.zeros(384, 32)})
+    assert "tie_word_embeddings is true but decoder.weight differs" in message(checkpoint, tmp_path)
+
+
+def test_tied_decoder_that_only_repeats_is_dropped(checkpoint: Path, tmp_path: Path) -> None:
+    embedding = load_file(checkpoint / "model.safetensors")["model.embeddings.tok_embeddings.weight"]
+    edit_weights(checkpoint, **{"decoder.weight": embedding.clone()})
+    assert "decoder.weight" not in load_file(release_of(checkpoint, tmp_path) / "model.safetensors")
+
+
+def test_untied_decoder_is_kept(checkpoint: Path, tmp_path: Path) -> None:
+    edit_json(checkpoint / "config.json", tie_word_embeddings=False)
+    edit_weights(checkpoint, **{"decoder.weight": torch.ones(384, 32)})
+    folder = release_of(checkpoint, tmp_path)
+    assert torch.equal(load_file(folder / "model.safetensors")["decoder.weight"], torch.ones(384, 32))
+    assert torch.equal(ChineseModernBertForMaskedLM.from_pretrained(folder).decoder.weight, torch.ones(384, 32))
+
+
+def test_sharded_checkpoint_gives_the_same_weights(checkpoint: Path, saved_release: Path, tmp_path: Path) -> None:
+    model = ChineseModernBertForMaskedLM.from_pretrained(checkpoint)
+    (checkpoint / "model.safetensors").unlink()
+    model.save_pretrained(checkpoint, max_shard_size="60KB")
+    shards = sorted(checkpoint.glob("model-*.safetensors"))
+    assert len(shards) > 1
+    folder = release_of(checkpoint, tmp_path)
+    assert (folder / "model.safetensors").read_bytes() == (saved_release / "model.safetensors").read_bytes()
+    shards[0].unlink()
+    assert f"lacks the shard {shards[0].name}" in message(checkpoint, tmp_path / "built", FileNotFoundError)
+
+
+def test_output_that_holds_something_else_is_left_alone(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "built").mkdir()
+    (tmp_path / "built" / "thesis.txt").write_text("years of work")
+    for overwrite in (False, True):
+        message(checkpoint, tmp_path, FileExistsError, overwrite=overwrite)
+    assert (tmp_path / "built" / "thesis.txt").read_text() == "years of work"
+
+
+def test_an_earlier_release_is_replaced_only_when_asked(checkpoint: Path, tmp_path: Path) -> None:
+    folder = release_of(checkpoint, tmp_path)
+    message(checkpoint, tmp_path, FileExistsError)
+    release_of(checkpoint, tmp_path, overwrite=True, dtype="bfloat16")
+    assert json.loads((folder / MANIFEST_FILE).read_text())["dtype"] == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({"dtype": "float16"}, "float32, bfloat16"),
+        ({"max_seq_length": -1}, "negative"),
+        ({"max_seq_length": 129}, "128"),
+    ],
+)
+def test_wrong_options(checkpoint: Path, tmp_path: Path, options: dict[str, object], wanted: str) -> None:
+    assert wanted in message(checkpoint, tmp_path, **options)
+
+
+def test_output_is_not_the_checkpoint(checkpoint: Path) -> None:
+    with pytest.raises(ValueError, match="is the checkpoint itself"):
+        ReleaseArguments(str(checkpoint), str(checkpoint))
+
+
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_broken_config(checkpoint: Path, tmp_path: Path, content: str) -> None:
+    (checkpoint / "config.json").write_text(content)
+    assert "config.json" in message(checkpoint, tmp_path)
+
+
+def test_missing_folder_and_config(checkpoint: Path, tmp_path: Path) -> None:
+    assert "is not a folder" in message(tmp_path / "nowhere", tmp_path, FileNotFoundError)
+    (checkpoint / "config.json").unlink()
+    assert "has no config.json" in message(checkpoint, tmp_path, FileNotFoundError)
