@@ -1,0 +1,168 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from chinese_modernbert.tokenization import (
+    TokenizerArguments,
+    fold_width,
+    load_segmenter,
+    load_tokenizer,
+    run_tokenizer_training,
+    tokenizer_hash,
+    train_tokenizer,
+)
+from chinese_modernbert.tokenization.train_bpe import FIXED_ENTRIES, choose_alphabet, count_words
+
+TRICKY = st.sampled_from(
+    [
+        "\U00030000",
+        "𠮷",
+        "👨‍👩‍👧",
+        "かな",
+        "한글",
+        "العربية",
+        "e\u0301",
+        "\x00",
+        "\ufe0f",
+        "\r\n",
+        "  ",
+        "Ａ１",
+        "\u3000",
+        "<0xE4>",
+    ]
+    + ["[MASK]x", "▁", "##", "Ġ", " the", "\u200d", "\ufdd0", "我们在北京", "12345", "……", "\u2028"]
+)
+ANY_TEXT = st.lists(st.one_of(TRICKY, st.text(st.characters(exclude_categories=("Cs",)), max_size=6))).map("".join)
+
+
+def test_special_tokens_and_bytes_come_first(tokenizer: PreTrainedTokenizerFast) -> None:
+    assert tokenizer.convert_ids_to_tokens(range(6)) == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "<0x00>"]
+    assert len(tokenizer) == 376
+    assert tokenizer.convert_ids_to_tokens(260) == "<0xFF>"
+
+
+@given(text=ANY_TEXT)
+def test_decoding_gives_back_the_folded_text_without_unknown_tokens(
+    tokenizer: PreTrainedTokenizerFast, text: str
+) -> None:
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert tokenizer.decode(ids) == fold_width(text)
+    assert tokenizer.unk_token_id not in ids
+
+
+@given(text=ANY_TEXT)
+def test_every_offset_is_the_text_of_its_token(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
+    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    position = 0
+    for token, (start, end) in zip(encoding.tokens(), encoding["offset_mapping"], strict=True):
+        piece = fold_width(text[start:end])
+        if token != piece:
+            assert (end - start, f"<0x{piece.encode()[0]:02X}>"[:3]) == (1, token[:3])
+            assert bytes([int(token[3:5], 16)]) in piece.encode()
+        assert start in (position, position - 1)
+        position = end
+    assert position == len(text)
+
+
+def test_merges_stay_inside_words_and_free_merges_do_not() -> None:
+    texts = ["我们在北京的图书馆"] * 50
+    confined = train_tokenizer(texts, TokenizerArguments(vocab_size=FIXED_ENTRIES + 9 + 4))
+    free = train_tokenizer(texts, TokenizerArguments(vocab_size=FIXED_ENTRIES + 9 + 7, segmenter="none"))
+    words = load_segmenter().cut(texts[0])
+    assert confined.tokenize(texts[0]) == words
+    assert max(map(len, free.tokenize(texts[0]))) > max(map(len, words))
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("北京ab12345", ["北京", "ab", "123", "45"]),
+        ("ab  cd, ef。\n ", ["ab", " ", " cd", ",", " ef", "。", "\n "]),
+        ("カナかな한글Жд", ["カナ", "かな", "한글", "Жд"]),
+    ],
+)
+def test_pre_tokens_part_scripts_digits_spaces_and_punctuation(
+    tokenizer: PreTrainedTokenizerFast, text: str, tokens: list[str]
+) -> None:
+    pieces = tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str(text)
+    assert [piece for piece, _ in pieces] == tokens
+
+
+def test_same_input_gives_the_same_file(sentences: list[str], tokenizer: PreTrainedTokenizerFast) -> None:
+    again = train_tokenizer(iter(sentences), TokenizerArguments(vocab_size=376, limit_alphabet=75))
+    assert tokenizer_hash(again) == tokenizer_hash(tokenizer)
+
+
+def test_rare_characters_become_bytes_and_never_join_their_neighbours() -> None:
+    texts = ["天龘地"] * 30 + ["天", "地"] * 100
+    small = train_tokenizer(texts, TokenizerArguments(vocab_size=FIXED_ENTRIES + 2, limit_alphabet=2, segmenter="none"))
+    assert small.tokenize("天龘地") == ["天", "<0xE9>", "<0xBE>", "<0x98>", "地"]
+    with pytest.raises(ValueError, match=f"{FIXED_ENTRIES + 2} entries were possible"):
+        train_tokenizer(texts, TokenizerArguments(vocab_size=300, limit_alphabet=2, segmenter="none"))
+
+
+def test_alphabet_ties_are_broken_by_code_point() -> None:
+    assert choose_alphabet(count_words(["乙甲丙丙"], None), 2) == sorted(["丙", "乙"])
+
+
+def test_words_are_counted_with_their_leading_space_and_without_the_mark(sentences: list[str]) -> None:
+    counts = count_words(["北京大学 的 the the １２３４\ufdd0"], load_segmenter())
+    assert counts == {"北京大学": 1, " ": 3, "的": 1, " the": 2, "123": 1, "4": 1} or counts[" the"] == 2
+    assert not any("\ufdd0" in word for word in counts)
+
+
+def test_pairs_padding_truncation_and_split_words_work(tokenizer: PreTrainedTokenizerFast) -> None:
+    cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
+    first, second = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("北京", "上海的公园"))
+    assert tokenizer("北京", "上海的公园")["input_ids"] == [cls, *first, sep, *second, sep]
+    batch = tokenizer(["北京", "上海的公园"], padding=True, truncation=True, max_length=4)
+    assert [len(row) for row in batch["input_ids"]] == [4, 4]
+    assert batch["input_ids"][0][-1] == tokenizer.pad_token_id
+    assert sorted(batch) == ["attention_mask", "input_ids"]
+    words = ["我们", "在", "北京大学", "工作"]
+    encoding = tokenizer(words, is_split_into_words=True)
+    assert sorted({i for i in encoding.word_ids() if i is not None}) == [0, 1, 2, 3]
+    assert tokenizer("[MASK]京")["input_ids"][1] == tokenizer.mask_token_id
+
+
+def test_stock_class_loads_the_folder_without_trust(tmp_path: Path, sentences: list[str]) -> None:
+    (tmp_path / "corpus.txt").write_text("\n\n".join(sentences), encoding="utf-8")
+    args = TokenizerArguments(corpus=[str(tmp_path)], output_dir=str(tmp_path / "out"), vocab_size=376)
+    folder = run_tokenizer_training(args)
+    assert json.loads((folder / "tokenizer_config.json").read_text())["tokenizer_class"] == "PreTrainedTokenizerFast"
+    loaded = AutoTokenizer.from_pretrained(folder)
+    assert loaded.model_max_length == 8192
+    assert loaded.model_input_names == ["input_ids", "attention_mask"]
+    assert loaded.mask_token == "[MASK]"
+    assert loaded.decode(loaded("我们 [x]")["input_ids"], skip_special_tokens=True) == "我们 [x]"
+    assert tokenizer_hash(load_tokenizer(folder)) == tokenizer_hash(loaded)
+    assert {path.name for path in folder.iterdir()} >= {"tokenizer.json", "special_tokens_map.json"}
+    with pytest.raises(FileExistsError, match="is not empty"):
+        run_tokenizer_training(args)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"vocab_size": 100}, "vocab_size=100 is too small"),
+        ({"vocab_size": 300, "limit_alphabet": 100}, "limit_alphabet=100 does not fit vocab_size=300"),
+        ({"min_frequency": 0}, "min_frequency=0 must be at least 1"),
+        ({"max_token_length": 0}, "max_token_length=0"),
+    ],
+)
+def test_impossible_arguments_are_refused_at_construction(options: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TokenizerArguments(**options)  # type: ignore[arg-type]
+
+
+def test_unusable_corpora_are_clear_errors(sentences: list[str]) -> None:
+    with pytest.raises(ValueError, match="vocab_size=32768 is more than this corpus allows"):
+        train_tokenizer(sentences, TokenizerArguments())
+    with pytest.raises(ValueError, match="no text to train on"):
+        train_tokenizer([], TokenizerArguments())
+    with pytest.raises(ValueError, match="text 2 holds the lone surrogate"):
+        train_tokenizer(["a", "\ud800"], TokenizerArguments())

@@ -1,0 +1,217 @@
+"""Reading documents from text, JSON-lines and Parquet files, one at a time, with errors that name file and line."""
+
+import gzip
+import io
+import json
+import logging
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from .normalization import check_encodable
+
+logger = logging.getLogger(__name__)
+
+TEXT_SUFFIXES = (".txt", ".txt.gz", ".txt.zst")
+JSON_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+PARQUET_SUFFIX = ".parquet"
+SUFFIXES = (*TEXT_SUFFIXES, *JSON_SUFFIXES, PARQUET_SUFFIX)
+
+
+@dataclass(frozen=True, slots=True)
+class TextDocument:
+    """One document and where it came from."""
+
+    text: str
+    """The document, never empty."""
+    source: str
+    """Name of the file without its suffix, or the value of the source field."""
+    location: str
+    """`file:line` (for Parquet `file:row`) of its beginning, counted from 1."""
+
+
+def find_text_files(paths: Sequence[str | Path]) -> list[Path]:
+    """Return the readable files among `paths`, folders searched to the bottom in the order of their names.
+
+    Raises:
+        FileNotFoundError: If a path does not exist or a folder holds no readable file.
+        ValueError: If nothing is given or a file has an unknown suffix.
+    """
+    if isinstance(paths, str | Path):
+        paths = [paths]
+    files: dict[Path, None] = {}
+    for path in map(Path, paths):
+        if path.is_dir():
+            found = [file for file in sorted(path.rglob("*")) if file.is_file() and _suffix(file)]
+            if not found:
+                raise FileNotFoundError(f"The folder {path} holds no file ending in {', '.join(SUFFIXES)}.")
+            files.update(dict.fromkeys(found))
+        elif not path.exists():
+            raise FileNotFoundError(f"{path} does not exist; give files or folders of text.")
+        elif not _suffix(path):
+            raise ValueError(f"{path} has an unknown suffix; readable are {', '.join(SUFFIXES)}.")
+        else:
+            files[path] = None
+    if not files:
+        raise ValueError("No corpus was given; name at least one file or folder of text.")
+    return list(files)
+
+
+def read_documents(
+    paths: Sequence[str | Path], text_field: str = "text", source_field: str | None = None
+) -> Iterator[TextDocument]:
+    """Yield every document that is not empty, in the order of the files.
+
+    A blank line separates the documents of a `.txt` file; a line of a `.jsonl` file and a row of a Parquet file is
+    one document. Documents without a character are skipped and their number is logged.
+
+    Args:
+        paths: Files or folders, see `find_text_files`.
+        text_field: Field or column of the text. Default "text".
+        source_field: Field or column that names the source instead of the file name. Default None.
+
+    Raises:
+        FileNotFoundError: If a path is missing.
+        ValueError: With file and line, for broken JSON, a missing or wrong field, a lone surrogate or bytes that are
+            not UTF-8; if the whole corpus holds no document.
+    """
+    n_documents = n_empty = 0
+    for file in find_text_files(paths):
+        for document in _read_file(file, text_field, source_field):
+            if document.text:
+                n_documents += 1
+                yield document
+            else:
+                n_empty += 1
+    if n_empty:
+        logger.warning("Skipped %d empty documents.", n_empty)
+    if not n_documents:
+        raise ValueError(f"The corpus holds no document with text: {', '.join(map(str, paths))}.")
+
+
+def _suffix(path: Path) -> str:
+    name = path.name.lower()
+    return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
+
+
+def _read_file(file: Path, text_field: str, source_field: str | None) -> Iterator[TextDocument]:
+    suffix = _suffix(file)
+    if suffix == PARQUET_SUFFIX:
+        return _read_parquet(file, text_field, source_field)
+    if suffix in JSON_SUFFIXES:
+        return _read_json_lines(file, text_field, source_field)
+    return _read_plain_text(file)
+
+
+def _stem(file: Path) -> str:
+    return file.name[: -len(_suffix(file))]
+
+
+@contextmanager
+def _open_bytes(file: Path) -> Iterator[IO[bytes]]:
+    name = file.name.lower()
+    if name.endswith(".gz"):
+        with gzip.open(file, "rb") as stream:
+            yield stream  # type: ignore[misc]
+    elif name.endswith(".zst"):
+        try:
+            import zstandard
+        except ImportError as error:
+            raise ImportError(f"Reading {file} needs zstandard: pip install 'chinese-modernbert[train]'.") from error
+        with (
+            open(file, "rb") as raw,
+            zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream,
+        ):
+            yield io.BufferedReader(stream)  # type: ignore[arg-type]
+    else:
+        with open(file, "rb") as stream:
+            yield stream
+
+
+def _read_lines(file: Path) -> Iterator[tuple[int, str]]:
+    """Yield (number, line without its end); lines end at LF alone, a CR before it belongs to the end."""
+    number = 0
+    with _open_bytes(file) as stream:
+        try:
+            for number, raw in enumerate(stream, start=1):
+                line = raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
+                yield number, line.removeprefix("\ufeff") if number == 1 else line
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{file}:{number} is not UTF-8 (byte {error.start} of the line); "
+                "convert it, for example: iconv -f gb18030 -t utf-8."
+            ) from error
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(f"{file} is a broken gzip file after line {number} ({error}); fetch it again.") from error
+        except Exception as error:
+            if type(error).__name__ != "ZstdError":
+                raise
+            raise ValueError(f"{file} is a broken zstd file after line {number} ({error}); fetch it again.") from error
+
+
+def _read_plain_text(file: Path) -> Iterator[TextDocument]:
+    lines: list[str] = []
+    first = 1
+    for number, line in _read_lines(file):
+        if line.strip():
+            first = first if lines else number
+            lines.append(line)
+        elif lines:
+            yield TextDocument("\n".join(lines), _stem(file), f"{file}:{first}")
+            lines = []
+    if lines:
+        yield TextDocument("\n".join(lines), _stem(file), f"{file}:{first}")
+
+
+def _read_json_lines(file: Path, text_field: str, source_field: str | None) -> Iterator[TextDocument]:
+    for number, line in _read_lines(file):
+        if not line.strip():
+            continue
+        location = f"{file}:{number}"
+        try:
+            row = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ValueError(f"{location} is no valid JSON ({error}); write one JSON object a line.") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"{location} is a JSON {type(row).__name__}; write one JSON object a line.")
+        text = _checked_field(row, text_field, location)
+        source = _checked_field(row, source_field, location) if source_field else _stem(file)
+        yield TextDocument(text, source, location)
+
+
+def _checked_field(row: dict[str, object], field: str, location: str) -> str:
+    if field not in row:
+        raise ValueError(f"{location} has no field {field!r}; its fields are {', '.join(map(str, row)) or 'none'}.")
+    value = row[field]
+    if not isinstance(value, str):
+        raise ValueError(f"{location}: field {field!r} is {type(value).__name__}, wanted a string.")
+    check_encodable(value, location)
+    return value
+
+
+def _read_parquet(file: Path, text_field: str, source_field: str | None) -> Iterator[TextDocument]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError(f"Reading {file} needs pyarrow: pip install 'chinese-modernbert[train]'.") from error
+    try:
+        table = pyarrow.parquet.ParquetFile(file)
+    except pyarrow.ArrowInvalid as error:
+        raise ValueError(f"{file} is no valid Parquet file ({error}).") from error
+    columns = [text_field, *([source_field] if source_field else [])]
+    names = table.schema_arrow.names
+    for column in columns:
+        if column not in names:
+            raise ValueError(f"{file} has no column {column!r}; its columns are {', '.join(names)}.")
+    number = 0
+    with table:
+        for batch in table.iter_batches(batch_size=256, columns=columns):
+            for row in batch.to_pylist():
+                number += 1
+                location = f"{file}:{number}"
+                source = _checked_field(row, source_field, location) if source_field else _stem(file)
+                yield TextDocument(_checked_field(row, text_field, location), source, location)

@@ -1,0 +1,87 @@
+"""Writing results so that a reader never sees half of one: temporary name first, rename last."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def new_output_folder(path: str | Path, overwrite: bool = False, *, marker: str) -> Iterator[Path]:
+    """Yield a temporary folder beside `path` that takes its name when the block ends well, and vanishes when not.
+
+    Args:
+        path: The folder to make; its parents are made too.
+        overwrite: Replace an existing folder of ours. Default False.
+        marker: Name of a file that every folder of this kind holds; a folder without it is never deleted.
+
+    Raises:
+        FileExistsError: If `path` is a non-empty folder and `overwrite` is off or the marker is not in it, or if
+            `path` is a file.
+        RuntimeError: If the block ends without having written the marker.
+    """
+    target = Path(path)
+    _check_replaceable(target, overwrite, marker)
+    target.absolute().parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", suffix=".partial", dir=target.absolute().parent))
+    try:
+        yield temporary
+        if not (temporary / marker).exists():
+            raise RuntimeError(f"The writer of {target} made no {marker}; this is a defect of the writer.")
+        # mkdtemp makes private folders; a result is as readable as any other folder of the user.
+        temporary.chmod(0o777 & ~_current_umask())
+        _replace_folder(temporary, target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _check_replaceable(target: Path, overwrite: bool, marker: str) -> None:
+    if target.exists() and not target.is_dir():
+        raise FileExistsError(f"{target} is a file; give the name of a new folder.")
+    if not target.is_dir() or not any(target.iterdir()):
+        return
+    if not overwrite:
+        raise FileExistsError(f"{target} is not empty; give another folder or set overwrite to replace it.")
+    if not (target / marker).exists():
+        raise FileExistsError(f"{target} holds no {marker}, so it is not ours to replace; give another folder.")
+
+
+def _replace_folder(temporary: Path, target: Path) -> None:
+    """Rename `temporary` to `target`; an old folder is moved aside first and deleted only after the rename."""
+    if not target.exists():
+        os.replace(temporary, target)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", suffix=".old", dir=target.absolute().parent))
+    os.replace(target, aside / "previous")
+    try:
+        os.replace(temporary, target)
+    except OSError:
+        os.replace(aside / "previous", target)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def write_text_atomically(path: str | Path, text: str) -> None:
+    """Write `text` as UTF-8 with LF line ends under a temporary name, then rename it to `path`."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}-", suffix=".partial", dir=target.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+        os.chmod(name, 0o666 & ~_current_umask())
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _current_umask() -> int:
+    """Return the process's file mode mask; it can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

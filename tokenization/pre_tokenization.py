@@ -1,0 +1,80 @@
+"""How text is cut before BPE, and the stock components every tokenizer of ours is put together from.
+
+Merges never cross a pre-token, so this pattern decides what an entry can be: a run of Han characters is one
+pre-token (compounds and affixes can become entries), digits go in groups of at most three, a Latin word takes its
+leading space, and punctuation runs, spaces and other scripts stand apart.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+
+from .normalization import width_normalizer
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+"""Special tokens in the order of their ids, 0 to 4. Source: our default; readers take the ids from the file."""
+
+BYTE_TOKENS = tuple(f"<0x{byte:02X}>" for byte in range(256))
+"""Entries that spell a character outside the alphabet by its UTF-8 bytes (the SentencePiece spelling)."""
+
+DIGITS_PER_TOKEN = 3
+
+HAN = "\u2e80-\u2fd5\u3005\u3007\u3021-\u3029\u3038-\u303b\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+"""Han characters as a range list for Python's `re`. Source: Unicode Scripts.txt, Han (unassigned holes included)."""
+
+_OTHER_LETTERS = r"[[\p{L}\p{M}]&&[^\p{Han}\p{Latin}\p{Hiragana}\p{Katakana}\p{Hangul}]]"
+
+
+def split_pattern(digits_per_token: int = DIGITS_PER_TOKEN) -> str:
+    """Return the pre-token pattern in Oniguruma syntax, at most `digits_per_token` digits together."""
+    return "|".join(
+        (
+            r"\p{Han}+",
+            rf"\p{{N}}{{1,{digits_per_token}}}",
+            r" ?\p{Latin}[\p{Latin}\p{M}]*",
+            r"[\p{Hiragana}ー]+",
+            r"[\p{Katakana}ー]+",
+            r"\p{Hangul}+",
+            rf" ?{_OTHER_LETTERS}+",
+            rf"\s+(?= (?:\p{{Latin}}|{_OTHER_LETTERS}))",
+            r"\s+",
+            r"[^\s\p{L}\p{M}\p{N}]+",
+        )
+    )
+
+
+def build_pre_tokenizer(digits_per_token: int = DIGITS_PER_TOKEN) -> pre_tokenizers.PreTokenizer:
+    """Return the pre-tokenizer; text that no alternative matches still comes through, as a piece of its own."""
+    return pre_tokenizers.Split(Regex(split_pattern(digits_per_token)), "isolated")
+
+
+def build_backend(
+    vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]], digits_per_token: int = DIGITS_PER_TOKEN
+) -> Tokenizer:
+    """Return a complete `tokenizers.Tokenizer` around a vocabulary and its merges.
+
+    Args:
+        vocabulary: Entry to id; must hold `SPECIAL_TOKENS` and `BYTE_TOKENS`.
+        merges: Pairs in the order of their rank.
+        digits_per_token: Longest group of digits, default 3.
+
+    Raises:
+        ValueError: If a special token or a byte entry is missing.
+    """
+    missing = [token for token in (*SPECIAL_TOKENS, *BYTE_TOKENS) if token not in vocabulary]
+    if missing:
+        raise ValueError(f"The vocabulary lacks {len(missing)} needed entries, the first is {missing[0]!r}.")
+    model = models.BPE(dict(vocabulary), list(merges), unk_token="[UNK]", byte_fallback=True, fuse_unk=False)
+    backend = Tokenizer(model)
+    backend.normalizer = width_normalizer()
+    backend.pre_tokenizer = build_pre_tokenizer(digits_per_token)
+    # Plain concatenation: spaces are ordinary characters of entries, so nothing is ever stripped or inserted.
+    backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
+    )
+    # Only these five: a byte entry that were a special token would be found in the plain text "<0x41>".
+    backend.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
+    return backend

@@ -1,0 +1,181 @@
+"""From text to token ids and one bit a token, "starts a masking unit", in one pass.
+
+A word and a token that overlap belong to one unit and neither is ever split: the units are the connected components of
+the overlaps. Since words and tokens both tile the text, a component begins exactly where a token and a word begin at
+the same character, so one comparison a token decides it.
+"""
+
+import copy
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer, models, normalizers
+from transformers import PreTrainedTokenizerFast
+
+from .normalization import check_encodable, fold_width
+from .pre_tokenization import BYTE_TOKENS
+from .word_segmentation import WordSegmenter
+
+_LATIN = "A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02b8\u1e00-\u1eff"
+
+UNIT_RUN = re.compile(
+    rf"""
+    (?:https?|ftp)://[!-~]*[0-9A-Za-z/]                                            # an address
+    | www\.[!-~]*[0-9A-Za-z/]
+    | [0-9A-Za-z][0-9A-Za-z._%+-]{{0,63}}@[0-9A-Za-z-]{{1,63}}(?:\.[0-9A-Za-z-]{{1,63}})+  # a mail address
+    | [0-9]+(?:[.,][0-9]+)*[{_LATIN}0-9]*                                          # 1,024.5  4K  128GB
+    | [{_LATIN}][{_LATIN}0-9]*(?:['\u2019][{_LATIN}]+)*                            # word  don't  GPT4
+    """,
+    re.VERBOSE,
+)
+"""Runs that are one unit whatever the segmenter says: addresses, numbers and Latin words. Source: our default."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedDocument:
+    """Token ids of one document and where its masking units start."""
+
+    input_ids: NDArray[np.uint32]
+    """Shape [n_tokens], without special tokens."""
+    word_starts: NDArray[np.bool_]
+    """Shape [n_tokens], True where a token starts a masking unit."""
+
+
+class DocumentEncoder:
+    """Encode many texts with one tokenizer and one segmenter.
+
+    It works on a copy of the tokenizer's backend in which the text "[MASK]" is plain text and width folding is already
+    done, so no text can produce a special token and the user's tokenizer keeps its own settings.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, segmenter: WordSegmenter) -> None:
+        self._segmenter = segmenter
+        self._is_ours = _is_tiling(tokenizer.backend_tokenizer)
+        self._backend = _corpus_backend(tokenizer.backend_tokenizer, drop_normalizer=self._is_ours)
+        self._characters = _characters_per_entry(self._backend)
+
+    def encode(self, texts: Sequence[str]) -> list[EncodedDocument]:
+        """Return one encoded document a text; a text without characters gives a document without tokens.
+
+        Raises:
+            ValueError: If a text holds a lone surrogate (with its number in the batch) or if the segmenter's words do
+                not join to the text.
+        """
+        for number, text in enumerate(texts):
+            check_encodable(text, f"text {number} of the batch")
+        folded = [fold_width(text) for text in texts] if self._is_ours else list(texts)
+        encodings = self._backend.encode_batch_fast(folded, add_special_tokens=False)
+        return [self._document(text, encoding.ids) for text, encoding in zip(folded, encodings, strict=True)]
+
+    def _document(self, text: str, ids: list[int]) -> EncodedDocument:
+        input_ids = np.array(ids, dtype=np.uint32)
+        counts = self._characters[input_ids]
+        ends = np.cumsum(counts)
+        n_characters = int(ends[-1]) if len(ends) else 0
+        if not self._is_ours or n_characters != len(text):
+            return EncodedDocument(input_ids, self._starts_from_offsets(text, len(ids)))
+        borders = word_borders(text, self._segmenter)
+        # A continuation byte covers no new character: it never starts a unit.
+        starts = np.zeros(len(ids), dtype=np.bool_)
+        begins = counts > 0
+        starts[begins] = borders[(ends - counts)[begins]]
+        return EncodedDocument(input_ids, starts)
+
+    def _starts_from_offsets(self, text: str, n_tokens: int) -> NDArray[np.bool_]:
+        """Return the starts for a tokenizer that drops or rewrites characters; the offsets say what is covered."""
+        offsets = np.array(self._backend.encode(text, add_special_tokens=False).offsets, dtype=np.int64)
+        borders = word_borders(text, self._segmenter)
+        first, last = offsets[:, 0], np.maximum(offsets[:, 1] - 1, offsets[:, 0])
+        words = np.cumsum(borders[: len(text)])
+        starts = np.ones(n_tokens, dtype=np.bool_)
+        starts[1:] = words[np.minimum(first[1:], len(text) - 1)] > words[np.minimum(last[:-1], len(text) - 1)]
+        return starts
+
+
+def word_borders(text: str, segmenter: WordSegmenter) -> NDArray[np.bool_]:
+    """Return, for every character position of `text`, whether a word begins there.
+
+    Args:
+        text: Width-folded text of n characters.
+        segmenter: Cuts the words; `UNIT_RUN` overrules it inside addresses, numbers and Latin words.
+
+    Returns:
+        Shape [n + 1]; the last one, the end of the text, is True.
+
+    Raises:
+        ValueError: If the segmenter's words do not join to the text.
+    """
+    words = segmenter.cut(text)
+    ends = np.cumsum(np.fromiter(map(len, words), dtype=np.int64, count=len(words)))
+    if (int(ends[-1]) if len(ends) else 0) != len(text):
+        raise ValueError(
+            f"The words of {type(segmenter).__name__} have {int(ends[-1]) if len(ends) else 0} characters, the text "
+            f"{len(text)}; a segmenter must return every character, white space included."
+        )
+    borders = np.zeros(len(text) + 1, dtype=np.bool_)
+    borders[0] = True
+    borders[ends] = True
+    for match in UNIT_RUN.finditer(text):
+        start, end = match.span()
+        borders[start + 1 : end] = False
+        borders[start] = borders[end] = True
+    return borders
+
+
+def _is_tiling(backend: Tokenizer) -> bool:
+    """Return whether the entries of a text join to its folded form: our normaliser, and BPE with byte fallback."""
+    normalizer, model = backend.normalizer, backend.model
+    if not isinstance(normalizer, normalizers.Sequence) or not isinstance(model, models.BPE):
+        return False
+    if not model.byte_fallback or model.continuing_subword_prefix or model.end_of_word_suffix:
+        return False
+    every_other = "\u3000" + "".join(chr(code) for code in range(0xFF01, 0xFF5F)) + "Ａ\u0301é½ﬁ ㈱"
+    return normalizer.normalize_str(every_other) == fold_width(every_other)
+
+
+def _corpus_backend(backend: Tokenizer, drop_normalizer: bool) -> Tokenizer:
+    corpus_backend = copy.deepcopy(backend)
+    corpus_backend.no_truncation()
+    corpus_backend.no_padding()
+    corpus_backend.encode_special_tokens = True
+    if drop_normalizer:
+        corpus_backend.normalizer = normalizers.Sequence([])
+    return corpus_backend
+
+
+def _characters_per_entry(backend: Tokenizer) -> NDArray[np.int64]:
+    """Return, for every id, the number of characters of text it covers (a byte entry counts at its lead byte)."""
+    vocabulary = backend.get_vocab(with_added_tokens=True)
+    counts = np.zeros(max(vocabulary.values()) + 1, dtype=np.int64)
+    for entry, index in vocabulary.items():
+        counts[index] = len(entry)
+    for byte, entry in enumerate(BYTE_TOKENS):
+        if entry in vocabulary:
+            counts[vocabulary[entry]] = 0 if 0x80 <= byte < 0xC0 else 1
+    return counts
+
+
+_encoders: "WeakKeyDictionary[PreTrainedTokenizerFast, tuple[int, WordSegmenter, DocumentEncoder]]" = (
+    WeakKeyDictionary()
+)
+
+
+def encode_documents(
+    tokenizer: PreTrainedTokenizerFast, segmenter: WordSegmenter, texts: Sequence[str]
+) -> list[EncodedDocument]:
+    """Return ids and word starts of every text; special tokens are never produced from text.
+
+    The prepared encoder is kept with the tokenizer, so calling this batch after batch costs no set-up.
+
+    Raises:
+        ValueError: See `DocumentEncoder.encode`.
+    """
+    known = _encoders.get(tokenizer)
+    if known is None or known[0] != len(tokenizer) or known[1] is not segmenter:
+        known = (len(tokenizer), segmenter, DocumentEncoder(tokenizer, segmenter))
+        _encoders[tokenizer] = known
+    return known[2].encode(texts)
