@@ -1,0 +1,65 @@
+"""Fill-mask for whole words: candidates for a blank that may take several tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+# Candidates of each place that are combined with each other. Source: our default.
+BEAM_WIDTH = 20
+
+
+@dataclass(frozen=True)
+class WordCandidate:
+    """A word for the blank.
+
+    Attributes:
+        word: its text.
+        probability: product of the probabilities of its tokens, each predicted with all places blank.
+    """
+
+    word: str
+    probability: float
+
+
+@torch.no_grad()
+def fill_blank(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    text: str,
+    tokens: int,
+    top: int = 5,
+    blank: str = "{mask}",
+) -> list[WordCandidate]:
+    """Return the most probable words for a blank.
+
+    Args:
+        model: masked language model in evaluation mode.
+        tokenizer: its tokenizer.
+        text: a text that holds `blank` once.
+        tokens: tokens that the word has.
+        top: candidates to return.
+        blank: what stands for the word in `text`.
+
+    Raises:
+        ValueError: where the blank is not in the text exactly once, or `tokens` is under 1.
+    """
+    if text.count(blank) != 1 or tokens < 1:
+        raise ValueError(
+            f"{text!r} holds {blank!r} {text.count(blank)} times for {tokens} tokens; give it once, for 1 or more"
+        )
+    before, after = text.split(blank)
+    inputs = tokenizer(f"{before}{tokenizer.mask_token * tokens}{after}", return_tensors="pt")
+    logits = model(**inputs).logits[inputs["input_ids"] == tokenizer.mask_token_id]
+    beams: list[tuple[list[int], float]] = [([], 0.0)]
+    for place in torch.log_softmax(logits.float(), dim=-1):
+        values, ids = place.topk(BEAM_WIDTH)
+        grown = [
+            ([*word, int(token)], score + float(value))
+            for word, score in beams
+            for value, token in zip(values, ids, strict=True)
+        ]
+        beams = sorted(grown, key=lambda beam: -beam[1])[:BEAM_WIDTH]
+    return [WordCandidate(str(tokenizer.decode(word)), float(torch.tensor(score).exp())) for word, score in beams[:top]]
