@@ -21,13 +21,18 @@ from transformers.modeling_outputs import (
 )
 from transformers.utils.generic import can_return_tuple
 
+# The imports marked F401 look idle: from a local folder Transformers 4.57 copies an entry file of `auto_map` and what
+# that file names itself, not what those files import in turn.
 from .configuration_chinese_modernbert import ChineseModernBertConfig
+from .kernels_chinese_modernbert import attend  # noqa: F401
+from .layout_chinese_modernbert import TokenLayout  # noqa: F401
 from .modeling_chinese_modernbert import (
     ChineseModernBertModel,
     ChineseModernBertPreTrainedModel,
     build_norm,
     marked,
 )
+from .rotary_chinese_modernbert import RotaryTable  # noqa: F401
 
 
 class ChineseModernBertPredictionHead(nn.Module):
