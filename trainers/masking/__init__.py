@@ -3,15 +3,27 @@
 from .batch import IGNORED_LABEL, MaskedBatch, PackedBatch, UnitTable, word_ids_from_starts
 from .corruption import Replace
 from .draw import Draw
+from .feedback import AccuracyRule, FeedbackTable, LossRule, TagLossRule
 from .masker import ClassLoss, Masker
-from .presets import chinese_modernbert
+from .presets import PRESETS, chinese_modernbert
 from .rates import Cosine, Piecewise, UniformRate
 from .similar_words import SimilarWords
+from .statistics import MaskingStatistics
+from .tags import PhraseTagger, WordTagger, lexicon_tagger
 from .units import ColumnUnits, NGramUnits, OneTokenPerUnit, TokenUnits
 from .vocabulary import MaskVocabulary
 from .weights import ColumnWeights, TableWeights, TagWeights
 
 __all__ = [
+    "AccuracyRule",
+    "FeedbackTable",
+    "LossRule",
+    "MaskingStatistics",
+    "PRESETS",
+    "PhraseTagger",
+    "TagLossRule",
+    "WordTagger",
+    "lexicon_tagger",
     "IGNORED_LABEL",
     "ClassLoss",
     "ColumnUnits",

@@ -22,11 +22,13 @@ class ClassLoss:
         tag: name of the tag column.
         weights: float32 `[K]`.
         untagged: weight of tokens whose tag is -1.
+        any_tag: the column holds ids, not classes: every id >= 0 counts as tag 0.
     """
 
     tag: str
     weights: np.ndarray
     untagged: float = 1.0
+    any_tag: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,8 @@ class Masker:
             if tags is None:
                 raise ValueError(f"the batch has no tag column {self.class_loss.tag!r}; add it before masking.")
             table = np.append(self.class_loss.weights, self.class_loss.untagged).astype(np.float32)
-            values *= table[tags.reshape(-1)[offset]]
+            tags = tags.reshape(-1)[offset]
+            values *= table[np.minimum(tags, 0) if self.class_loss.any_tag else tags]
         if self.inverse_rate_loss:
             values /= np.repeat(rates[picked.group], picked.length).astype(np.float32)
         weight = np.zeros(batch["input_ids"].shape, dtype=np.float32)

@@ -1,0 +1,96 @@
+"""Tag columns from the text of words: a lexicon, or any function of a word."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from .batch import PackedBatch
+from .draw import Draw
+from .units import ColumnUnits, token_offsets
+
+UNTAGGED = -1
+
+
+def lexicon_tagger(strata: Sequence[Iterable[str]]) -> Callable[[str], int]:
+    """Return a tagger that gives a word the number of the first word list that holds it, else -1."""
+    tags: dict[str, int] = {}
+    for tag, words in enumerate(strata):
+        for word in words:
+            tags.setdefault(word, tag)
+    return lambda word: tags.get(word, UNTAGGED)
+
+
+class WordTagger:
+    """Tag every word of a batch by its text; works on rows that are already token ids.
+
+    Args:
+        tokens: the text of each vocabulary entry, as it appears in running text (no "##", no space marks).
+        tag_of: word -> tag, -1 for none. Asked once for each different word.
+    """
+
+    def __init__(self, tokens: Sequence[str], tag_of: Callable[[str], int]) -> None:
+        self._tokens = tokens
+        self._tag_of = tag_of
+        self._known: dict[tuple[int, ...], int] = {}
+
+    def __call__(self, batch: PackedBatch) -> np.ndarray:
+        """Return int16 `[B, L]`: the tag of each token's word, -1 outside words."""
+        units = ColumnUnits()(batch, Draw(0, 0, np.zeros(1)))
+        flat = batch["input_ids"].reshape(-1)
+        tags = [
+            self._tag(tuple(flat[start : start + length].tolist()))
+            for start, length in zip(units.start.tolist(), units.length.tolist(), strict=True)
+        ]
+        column = np.full(flat.size, UNTAGGED, dtype=np.int16)
+        column[token_offsets(units)] = np.repeat(np.array(tags, dtype=np.int16), units.length)
+        return column.reshape(batch["input_ids"].shape)
+
+    def _tag(self, ids: tuple[int, ...]) -> int:
+        if ids not in self._known:
+            self._known[ids] = self._tag_of("".join(self._tokens[token] for token in ids).strip())
+        return self._known[ids]
+
+
+class PhraseTagger:
+    """Find phrases or entities that span several words (longest match) and give each occurrence its own id.
+
+    Args:
+        tokens: as in `WordTagger`.
+        phrases: the phrases' texts.
+        max_words: longest phrase in words.
+    """
+
+    def __init__(self, tokens: Sequence[str], phrases: Iterable[str], max_words: int = 5) -> None:
+        self._tokens = tokens
+        self._phrases = frozenset(phrases)
+        self._max_words = max_words
+
+    def __call__(self, batch: PackedBatch) -> np.ndarray:
+        """Return int32 `[B, L]`: equal neighbours are one phrase, -1 elsewhere."""
+        units = ColumnUnits()(batch, Draw(0, 0, np.zeros(1)))
+        flat: list[int] = batch["input_ids"].reshape(-1).tolist()
+        column = np.full(len(flat), UNTAGGED, dtype=np.int32)
+        starts, lengths = units.start.tolist(), units.length.tolist()
+        words = [
+            "".join(self._tokens[t] for t in flat[s : s + n]).strip() for s, n in zip(starts, lengths, strict=True)
+        ]
+        first = 0
+        while first < len(words):
+            count = self._longest(words, starts, lengths, first)
+            if count:
+                last = first + count - 1
+                column[starts[first] : starts[last] + lengths[last]] = first
+            first += max(count, 1)
+        return column.reshape(batch["input_ids"].shape)
+
+    def _longest(self, words: list[str], starts: list[int], lengths: list[int], first: int) -> int:
+        """Return how many words from `first` on form the longest listed phrase; 0 if none does."""
+        found, text = 0, ""
+        for count in range(1, min(self._max_words, len(words) - first) + 1):
+            at = first + count - 1
+            if count > 1 and starts[at] != starts[at - 1] + lengths[at - 1]:
+                break
+            text += words[at]
+            if text in self._phrases:
+                found = count
+        return found
