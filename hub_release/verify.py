@@ -167,6 +167,7 @@ def _static_checks(folder: Path) -> Iterator[Check]:
     yield _check("modeling files are this library's", _foreign_modeling_files(folder))
     yield _check("modeling files import only siblings", _bad_imports(folder))
     yield _check("auto_map is complete", _auto_map_faults(folder))
+    yield _check("entry files name every sibling they need", _indirect_imports(folder))
 
 
 def _check(name: str, faults: list[str]) -> Check:
@@ -228,6 +229,34 @@ def _is_portable(folder: Path, name: str) -> bool:
         return name.split(".")[0] != PACKAGE
     sibling = name[1:]
     return bool(sibling) and "." not in sibling and (folder / f"{sibling}.py").is_file()
+
+
+def _indirect_imports(folder: Path) -> list[str]:
+    """Return siblings that a file of the auto_map needs and does not import itself.
+
+    Transformers 4.57 copies from a local folder the entry file and its own imports only, so that such a model loads or
+    not depending on what was loaded before.
+    """
+    direct = {path.stem: _sibling_imports(path) for path in sorted(folder.glob("*.py"))}
+    auto_map = read_config(folder).get("auto_map") or {}
+    faults = []
+    for entry in sorted({str(value).split(".")[0] for value in auto_map.values()} & set(direct)):
+        reached, waiting = {entry}, [entry]
+        while waiting:
+            new = direct.get(waiting.pop(), set()) - reached
+            reached |= new
+            waiting += sorted(new)
+        faults += [f"{entry} needs {name} and does not import it" for name in sorted(reached - direct[entry] - {entry})]
+    return faults
+
+
+def _sibling_imports(path: Path) -> set[str]:
+    """Return the siblings that a file imports; nothing for a file that is no Python, which another check reports."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError:
+        return set()
+    return {name[1:] for name in _imported_names(tree) if name.startswith(".")}
 
 
 def _auto_map_faults(folder: Path) -> list[str]:

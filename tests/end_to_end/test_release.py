@@ -1,0 +1,181 @@
+"""A release is built, loaded by a process that has nothing of ours, and broken in every way that we know."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from chinese_modernbert.hub_release import (
+    ReleaseArguments,
+    VerificationReport,
+    build_release,
+    verify_release,
+)
+from chinese_modernbert.hub_release.builder import MANIFEST_FILE, file_digest, release_files
+from reference.tiny_checkpoint import write_tiny_checkpoint
+
+WEIGHTS = "model.safetensors"
+HEADS_FILE = "heads_chinese_modernbert.py"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_checkpoint(tmp_path_factory.mktemp("saved") / "checkpoint")
+
+
+@pytest.fixture(scope="module")
+def built(checkpoint: Path) -> Path:
+    return build_release(ReleaseArguments(str(checkpoint), str(checkpoint.parent / "release")))
+
+
+@pytest.fixture
+def release(built: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(built, tmp_path / "release"))
+
+
+def hide_the_change(folder: Path) -> None:
+    """Write the manifest anew, so that only the checks that look at the contents can find a change."""
+    manifest = json.loads((folder / MANIFEST_FILE).read_text())
+    manifest["files"] = {name: file_digest(folder / name) for name in release_files(folder)}
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
+
+
+def failed_names(report: VerificationReport) -> set[str]:
+    return {check.name for check in report.failed}
+
+
+def test_a_stranger_gets_the_numbers_of_the_checkpoint(built: Path, checkpoint: Path) -> None:
+    torch.manual_seed(7)
+    report = verify_release(built, checkpoint)
+    assert report.is_ok, report.summary()
+    assert torch.initial_seed() == 7 and torch.equal(
+        torch.rand(3), torch.rand(3, generator=torch.Generator().manual_seed(7))
+    )
+    names = [check.name for check in report.checks]
+    assert len(names) == len(set(names)) == 22
+    skipped = {check.name for check in report.checks if check.outcome == "skip"}
+    assert skipped <= {"SentenceTransformer"}, report.summary()
+
+
+def test_bfloat16_with_normalised_embeddings_holds_without_its_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
+    options = {"dtype": "bfloat16", "normalize_embeddings": True, "max_seq_length": 64}
+    folder = build_release(ReleaseArguments(str(checkpoint), str(tmp_path / "half"), **options))  # type: ignore[arg-type]
+    report = verify_release(folder)
+    assert report.is_ok, report.summary()
+
+
+def change_one_value(folder: Path) -> None:
+    tensors = load_file(folder / WEIGHTS)
+    tensors["model.layers.2.mlp.Wi.weight"][0, 0] += 0.5
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def drop_one_tensor(folder: Path) -> None:
+    tensors = load_file(folder / WEIGHTS)
+    del tensors["model.final_norm.weight"]
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def widen_the_window(folder: Path) -> None:
+    path = folder / "modeling_chinese_modernbert.py"
+    text = path.read_text(encoding="utf-8")
+    assert text.count("self.config.sliding_window if") == 1
+    path.write_text(
+        text.replace("self.config.sliding_window if", "1 + self.config.sliding_window if"), encoding="utf-8"
+    )
+
+
+def remove_a_head_class(folder: Path) -> None:
+    path = folder / HEADS_FILE
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("class ChineseModernBertForTokenClassification(", "class Gone("), encoding="utf-8")
+
+
+def import_the_package(folder: Path) -> None:
+    path = folder / HEADS_FILE
+    line = "from __future__ import annotations\n"
+    text = path.read_text(encoding="utf-8").replace(line, f"{line}import chinese_modernbert.modeling\n", 1)
+    path.write_text(text, encoding="utf-8")
+
+
+def change_the_tokenizer(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    values["model"]["merges"] = []
+    path.write_text(json.dumps(values), encoding="utf-8")
+
+
+def pool_the_first_token(folder: Path) -> None:
+    path = folder / "1_Pooling" / "config.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({**values, "pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}))
+
+
+def change_a_theta(folder: Path) -> None:
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace("80000.0", "160000.0"))
+
+
+def delete_a_modeling_file(folder: Path) -> None:
+    (folder / HEADS_FILE).unlink()
+
+
+# Faults that do not hide each other share a release, since every release takes a process of some seconds.
+BREAKAGES: dict[tuple[Callable[[Path], None], ...], set[str]] = {
+    (change_one_value,): {"weights file: every tensor", "AutoModel: every tensor", "AutoModelForMaskedLM: logits"},
+    (widen_the_window,): {"modeling files are this library's", "AutoModel: hidden states"},
+    (change_a_theta,): {"AutoConfig", "AutoModel: hidden states"},
+    (import_the_package, pool_the_first_token): {
+        "modeling files import only siblings",
+        "AutoModelForMaskedLM: logits",
+        "SentenceTransformer",
+    },
+    (change_the_tokenizer, remove_a_head_class): {
+        "AutoTokenizer without trust",
+        "AutoModelForTokenClassification: logits",
+    },
+    (delete_a_modeling_file, drop_one_tensor): {
+        "every file is there",
+        "weights file: every tensor",
+        "AutoModel: every tensor",
+        "pipeline fill-mask",
+    },
+}
+
+
+@pytest.mark.parametrize("damages", BREAKAGES, ids=lambda damages: "-".join(one.__name__ for one in damages))
+def test_a_broken_release_fails(damages: tuple[Callable[[Path], None], ...], release: Path, checkpoint: Path) -> None:
+    for damage in damages:
+        damage(release)
+    hide_the_change(release)
+    report = verify_release(release, checkpoint)
+    assert not report.is_ok
+    skipped = {check.name for check in report.checks if check.outcome == "skip"}
+    assert BREAKAGES[damages] - skipped <= failed_names(report), report.summary()
+    assert all("\n" not in check.detail for check in report.checks)
+
+
+def test_an_interpreter_that_does_not_start_is_a_failure(release: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho no torch here >&2\nexit 3\n")
+    broken.chmod(0o755)
+    report = verify_release(release, python=broken)
+    details = {check.name: check.detail for check in report.failed}
+    assert "no torch here" in details["the stranger's process"]
+
+
+def test_the_examples_of_the_card_run_as_they_are(built: Path, checkpoint: Path, tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers")
+    folder = build_release(ReleaseArguments(str(checkpoint), str(tmp_path / "release"), model_name=str(built)))
+    examples = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert len(examples) == 3
+    command = [sys.executable, "-P", "-c", "\n".join(examples)]
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
