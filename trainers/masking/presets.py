@@ -268,7 +268,7 @@ def faithfulness(vocabulary: MaskVocabulary, zero_probability: float = 0.5, seed
 
 
 def metadata(
-    vocabulary: MaskVocabulary, tag: str = "metadata", rate: float = 0.15, metadata_rate: float = 0.3
+    vocabulary: MaskVocabulary, tag: str = "metadata", rate: float = 0.15, metadata_rate: float = 0.3, seed: int = 0
 ) -> Masker:
     """Date, place and other metadata tokens before a text are masked at a rate of their own.
 

@@ -1,5 +1,6 @@
 """The rate on the trainer's clock: exact at every step, whatever the workers, the accumulation and the restarts."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,14 @@ def rows(count: int = 32, length: int = 100) -> list[dict[str, Any]]:
         {"input_ids": generator.integers(5, 64, length), "word_starts": generator.random(length) < 0.6, "sample_id": i}
         for i in range(count)
     ]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 class Recorder(MaskingInTrainingStep):
