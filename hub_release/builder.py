@@ -38,7 +38,7 @@ MANIFEST_FILE = "release_manifest.json"
 LICENSE_FILE = "LICENSE"
 TOKEN_ROLES = ("pad", "unk", "cls", "sep", "mask")
 # Files that tell how the checkpoint came about; looked for in the checkpoint, then in the run folder above it.
-RECORD_FILES = ("recipe.yaml", "masking.yaml", "masking.json")
+RECORD_FILES = ("recipe.yaml", "masking.yaml")
 # The old spelling of the module paths and keys: every release of sentence-transformers so far reads it.
 TRANSFORMER_MODULE = "sentence_transformers.models.Transformer"
 POOLING_MODULE = "sentence_transformers.models.Pooling"

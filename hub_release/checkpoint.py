@@ -21,7 +21,8 @@ WEIGHTS_INDEX_FILE = "model.safetensors.index.json"
 TIED_PARAMETER = "decoder.weight"
 EMBEDDING_PARAMETER = "model.embeddings.tok_embeddings.weight"
 HEAD_PREFIXES = ("head.", "decoder.")
-CHECKPOINT_NAME = re.compile(r"checkpoint-\d+")
+# Names of the checkpoints that a run writes into its own folder; `final` is the last one.
+CHECKPOINT_NAME = re.compile(r"checkpoint-\d+|final")
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 
 
 def record_folders(checkpoint: Path) -> list[Path]:
-    """Return where a run keeps its records: the checkpoint and, for `checkpoint-<step>`, the run folder above it."""
+    """Return where a run keeps its records: the checkpoint, and above `checkpoint-<step>` and `final` the run's folder."""
     checkpoint = checkpoint.resolve()
     return [checkpoint, checkpoint.parent] if CHECKPOINT_NAME.fullmatch(checkpoint.name) else [checkpoint]
 

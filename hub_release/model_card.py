@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,11 +11,11 @@ from typing import Any
 from huggingface_hub import ModelCard, ModelCardData
 
 from ..modeling import ChineseModernBertConfig
+from ..trainers.training_log import LOG_FILE, read_training_log
 from .checkpoint import EMBEDDING_PARAMETER, read_json_object, record_folders
 
 CARD_FILE = "README.md"
 TEMPLATE_FILE = "model_card_template.md"
-LOG_FILES = ("metrics.jsonl", "trainer_log.jsonl", "log.jsonl")
 TRAINER_STATE_FILE = "trainer_state.json"
 
 
@@ -54,12 +53,14 @@ class LoggedFact:
 
 LOGGED_FACTS = (
     LoggedFact(("global_step", "step"), "Training steps", "训练步数"),
-    LoggedFact(("tokens", "num_input_tokens_seen", "tokens_seen"), "Tokens seen", "训练词元数"),
+    LoggedFact(("positions_seen",), "Token positions in all batches", "所有批次的词元位置数"),
+    LoggedFact(("num_input_tokens_seen",), "Tokens seen", "训练词元数"),
     LoggedFact(("loss",), "Last training loss", "最后的训练损失", 4),
+    LoggedFact(("mask_rate",), "Masking rate at the end", "结束时的掩码率", 4),
     LoggedFact(("eval_loss",), "Validation loss", "验证损失", 4),
-    LoggedFact(("eval_token_accuracy", "token_accuracy"), "Masked-token accuracy", "掩码词元准确率", 4),
-    LoggedFact(("eval_word_accuracy", "word_accuracy"), "Masked-word accuracy", "掩码整词准确率", 4),
-    LoggedFact(("realised_mask_rate", "mask_rate"), "Masking rate at the end", "结束时的掩码率", 4),
+    LoggedFact(("eval_token_accuracy",), "Masked-token accuracy, validation", "验证集掩码词元准确率", 4),
+    LoggedFact(("eval_word_accuracy",), "Masked-word accuracy, validation", "验证集掩码整词准确率", 4),
+    LoggedFact(("eval_unigram_word_accuracy",), "The same of a unigram guess", "一元猜测的掩码整词准确率", 4),
 )
 
 
@@ -138,8 +139,8 @@ def training_rows(checkpoint: Path) -> Iterator[CardRow]:
 def last_logged_values(checkpoint: Path) -> dict[str, float]:
     """Return the last finite value of each number in the logs of a checkpoint folder.
 
-    Read are `trainer_state.json` and, over it, JSON lines. Lines after the checkpoint's own step are left out, so that
-    an early checkpoint does not carry the numbers of a later one.
+    Read are `trainer_state.json` and, over it, the run's `training_log.jsonl`. Lines after the checkpoint's own step
+    are left out, so that an early checkpoint does not carry the numbers of a later one.
 
     Raises:
         ValueError: for a log that is not JSON.
@@ -158,20 +159,12 @@ def last_logged_values(checkpoint: Path) -> dict[str, float]:
     return values
 
 
-def _log_lines(checkpoint: Path) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects of the first log file found."""
-    found = [folder / name for folder in record_folders(checkpoint) for name in LOG_FILES if (folder / name).is_file()]
-    if not found:
-        return
-    for number, line in enumerate(found[0].read_text(encoding="utf-8").split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-        except ValueError as error:
-            raise ValueError(f"{found[0]}:{number} is not JSON ({error}); remove or mend the line") from error
-        if isinstance(entry, dict):
-            yield entry
+def _log_lines(checkpoint: Path) -> list[dict[str, Any]]:
+    """Return the lines of the first log found."""
+    for folder in record_folders(checkpoint):
+        if (folder / LOG_FILE).is_file():
+            return [line for line in read_training_log(folder / LOG_FILE) if isinstance(line, dict)]
+    return []
 
 
 def _numbers(entry: dict[str, Any]) -> dict[str, float]:

@@ -64,7 +64,9 @@ def test_a_stranger_gets_the_numbers_of_the_checkpoint(built: Path, checkpoint: 
     assert skipped <= {"SentenceTransformer"}, report.summary()
 
 
-def test_bfloat16_with_normalised_embeddings_holds_without_its_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
+def test_layer_norm_untied_in_bfloat16_and_normalised_holds_without_its_checkpoint(tmp_path: Path) -> None:
+    fields = {"norm_type": "layernorm", "norm_bias": True, "attention_bias": True, "classifier_pooling": "cls"}
+    checkpoint = write_tiny_checkpoint(tmp_path / "checkpoint", tie_word_embeddings=False, **fields)
     options = {"dtype": "bfloat16", "normalize_embeddings": True, "max_seq_length": 64}
     folder = build_release(ReleaseArguments(str(checkpoint), str(tmp_path / "half"), **options))  # type: ignore[arg-type]
     report = verify_release(folder)

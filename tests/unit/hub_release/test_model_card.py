@@ -4,8 +4,10 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
+from chinese_modernbert.hub_release.builder import RECORD_FILES
 from chinese_modernbert.hub_release.model_card import last_logged_values, render_model_card, training_rows
 from chinese_modernbert.modeling import ChineseModernBertConfig
+from chinese_modernbert.trainers.training_log import LOG_FILE
 
 EMBEDDING = "model.embeddings.tok_embeddings.weight"
 
@@ -72,7 +74,7 @@ def test_no_place_of_the_template_stays_open(tmp_path: Path) -> None:
 
 
 def test_tables_are_whole(tmp_path: Path) -> None:
-    write_log(tmp_path / "metrics.jsonl", {"step": 5, "loss": 1.0})
+    write_log(tmp_path / "training_log.jsonl", {"step": 5, "loss": 1.0})
     lines = card(tmp_path).split("\n")
     for number, line in enumerate(lines):
         if line.startswith("| ---"):
@@ -81,9 +83,15 @@ def test_tables_are_whole(tmp_path: Path) -> None:
 
 
 def test_recorded_numbers_are_given_in_both_languages(tmp_path: Path) -> None:
-    write_log(tmp_path / "metrics.jsonl", {"step": 10, "loss": 5.0}, {"step": 20, "loss": 3.25, "tokens": 20_480})
+    write_log(
+        tmp_path / "training_log.jsonl", {"step": 10, "loss": 5.0}, {"step": 20, "loss": 3.25, "positions_seen": 20_480}
+    )
     lines = card(tmp_path).split("\n")
-    for row in ("| Training steps | 20 |", "| Last training loss | 3.2500 |", "| Tokens seen | 20,480 |"):
+    for row in (
+        "| Training steps | 20 |",
+        "| Last training loss | 3.2500 |",
+        "| Token positions in all batches | 20,480 |",
+    ):
         assert row in lines
     assert "| 最后的训练损失 | 3.2500 |" in lines
 
@@ -103,18 +111,29 @@ def test_an_early_checkpoint_does_not_carry_later_numbers(tmp_path: Path) -> Non
     checkpoint = tmp_path / "checkpoint-10"
     checkpoint.mkdir()
     (checkpoint / "trainer_state.json").write_text(json.dumps({"global_step": 10, "log_history": []}))
-    write_log(tmp_path / "metrics.jsonl", {"step": 10, "loss": 4.0}, {"step": 20, "loss": 3.0})
+    write_log(tmp_path / "training_log.jsonl", {"step": 10, "loss": 4.0}, {"step": 20, "loss": 3.0})
     assert values_of(checkpoint) == {"Training steps": "10", "Last training loss": "4.0000"}
 
 
 def test_numbers_that_are_none_are_left_out(tmp_path: Path) -> None:
-    (tmp_path / "metrics.jsonl").write_text('{"step": 3, "loss": NaN, "eval_loss": "high", "tokens": true}\n')
+    (tmp_path / "training_log.jsonl").write_text(
+        '{"step": 3, "loss": NaN, "eval_loss": "high", "positions_seen": true}\n'
+    )
     assert values_of(tmp_path) == {"Training steps": "3"}
 
 
+def test_what_the_trainers_write_is_found(tmp_path: Path) -> None:
+    pretraining = pytest.importorskip("chinese_modernbert.trainers.pretraining")
+    (tmp_path / pretraining.FINAL).mkdir()
+    write_log(tmp_path / LOG_FILE, {"step": 7, "eval_word_accuracy": 0.25})
+    wanted = {"Training steps": "7", "Masked-word accuracy, validation": "0.2500"}
+    assert values_of(tmp_path / pretraining.FINAL) == wanted
+    assert pretraining.RECIPE in RECORD_FILES
+
+
 def test_a_broken_log_line_is_named(tmp_path: Path) -> None:
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n\n{"step": 2\n')
-    with pytest.raises(ValueError, match=r"metrics\.jsonl:3 is not JSON"):
+    (tmp_path / "training_log.jsonl").write_text('{"step": 1}\n\n{"step": 2\n')
+    with pytest.raises(ValueError, match=r"training_log\.jsonl:3 is not JSON"):
         last_logged_values(tmp_path)
 
 
