@@ -41,7 +41,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 
 
 def record_folders(checkpoint: Path) -> list[Path]:
-    """Return where a run keeps its records: the checkpoint, and above `checkpoint-<step>` and `final` the run's folder."""
+    """Return where a run keeps records: the checkpoint, and above `checkpoint-<step>` or `final` the run's folder."""
     checkpoint = checkpoint.resolve()
     return [checkpoint, checkpoint.parent] if CHECKPOINT_NAME.fullmatch(checkpoint.name) else [checkpoint]
 
