@@ -1,5 +1,6 @@
 """Reading documents from text, JSON-lines and Parquet files, one at a time, with errors that name file and line."""
 
+import glob
 import gzip
 import io
 import json
@@ -34,7 +35,7 @@ class TextDocument:
 
 
 def find_text_files(paths: Sequence[str | Path]) -> list[Path]:
-    """Return the readable files among `paths`, folders searched to the bottom in the order of their names.
+    """Return the readable files among `paths`, folders and patterns (`*`, `?`) in the order of names.
 
     Raises:
         FileNotFoundError: If a path does not exist or a folder holds no readable file.
@@ -44,7 +45,12 @@ def find_text_files(paths: Sequence[str | Path]) -> list[Path]:
         paths = [paths]
     files: dict[Path, None] = {}
     for path in map(Path, paths):
-        if path.is_dir():
+        if glob.has_magic(str(path)) and not path.exists():
+            found = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if _suffix(Path(name))]
+            if not found:
+                raise FileNotFoundError(f"No readable file matches {path}; give files or folders of text.")
+            files.update(dict.fromkeys(found))
+        elif path.is_dir():
             found = [file for file in sorted(path.rglob("*")) if file.is_file() and _suffix(file)]
             if not found:
                 raise FileNotFoundError(f"The folder {path} holds no file ending in {', '.join(SUFFIXES)}.")

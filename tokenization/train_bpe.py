@@ -6,43 +6,33 @@ pre-token, to which merges learned inside words apply.
 
 import json
 import logging
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from rich.console import Console
-from rich.progress import Progress
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from .documents import read_documents
 from .loading import TOKENIZER_FILE, save_tokenizer, wrap_backend
-from .normalization import check_encodable, fold_width
 from .output_folder import new_output_folder
 from .pre_tokenization import (
     BYTE_TOKENS,
     DIGITS_PER_TOKEN,
-    HAN,
     SPECIAL_TOKENS,
     build_backend,
-    build_pre_tokenizer,
 )
-from .word_segmentation import WordSegmenter, load_segmenter
+from .word_counts import WORD_END, WordCounts, choose_alphabet, count_words, sample_documents, split_at_rare_characters
+from .word_segmentation import load_segmenter
 
 logger = logging.getLogger(__name__)
 
 FIXED_ENTRIES = len(SPECIAL_TOKENS) + len(BYTE_TOKENS)
 
-WORD_END = "\ufdd0"
-"""A Unicode noncharacter that no interchanged text may hold; it parts words while training."""
-
-DEFAULT_ALPHABET = 6_500
+DEFAULT_ALPHABET = 7_500
 """Characters that get an entry at 32,768 entries. Source: our default, measured on mixed Chinese text."""
-
-MAX_COUNTED_WORDS = 4_000_000
-"""Distinct words kept while counting; beyond it those seen once are forgotten, which bounds the memory."""
 
 _REPEATS_PER_LINE = 10_000
 
@@ -66,13 +56,19 @@ class TokenizerArguments:
     user_dictionary: str | None = None
     """File with one word a line for the segmenter."""
     limit_alphabet: int | None = None
-    """Most characters with an entry; default 6,500, in a small vocabulary a third of it or what merges leave."""
+    """Most characters with an entry; default 7,500, in a small vocabulary a third of it or what merges leave."""
     min_frequency: int = 2
     """Least count of a pair to be merged."""
     max_token_length: int = 16
     """Longest entry in characters."""
     digits_per_token: int = DIGITS_PER_TOKEN
     """Longest group of digits."""
+    cross_word_entries: int = 0
+    """Entries for the most frequent pairs of neighbouring words, part of vocab_size."""
+    sample_share: float = 1.0
+    """Share of the documents to train on, the same for every source and length."""
+    seed: int = 0
+    """Where the sample starts in every source and length."""
 
     def __post_init__(self) -> None:
         if self.vocab_size <= FIXED_ENTRIES:
@@ -82,6 +78,15 @@ class TokenizerArguments:
         for name in ("min_frequency", "max_token_length", "digits_per_token"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1.")
+        if not 0 < self.sample_share <= 1:
+            raise ValueError(f"sample_share={self.sample_share} must be above 0 and at most 1.")
+        if not 0 <= self.cross_word_entries < self.vocab_size - FIXED_ENTRIES:
+            raise ValueError(
+                f"cross_word_entries={self.cross_word_entries} must be at least 0 and leave entries of "
+                f"vocab_size={self.vocab_size} for words."
+            )
+        if self.cross_word_entries and self.segmenter == "none":
+            raise ValueError("cross_word_entries needs a segmenter: with 'none' merges cross word borders anyway.")
         if self.limit_alphabet is not None and not 0 < self.limit_alphabet <= self.vocab_size - FIXED_ENTRIES:
             raise ValueError(
                 f"limit_alphabet={self.limit_alphabet} does not fit vocab_size={self.vocab_size}: special tokens and "
@@ -104,101 +109,61 @@ def train_tokenizer(texts: Iterable[str], args: TokenizerArguments) -> PreTraine
             `args.vocab_size`.
     """
     segmenter = None if args.segmenter == "none" else load_segmenter(args.segmenter, args.user_dictionary)
-    counts = count_words(texts, segmenter, args.digits_per_token)
+    counts = count_words(texts, segmenter, args.digits_per_token, with_pairs=args.cross_word_entries > 0)
     return tokenizer_from_counts(counts, args)
 
 
-def tokenizer_from_counts(counts: Counter[str], args: TokenizerArguments) -> PreTrainedTokenizerFast:
-    """Return the tokenizer whose merges are learned from words and their counts (see `train_tokenizer`)."""
-    size = args.alphabet_size
-    while True:
-        alphabet = choose_alphabet(counts, size)
-        trained = _train_merges(_split_at_rare_characters(counts, alphabet), alphabet, args)
-        model = json.loads(trained.to_str())["model"]
-        n_entries = len(model["vocab"])
-        shortage = args.vocab_size - n_entries
-        # A small corpus runs out of pairs before it runs out of characters: give those the entries that are left.
-        if shortage <= 0 or args.limit_alphabet is not None or len(alphabet) < size:
-            break
-        size += shortage
-    if shortage > 0:
+def tokenizer_from_counts(counts: WordCounts, args: TokenizerArguments) -> PreTrainedTokenizerFast:
+    """Return the tokenizer whose merges are learned from counted words (see `train_tokenizer`)."""
+    vocabulary, merges = train_merges(counts.words, args)
+    added = cross_word_merges(counts.pairs, vocabulary, args)
+    for first, second in added:
+        vocabulary[first + second] = len(vocabulary)
+    n_entries = len(vocabulary)
+    if n_entries < args.vocab_size:
         raise ValueError(
             f"vocab_size={args.vocab_size} is more than this corpus allows: {n_entries} entries were possible "
             f"(pairs seen at least {args.min_frequency} times); give more text or a vocab_size of at most {n_entries}."
         )
-    merges = [(first, second) for first, second in model["merges"]]
-    return wrap_backend(build_backend(model["vocab"], merges, args.digits_per_token))
+    return wrap_backend(build_backend(vocabulary, merges + added, args.digits_per_token))
 
 
-def count_words(
-    texts: Iterable[str], segmenter: WordSegmenter | None, digits_per_token: int = DIGITS_PER_TOKEN
-) -> Counter[str]:
-    """Return how often each word occurs, where a word is a pre-token cut further by the segmenter inside Han runs.
+def train_merges(words: Counter[str], args: TokenizerArguments) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Return vocabulary and merges that stay inside `words`."""
+    wanted = args.vocab_size - args.cross_word_entries
+    size = args.alphabet_size
+    while True:
+        alphabet = choose_alphabet(words, size)
+        model = _run_trainer(split_at_rare_characters(words, alphabet), alphabet, wanted, args)
+        shortage = wanted - len(model["vocab"])
+        # A small corpus runs out of pairs before it runs out of characters: give those the entries that are left.
+        if shortage <= 0 or args.limit_alphabet is not None or len(alphabet) < size:
+            return model["vocab"], [(first, second) for first, second in model["merges"]]
+        size += shortage
 
-    Args:
-        texts: Documents; each is width-folded first.
-        segmenter: None leaves Han runs whole.
-        digits_per_token: Longest group of digits, default 3.
 
-    Raises:
-        ValueError: If a text holds a lone surrogate or there is no text at all.
+def cross_word_merges(
+    pairs: Counter[tuple[str, str]], vocabulary: Mapping[str, int], args: TokenizerArguments
+) -> list[tuple[str, str]]:
+    """Return the most frequent pairs of neighbouring words that both have an entry, most frequent first.
+
+    They are merged last, after everything inside words, so they never change how a word alone is cut.
     """
-    pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(WORD_END, "removed"), build_pre_tokenizer(digits_per_token)]
-    )
-    counts: Counter[str] = Counter()
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("counting words", total=None)
-        for number, text in enumerate(texts, start=1):
-            check_encodable(text, f"text {number}")
-            marked = _mark_words(fold_width(text).replace(WORD_END, " "), segmenter)
-            counts.update([word for word, _ in pre_tokenizer.pre_tokenize_str(marked)])
-            if len(counts) > MAX_COUNTED_WORDS:
-                counts = Counter({word: count for word, count in counts.items() if count > 1})
-            progress.update(task, advance=1, description=f"counting words, {number:,} documents")
-    if not counts:
-        raise ValueError("There is no text to train on; give at least one document.")
-    return counts
+    chosen: dict[str, tuple[str, str]] = {}
+    for (first, second), count in sorted(pairs.items(), key=lambda item: (-item[1], item[0])):
+        if len(chosen) == args.cross_word_entries or count < args.min_frequency:
+            break
+        joined = first + second
+        is_known = first in vocabulary and second in vocabulary
+        if is_known and joined not in vocabulary and len(joined) <= args.max_token_length:
+            chosen.setdefault(joined, (first, second))
+    return list(chosen.values())
 
 
-_BORDER_NOT_INSIDE_HAN = re.compile(f"{WORD_END}(?![{HAN}])|(?<![{HAN}]){WORD_END}")
-
-
-def _mark_words(text: str, segmenter: WordSegmenter | None) -> str:
-    """Return `text` with `WORD_END` at the word borders between two Han characters; other borders are the pattern's."""
-    if segmenter is None:
-        return text
-    return _BORDER_NOT_INSIDE_HAN.sub("", WORD_END.join(segmenter.cut(text)))
-
-
-def choose_alphabet(counts: Counter[str], size: int) -> list[str]:
-    """Return the `size` most frequent characters, ties in the order of their code points."""
-    characters: Counter[str] = Counter()
-    for word, count in counts.items():
-        for character in word:
-            characters[character] += count
-    ranked = sorted(characters.items(), key=lambda item: (-item[1], item[0]))
-    return sorted(character for character, _ in ranked[:size])
-
-
-def _split_at_rare_characters(counts: Counter[str], alphabet: list[str]) -> Counter[str]:
-    """Return the counts of the stretches inside the alphabet: the trainer would join what a rare character parts."""
-    known = frozenset(alphabet)
-    rare = re.compile("[^" + re.escape("".join(alphabet)) + "]+")
-    parts: Counter[str] = Counter()
-    for word, count in counts.items():
-        if known.issuperset(word):
-            parts[word] += count
-        else:
-            for part in rare.split(word):
-                if part:
-                    parts[part] += count
-    return parts
-
-
-def _train_merges(counts: Counter[str], alphabet: list[str], args: TokenizerArguments) -> Tokenizer:
+def _run_trainer(words: Counter[str], alphabet: list[str], vocab_size: int, args: TokenizerArguments) -> dict[str, Any]:
+    """Return the trained BPE model as the plain data of its JSON."""
     trainer = trainers.BpeTrainer(
-        vocab_size=args.vocab_size,
+        vocab_size=vocab_size,
         min_frequency=args.min_frequency,
         special_tokens=[*SPECIAL_TOKENS, *BYTE_TOKENS],
         initial_alphabet=alphabet,
@@ -206,22 +171,22 @@ def _train_merges(counts: Counter[str], alphabet: list[str], args: TokenizerArgu
         show_progress=False,
     )
     smallest = FIXED_ENTRIES + len(alphabet)
-    if args.vocab_size < smallest:
+    if vocab_size < smallest:
         raise ValueError(
-            f"vocab_size={args.vocab_size} is below special tokens, bytes and alphabet together ({smallest}); raise it "
-            "or lower limit_alphabet."
+            f"vocab_size={args.vocab_size} less cross_word_entries={args.cross_word_entries} is below special tokens, "
+            f"bytes and alphabet together ({smallest}); raise it or lower limit_alphabet."
         )
     tokenizer = Tokenizer(models.BPE(unk_token="[UNK]", byte_fallback=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORD_END), "removed")
-    logger.info("Learning merges from %d different words.", len(counts))
-    tokenizer.train_from_iterator(_repeated_words(counts), trainer)
-    return tokenizer
+    logger.info("Learning merges from %d different words.", len(words))
+    tokenizer.train_from_iterator(_repeated_words(words), trainer)
+    return json.loads(tokenizer.to_str())["model"]
 
 
-def _repeated_words(counts: Counter[str]) -> Iterator[str]:
+def _repeated_words(words: Counter[str]) -> Iterator[str]:
     """Yield every word as often as it was counted, in lines of bounded length."""
     line: list[str] = []
-    for word, count in sorted(counts.items()):
+    for word, count in sorted(words.items()):
         while count > 0:
             repeats = min(count, _REPEATS_PER_LINE)
             line.extend([word] * repeats)
@@ -242,6 +207,6 @@ def run_tokenizer_training(args: TokenizerArguments) -> Path:
         ValueError: See `train_tokenizer` and `read_documents`.
     """
     with new_output_folder(args.output_dir, args.overwrite_output_dir, marker=TOKENIZER_FILE) as folder:
-        documents = read_documents(args.corpus, args.text_field)
+        documents = sample_documents(read_documents(args.corpus, args.text_field), args.sample_share, args.seed)
         save_tokenizer(train_tokenizer((document.text for document in documents), args), folder)
     return Path(args.output_dir)

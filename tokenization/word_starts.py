@@ -71,6 +71,12 @@ class DocumentEncoder:
         encodings = self._backend.encode_batch_fast(folded, add_special_tokens=False)
         return [self._document(text, encoding.ids) for text, encoding in zip(folded, encodings, strict=True)]
 
+    def spans(self, text: str) -> NDArray[np.int64]:
+        """Return the character span of every token of `text`, shape [n_tokens, 2], in the order of `encode`."""
+        folded = fold_width(text) if self._is_ours else text
+        offsets = self._backend.encode(folded, add_special_tokens=False).offsets
+        return np.array(offsets, dtype=np.int64).reshape(-1, 2)
+
     def _document(self, text: str, ids: list[int]) -> EncodedDocument:
         input_ids = np.array(ids, dtype=np.uint32)
         counts = self._characters[input_ids]
@@ -87,7 +93,7 @@ class DocumentEncoder:
 
     def _starts_from_offsets(self, text: str, n_tokens: int) -> NDArray[np.bool_]:
         """Return the starts for a tokenizer that drops or rewrites characters; the offsets say what is covered."""
-        offsets = np.array(self._backend.encode(text, add_special_tokens=False).offsets, dtype=np.int64)
+        offsets = self.spans(text)
         borders = word_borders(text, self._segmenter)
         first, last = offsets[:, 0], np.maximum(offsets[:, 1] - 1, offsets[:, 0])
         words = np.cumsum(borders[: len(text)])

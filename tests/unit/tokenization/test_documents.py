@@ -56,6 +56,9 @@ def test_folders_are_searched_in_order_and_files_are_read_once(tmp_path: Path) -
     first = write(tmp_path / "a.txt", "一")
     write(tmp_path / "README.md", "no")
     assert find_text_files([tmp_path, first]) == [first, second]
+    assert find_text_files([tmp_path / "**" / "b*.txt"]) == [second]
+    with pytest.raises(FileNotFoundError, match="No readable file matches"):
+        find_text_files([tmp_path / "z*.txt"])
 
 
 def test_empty_documents_are_skipped_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -15,7 +15,7 @@ from chinese_modernbert.tokenization import (
     tokenizer_hash,
     train_tokenizer,
 )
-from chinese_modernbert.tokenization.train_bpe import FIXED_ENTRIES, choose_alphabet, count_words
+from chinese_modernbert.tokenization.train_bpe import FIXED_ENTRIES
 
 TRICKY = st.sampled_from(
     [
@@ -105,14 +105,13 @@ def test_rare_characters_become_bytes_and_never_join_their_neighbours() -> None:
         train_tokenizer(texts, TokenizerArguments(vocab_size=300, limit_alphabet=2, segmenter="none"))
 
 
-def test_alphabet_ties_are_broken_by_code_point() -> None:
-    assert choose_alphabet(count_words(["乙甲丙丙"], None), 2) == sorted(["丙", "乙"])
-
-
-def test_words_are_counted_with_their_leading_space_and_without_the_mark(sentences: list[str]) -> None:
-    counts = count_words(["北京大学 的 the the １２３４\ufdd0"], load_segmenter())
-    assert counts == {"北京大学": 1, " ": 3, "的": 1, " the": 2, "123": 1, "4": 1} or counts[" the"] == 2
-    assert not any("\ufdd0" in word for word in counts)
+def test_cross_word_entries_are_the_most_frequent_pairs_and_leave_words_as_they_were() -> None:
+    texts = ["我们在北京的图书馆"] * 50 + ["他在公园"] * 100
+    options = {"limit_alphabet": 12, "vocab_size": FIXED_ENTRIES + 19}
+    crossing = train_tokenizer(texts, TokenizerArguments(cross_word_entries=2, **options))
+    assert crossing.tokenize("他在公园") == ["他在", "公园"]
+    assert crossing.tokenize("在公园") == ["在公园"]
+    assert crossing.tokenize("我们北京的") == ["我们", "北京", "的"]
 
 
 def test_pairs_padding_truncation_and_split_words_work(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -152,9 +151,12 @@ def test_stock_class_loads_the_folder_without_trust(tmp_path: Path, sentences: l
         ({"vocab_size": 300, "limit_alphabet": 100}, "limit_alphabet=100 does not fit vocab_size=300"),
         ({"min_frequency": 0}, "min_frequency=0 must be at least 1"),
         ({"max_token_length": 0}, "max_token_length=0"),
+        ({"sample_share": 0}, "sample_share=0 must be above 0"),
+        ({"cross_word_entries": 32768}, "cross_word_entries=32768 must be"),
+        ({"cross_word_entries": 1, "segmenter": "none"}, "cross_word_entries needs a segmenter"),
     ],
 )
-def test_impossible_arguments_are_refused_at_construction(options: dict[str, int], message: str) -> None:
+def test_impossible_arguments_are_refused_at_construction(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TokenizerArguments(**options)  # type: ignore[arg-type]
 

@@ -1,0 +1,86 @@
+import json
+from pathlib import Path
+
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from chinese_modernbert.tokenization import TextDocument, WordSegmenter
+from chinese_modernbert.tokenization.diagnostics import (
+    TokenizerReportArguments,
+    inspect_tokenizer,
+    load_any_tokenizer,
+    run_tokenizer_report,
+    script_of,
+)
+
+
+class FixedWords:
+    def __init__(self, *words: str) -> None:
+        self.words = list(words)
+
+    def cut(self, text: str) -> list[str]:
+        assert "".join(self.words) == text
+        return self.words
+
+
+def document(text: str, source: str = "甲") -> TextDocument:
+    return TextDocument(text, source, "x:1")
+
+
+def test_counts_equal_those_made_by_hand(tokenizer: PreTrainedTokenizerFast, segmenter: WordSegmenter) -> None:
+    report = inspect_tokenizer(tokenizer, segmenter, [document("我们在北京𠮷"), document("图书馆", "乙")])
+    assert (report.total.documents, report.total.characters, report.total.tokens) == (2, 9, 8)
+    assert (report.total.byte_tokens, report.total.unknown_tokens) == (4, 0)
+    assert report.total.multi_character_tokens == 3
+    assert report.by_source["乙"].characters_per_token == 3.0
+    assert sum(report.units_by_tokens.values()) == 5
+    assert report.units_by_tokens[4] == 1
+    assert report.units_by_characters[3] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "crossing"),
+    [(("图书馆", "北京"), 0), (("图书", "馆", "北京"), 1), (("图书", "馆北", "京"), 2), (("图书馆北京",), 0)],
+)
+def test_a_token_over_a_border_between_words_is_a_crossing(
+    tokenizer: PreTrainedTokenizerFast, words: tuple[str, ...], crossing: int
+) -> None:
+    report = inspect_tokenizer(tokenizer, FixedWords(*words), [document("图书馆北京")])
+    assert report.total.crossing_tokens == crossing
+
+
+def test_a_leading_space_is_no_crossing(tokenizer: PreTrainedTokenizerFast, segmenter: WordSegmenter) -> None:
+    assert inspect_tokenizer(tokenizer, segmenter, [document("The model")]).total.crossing_tokens == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "script"), [("这是汉语", "simplified"), ("這是漢語", "traditional"), ("大山水 abc", "neutral")]
+)
+def test_script_is_told_by_the_characters_of_one_script_alone(text: str, script: str) -> None:
+    assert script_of(text) == script
+
+
+def test_a_report_of_two_tokenizers_is_text_json_and_a_picture(tokenizer_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "corpus.txt").write_text("我们在北京\n\n图书馆", encoding="utf-8")
+    args = TokenizerReportArguments(
+        tokenizers=[str(tokenizer_folder), str(tokenizer_folder / "tokenizer.json")],
+        corpus=[str(tmp_path / "corpus.txt")],
+        output_dir=str(tmp_path / "report"),
+    )
+    folder = run_tokenizer_report(args)
+    first, second = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert first["total"] == second["total"]
+    assert first["total"]["characters_per_token"] == 2.0
+    assert first["units_by_tokens"] == {"1": 100.0}
+    assert "corpus" in (folder / "report.txt").read_text(encoding="utf-8")
+    assert (folder / "report.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_unusable_requests_are_clear_errors(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="No tokenizer was given"):
+        TokenizerReportArguments()
+    with pytest.raises(FileNotFoundError, match="neither a tokenizer folder nor"):
+        load_any_tokenizer(tmp_path / "none")
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(ValueError, match="cannot be read as a tokenizer"):
+        load_any_tokenizer(tmp_path / "a.json")

@@ -1,0 +1,300 @@
+"""What a tokenizer does to real text: density, byte fallback, word-border crossings, masking units and its entries."""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
+
+from .documents import TextDocument, read_documents
+from .loading import load_tokenizer
+from .normalization import fold_width
+from .output_folder import new_output_folder, write_text_atomically
+from .pre_tokenization import BYTE_TOKENS
+from .word_segmentation import WordSegmenter, load_segmenter
+from .word_starts import DocumentEncoder, word_borders
+
+logger = logging.getLogger(__name__)
+
+REPORT_FILE = "report.json"
+LONGEST_UNIT = 8
+"""Units of this many tokens and more share the last place of the histogram."""
+
+
+@dataclass
+class TextCounts:
+    """Sums over one group of documents."""
+
+    documents: int = 0
+    characters: int = 0
+    tokens: int = 0
+    byte_tokens: int = 0
+    unknown_tokens: int = 0
+    multi_character_tokens: int = 0
+    crossing_tokens: int = 0
+    """Tokens that hold the border between two words, both made of letters or digits."""
+
+    @property
+    def characters_per_token(self) -> float:
+        """Density: higher is shorter input for the model."""
+        return self.characters / max(self.tokens, 1)
+
+    def share(self, name: str) -> float:
+        """Return a count of tokens as a share of all tokens, 0 to 1."""
+        return getattr(self, name) / max(self.tokens, 1)
+
+    def add(self, other: "TextCounts") -> None:
+        """Add the sums of another group."""
+        for name, value in asdict(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+    def as_row(self) -> dict[str, float]:
+        """Return the sums with the derived figures."""
+        shares = ("byte_tokens", "unknown_tokens", "multi_character_tokens", "crossing_tokens")
+        derived = {f"{name}_percent": round(100 * self.share(name), 4) for name in shares}
+        return {**asdict(self), "characters_per_token": round(self.characters_per_token, 4), **derived}
+
+
+@dataclass
+class TokenizerReport:
+    """Everything measured on one tokenizer."""
+
+    name: str
+    entries: dict[str, Any] = field(default_factory=dict)
+    total: TextCounts = field(default_factory=TextCounts)
+    by_script: dict[str, TextCounts] = field(default_factory=dict)
+    by_source: dict[str, TextCounts] = field(default_factory=dict)
+    units_by_tokens: Counter[int] = field(default_factory=Counter)
+    units_by_characters: Counter[int] = field(default_factory=Counter)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as plain data for JSON."""
+        groups = {"by_script": self.by_script, "by_source": self.by_source}
+        units = {"units_by_tokens": self.units_by_tokens, "units_by_characters": self.units_by_characters}
+        return {
+            "name": self.name,
+            "entries": self.entries,
+            "total": self.total.as_row(),
+            **{name: {key: row.as_row() for key, row in sorted(group.items())} for name, group in groups.items()},
+            **{name: _as_percent(histogram) for name, histogram in units.items()},
+        }
+
+
+def _as_percent(histogram: Counter[int]) -> dict[str, float]:
+    total = max(sum(histogram.values()), 1)
+    labels = {length: f"{length}+" if length == LONGEST_UNIT else str(length) for length in histogram}
+    return {labels[length]: round(100 * histogram[length] / total, 3) for length in sorted(histogram)}
+
+
+def inspect_tokenizer(
+    tokenizer: PreTrainedTokenizerFast, segmenter: WordSegmenter, documents: Iterable[TextDocument], name: str = ""
+) -> TokenizerReport:
+    """Measure a tokenizer on documents; words and their borders are those of `segmenter`."""
+    report = TokenizerReport(name, entries=inspect_entries(tokenizer))
+    encoder = DocumentEncoder(tokenizer, segmenter)
+    vocabulary = tokenizer.get_vocab()
+    byte_ids = np.array([vocabulary[entry] for entry in BYTE_TOKENS if entry in vocabulary], dtype=np.uint32)
+    for document in documents:
+        ids = (encoded := encoder.encode([document.text])[0]).input_ids
+        spans = encoder.spans(document.text)
+        lengths = spans[:, 1] - spans[:, 0]
+        counts = TextCounts(
+            documents=1,
+            characters=len(document.text),
+            tokens=len(ids),
+            byte_tokens=int(np.isin(ids, byte_ids).sum()),
+            unknown_tokens=int((ids == tokenizer.unk_token_id).sum()),
+            multi_character_tokens=int((lengths > 1).sum()),
+            crossing_tokens=int(_crossings(document.text, spans, segmenter).sum()),
+        )
+        for row in (
+            report.total,
+            report.by_script.setdefault(script_of(document.text), TextCounts()),
+            report.by_source.setdefault(document.source, TextCounts()),
+        ):
+            row.add(counts)
+        _count_units(report, encoded.word_starts, spans)
+    return report
+
+
+def _crossings(text: str, spans: NDArray[np.int64], segmenter: WordSegmenter) -> NDArray[np.bool_]:
+    """Return, per token, whether a border between two words (not punctuation or spaces) lies strictly inside it."""
+    borders = word_borders(fold_width(text), segmenter)
+    is_word = np.fromiter(map(str.isalnum, text), dtype=np.bool_, count=len(text))
+    borders[1:-1] &= is_word[:-1] & is_word[1:]
+    before = np.concatenate(([0], np.cumsum(borders)))
+    first, last = spans[:, 0] + 1, np.maximum(spans[:, 1], spans[:, 0] + 1)
+    return before[last] > before[first]
+
+
+def _count_units(report: TokenizerReport, starts: NDArray[np.bool_], spans: NDArray[np.int64]) -> None:
+    firsts = np.flatnonzero(starts)
+    if not len(firsts):
+        return
+    tokens = np.diff(np.append(firsts, len(starts)))
+    characters = spans[np.append(firsts[1:], len(starts)) - 1, 1] - spans[firsts, 0]
+    report.units_by_tokens.update(np.minimum(tokens, LONGEST_UNIT).tolist())
+    report.units_by_characters.update(np.minimum(characters, LONGEST_UNIT).tolist())
+
+
+def script_of(text: str) -> str:
+    """Return "traditional", "simplified" or "neutral" by which script's own characters are more frequent.
+
+    A character that Big5 has and GB 2312 has not is taken as traditional, the reverse as simplified; the two national
+    character sets are the only script tables that Python carries. Source: our default.
+    """
+    traditional = simplified = 0
+    for character, count in Counter(text).items():
+        if "\u4e00" <= character <= "\u9fff":
+            in_big5, in_gb = _is_in(character, "big5"), _is_in(character, "gb2312")
+            traditional += count * (in_big5 and not in_gb)
+            simplified += count * (in_gb and not in_big5)
+    if traditional == simplified:
+        return "neutral"
+    return "traditional" if traditional > simplified else "simplified"
+
+
+def _is_in(character: str, character_set: str) -> bool:
+    return bool(character.encode(character_set, "ignore"))
+
+
+def inspect_entries(tokenizer: PreTrainedTokenizerFast, n_longest: int = 20) -> dict[str, Any]:
+    """Return what the vocabulary itself holds: sizes, lengths of Han entries, coverage of national character sets."""
+    skipped = {*BYTE_TOKENS, *tokenizer.all_special_tokens}
+    entries = [entry for entry in tokenizer.get_vocab() if entry not in skipped]
+    han = [entry for entry in entries if all("\u3400" <= character <= "\u9fff" for character in entry)]
+    characters = {entry for entry in entries if len(entry) == 1}
+    gb2312 = _han_of("gb2312")
+    level_one = {character for character in gb2312 if character.encode("gb2312")[0] <= 0xD7}
+    sets = {"gb2312_level_1": level_one, "gb2312": gb2312, "big5": _han_of("big5")}
+    return {
+        "vocabulary": len(tokenizer),
+        "single_characters": len(characters),
+        "multi_character_percent": round(100 * sum(len(entry) > 1 for entry in entries) / max(len(entries), 1), 2),
+        "han_entries_by_length": dict(sorted(Counter(map(len, han)).items())),
+        "coverage_percent": {name: round(100 * len(s & characters) / len(s), 2) for name, s in sets.items()},
+        "longest_entries": sorted(entries, key=lambda entry: (-len(entry), entry))[:n_longest],
+        "longest_han_entries": sorted(han, key=lambda entry: (-len(entry), entry))[:n_longest],
+    }
+
+
+def _han_of(character_set: str) -> set[str]:
+    return {chr(code) for code in range(0x4E00, 0xA000) if _is_in(chr(code), character_set)}
+
+
+def load_any_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
+    """Return the tokenizer of a folder, or of a bare `tokenizer.json`, for comparison.
+
+    Raises:
+        FileNotFoundError: If there is neither.
+        ValueError: If the file is no tokenizer.
+    """
+    if Path(path).is_dir():
+        return load_tokenizer(path)
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} is neither a tokenizer folder nor a tokenizer.json.")
+    try:
+        backend = Tokenizer.from_file(str(path))
+    except Exception as error:  # the Rust reader raises bare Exception
+        raise ValueError(f"{path} cannot be read as a tokenizer: {str(error).splitlines()[0]}") from error
+    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]")
+
+
+def report_as_text(reports: Sequence[TokenizerReport]) -> str:
+    """Return the reports side by side as a plain table, one line a group of text."""
+    groups = [("all", [report.total for report in reports])]
+    for kind in ("by_script", "by_source"):
+        for key in sorted({key for report in reports for key in getattr(report, kind)}):
+            groups.append((key, [getattr(report, kind).get(key, TextCounts()) for report in reports]))
+    lines = ["characters per token (crossing % / bytes % / unknown %)"]
+    lines.append(" | ".join([f"{'text':<22}", *(f"{report.name:<34}" for report in reports)]))
+    for key, rows in groups:
+        cells = [
+            f"{row.characters_per_token:.3f} ({100 * row.share('crossing_tokens'):.2f} / "
+            f"{100 * row.share('byte_tokens'):.3f} / {100 * row.share('unknown_tokens'):.3f})"
+            for row in rows
+        ]
+        lines.append(" | ".join([f"{key:<22}", *(f"{cell:<34}" for cell in cells)]))
+    for report in reports:
+        lines.append(f"{report.name}: units by tokens, % {_as_percent(report.units_by_tokens)}")
+        lines.append(f"{report.name}: entries {json.dumps(report.entries, ensure_ascii=False)}")
+    return "\n".join(lines) + "\n"
+
+
+def draw_report(reports: Sequence[TokenizerReport], path: str | Path) -> None:
+    """Save one picture: characters per token by source, and units by their number of tokens.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("The picture needs matplotlib: pip install 'chinese-modernbert[train]'.") from error
+    sources = sorted({source for report in reports for source in report.by_source})
+    figure = Figure(figsize=(14, max(4.0, 0.3 * len(sources))), layout="constrained")
+    density, units = figure.subplots(1, 2, width_ratios=(2, 1))
+    height = 0.8 / len(reports)
+    for number, report in enumerate(reports):
+        rows = [report.by_source.get(source, TextCounts()).characters_per_token for source in sources]
+        density.barh(np.arange(len(sources)) + number * height, rows, height, label=report.name)
+        lengths = range(1, LONGEST_UNIT + 1)
+        total = max(sum(report.units_by_tokens.values()), 1)
+        shares = [100 * report.units_by_tokens[length] / total for length in lengths]
+        units.bar(np.array(lengths) + number * height, shares, height, label=report.name)
+    density.set_yticks(np.arange(len(sources)), sources)
+    density.set_xlabel("characters per token")
+    units.set_xlabel(f"tokens in a masking unit ({LONGEST_UNIT} = and more)")
+    units.set_ylabel("% of units")
+    density.legend()
+    figure.savefig(str(path), dpi=100)
+
+
+@dataclass
+class TokenizerReportArguments:
+    """Which tokenizers to measure on which text."""
+
+    tokenizers: list[str] = field(default_factory=list)
+    """Tokenizer folders or tokenizer.json files, measured side by side."""
+    corpus: list[str] = field(default_factory=list)
+    """Files or folders of text."""
+    output_dir: str = "tokenizer_report"
+    """Folder for report.txt, report.json and report.png."""
+    overwrite_output_dir: bool = False
+    """Replace an existing report folder."""
+    text_field: str = "text"
+    """Field of the text in JSON lines and Parquet files."""
+    source_field: str | None = None
+    """Field that names the source of a document; default the file name."""
+    segmenter: str = "rjieba"
+    """Word segmenter that defines the borders."""
+    user_dictionary: str | None = None
+    """File with one word a line for the segmenter."""
+
+    def __post_init__(self) -> None:
+        if not self.tokenizers:
+            raise ValueError("No tokenizer was given; name at least one tokenizer folder or tokenizer.json.")
+
+
+def run_tokenizer_report(args: TokenizerReportArguments) -> Path:
+    """Measure, write `report.txt`, `report.json` and `report.png`, and return their folder."""
+    segmenter = load_segmenter(args.segmenter, args.user_dictionary)
+    tokenizers = {name: load_any_tokenizer(name) for name in args.tokenizers}
+    with new_output_folder(args.output_dir, args.overwrite_output_dir, marker=REPORT_FILE) as folder:
+        reports = []
+        for name, tokenizer in tokenizers.items():
+            documents = read_documents(args.corpus, args.text_field, args.source_field)
+            logger.info("Measuring %s.", name)
+            reports.append(inspect_tokenizer(tokenizer, segmenter, documents, Path(name).name))
+        content = json.dumps([report.as_dict() for report in reports], ensure_ascii=False, indent=1)
+        write_text_atomically(folder / "report.txt", report_as_text(reports))
+        draw_report(reports, folder / "report.png")
+        write_text_atomically(folder / REPORT_FILE, content + "\n")
+    return Path(args.output_dir)

@@ -1,0 +1,96 @@
+"""Adding entries for a domain or a script to a tokenizer, with embedding rows that start from the mean of their pieces.
+
+    tokenizer = load_tokenizer(folder)
+    added = add_entries(tokenizer, ["心肌梗死", "嚟", "冇"])
+    start_embeddings(model, added)
+
+A new row that starts as the mean of the rows it replaces gives the model nearly the input it had before, so continued
+pre-training improves from the first step instead of first unlearning noise.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from transformers import PreTrainedTokenizerFast
+
+from .loading import VOCABULARY_MULTIPLE
+from .normalization import check_encodable, fold_width
+from .pre_tokenization import BYTE_TOKENS
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+logger = logging.getLogger(__name__)
+
+
+def add_entries(tokenizer: PreTrainedTokenizerFast, entries: Sequence[str]) -> dict[int, list[int]]:
+    """Add `entries` to `tokenizer` in place and return, for each new id, the ids that spelled it before.
+
+    Args:
+        tokenizer: Changed in place; save it with `save_tokenizer`.
+        entries: Words, width-folded before they are added. Those the tokenizer already has as one token are left out
+            and their number is logged.
+
+    Raises:
+        ValueError: If an entry is empty, begins or ends with white space, occurs twice, or looks like a special or byte
+            token.
+    """
+    folded = [fold_width(entry) for entry in entries]
+    _check_entries(tokenizer, folded)
+    pieces = {entry: tokenizer(entry, add_special_tokens=False)["input_ids"] for entry in folded}
+    new = [entry for entry in folded if len(pieces[entry]) > 1]
+    if len(new) < len(folded):
+        logger.warning("%d of %d entries are single tokens already.", len(folded) - len(new), len(folded))
+    tokenizer.add_tokens(new)
+    vocabulary = tokenizer.get_vocab()
+    return {vocabulary[entry]: pieces[entry] for entry in new}
+
+
+def _check_entries(tokenizer: PreTrainedTokenizerFast, entries: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for entry in entries:
+        check_encodable(entry, f"the entry {entry!a}")
+        if not entry or entry != entry.strip():
+            raise ValueError(f"The entry {entry!r} is empty or has white space at an end; give plain words.")
+        if entry in tokenizer.all_special_tokens or entry in BYTE_TOKENS or (entry[0] == "[" and entry[-1] == "]"):
+            raise ValueError(f"The entry {entry!r} looks like a special token; give plain words.")
+        if entry in seen:
+            raise ValueError(f"The entry {entry!r} occurs twice (after width folding); give each word once.")
+        seen.add(entry)
+
+
+def start_embeddings(model: "PreTrainedModel", added: Mapping[int, Sequence[int]]) -> None:
+    """Make room in `model` for the added ids and set each new row to the mean of its pieces' rows.
+
+    The number of rows becomes a multiple of 64. Input and, where not tied, output rows are set, and the output bias.
+
+    Args:
+        model: Any model with `resize_token_embeddings`, changed in place.
+        added: New id to the ids of its pieces, from `add_entries`.
+
+    Raises:
+        ValueError: If a piece is no row of the model, which means model and tokenizer do not belong together.
+    """
+    import torch
+
+    if not added:
+        return
+    n_rows = getattr(model.get_input_embeddings(), "weight").shape[0]  # noqa: B009
+    highest = max(index for pieces in added.values() for index in pieces)
+    if highest >= n_rows:
+        raise ValueError(f"The model has {n_rows} rows, the tokenizer id {highest}: they do not belong together.")
+    if max(added) >= n_rows:
+        model.resize_token_embeddings(max(added) + 1, pad_to_multiple_of=VOCABULARY_MULTIPLE, mean_resizing=False)
+    with torch.no_grad():
+        for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+            for parameter in (getattr(layer, "weight", None), getattr(layer, "bias", None)):
+                _set_to_means(parameter, added)
+
+
+def _set_to_means(parameter: "torch.Tensor | None", added: Mapping[int, Sequence[int]]) -> None:
+    """Set row `index` of `parameter` to the mean of its pieces' rows, for every added one."""
+    if parameter is not None:
+        for index, pieces in added.items():
+            parameter[index] = parameter[list(pieces)].mean(dim=0)
