@@ -38,7 +38,7 @@ def recipe(folder: Path, text: str) -> Path:
     return file
 
 
-def test_values_take_the_types_of_the_fields(tmp_path: Path):
+def test_values_take_the_types_of_the_fields(tmp_path: Path) -> None:
     file = recipe(
         tmp_path,
         "corpus: [a, b]\nrate: 1e-4\nsteps: 1_000\nfast: yes\nmode: b\nname: null\n"
@@ -49,25 +49,25 @@ def test_values_take_the_types_of_the_fields(tmp_path: Path):
     assert settings == Settings(["a", "b"], 1e-4, 1000, True, "b", None, parts, {"x": 1})
 
 
-def test_the_command_line_wins_over_the_recipe(tmp_path: Path):
+def test_the_command_line_wins_over_the_recipe(tmp_path: Path) -> None:
     file = recipe(tmp_path, "corpus: [a]\nsteps: 3\nrate: 0.5\n")
     words = ["--steps", "20", "--fast", "--corpus", "x", "y", "--parts", "[{length: 2}]", "--name=n"]
     (settings,) = load_recipe([Settings], file, words)
     assert settings == Settings(["x", "y"], 0.5, 20, True, name="n", parts=[Part(2)])
 
 
-def test_a_key_goes_to_every_dataclass_that_has_it():
+def test_a_key_goes_to_every_dataclass_that_has_it() -> None:
     settings, other = load_recipe([Settings, Other], None, {"corpus": "a", "steps": 7, "where": "there"})
     assert (settings.steps, other) == (7, Other(7, "there"))
 
 
-def test_an_unknown_key_is_one_line_with_key_file_and_nearest_key(tmp_path: Path):
+def test_an_unknown_key_is_one_line_with_key_file_and_nearest_key(tmp_path: Path) -> None:
     file = recipe(tmp_path, "corpus: [a]\nstepz: 3\n")
     with pytest.raises(ValueError, match=rf"^unknown key 'stepz' in {file}; did you mean 'steps'\?$"):
         load_recipe([Settings], file)
 
 
-def test_an_unknown_key_of_a_nested_list_names_the_list(tmp_path: Path):
+def test_an_unknown_key_of_a_nested_list_names_the_list(tmp_path: Path) -> None:
     file = recipe(tmp_path, "corpus: [a]\nparts: [{lenght: 3}]\n")
     with pytest.raises(ValueError, match="unknown key 'lenght' in parts of .*did you mean 'length'"):
         load_recipe([Settings], file)
@@ -86,48 +86,48 @@ def test_an_unknown_key_of_a_nested_list_names_the_list(tmp_path: Path):
         ("name: ${NO_SUCH_VARIABLE_HERE}", "NO_SUCH_VARIABLE_HERE.* not set"),
     ],
 )
-def test_a_value_of_the_wrong_type_names_key_value_and_type(tmp_path: Path, line: str, message: str):
+def test_a_value_of_the_wrong_type_names_key_value_and_type(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         load_recipe([Settings], recipe(tmp_path, f"corpus: [a]\n{line}\n"))
 
 
-def test_a_missing_required_field_is_named(tmp_path: Path):
+def test_a_missing_required_field_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="gives no 'corpus', which Settings needs"):
         load_recipe([Settings], recipe(tmp_path, "steps: 3\n"))
 
 
 @pytest.mark.parametrize(("text", "message"), [("- a\n", "mapping of field names"), ("a: [", "is not YAML")])
-def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str, message: str):
+def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         load_recipe([Settings], recipe(tmp_path, text))
 
 
-def test_environment_variables_are_filled_in(monkeypatch: pytest.MonkeyPatch):
+def test_environment_variables_are_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORPUS_FOLDER", "/data")
     (settings,) = load_recipe([Settings], None, {"corpus": ["${CORPUS_FOLDER}/a.txt"]})
     assert settings.corpus == ["/data/a.txt"]
 
 
-def test_a_word_without_an_option_is_refused():
+def test_a_word_without_an_option_is_refused() -> None:
     with pytest.raises(ValueError, match="'stray' belongs to no option"):
         parse_overrides(["stray", "--steps", "3"])
 
 
-def test_negative_numbers_are_values_not_options():
+def test_negative_numbers_are_values_not_options() -> None:
     assert parse_overrides(["--max-steps", "-1", "--rate=-2"]) == {"max_steps": "-1", "rate": "-2"}
 
 
-def test_the_library_own_training_arguments_can_be_loaded(tmp_path: Path):
+def test_the_library_own_training_arguments_can_be_loaded(tmp_path: Path) -> None:
     words = ["--output_dir", str(tmp_path), "--warmup_steps", "0.1", "--use_cpu", "--learning_rate", "3e-4"]
     (arguments,) = load_recipe([TrainingArguments], None, words)
     assert (arguments.learning_rate, arguments.warmup_steps, arguments.use_cpu) == (3e-4, 0.1, True)
 
 
-def test_an_unknown_recipe_lists_the_shipped_ones():
+def test_an_unknown_recipe_lists_the_shipped_ones() -> None:
     with pytest.raises(FileNotFoundError, match="no_such_recipe"):
         find_recipe("no_such_recipe")
 
 
-def test_help_names_every_field():
+def test_help_names_every_field() -> None:
     text = describe_arguments([Settings], "command")
     assert all(f"--{name}" in text for name in ("corpus", "rate", "steps", "fast", "mode"))

@@ -1,0 +1,266 @@
+"""The command `pretrain`: checks before any work, model, data, resume, run, final checkpoint."""
+
+import json
+import logging
+import math
+import shutil
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, set_seed
+
+from ..evaluation.masked_language_modeling import UnigramBaseline
+from ..modeling import PRESETS, ChineseModernBertConfig, ChineseModernBertForMaskedLM
+from ..tokenization.loading import VOCABULARY_MULTIPLE, check_vocabulary, load_tokenizer, tokenizer_hash
+from ..tokenization.output_folder import write_text_atomically
+from .arguments import PretrainingArguments
+from .masking import Masker, MaskVocabulary, chinese_modernbert
+from .packing import PackedRows, SpecialIds
+from .pretraining_trainer import PretrainingTrainer
+from .shards import TokenShards
+from .stages import StagedBatches, stage_ends
+from .training_log import LOG_FILE
+
+logger = logging.getLogger(__name__)
+
+IDENTITY = "pretraining.json"
+RECIPE = "recipe.yaml"
+FINAL = "final"
+MACHINE_FIELDS = ("train_data", "eval_data", "tokenizer", "output_dir", "model", "logging_dir", "run_name", "resume")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that the checks have opened."""
+
+    tokenizer: PreTrainedTokenizerFast
+    shards: TokenShards
+    eval_shards: TokenShards | None
+    config: ChineseModernBertConfig
+    ends: list[int]
+    micro_batches_per_step: int
+    resume_from: Path | None
+    identity: dict[str, Any]
+
+
+def run_pretraining(arguments: PretrainingArguments) -> Path:
+    """Pre-train a model over all its stages.
+
+    Args:
+        arguments: See `PretrainingArguments`.
+
+    Returns:
+        The folder of the final checkpoint, with tokenizer and recipe.
+
+    Raises:
+        FileNotFoundError: If data, tokenizer or checkpoint are missing.
+        FileExistsError: If the output folder holds another run.
+        ValueError: If settings, data, tokenizer and model do not fit together, or a loss is not finite.
+    """
+    setup = check_pretraining(arguments)
+    output = Path(arguments.output_dir or "")
+    _prepare_output(output, arguments, setup)
+    set_seed(arguments.seed)
+    trainer = build_trainer(arguments, setup)
+    trainer.train(resume_from_checkpoint=str(setup.resume_from) if setup.resume_from else None)
+    if setup.eval_shards is not None:
+        trainer.evaluate()
+    final = output / FINAL
+    trainer.save_model(str(final))
+    logger.info("final checkpoint in %s", final)
+    return final
+
+
+def check_pretraining(arguments: PretrainingArguments) -> Setup:
+    """Open and compare data, tokenizer, model and output folder before any work; sets `max_steps`.
+
+    Raises:
+        See `run_pretraining`.
+    """
+    for name in ("train_data", "tokenizer", "output_dir"):
+        if not getattr(arguments, name):
+            raise ValueError(f"{name} is not given; set it in the recipe or with --{name}")
+    tokenizer = load_tokenizer(arguments.tokenizer)
+    made_with = tokenizer_hash(tokenizer)
+    shards = TokenShards(arguments.train_data, made_with, arguments.check_hashes)
+    eval_shards = TokenShards(arguments.eval_data, made_with, arguments.check_hashes) if arguments.eval_data else None
+    config = _model_config(arguments, tokenizer)
+    micro_batches = arguments.gradient_accumulation_steps * arguments.world_size
+    if arguments.max_tokens:
+        arguments.max_steps = math.ceil(arguments.max_tokens / (arguments.tokens_per_micro_batch * micro_batches))
+    ends = stage_ends(arguments.stages, arguments.max_steps)
+    arguments.max_steps = ends[-1]
+    longest = max(stage.context_length for stage in arguments.stages)
+    if longest > config.max_position_embeddings:
+        raise ValueError(
+            f"context_length={longest} is over the model's max_position_embeddings={config.max_position_embeddings}; "
+            "shorten the stage or add model_overrides: {max_position_embeddings: ...}"
+        )
+    if eval_shards is None:
+        arguments.eval_strategy = "no"  # pyright: ignore[reportAttributeAccessIssue]
+    identity = _identity(arguments, shards, micro_batches)
+    resume_from = find_resume(arguments, identity)
+    return Setup(tokenizer, shards, eval_shards, config, ends, micro_batches, resume_from, identity)
+
+
+def build_trainer(arguments: PretrainingArguments, setup: Setup) -> PretrainingTrainer:
+    """Build model, data and trainer from what the checks opened."""
+    tokenizer, stages = setup.tokenizer, arguments.stages
+    specials = SpecialIds.from_tokenizer(tokenizer)
+    seed = arguments.data_seed if arguments.data_seed is not None else arguments.seed
+    batches = StagedBatches(
+        setup.shards,
+        stages,
+        setup.ends,
+        setup.micro_batches_per_step,
+        arguments.tokens_per_micro_batch,
+        seed,
+        specials,
+    )
+    eval_rows = unigram = None
+    if setup.eval_shards is not None:
+        context = max(stage.context_length for stage in stages)
+        eval_rows = PackedRows(setup.eval_shards, context, seed=0, epoch=0, specials=specials)
+        unigram = UnigramBaseline(setup.shards.token_counts())
+    return PretrainingTrainer(
+        model=_build_model(arguments, setup.config),
+        args=arguments,
+        batches=batches,
+        masker=build_masker(arguments, tokenizer, seed),
+        tokenizer=tokenizer,
+        eval_rows=eval_rows,
+        unigram=unigram,
+        record={RECIPE: _recipe_text(arguments), IDENTITY: json.dumps(setup.identity, indent=1) + "\n"},
+    )
+
+
+def build_masker(arguments: PretrainingArguments, tokenizer: PreTrainedTokenizerFast, seed: int) -> Masker:
+    """Return the paper's masker; its rate peaks where the learning rate's warm-up ends."""
+    warmup = arguments.get_warmup_steps(arguments.max_steps) / arguments.max_steps
+    vocabulary = MaskVocabulary.from_tokenizer(tokenizer)
+    return chinese_modernbert(vocabulary, warmup, arguments.mask_rate_low, arguments.mask_rate_high, seed=seed)
+
+
+def find_resume(arguments: PretrainingArguments, identity: dict[str, Any]) -> Path | None:
+    """Return the checkpoint to go on from, or None for a new run.
+
+    Raises:
+        FileNotFoundError: If the checkpoint named is not there or not complete.
+        ValueError: If it belongs to a run of other settings or data.
+    """
+    if arguments.resume is None:
+        return None
+    if arguments.resume == "auto":
+        chosen = last_checkpoint(Path(arguments.output_dir or ""))
+        if chosen is None:
+            return None
+    else:
+        chosen = Path(arguments.resume)
+        if not is_complete(chosen):
+            raise FileNotFoundError(f"resume={chosen} is not a complete checkpoint; give one, or 'auto'")
+    old = json.loads((chosen / IDENTITY).read_text(encoding="utf-8"))
+    different = [f"{key} was {old.get(key)}, is {identity[key]}" for key in identity if old.get(key) != identity[key]]
+    if different:
+        raise ValueError(f"{chosen} cannot go on exactly under other settings: {'; '.join(different)}")
+    return chosen
+
+
+def last_checkpoint(output: Path) -> Path | None:
+    """Return the newest complete checkpoint of a run, or None; one that was cut off while written is passed by."""
+    numbered = [(int(path.name.rpartition("-")[2]), path) for path in output.glob("checkpoint-*[0-9]")]
+    complete = [path for _, path in sorted(numbered) if is_complete(path)]
+    return complete[-1] if complete else None
+
+
+def is_complete(checkpoint: Path) -> bool:
+    """Return whether a checkpoint was written to its end; the Trainer writes its state last."""
+    try:
+        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return False
+    return "global_step" in state and (checkpoint / IDENTITY).is_file()
+
+
+def _identity(arguments: PretrainingArguments, shards: TokenShards, micro_batches: int) -> dict[str, Any]:
+    """Return what must be equal for a resumed run to be the same run."""
+    names = ("seed", "data_seed", "max_steps", "tokens_per_micro_batch", "lr_schedule", "lr_cycles", "lr_gamma")
+    more = ("lr_floor", "learning_rate", "warmup_steps", "optimizer", "mask_rate_low", "mask_rate_high")
+    return {
+        "tokenizer_hash": shards.manifest["tokenizer_hash"],
+        "shards": [entry["files"]["ids"]["sha256"] for entry in shards.manifest["shards"]],
+        "stages": [asdict(stage) for stage in arguments.stages],
+        "micro_batches_per_step": micro_batches,
+        **{name: getattr(arguments, name) for name in (*names, *more)},
+    }
+
+
+def _model_config(arguments: PretrainingArguments, tokenizer: PreTrainedTokenizerFast) -> ChineseModernBertConfig:
+    """Return the configuration of a new model, or of the checkpoint to go on from, checked against the tokenizer."""
+    overrides = arguments.model_overrides or {}
+    if arguments.model in PRESETS:
+        rows = -(-len(tokenizer) // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
+        kinds = ("pad", "unk", "cls", "sep", "mask")
+        ids = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in kinds}
+        config = ChineseModernBertConfig.preset(arguments.model, **{"vocab_size": rows, **ids, **overrides})
+        unknown = [name for name in overrides if not hasattr(ChineseModernBertConfig(), name)]
+        if unknown:
+            raise ValueError(f"model_overrides has no such field of the configuration: {', '.join(unknown)}")
+    else:
+        if not (Path(arguments.model) / "config.json").is_file():
+            presets = ", ".join(PRESETS)
+            raise FileNotFoundError(f"model='{arguments.model}' is neither a size ({presets}) nor a checkpoint folder")
+        if overrides:
+            raise ValueError("model_overrides is for a new model; a checkpoint keeps its own configuration")
+        found = json.loads((Path(arguments.model) / "config.json").read_text(encoding="utf-8"))
+        if found.get("model_type") != ChineseModernBertConfig.model_type:
+            raise ValueError(
+                f"{arguments.model} is a checkpoint of model type '{found.get('model_type')}', not "
+                f"'{ChineseModernBertConfig.model_type}'; convert it first"
+            )
+        config = ChineseModernBertConfig.from_pretrained(arguments.model)
+    check_vocabulary(tokenizer, config.vocab_size)
+    return config
+
+
+def _build_model(arguments: PretrainingArguments, config: ChineseModernBertConfig) -> PreTrainedModel:
+    """Make a new model, or load one with float32 master weights whatever it was stored in."""
+    if arguments.model in PRESETS:
+        return ChineseModernBertForMaskedLM(config)
+    return ChineseModernBertForMaskedLM.from_pretrained(arguments.model, dtype=torch.float32)
+
+
+def _prepare_output(output: Path, arguments: PretrainingArguments, setup: Setup) -> None:
+    """Make the output folder, or clear an older run of ours out of it when `overwrite` says so.
+
+    Raises:
+        FileExistsError: If the folder is not empty and neither resume nor overwrite applies.
+    """
+    if output.is_file():
+        raise FileExistsError(f"output_dir={output} is a file; give the name of a folder")
+    occupied = output.is_dir() and any(output.iterdir())
+    if occupied and setup.resume_from is None:
+        if not (output / IDENTITY).is_file():
+            raise FileExistsError(f"{output} is not empty and holds no run of ours; give output_dir another name")
+        if not (arguments.overwrite or arguments.resume == "auto"):
+            raise FileExistsError(f"{output} holds a run; add --resume auto to go on, or --overwrite to replace it")
+        for path in (*output.glob("checkpoint-*"), output / FINAL):
+            shutil.rmtree(path, ignore_errors=True)
+        (output / LOG_FILE).unlink(missing_ok=True)
+    write_text_atomically(output / IDENTITY, json.dumps(setup.identity, indent=1) + "\n")
+
+
+def _recipe_text(arguments: PretrainingArguments) -> str:
+    """Return the settings that differ from the defaults as a recipe, without the paths of this machine."""
+    defaults = PretrainingArguments(output_dir="unused", use_cpu=True)
+    values = {}
+    for field in fields(arguments):
+        value = getattr(arguments, field.name)
+        if field.init and field.name not in MACHINE_FIELDS and value != getattr(defaults, field.name):
+            values[field.name] = [asdict(stage) for stage in value] if field.name == "stages" else value
+    plain = json.loads(json.dumps(values, default=str))
+    if arguments.model in PRESETS:
+        plain["model"] = arguments.model
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
