@@ -86,6 +86,6 @@ def neighbour_lexicon(
         closeness[tokens[first : first + 1024, None] != tokens] = -1.0
         for row, values in enumerate(closeness, start=first):
             values[row] = -1.0
-            best = np.argsort(-values, kind="stable")[:alternatives]
+            best = np.argsort(-values, kind="stable")[:alternatives].tolist()
             similar[words[row]] = [words[other] for other in best if values[other] >= minimum_similarity]
     return word_lexicon(similar, encode)
