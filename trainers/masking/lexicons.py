@@ -87,5 +87,5 @@ def neighbour_lexicon(
         for row, values in enumerate(closeness, start=first):
             values[row] = -1.0
             best = np.argsort(-values, kind="stable")[:alternatives].tolist()
-            similar[words[row]] = [words[other] for other in best if values[other] >= minimum_similarity]
+            similar[words[row]] = [str(words[other]) for other in best if values[other] >= minimum_similarity]
     return word_lexicon(similar, encode)
