@@ -1,3 +1,4 @@
+# Copyright 2026 The Chinese ModernBERT contributors. SPDX-License-Identifier: Apache-2.0
 """Configuration of Chinese ModernBERT: the fields of Transformers' ModernBERT plus `norm_type`.
 
 The file runs unchanged inside this package and as remote code of a released folder, on Transformers 4.57 and 5.
@@ -14,6 +15,7 @@ SLIDING_ATTENTION = "sliding_attention"
 LAYER_TYPES = (FULL_ATTENTION, SLIDING_ATTENTION)
 NORM_TYPES = ("rmsnorm", "layernorm")
 POOLING_TYPES = ("cls", "mean")
+ROPE_TYPES = ("default", "linear", "dynamic", "yarn")
 
 # Source: arXiv 2510.12285 for both values (global theta 80,000; local 10,000 as in ModernBERT).
 DEFAULT_ROPE_THETA = {FULL_ATTENTION: 80_000.0, SLIDING_ATTENTION: 10_000.0}
@@ -83,6 +85,7 @@ class ChineseModernBertConfig(PretrainedConfig):
             Full width of the local window: token i sees j where `|i - j| <= local_attention // 2`.
         rope_parameters (`dict`, *optional*):
             `{"full_attention": {"rope_type": "default", "rope_theta": 80000.0}, "sliding_attention": {...: 10000.0}}`.
+            Other types, for texts longer than trained on, are `linear`, `dynamic` and `yarn` with their `factor`.
         global_rope_theta, local_rope_theta (`float`, *optional*):
             The older spelling of the two thetas, read where `rope_parameters` is absent.
         decoder_bias (`bool`, *optional*, defaults to `True`):
@@ -254,7 +257,7 @@ def _layer_types(layer_types: list[str] | None, num_layers: int, every: int) -> 
 def _rope_parameters(
     parameters: dict[str, dict[str, Any]] | None, global_theta: float | None, local_theta: float | None
 ) -> dict[str, dict[str, Any]]:
-    """Return `{layer_type: {"rope_type": "default", "rope_theta": theta}}`, from the new or the old spelling."""
+    """Return `{layer_type: {"rope_type": ..., "rope_theta": theta}}`, from the new or the old spelling."""
     thetas = {
         FULL_ATTENTION: global_theta or DEFAULT_ROPE_THETA[FULL_ATTENTION],
         SLIDING_ATTENTION: local_theta or DEFAULT_ROPE_THETA[SLIDING_ATTENTION],
@@ -262,7 +265,9 @@ def _rope_parameters(
     complete = {}
     for layer_type in LAYER_TYPES:
         given = {"rope_type": "default", "rope_theta": thetas[layer_type], **((parameters or {}).get(layer_type) or {})}
-        if given["rope_type"] != "default":
-            raise ValueError(f"rope_type={given['rope_type']!r} for {layer_type} is not supported; use 'default'")
+        if given["rope_type"] not in ROPE_TYPES:
+            raise ValueError(f"rope_type={given['rope_type']!r} for {layer_type}; use one of {', '.join(ROPE_TYPES)}")
+        if given["rope_type"] != "default" and not given.get("factor", 0.0) >= 1.0:
+            raise ValueError(f"rope_type={given['rope_type']!r} for {layer_type} needs a factor of 1.0 or more")
         complete[layer_type] = given
     return complete

@@ -1,3 +1,4 @@
+# Copyright 2026 The Chinese ModernBERT contributors. SPDX-License-Identifier: Apache-2.0
 """Task heads of Chinese ModernBERT.
 
 Every loss is a sum divided by the number of things it sums over. Under gradient accumulation `Trainer` hands that

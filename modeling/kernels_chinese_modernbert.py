@@ -1,3 +1,4 @@
+# Copyright 2026 The Chinese ModernBERT contributors. SPDX-License-Identifier: Apache-2.0
 """Attention kernels: the same numbers by different roads, all reached through `attend`.
 
 Shapes: b rows, h heads, t tokens, d head size. Queries, keys and values are `(b, h, t, d)`; results `(b, t, h, d)`.

@@ -1,3 +1,4 @@
+# Copyright 2026 The Chinese ModernBERT contributors. SPDX-License-Identifier: Apache-2.0
 """Where the tokens are: padded batches, packed rows and flat rows brought into one form, once per forward.
 
 Everything a model is given (a padding mask, document ids, restarting positions or cumulative lengths) becomes one

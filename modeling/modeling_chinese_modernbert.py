@@ -1,3 +1,4 @@
+# Copyright 2026 The Chinese ModernBERT contributors. SPDX-License-Identifier: Apache-2.0
 """The Chinese ModernBERT encoder, read from top to bottom: norms, embeddings, feed-forward, attention, layer, model."""
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class ChineseModernBertAttention(nn.Module):
         self.out_drop = nn.Dropout(config.attention_dropout)
 
     def forward(
-        self, hidden_states: torch.Tensor, layout: TokenLayout, rotary: RotaryTable
+        self, hidden_states: torch.Tensor, layout: TokenLayout, rotary: RotaryTable, implementation: str
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return hidden states `(rows, tokens, hidden)` and, from `eager` alone, weights `(rows, heads, t, t)`."""
         rows, tokens = hidden_states.shape[:2]
@@ -93,7 +94,7 @@ class ChineseModernBertAttention(nn.Module):
         # The window is read at every call, so that a changed configuration is obeyed by layers that exist already.
         window = self.config.sliding_window if self.layer_type == SLIDING_ATTENTION else None
         attended, weights = attend(
-            self.config._attn_implementation or "sdpa",
+            implementation,
             self,
             query,
             key,
@@ -117,10 +118,10 @@ class ChineseModernBertLayer(GradientCheckpointingLayer):
         self.attention_type = config.layer_types[layer_index]
 
     def forward(
-        self, hidden_states: torch.Tensor, layout: TokenLayout, rotary: RotaryTable
+        self, hidden_states: torch.Tensor, layout: TokenLayout, rotary: RotaryTable, implementation: str
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return hidden states `(rows, tokens, hidden)` and the attention weights, if the kernel gives them."""
-        attended, weights = self.attn(self.attn_norm(hidden_states), layout, rotary)
+        attended, weights = self.attn(self.attn_norm(hidden_states), layout, rotary, implementation)
         hidden_states = hidden_states + attended
         return hidden_states + self.mlp(self.mlp_norm(hidden_states)), weights
 
@@ -220,21 +221,22 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
                 negative is padding; positions restart by themselves.
             cu_seq_lens_q (`torch.Tensor` of shape `(documents + 1,)`): boundaries of one flat row.
             output_hidden_states: also return the input of every layer and the final output.
-            output_attentions: also return attention weights; needs `attn_implementation="eager"`.
+            output_attentions: also return attention weights; this forward then runs the eager kernel, whichever is
+                set, since no fused one has weights to return.
             kwargs: what Transformers' data collators add (`cu_seq_lens_k`, `max_length_q`, ...); they say nothing more.
 
         Returns:
             `BaseModelOutput` with `last_hidden_state` of shape `(batch, length, hidden)`, zero at padding.
 
         Raises:
-            ValueError: unless exactly one of `input_ids` and `inputs_embeds` is given; for attentions without eager.
+            ValueError: unless exactly one of `input_ids` and `inputs_embeds` is given.
         """
         given = input_ids if inputs_embeds is None else inputs_embeds
         if given is None or (input_ids is not None and inputs_embeds is not None):
             raise ValueError("give either input_ids or inputs_embeds, exactly one of them")
         keep_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         keep_weights = self.config.output_attentions if output_attentions is None else output_attentions
-        self._check_outputs(bool(keep_weights))
+        implementation = "eager" if keep_weights else self.config._attn_implementation or "sdpa"
         layout = build_layout(
             (given.shape[0], given.shape[1]),
             given.device,
@@ -242,20 +244,29 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
             document_ids=document_ids,
             position_ids=position_ids,
             cu_seq_lens=cu_seq_lens_q,
-            flat=self._uses_flat_rows(),
+            # Padding is dropped, but not for eager, nor while a graph is recorded, where sizes must be known.
+            flat=implementation != "eager" and not _is_recording(),
         )
         hidden_states = self.embeddings(
             input_ids=None if input_ids is None else layout.flatten(input_ids),
             inputs_embeds=None if inputs_embeds is None else layout.flatten(inputs_embeds),
         )
-        return self._encode(hidden_states, layout, bool(keep_states), bool(keep_weights))
+        return self._encode(hidden_states, layout, implementation, bool(keep_states), bool(keep_weights))
 
     def _encode(
-        self, hidden_states: torch.Tensor, layout: TokenLayout, keep_states: bool, keep_weights: bool
+        self,
+        hidden_states: torch.Tensor,
+        layout: TokenLayout,
+        implementation: str,
+        keep_states: bool,
+        keep_weights: bool,
     ) -> BaseModelOutput:
         """Run the layers on hidden states that are already in the form of `layout`."""
+        longest, trained = layout.longest, self.config.max_position_embeddings
         rotary = {
-            layer_type: rotary_table(layout.position_ids, self.config.head_dim, self.config.rope_theta(layer_type))
+            layer_type: rotary_table(
+                layout.position_ids, self.config.head_dim, self.config.rope_parameters[layer_type], longest, trained
+            )
             for layer_type in dict.fromkeys(self.config.layer_types)
         }
         states: list[torch.Tensor] = []
@@ -263,7 +274,9 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
         for layer in self.layers:
             if keep_states:
                 states.append(layout.unflatten(hidden_states))
-            hidden_states, layer_weights = layer(hidden_states, layout, rotary[str(layer.attention_type)])
+            hidden_states, layer_weights = layer(
+                hidden_states, layout, rotary[str(layer.attention_type)], implementation
+            )
             if keep_weights:
                 weights.append(layer_weights)
         last = layout.unflatten(self.final_norm(hidden_states))
@@ -272,18 +285,6 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
             hidden_states=(*states, last) if keep_states else None,
             attentions=tuple(weights) if keep_weights else None,
         )
-
-    def _uses_flat_rows(self) -> bool:
-        """Tell whether padding is dropped: not for eager, nor while a graph is recorded, where sizes must be known."""
-        return self.config._attn_implementation != "eager" and not _is_recording()
-
-    def _check_outputs(self, keep_weights: bool) -> None:
-        """Refuse weights that no fused kernel can return."""
-        if keep_weights and self.config._attn_implementation != "eager":
-            raise ValueError(
-                f"output_attentions=True needs eager attention, and this model runs "
-                f"{self.config._attn_implementation!r}; call model.set_attn_implementation('eager') first"
-            )
 
 
 def _is_recording() -> bool:

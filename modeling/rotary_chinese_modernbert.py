@@ -1,3 +1,4 @@
+# Copyright 2026 The Chinese ModernBERT contributors. SPDX-License-Identifier: Apache-2.0
 """Rotary positions, computed in every forward.
 
 There is no buffer: a non-persistent one is uninitialised memory after `from_pretrained` in Transformers 5, and a
@@ -6,9 +7,13 @@ table made on the fly costs little, follows the configuration between training s
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
+
+from .configuration_chinese_modernbert import ROPE_TYPES
 
 
 class RotaryTable(NamedTuple):
@@ -18,22 +23,68 @@ class RotaryTable(NamedTuple):
     sine: torch.Tensor
 
 
-def rotary_table(position_ids: torch.Tensor, head_dim: int, theta: float) -> RotaryTable:
+def rotary_table(
+    position_ids: torch.Tensor, head_dim: int, parameters: Mapping[str, Any], longest: int, trained_length: int
+) -> RotaryTable:
     """Return the rotary table of some positions.
 
     Args:
         position_ids (`torch.Tensor` of shape `(rows, tokens)`): integer positions.
         head_dim: size of a head; even.
-        theta: base of the geometric series of wavelengths.
+        parameters: `rope_theta`, the base of the geometric series of wavelengths; `rope_type`, `default` or a way to
+            read longer texts than trained on, with the keys that Transformers gives it (`factor`, ...).
+        longest: length of the longest text at hand, in tokens; read by `dynamic` alone.
+        trained_length: longest text of training, in tokens.
+
+    Raises:
+        ValueError: for an unknown `rope_type`.
 
     Source: RoFormer, arXiv 2104.09864, section 3.2.
     """
-    exponents = torch.arange(0, head_dim, 2, dtype=torch.int64, device=position_ids.device).float() / head_dim
-    frequencies = 1.0 / (theta**exponents)
+    frequencies, scale = _frequencies(position_ids.device, head_dim, parameters, longest, trained_length)
     # Half precision would round large positions: keep float32, also under autocast.
     with torch.autocast(device_type=position_ids.device.type, enabled=False):
         angles = position_ids.unsqueeze(-1).float() * frequencies
-        return RotaryTable(angles.cos(), angles.sin())
+        return RotaryTable(angles.cos() * scale, angles.sin() * scale)
+
+
+def _frequencies(
+    device: torch.device, head_dim: int, parameters: Mapping[str, Any], longest: int, trained_length: int
+) -> tuple[torch.Tensor, float]:
+    """Return frequencies `(head_dim / 2,)`, float32, and a factor of cosine and sine, by `rope_type`.
+
+    Source: `linear` is position interpolation, arXiv 2306.15595; `dynamic` grows the base with the length, as
+    Transformers does; `yarn` is arXiv 2309.00071, sections 3.2 to 3.4.
+    """
+    kind, theta, factor = parameters["rope_type"], float(parameters["rope_theta"]), parameters.get("factor", 1.0)
+    trained_length = parameters.get("original_max_position_embeddings") or trained_length
+    if kind == "dynamic":
+        growth = factor * max(longest, trained_length) / trained_length - (factor - 1)
+        theta *= growth ** (head_dim / (head_dim - 2))
+    exponents = torch.arange(0, head_dim, 2, dtype=torch.int64, device=device).float() / head_dim
+    frequencies = 1.0 / (theta**exponents)
+    if kind in ("default", "dynamic"):
+        return frequencies, 1.0
+    if kind == "linear":
+        return frequencies / factor, 1.0
+    if kind == "yarn":
+        kept = _kept_by_yarn(device, head_dim, theta, parameters, trained_length)
+        scale = parameters.get("attention_factor") or 0.1 * math.log(factor) + 1.0
+        return frequencies * kept + frequencies / factor * (1 - kept), scale
+    raise ValueError(f"rope_type={kind!r} is unknown; use one of {', '.join(ROPE_TYPES)}")
+
+
+def _kept_by_yarn(
+    device: torch.device, head_dim: int, theta: float, parameters: Mapping[str, Any], trained_length: int
+) -> torch.Tensor:
+    """Return how much of each frequency `(head_dim / 2,)` YaRN keeps: 1 if fast, 0 if slow, a ramp between."""
+    ends = [
+        head_dim * math.log(trained_length / (turns * 2 * math.pi)) / (2 * math.log(theta))
+        for turns in (parameters.get("beta_fast") or 32, parameters.get("beta_slow") or 1)
+    ]
+    first, last = max(math.floor(ends[0]), 0), min(math.ceil(ends[1]), head_dim - 1)
+    index = torch.arange(head_dim // 2, dtype=torch.float32, device=device)
+    return 1 - ((index - first) / max(last - first, 0.001)).clamp(0, 1)
 
 
 def apply_rotary(states: torch.Tensor, table: RotaryTable) -> torch.Tensor:

@@ -67,7 +67,8 @@ def test_thetas_are_the_papers_and_either_spelling_sets_them() -> None:
         ({"layer_types": ["full_attention"]}, "num_hidden_layers=28"),
         ({"layer_types": ["linear"] * 28}, "linear"),
         ({"global_attn_every_n_layers": 0}, "global_attn_every_n_layers=0"),
-        ({"rope_parameters": {"full_attention": {"rope_type": "yarn"}}}, "yarn"),
+        ({"rope_parameters": {"full_attention": {"rope_type": "llama3"}}}, "llama3"),
+        ({"rope_parameters": {"full_attention": {"rope_type": "yarn"}}}, "factor"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_value_in_the_text(fields: dict, message: str) -> None:
