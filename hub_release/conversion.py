@@ -173,6 +173,8 @@ def native_config_values(config: ChineseModernBertConfig, allow_norm_change: boo
     values = ModernBertConfig(**fields).to_dict()
     values["global_rope_theta"] = config.rope_theta("full_attention")
     values["local_rope_theta"] = config.rope_theta("sliding_attention")
+    if any(parameters["rope_type"] != "default" for parameters in config.rope_parameters.values()):
+        logger.warning("scaled rotary positions have no older spelling: only Transformers 5 reads them")
     every = _global_layer_distance(config.layer_types)
     if every is None:
         logger.warning(

@@ -110,7 +110,7 @@ def model_rows(config: ChineseModernBertConfig, parameter_sizes: dict[str, int],
     embedding = parameter_sizes[EMBEDDING_PARAMETER]
     global_layers = sum(kind == "full_attention" for kind in config.layer_types)
     local_layers = config.num_hidden_layers - global_layers
-    thetas = (config.rope_theta("full_attention"), config.rope_theta("sliding_attention"))
+    ropes = [_rope_text(config.rope_parameters[kind]) for kind in ("full_attention", "sliding_attention")]
     yield CardRow("Parameters", "参数量", f"{total:,}")
     yield CardRow("Parameters without embeddings", "不含词向量的参数量", f"{total - embedding:,}")
     yield CardRow("Layers (global / local)", "层数（全局 / 局部）", f"{global_layers} / {local_layers}")
@@ -119,10 +119,17 @@ def model_rows(config: ChineseModernBertConfig, parameter_sizes: dict[str, int],
     yield CardRow("Feed-forward size", "前馈维度", f"{config.intermediate_size:,}")
     yield CardRow("Norm", "归一化", config.norm_type)
     yield CardRow("Local window (tokens)", "局部窗口（词元）", f"{config.local_attention}")
-    yield CardRow("RoPE theta (global / local)", "RoPE theta（全局 / 局部）", f"{thetas[0]:,.0f} / {thetas[1]:,.0f}")
+    yield CardRow("RoPE theta (global / local)", "RoPE theta（全局 / 局部）", " / ".join(ropes))
     yield CardRow("Longest text (tokens)", "最大长度（词元）", f"{config.max_position_embeddings:,}")
     yield CardRow("Vocabulary", "词表大小", f"{config.vocab_size:,}")
     yield CardRow("Data type", "数据类型", dtype)
+
+
+def _rope_text(parameters: dict[str, Any]) -> str:
+    """Return theta, and behind it how positions are scaled where they are."""
+    theta = f"{parameters['rope_theta']:,.0f}"
+    kind = parameters["rope_type"]
+    return theta if kind == "default" else f"{theta} ({kind}, factor {parameters['factor']:g})"
 
 
 def training_rows(checkpoint: Path) -> Iterator[CardRow]:

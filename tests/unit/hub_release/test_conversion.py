@@ -84,6 +84,7 @@ def test_every_class_keeps_its_tensors_and_numbers_both_ways(kind: str, tmp_path
         {"layer_types": ["sliding_attention", "full_attention", "full_attention", "sliding_attention"]},
         {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 500.0}}},
         {"rope_parameters": {"sliding_attention": {"rope_type": "default", "rope_theta": 77.0}}},
+        {"rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 500.0}}},
     ],
     ids=lambda fields: "-".join(fields),
 )
@@ -205,13 +206,15 @@ def test_tensors_that_do_not_fit_the_config(tmp_path: Path) -> None:
         convert_checkpoint(tmp_path / "native", tmp_path / "ours")
 
 
-def test_scaled_rotary_positions_are_refused(tmp_path: Path) -> None:
+def test_unknown_rotary_positions_are_refused(tmp_path: Path) -> None:
     write_native(tmp_path / "native")
     path = tmp_path / "native" / "config.json"
-    rope = {"full_attention": {"rope_type": "linear", "factor": 2.0, "rope_theta": 100.0}}
+    scaling = {"factor": 2.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32}
+    rope = {"full_attention": {"rope_type": "llama3", "rope_theta": 100.0, **scaling}}
     path.write_text(json.dumps({**json.loads(path.read_text()), "rope_parameters": rope}))
-    with pytest.raises(ValueError, match="rope_type='linear'"):
+    with pytest.raises(ValueError, match="rope_type='llama3'"):
         convert_checkpoint(tmp_path / "native", tmp_path / "ours")
+    assert not (tmp_path / "ours").exists()
 
 
 def test_output_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from chinese_modernbert.hub_release.builder import RECORD_FILES
-from chinese_modernbert.hub_release.model_card import last_logged_values, render_model_card, training_rows
+from chinese_modernbert.hub_release.model_card import _rope_text, last_logged_values, render_model_card, training_rows
 from chinese_modernbert.modeling import ChineseModernBertConfig
 from chinese_modernbert.trainers.training_log import LOG_FILE
 
@@ -135,6 +135,11 @@ def test_a_broken_log_line_is_named(tmp_path: Path) -> None:
     (tmp_path / "training_log.jsonl").write_text('{"step": 1}\n\n{"step": 2\n')
     with pytest.raises(ValueError, match=r"training_log\.jsonl:3 is not JSON"):
         last_logged_values(tmp_path)
+
+
+def test_scaled_positions_are_told() -> None:
+    assert _rope_text({"rope_type": "yarn", "rope_theta": 80_000.0, "factor": 4.0}) == "80,000 (yarn, factor 4)"
+    assert _rope_text({"rope_type": "default", "rope_theta": 10_000.0}) == "10,000"
 
 
 def test_a_bare_name_is_no_repository(tmp_path: Path) -> None:
