@@ -119,22 +119,18 @@ def sdpa_attention(
             return banded_attention(query, key, value, window, layout.document_ids).transpose(1, 2)
         mask = visible(layout, window)
         return scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout).transpose(1, 2)
-    results, start = [], 0
-    for length, group in groupby(layout.lengths):  # neighbours of one length are one call
-        count = len(list(group))
-        parts = [_documents(states, start, count, length) for states in (query, key, value)]
-        result = _whole_documents(*parts, layout, window, dropout)
-        results.append(result.transpose(1, 2).reshape(count * length, *result.shape[1::2]))
-        start += count * length
+    groups = [(length, len(list(same))) for length, same in groupby(layout.lengths)]
+    sizes = [length * count for length, count in groups]
+    # One split for all documents: cutting each out by itself would fill a gradient of the whole row for each.
+    parts = zip(*(states[0].transpose(0, 1).split(sizes) for states in (query, key, value)), strict=True)
+    results = []
+    for (length, count), part in zip(groups, parts, strict=True):  # neighbours of one length are one call
+        documents = [states.unflatten(0, (count, length)).transpose(1, 2) for states in part]
+        result = _whole_documents(*documents, layout, window, dropout)
+        results.append(result.transpose(1, 2).flatten(0, 1))
     if not results:
         return query.transpose(1, 2)
     return (results[0] if len(results) == 1 else torch.cat(results)).unsqueeze(0)
-
-
-def _documents(states: torch.Tensor, start: int, count: int, length: int) -> torch.Tensor:
-    """Return `count` neighbouring documents of a flat row as a batch, `(count, h, length, d)`, without a copy."""
-    row = states[0].transpose(0, 1).narrow(0, start, count * length)
-    return row.unflatten(0, (count, length)).transpose(1, 2)
 
 
 def _whole_documents(
