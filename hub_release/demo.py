@@ -40,7 +40,7 @@ class DemoArguments:
     output_dir: str = field(default="outputs/demo", metadata={"help": "Folder for everything that the demo makes."})
     recipe: str = field(default="pretrain_demo", metadata={"help": "Recipe of its pre-training."})
     max_steps: int | None = field(default=None, metadata={"help": "Optimizer steps; default: the recipe's."})
-    vocab_size: int = field(default=6_016, metadata={"help": "Entries of its tokenizer."})
+    vocab_size: int = field(default=4_096, metadata={"help": "Entries of its tokenizer."})
     seed: int = field(default=0, metadata={"help": "Seed of the corpus and of the training."})
     overwrite: bool = field(default=False, metadata={"help": "Replace an earlier demo in output_dir."})
 
