@@ -57,7 +57,6 @@ def _frequencies(
     Transformers does; `yarn` is arXiv 2309.00071, sections 3.2 to 3.4.
     """
     kind, theta, factor = parameters["rope_type"], float(parameters["rope_theta"]), parameters.get("factor", 1.0)
-    trained_length = parameters.get("original_max_position_embeddings") or trained_length
     if kind == "dynamic":
         growth = factor * max(longest, trained_length) / trained_length - (factor - 1)
         theta *= growth ** (head_dim / (head_dim - 2))
@@ -68,6 +67,7 @@ def _frequencies(
     if kind == "linear":
         return frequencies / factor, 1.0
     if kind == "yarn":
+        trained_length = parameters.get("original_max_position_embeddings") or trained_length
         kept = _kept_by_yarn(device, head_dim, theta, parameters, trained_length)
         scale = parameters.get("attention_factor") or 0.1 * math.log(factor) + 1.0
         return frequencies * kept + frequencies / factor * (1 - kept), scale
