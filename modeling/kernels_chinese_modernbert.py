@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import groupby
-from typing import Any
+from typing import cast
 
 import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
@@ -28,6 +28,11 @@ try:  # torch >= 2.10; the kernel itself needs CUDA
 except ImportError:
     varlen_attn = None
 
+# Transformers accepts only names that it knows; `attend` calls the kernel itself.
+ALL_ATTENTION_FUNCTIONS.register("varlen_attn", varlen_attn)  # pyright: ignore[reportArgumentType]
+# Kernels that would pass over dropout on attention weights without a word.
+WITHOUT_DROPOUT = ("flex_attention", "varlen_attn")
+
 # Block of queries of a banded layer. Source: our measurement on CPU, blocks of 64 to 512.
 BAND_BLOCK_TOKENS = 128
 # Under this length the whole matrix with a mask is as fast as bands. Source: our measurement on CPU.
@@ -35,6 +40,29 @@ BANDED_FROM_TOKENS = 768
 # Chunk of queries, and the length from which explicit products in bfloat16 beat sdpa on CPU. Source: our measurement.
 CHUNK_TOKENS = 256
 CHUNKED_FROM_TOKENS = 1024
+
+
+def check_kernel(implementation: str | None, attention_dropout: float) -> None:
+    """Say when a model is built what its kernel could not do at the first step.
+
+    Args:
+        implementation: name of the kernel; `None` = not chosen yet.
+        attention_dropout: the configuration's probability of dropping an attention weight.
+
+    Raises:
+        ImportError: where `varlen_attn` lacks torch 2.10 or CUDA.
+        ValueError: where the kernel has no dropout and the configuration asks for it.
+    """
+    if implementation == "varlen_attn" and (varlen_attn is None or not torch.cuda.is_available()):
+        raise ImportError(
+            f"varlen_attn needs torch 2.10 or newer and CUDA; this is torch {torch.__version__}, "
+            f"CUDA {'found' if torch.cuda.is_available() else 'not found'}; use attn_implementation='sdpa'"
+        )
+    if implementation in WITHOUT_DROPOUT and attention_dropout:
+        raise ValueError(
+            f"{implementation} cannot drop attention weights and attention_dropout={attention_dropout}; "
+            "set it to 0.0 or use attn_implementation='sdpa'"
+        )
 
 
 def attend(
@@ -126,7 +154,7 @@ def sdpa_attention(
     results = []
     for (length, count), part in zip(groups, parts, strict=True):  # neighbours of one length are one call
         documents = [states.unflatten(0, (count, length)).transpose(1, 2) for states in part]
-        result = _whole_documents(*documents, layout, window, dropout)
+        result = _whole_documents(*documents, layout=layout, window=window, dropout=dropout)
         results.append(result.transpose(1, 2).flatten(0, 1))
     if not results:
         return query.transpose(1, 2)
@@ -250,11 +278,7 @@ def varlen_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: TokenLayout, window: int | None
 ) -> torch.Tensor:
     """Use torch's variable-length kernel (CUDA, half precision) on a flat row."""
-    if varlen_attn is None:
-        raise ImportError(
-            f"varlen_attn needs torch 2.10 or newer, this is {torch.__version__}; use attn_implementation='sdpa'"
-        )
-    kernel: Callable[..., Any] = varlen_attn
+    kernel = cast(Callable[..., torch.Tensor], varlen_attn)  # checked when the model was built
     reach = (-1, -1) if window is None else (window, window)
     flat = [states[0].transpose(0, 1) for states in (query, key, value)]
     bounds, longest = layout.cu_seq_lens, layout.longest

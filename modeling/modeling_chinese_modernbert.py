@@ -15,7 +15,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_chinese_modernbert import SLIDING_ATTENTION, ChineseModernBertConfig
-from .kernels_chinese_modernbert import attend
+from .kernels_chinese_modernbert import attend, check_kernel
 from .layout_chinese_modernbert import TokenLayout, build_layout
 from .rotary_chinese_modernbert import RotaryTable, apply_rotary, rotary_table
 
@@ -145,6 +145,12 @@ class ChineseModernBertPreTrainedModel(PreTrainedModel):
         """Answer Transformers, which otherwise searches the source text for its own idiom."""
         return True
 
+    def set_attn_implementation(self, attn_implementation: str | dict[str, str], *args: Any, **kwargs: Any) -> None:
+        """Change the kernel as Transformers does; raises as `check_kernel` does where it cannot run."""
+        if isinstance(attn_implementation, str):
+            check_kernel(attn_implementation, self.config.attention_dropout)
+        super().set_attn_implementation(attn_implementation, *args, **kwargs)
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """Initialise one matrix or norm.
@@ -180,8 +186,12 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
     documents (`document_ids`, or `position_ids` that restart), or one flat row with `cu_seq_lens_q`.
     """
 
+    # A checkpoint of a task loads into the encoder without a warning about its head.
+    _keys_to_ignore_on_load_unexpected = [r"^head\.", r"^decoder\.", r"^classifier\."]
+
     def __init__(self, config: ChineseModernBertConfig) -> None:
         super().__init__(config)
+        check_kernel(self.config._attn_implementation, config.attention_dropout)
         self.embeddings = ChineseModernBertEmbeddings(config)
         self.layers = nn.ModuleList(ChineseModernBertLayer(config, index) for index in range(config.num_hidden_layers))
         self.final_norm = build_norm(config)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
 from transformers import ModernBertConfig, ModernBertForMaskedLM
+
+from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
 
 SIZES = {
     "vocab_size": 211,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from chinese_modernbert.modeling import ChineseModernBertForMaskedLM, ChineseModernBertModel
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}

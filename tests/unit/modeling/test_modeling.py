@@ -181,3 +181,18 @@ def test_residual_outputs_start_smaller_than_inputs(tiny_config) -> None:
 def test_what_cannot_run_says_so_when_the_model_is_built(tiny_config) -> None:
     with pytest.raises((ImportError, ValueError)):
         ChineseModernBertModel._from_config(tiny_config(), attn_implementation="flash_attention_2")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the kernel runs where CUDA is")
+def test_the_variable_length_kernel_names_what_it_needs(tiny_config) -> None:
+    with pytest.raises(ImportError, match=r"needs torch 2\.10 or newer and CUDA.*'sdpa'"):
+        ChineseModernBertModel._from_config(tiny_config(), attn_implementation="varlen_attn")
+    model = ChineseModernBertModel(tiny_config())
+    with pytest.raises(ImportError, match="varlen_attn"):
+        model.set_attn_implementation("varlen_attn")
+    assert model.config._attn_implementation == "sdpa"
+
+
+def test_a_kernel_without_dropout_is_refused_where_dropout_is_wanted(tiny_config) -> None:
+    with pytest.raises(ValueError, match=r"flex_attention cannot drop.*attention_dropout=0\.1"):
+        ChineseModernBertModel._from_config(tiny_config(attention_dropout=0.1), attn_implementation="flex_attention")
