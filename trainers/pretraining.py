@@ -66,7 +66,8 @@ def run_pretraining(arguments: PretrainingArguments) -> Path:
     set_seed(arguments.seed)
     trainer = build_trainer(arguments, setup)
     trainer.train(resume_from_checkpoint=str(setup.resume_from) if setup.resume_from else None)
-    if setup.eval_shards is not None:
+    evaluated = any("eval_loss" in log and log["step"] == arguments.max_steps for log in trainer.state.log_history)
+    if setup.eval_shards is not None and not evaluated:
         trainer.evaluate()
     final = output / FINAL
     trainer.save_model(str(final))

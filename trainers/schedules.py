@@ -159,9 +159,8 @@ def build_schedule(
     """
     if name not in SCHEDULES:
         raise ValueError(f"lr_schedule='{name}' is not known; choose one of {', '.join(SCHEDULES)}")
-    damped = WarmupThen(warmup_steps, max_steps, DampedCosine(cycles, gamma, floor))
     if name == "damped_cosine":
-        return LambdaLR(optimizer, damped)
+        return _from_step(optimizer, WarmupThen(warmup_steps, max_steps, DampedCosine(cycles, gamma, floor)))
     if name == "linear":
         return get_scheduler("linear", optimizer, warmup_steps, max_steps)
     if name == "cosine":
@@ -169,4 +168,9 @@ def build_schedule(
         return get_scheduler(
             "cosine_with_min_lr", optimizer, warmup_steps, max_steps, scheduler_specific_kwargs=options
         )
-    return LambdaLR(optimizer, WarmupThen(warmup_steps, max_steps, FlatThenRoot(decay_share, floor)))
+    return _from_step(optimizer, WarmupThen(warmup_steps, max_steps, FlatThenRoot(decay_share, floor)))
+
+
+def _from_step(optimizer: Optimizer, schedule: WarmupThen) -> LambdaLR:
+    """Wrap a schedule; a function, unlike an object, is not pickled into the scheduler's checkpoint."""
+    return LambdaLR(optimizer, lambda step: schedule(step))

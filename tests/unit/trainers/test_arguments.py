@@ -68,8 +68,8 @@ def test_an_unknown_key_is_one_line_with_key_file_and_nearest_key(tmp_path: Path
 
 
 def test_an_unknown_key_of_a_nested_list_names_the_list(tmp_path: Path) -> None:
-    file = recipe(tmp_path, "corpus: [a]\nparts: [{lenght: 3}]\n")
-    with pytest.raises(ValueError, match="unknown key 'lenght' in parts of .*did you mean 'length'"):
+    file = recipe(tmp_path, "corpus: [a]\nparts: [{lengths: 3}]\n")
+    with pytest.raises(ValueError, match="unknown key 'lengths' in parts of .*did you mean 'length'"):
         load_recipe([Settings], file)
 
 

@@ -1,0 +1,288 @@
+"""A pre-training run from text to checkpoint: learns, resumes bit for bit, accumulates rightly, fails in one line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerCallback
+
+from chinese_modernbert.tokenization import TokenizerArguments, run_tokenizer_training
+from chinese_modernbert.trainers.arguments import PretrainingArguments, load_recipe
+from chinese_modernbert.trainers.prepare import PrepareArguments, run_prepare
+from chinese_modernbert.trainers.pretraining import build_trainer, check_pretraining, last_checkpoint, run_pretraining
+from chinese_modernbert.trainers.training_log import read_training_log
+
+TEXTS = [
+    f"第{i}条：老虎是一种哺乳动物，生活在森林里，共有{i * 37 % 101}只。它爱吃肉，也会游泳。"
+    f"北京是中国的首都，有{i}条大街。"
+    for i in range(400)
+]
+STEPS = 12
+LOSSES = ("loss", "grad_norm", "learning_rate", "mask_rate", "mask_rate_target", "fill")
+
+Run = Callable[..., PretrainingArguments]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a tokenizer and shards for training and evaluation."""
+    folder = tmp_path_factory.mktemp("data")
+    for name, part in (("train", TEXTS[:360]), ("eval", TEXTS[360:])):
+        lines = [json.dumps({"text": text}, ensure_ascii=False) for text in part]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    tokenizer = folder / "tokenizer"
+    corpus = [str(folder / "train.jsonl")]
+    run_tokenizer_training(TokenizerArguments(corpus=corpus, output_dir=str(tokenizer), vocab_size=384))
+    for name in ("train", "eval"):
+        source = [str(folder / f"{name}.jsonl")]
+        run_prepare(PrepareArguments(source, str(tokenizer), str(folder / f"{name}-shards"), prepare_workers=0))
+    return folder
+
+
+@pytest.fixture
+def make_run(data: Path, tmp_path: Path) -> Run:
+    """Return a maker of arguments for a run of two stages."""
+
+    def make(name: str = "run", **changes: Any) -> PretrainingArguments:
+        return load_recipe([PretrainingArguments], None, {**settings(data, tmp_path / name), **changes})[0]
+
+    return make
+
+
+def settings(data: Path, output: Path) -> dict[str, Any]:
+    return {
+        "train_data": str(data / "train-shards"),
+        "eval_data": str(data / "eval-shards"),
+        "tokenizer": str(data / "tokenizer"),
+        "output_dir": str(output),
+        "model": "tiny",
+        "model_overrides": {
+            "num_hidden_layers": 2,
+            "hidden_size": 64,
+            "intermediate_size": 96,
+            "embedding_dropout": 0.1,
+        },
+        "stages": [
+            {"context_length": 64, "share": 0.5, "global_rope_theta": 10_000},
+            {"context_length": 128, "share": 0.5, "global_rope_theta": 80_000},
+        ],
+        "tokens_per_micro_batch": 256,
+        "max_steps": STEPS,
+        "warmup_steps": 2,
+        "learning_rate": 5e-3,
+        "logging_steps": 1,
+        "save_steps": 4,
+        "save_total_limit": 5,
+        "seed": 3,
+        "use_cpu": True,
+        "disable_tqdm": True,
+        "maximum_single_token_share": None,
+    }
+
+
+def training_lines(output: str | None) -> list[dict[str, float]]:
+    return [{key: line[key] for key in LOSSES} for line in read_training_log(str(output)) if "loss" in line]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def assert_same_weights(first: Path, second: Path) -> None:
+    left, right = weights(first), weights(second)
+    assert left.keys() == right.keys()
+    assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_a_run_learns_and_leaves_a_checkpoint_that_loads(make_run: Run) -> None:
+    arguments = make_run(max_steps=240, save_steps=240, warmup_steps=12, eval_strategy="steps", eval_steps=120)
+    final = run_pretraining(arguments)
+    lines = read_training_log(str(arguments.output_dir))
+    losses = [line["loss"] for line in lines if "loss" in line]
+    evaluations = [line for line in lines if "eval_loss" in line]
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+    assert [line["step"] for line in evaluations] == [120, 240]
+    last = evaluations[-1]
+    assert last["eval_loss"] < last["eval_unigram_loss"]
+    assert last["eval_token_accuracy"] > last["eval_unigram_token_accuracy"]
+    assert 0 < last["eval_word_accuracy"] <= 1
+    assert last["eval_token_accuracy/eval"] == last["eval_token_accuracy"]
+    model, tokenizer = AutoModelForMaskedLM.from_pretrained(final), AutoTokenizer.from_pretrained(final)
+    assert model.config.rope_parameters["full_attention"]["rope_theta"] == 80_000
+    assert model(**tokenizer("老虎是一种动物。", return_tensors="pt")).logits.isfinite().all()
+    assert not list(final.glob("*.bin"))
+    assert {"recipe.yaml", "pretraining.json", "tokenizer.json"} <= {path.name for path in final.iterdir()}
+    assert str(arguments.output_dir) not in (final / "recipe.yaml").read_text()
+
+
+def test_the_realised_rate_and_the_learning_rate_follow_one_clock(make_run: Run) -> None:
+    arguments = make_run()
+    run_pretraining(arguments)
+    lines = training_lines(arguments.output_dir)
+    rates = [0.15, 0.225, *(0.30 - 0.15 * i / 10 for i in range(10))]
+    assert [line["mask_rate_target"] for line in lines] == pytest.approx(rates, abs=1e-4)
+    assert [line["learning_rate"] for line in lines][:3] == pytest.approx([0.0, 2.5e-3, 5e-3])
+    assert all(abs(line["mask_rate"] - line["mask_rate_target"]) < 0.03 for line in lines)
+
+
+class StopAt(TrainerCallback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("stop", "accumulation"), [(5, 1), (9, 2)])
+def test_a_resumed_run_equals_a_straight_one_bit_for_bit(make_run: Run, stop: int, accumulation: int) -> None:
+    straight = make_run("straight", gradient_accumulation_steps=accumulation)
+    expected = run_pretraining(straight)
+    broken = make_run("broken", gradient_accumulation_steps=accumulation)
+    trainer = build_trainer(broken, check_pretraining(broken))
+    run_until(trainer, stop, broken)
+    again = make_run("broken", gradient_accumulation_steps=accumulation, resume="auto")
+    final = run_pretraining(again)
+    assert_same_weights(expected, final)
+    assert training_lines(again.output_dir) == training_lines(straight.output_dir)
+
+
+def run_until(trainer: Any, stop: int, arguments: PretrainingArguments) -> None:
+    """Start a run as `run_pretraining` does and break it off at a step."""
+    from transformers import set_seed
+
+    set_seed(arguments.seed)
+    fresh = build_trainer(arguments, check_pretraining(arguments))
+    fresh.add_callback(StopAt(stop))
+    with pytest.raises(KeyboardInterrupt):
+        fresh.train()
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_the_middle_continues_bit_for_bit(make_run: Run, data: Path, tmp_path: Path) -> None:
+    expected = run_pretraining(make_run("straight"))
+    code = (
+        "import sys, json; from chinese_modernbert.trainers.arguments import *;"
+        "from chinese_modernbert.trainers.pretraining import run_pretraining;"
+        "run_pretraining(load_recipe([PretrainingArguments], None, json.loads(sys.argv[1]))[0])"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, json.dumps(settings(data, tmp_path / "killed"))])
+    log, deadline = tmp_path / "killed" / "training_log.jsonl", time.monotonic() + 300
+    while time.monotonic() < deadline and not (log.exists() and log.read_text().count("\n") >= 6):
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert last_checkpoint(tmp_path / "killed") is not None
+    final = run_pretraining(make_run("killed", resume="auto"))
+    assert_same_weights(expected, final)
+
+
+def test_accumulating_four_micro_batches_equals_one_large_batch(make_run: Run) -> None:
+    small = make_run("small", tokens_per_micro_batch=256, gradient_accumulation_steps=4, model_overrides=PLAIN)
+    large = make_run("large", tokens_per_micro_batch=1024, gradient_accumulation_steps=1, model_overrides=PLAIN)
+    for arguments in (small, large):
+        run_pretraining(arguments)
+    pairs = zip(training_lines(small.output_dir), training_lines(large.output_dir), strict=True)
+    for one, other in pairs:
+        assert one == pytest.approx(other, rel=2e-3)
+
+
+PLAIN = {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 96}
+
+
+def test_a_checkpoint_cut_off_while_written_is_passed_by(make_run: Run) -> None:
+    arguments = make_run()
+    run_pretraining(arguments)
+    output = Path(str(arguments.output_dir))
+    assert last_checkpoint(output) == output / "checkpoint-12"
+    (output / "checkpoint-12" / "trainer_state.json").write_text('{"global_st')
+    assert last_checkpoint(output) == output / "checkpoint-8"
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_and_names_step_and_documents(make_run: Run) -> None:
+    arguments = make_run()
+    trainer = build_trainer(arguments, check_pretraining(arguments))
+
+    class Poison(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == 6:
+                with torch.no_grad():
+                    kwargs["model"].decoder.bias.fill_(float("nan"))
+
+    trainer.add_callback(Poison())
+    with pytest.raises(ValueError, match=r"loss became nan at step 6 in micro-batch 6, documents shard-00000:\d+"):
+        trainer.train()
+    kept = last_checkpoint(Path(str(arguments.output_dir)))
+    assert kept is not None
+    assert kept.name == "checkpoint-4"
+    assert all(tensor.isfinite().all() for tensor in weights(kept).values())
+
+
+def test_evaluation_does_not_depend_on_the_size_of_its_batches_or_on_training_masks(make_run: Run) -> None:
+    figures = []
+    for changes in ({}, {"tokens_per_micro_batch": 512, "mask_rate_high": 0.5, "seed": 3, "data_seed": 9}):
+        arguments = make_run(**changes)
+        torch.manual_seed(0)
+        trainer = build_trainer(arguments, check_pretraining(arguments))
+        figures.append({name: value for name, value in trainer.evaluate().items() if "runtime" not in name})
+    assert figures[0] == pytest.approx(figures[1], rel=1e-5)
+
+
+def test_the_second_stage_may_start_from_an_earlier_checkpoint(make_run: Run) -> None:
+    final = run_pretraining(make_run("first"))
+    later = make_run("second", model=str(final), model_overrides=None, learning_rate=1e-9)
+    again = run_pretraining(later)
+    before, after = weights(final), weights(again)
+    assert all(torch.allclose(before[name], after[name], atol=1e-3) for name in before)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train_data": ""}, "train_data is not given"),
+        ({"model": "huge"}, "neither a size .* nor a checkpoint folder"),
+        ({"stages": [{"context_length": 100, "share": 1.0}]}, "not a multiple of the context_length=100"),
+        ({"stages": [{"context_length": 16384, "share": 1.0}]}, "max_position_embeddings"),
+        ({"model_overrides": {"hidden_width": 8}}, "hidden_width"),
+        ({"model_overrides": {"vocab_size": 999}}, "vocab"),
+        ({"resume": "no/such/checkpoint"}, "not a complete checkpoint"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_in_one_line(make_run: Run, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueError, OSError), match=message) as caught:
+        arguments = make_run(**changes)
+        build_trainer(arguments, check_pretraining(arguments))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_of_another_model_type_is_refused(make_run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bert").mkdir()
+    (tmp_path / "bert" / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(ValueError, match="model type 'bert', not 'chinese_modernbert'"):
+        check_pretraining(make_run(model=str(tmp_path / "bert"), model_overrides=None))
+
+
+def test_an_occupied_output_folder_is_kept_unless_told_otherwise(make_run: Run, tmp_path: Path) -> None:
+    run_pretraining(make_run(max_steps=2, warmup_steps=0))
+    with pytest.raises(FileExistsError, match="holds a run; add --resume auto"):
+        run_pretraining(make_run(max_steps=2, warmup_steps=0))
+    run_pretraining(make_run(max_steps=2, warmup_steps=0, overwrite=True))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="holds no run of ours"):
+        run_pretraining(make_run("mine", overwrite=True))
+
+
+def test_resuming_under_other_settings_is_refused_with_their_names(make_run: Run) -> None:
+    run_pretraining(make_run())
+    with pytest.raises(ValueError, match="learning_rate was 0.005, is 0.001"):
+        check_pretraining(make_run(learning_rate=1e-3, resume="auto"))

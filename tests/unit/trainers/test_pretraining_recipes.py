@@ -1,0 +1,58 @@
+"""Every shipped pre-training recipe is read into its dataclass and fits together."""
+
+from pathlib import Path
+
+import pytest
+
+from chinese_modernbert.modeling import ChineseModernBertConfig
+from chinese_modernbert.trainers.arguments import RECIPES_FOLDER, PretrainingArguments, load_recipe
+from chinese_modernbert.trainers.schedules import DampedCosine
+from chinese_modernbert.trainers.stages import stage_ends
+
+RECIPES = sorted(path.stem for path in RECIPES_FOLDER.glob("pretrain_*.yaml"))
+
+
+def read(name: str, tmp_path: Path, *words: str) -> PretrainingArguments:
+    given = ["--output_dir", str(tmp_path), "--use_cpu", "true", "--bf16", "false", "--torch_compile", "false", *words]
+    return load_recipe([PretrainingArguments], name, given)[0]
+
+
+def steps_of(arguments: PretrainingArguments) -> int:
+    per_step = arguments.tokens_per_micro_batch * arguments.gradient_accumulation_steps
+    return -(-arguments.max_tokens // per_step) if arguments.max_tokens else arguments.max_steps
+
+
+def test_the_four_sizes_ship() -> None:
+    assert {"pretrain_smoke", "pretrain_tiny", "pretrain_base", "pretrain_large"} <= set(RECIPES)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_read_and_its_stages_model_and_schedule_fit(name: str, tmp_path: Path) -> None:
+    arguments = read(name, tmp_path)
+    config = ChineseModernBertConfig.preset(arguments.model, **(arguments.model_overrides or {}))
+    steps = steps_of(arguments)
+    assert stage_ends(arguments.stages, steps)[-1] == steps
+    assert 0 < arguments.get_warmup_steps(steps) < steps
+    DampedCosine(arguments.lr_cycles, arguments.lr_gamma, arguments.lr_floor)
+    for stage in arguments.stages:
+        assert arguments.tokens_per_micro_batch % stage.context_length == 0
+        assert stage.context_length <= config.max_position_embeddings
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_says_where_it_comes_from_on_what_it_runs_and_how(name: str) -> None:
+    comments = [line for line in (RECIPES_FOLDER / f"{name}.yaml").read_text().split("\n") if line.startswith("#")]
+    header = "\n".join(comments)
+    assert all(word in header for word in ("Source:", "Hardware:", "Command:"))
+
+
+@pytest.mark.parametrize("name", ["pretrain_base", "pretrain_large"])
+def test_the_full_recipes_have_the_two_published_stages_and_thetas(name: str, tmp_path: Path) -> None:
+    stages = read(name, tmp_path).stages
+    assert [stage.context_length for stage in stages] == [1024, 8192]
+    assert stages[-1].global_rope_theta == 80_000
+    assert stages[-1].local_rope_theta == 10_000
+
+
+def test_a_recipe_can_be_shortened_from_the_command_line(tmp_path: Path) -> None:
+    assert read("pretrain_smoke", tmp_path, "--max_steps", "20").max_steps == 20
