@@ -82,6 +82,12 @@ def _verify() -> tuple[list[type], Callable[..., str]]:
     return [VerifyArguments], run
 
 
+def _convert() -> tuple[list[type], Callable[..., str]]:
+    from .hub_release.conversion import ConversionArguments, run_conversion
+
+    return [ConversionArguments], lambda args: f"checkpoint: {run_conversion(args)}"
+
+
 def _demo() -> tuple[list[type], Callable[..., str]]:
     from .hub_release.demo import DemoArguments, run_demo
 
@@ -94,6 +100,7 @@ COMMANDS: dict[str, Command] = {
     "pretrain": Command("pre-train a model on shards, in stages, with resume", _pretrain),
     "release": Command("build a Hub folder from a checkpoint", _release),
     "verify": Command("load a Hub folder in a fresh process without this package and compare", _verify),
+    "convert": Command("turn any checkpoint of the ModernBERT family into ours, or back with --native", _convert),
     "demo": Command("the whole path on a generated corpus, in minutes on a CPU", _demo),
 }
 

@@ -45,9 +45,7 @@ def print_frontier(
 ) -> None:
     segmenter = load_segmenter()
     simplified, traditional = split_by_script(documents)
-    print(
-        "| entries | across words | chars/token | crossing % | bytes % | traditional | bytes % | unknown |"
-    )
+    print("| entries | across words | chars/token | crossing % | bytes % | traditional | bytes % | unknown |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for size in SIZES:
         for n_crossing in CROSS_WORD_ENTRIES if size == DEFAULT_SIZE else (0, 300):

@@ -51,7 +51,8 @@ def fill_blank(
             f"{text!r} holds {blank!r} {text.count(blank)} times for {tokens} tokens; give it once, for 1 or more"
         )
     before, after = text.split(blank)
-    inputs = tokenizer(f"{before}{tokenizer.mask_token * tokens}{after}", return_tensors="pt")
+    masks = str(tokenizer.mask_token) * tokens
+    inputs = tokenizer(f"{before}{masks}{after}", return_tensors="pt")
     logits = model(**inputs).logits[inputs["input_ids"] == tokenizer.mask_token_id]
     beams: list[tuple[list[int], float]] = [([], 0.0)]
     for place in torch.log_softmax(logits.float(), dim=-1):
