@@ -5,9 +5,8 @@ Every loss is a sum divided by the number of things it sums over. Under gradient
 number for the whole step (`num_items_in_batch`), so that four small batches give the gradient of one large batch.
 """
 
-from __future__ import annotations
-
-from typing import Any
+# Annotations are evaluated here: who asks the signature of a head sees what its `**kwargs` may hold.
+from typing import Unpack
 
 import torch
 from torch import nn
@@ -30,6 +29,7 @@ from .layout_chinese_modernbert import TokenLayout  # noqa: F401
 from .modeling_chinese_modernbert import (
     ChineseModernBertModel,
     ChineseModernBertPreTrainedModel,
+    EncoderOptions,
     build_norm,
     marked,
 )
@@ -116,7 +116,7 @@ class ChineseModernBertForMaskedLM(ChineseModernBertPreTrainedModel):
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[EncoderOptions],
     ) -> MaskedLMOutput:
         """Predict tokens.
 
@@ -181,7 +181,7 @@ class ChineseModernBertForSequenceClassification(ChineseModernBertClassifierMode
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[EncoderOptions],
     ) -> SequenceClassifierOutput:
         """Classify texts.
 
@@ -242,7 +242,7 @@ class ChineseModernBertForTokenClassification(ChineseModernBertClassifierModel):
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[EncoderOptions],
     ) -> TokenClassifierOutput:
         """Label tokens; `labels` of shape `(batch, length)`, -100 ignored; `logits` `(batch, length, num_labels)`."""
         outputs = self.model(
@@ -278,7 +278,7 @@ class ChineseModernBertForQuestionAnswering(ChineseModernBertClassifierModel):
         inputs_embeds: torch.Tensor | None = None,
         start_positions: torch.Tensor | None = None,
         end_positions: torch.Tensor | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[EncoderOptions],
     ) -> QuestionAnsweringModelOutput:
         """Find answers; `start_positions` and `end_positions` of shape `(batch,)`, places outside the text ignored."""
         outputs = self.model(
@@ -327,7 +327,7 @@ class ChineseModernBertForMultipleChoice(ChineseModernBertClassifierModel):
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[EncoderOptions],
     ) -> MultipleChoiceModelOutput:
         """Choose; inputs of shape `(batch, choices, length)`, `labels` `(batch,)`, `logits` `(batch, choices)`."""
         given = input_ids if inputs_embeds is None else inputs_embeds

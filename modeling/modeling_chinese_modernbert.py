@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypedDict
 
 import torch
 from torch import nn
@@ -126,6 +127,19 @@ class ChineseModernBertLayer(GradientCheckpointingLayer):
         return hidden_states + self.mlp(self.mlp_norm(hidden_states)), weights
 
 
+class EncoderOptions(TypedDict, total=False):
+    """What a head takes beside its own arguments and hands on; explained in `ChineseModernBertModel.forward`."""
+
+    document_ids: torch.Tensor | None
+    cu_seq_lens_q: torch.Tensor | None
+    cu_seq_lens_k: torch.Tensor | None
+    max_length_q: int | None
+    max_length_k: int | None
+    output_hidden_states: bool | int | Sequence[int] | None
+    output_attentions: bool | None
+    return_dict: bool | None
+
+
 class ChineseModernBertPreTrainedModel(PreTrainedModel):
     """Loading, initialisation and the choice of kernels, shared by the encoder and every head."""
 
@@ -215,7 +229,7 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
         inputs_embeds: torch.Tensor | None = None,
         document_ids: torch.Tensor | None = None,
         cu_seq_lens_q: torch.Tensor | None = None,
-        output_hidden_states: bool | None = None,
+        output_hidden_states: bool | int | Sequence[int] | None = None,
         output_attentions: bool | None = None,
         **kwargs: Any,
     ) -> BaseModelOutput:
@@ -230,7 +244,8 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
             document_ids (`torch.Tensor` of shape `(batch, length)`): packed rows: equal neighbours are one document,
                 negative is padding; positions restart by themselves.
             cu_seq_lens_q (`torch.Tensor` of shape `(documents + 1,)`): boundaries of one flat row.
-            output_hidden_states: also return the input of every layer and the final output.
+            output_hidden_states: also return the input of every layer and the final output; given indices among
+                those (negative ones count from the end), only these, and `None` in place of the others.
             output_attentions: also return attention weights; this forward then runs the eager kernel, whichever is
                 set, since no fused one has weights to return.
             kwargs: what Transformers' data collators add (`cu_seq_lens_k`, `max_length_q`, ...); they say nothing more.
@@ -261,14 +276,16 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
             input_ids=None if input_ids is None else layout.flatten(input_ids),
             inputs_embeds=None if inputs_embeds is None else layout.flatten(inputs_embeds),
         )
-        return self._encode(hidden_states, layout, implementation, bool(keep_states), bool(keep_weights))
+        return self._encode(
+            hidden_states, layout, implementation, _kept_states(keep_states, len(self.layers) + 1), bool(keep_weights)
+        )
 
     def _encode(
         self,
         hidden_states: torch.Tensor,
         layout: TokenLayout,
         implementation: str,
-        keep_states: bool,
+        keep_states: frozenset[int] | None,
         keep_weights: bool,
     ) -> BaseModelOutput:
         """Run the layers on hidden states that are already in the form of `layout`."""
@@ -279,22 +296,38 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
             )
             for layer_type in dict.fromkeys(self.config.layer_types)
         }
-        states: list[torch.Tensor] = []
+        states: list[torch.Tensor | None] = []
         weights: list[torch.Tensor] = []
-        for layer in self.layers:
-            if keep_states:
-                states.append(layout.unflatten(hidden_states))
+        for index, layer in enumerate(self.layers):
+            if keep_states is not None:
+                states.append(layout.unflatten(hidden_states) if index in keep_states else None)
             hidden_states, layer_weights = layer(
                 hidden_states, layout, rotary[str(layer.attention_type)], implementation
             )
             if keep_weights:
                 weights.append(layer_weights)
         last = layout.unflatten(self.final_norm(hidden_states))
+        if keep_states is not None:
+            states.append(last if len(self.layers) in keep_states else None)
         return BaseModelOutput(
             last_hidden_state=last,
-            hidden_states=(*states, last) if keep_states else None,
+            # Its type knows no gaps, which Transformers' own models leave too.
+            hidden_states=None if keep_states is None else tuple(states),  # pyright: ignore[reportArgumentType]
             attentions=tuple(weights) if keep_weights else None,
         )
+
+
+def _kept_states(wanted: bool | int | Sequence[int] | None, count: int) -> frozenset[int] | None:
+    """Return which of `count` hidden states are wanted, `None` = none; indices out of range select nothing.
+
+    Source: `output_hidden_states` in Transformers 5.
+    """
+    if wanted is None or wanted is False:
+        return None
+    if wanted is True:
+        return frozenset(range(count))
+    indices = [wanted] if isinstance(wanted, int) else wanted
+    return frozenset(index % count for index in indices if -count <= index < count)
 
 
 def _is_recording() -> bool:

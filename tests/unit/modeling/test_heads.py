@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from typing import get_args
+
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
@@ -15,6 +18,14 @@ from chinese_modernbert.modeling import (
     ChineseModernBertForTokenClassification,
 )
 from chinese_modernbert.modeling.heads_chinese_modernbert import pool
+
+HEADS = (
+    ChineseModernBertForMaskedLM,
+    ChineseModernBertForQuestionAnswering,
+    ChineseModernBertForSequenceClassification,
+    ChineseModernBertForTokenClassification,
+    ChineseModernBertForMultipleChoice,
+)
 
 
 def batch(rows: int = 4, length: int = 12) -> dict[str, torch.Tensor]:
@@ -34,6 +45,16 @@ def test_mean_pooling_leaves_padding_out_and_cls_takes_the_first(tiny_config) ->
     assert pool(hidden, "mean").tolist() == hidden.mean(1).tolist()
     assert pool(hidden, "cls", mask).tolist() == [[1.0], [5.0]]
     assert pool(hidden, "mean", torch.zeros(2, 3)).tolist() == [[0.0], [0.0]]
+
+
+@torch.no_grad()
+def test_a_head_says_in_its_signature_that_it_hands_attentions_on_and_does(tiny_config) -> None:
+    for head in HEADS:
+        model = head(tiny_config()).eval()
+        (options,) = get_args(inspect.signature(model.forward).parameters["kwargs"].annotation)
+        assert {"output_attentions", "output_hidden_states", "document_ids"} <= set(options.__annotations__)
+        inputs = {name: tensor.unsqueeze(1) if head is HEADS[-1] else tensor for name, tensor in batch().items()}
+        assert len(model(**inputs, output_attentions=True).attentions) == model.config.num_hidden_layers
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])

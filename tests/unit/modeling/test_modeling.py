@@ -49,6 +49,16 @@ def test_hidden_states_are_one_a_layer_and_the_final_output(model) -> None:
     assert output.last_hidden_state[1, 4:].abs().max() == 0
 
 
+@pytest.mark.parametrize(("wanted", "kept"), [([0, 3], {0, 3}), (1, {1}), (0, {0}), ([-1, -5, 9], {4, 0}), ([], set())])
+@torch.no_grad()
+def test_chosen_hidden_states_are_kept_and_no_others(model, wanted: int | list[int], kept: set[int]) -> None:
+    ids = ids_of(2, 9)
+    every = model(ids, output_hidden_states=True).hidden_states
+    chosen = model(ids, output_hidden_states=wanted).hidden_states
+    assert {place for place, states in enumerate(chosen) if states is not None} == kept
+    assert all(torch.equal(chosen[place], every[place]) for place in kept)
+
+
 @torch.no_grad()
 def test_attentions_are_given_under_any_kernel_and_sum_to_one(model) -> None:
     assert model.config._attn_implementation == "sdpa"
