@@ -1,18 +1,20 @@
-"""One picture of a run from its JSON lines: loss, learning rate and masking rate over the steps."""
+"""One picture of a run from its JSON lines: loss, accuracy, learning rate and masking rate over the steps."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from .training_log import read_training_log
 
 DOTS_PER_INCH = 100
-SIZE_INCHES = (8.0, 9.0)
+WIDTH_INCHES = 9.0
+PANEL_INCHES = 1.9
+TRAINING, EVALUATION, WORDS, BASELINE = "#0072b2", "#d55e00", "#009e73", "#777777"
 
 
 def draw_curves(log: str | Path, picture: str | Path, title: str = "Pre-training") -> Path:
-    """Draw the curves of a run.
+    """Draw the curves of a run; the panel of accuracies is there if the run was evaluated.
 
     Args:
         log: The run's folder, or its JSON-lines file.
@@ -35,32 +37,64 @@ def draw_curves(log: str | Path, picture: str | Path, title: str = "Pre-training
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("drawing curves needs matplotlib: pip install 'chinese-modernbert[train]'") from error
-    figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
-    figure.suptitle(title)
-    loss, rate, masked = figure.subplots(3, 1, sharex=True, height_ratios=(2, 1, 1))
-    _plot(loss, training, "loss", "training (scheduled masking rate)", alpha=0.9)
-    _plot(loss, records, "eval_loss", "evaluation (fixed masking rate)", marker="o")
-    _plot(loss, records, "eval_unigram_loss", "unigram guess (evaluation)", linestyle="--")
-    loss.set(ylabel="loss (nats a masked token)", title="Loss")
-    _plot(rate, training, "learning_rate", "learning rate")
-    rate.set(ylabel="learning rate", title="Learning rate")
-    rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
-    _plot(masked, training, "mask_rate_target", "target", linestyle="--")
-    _plot(masked, training, "mask_rate", "realised", alpha=0.7)
-    masked.set(ylabel="share of tokens", title="Masking rate", xlabel="optimizer step")
-    for axes in (loss, rate, masked):
-        _mark_stages(axes, training)
-        axes.grid(alpha=0.3)
-        axes.legend(loc="best", fontsize="small")
-    target = Path(picture)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    figure.savefig(partial, format="png")
-    os.replace(partial, target)
-    return target
+    accuracy = [_draw_accuracy] if any("eval_token_accuracy" in record for record in records) else []
+    panels: list[Callable[[Any, Sequence[dict[str, Any]]], None]]
+    panels = [_draw_loss, *accuracy, _draw_learning_rate, _draw_masking_rate]
+    heights = [2, *[1] * (len(panels) - 1)]
+    size = (WIDTH_INCHES, PANEL_INCHES * sum(heights))
+    figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
+    figure.suptitle(title, fontweight="bold")
+    columns = figure.subplots(len(panels), 1, sharex=True, height_ratios=heights)
+    for draw, axes in zip(panels, columns, strict=True):
+        draw(axes, records)
+        _finish(axes, training)
+    _name_stages(columns[0], training)
+    columns[-1].set_xlabel(_step_label(training[-1]))
+    figure.align_ylabels(columns)
+    return _save(figure, Path(picture))
 
 
-def _plot(axes: Any, records: Sequence[dict[str, Any]], key: str, label: str, **style: Any) -> None:
+def _draw_loss(axes: Any, records: Sequence[dict[str, Any]]) -> None:
+    _plot(axes, records, "loss", "training, at the scheduled masking rate", color=TRAINING)
+    _plot(axes, records, "eval_loss", "evaluation, at a fixed masking rate", color=EVALUATION, marker="o")
+    guess = [record["eval_unigram_loss"] for record in records if "eval_unigram_loss" in record]
+    if guess:
+        axes.axhline(guess[-1], label="guess from token frequencies, evaluation", color=BASELINE, linestyle="--")
+    axes.set_ylabel("loss\n(nats a masked token)")
+
+
+def _draw_accuracy(axes: Any, records: Sequence[dict[str, Any]]) -> None:
+    _plot(axes, records, "eval_word_accuracy", "masked words", color=WORDS, marker="s")
+    _plot(axes, records, "eval_token_accuracy", "masked tokens", color=EVALUATION, marker="o")
+    guess = [record["eval_unigram_token_accuracy"] for record in records if "eval_unigram_token_accuracy" in record]
+    if guess:
+        axes.axhline(guess[-1], label="most frequent token", color=BASELINE, linestyle="--")
+    axes.set_ylim(bottom=0)
+    _in_percent(axes)
+    axes.set_ylabel("evaluation\naccuracy")
+
+
+def _draw_learning_rate(axes: Any, records: Sequence[dict[str, Any]]) -> None:
+    _plot(axes, records, "learning_rate", None, color=TRAINING)
+    axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0), useMathText=True)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("learning rate")
+
+
+def _draw_masking_rate(axes: Any, records: Sequence[dict[str, Any]]) -> None:
+    _plot(axes, records, "mask_rate", "realised", color=TRAINING, marker=".", linestyle="none", alpha=0.6)
+    _plot(axes, records, "mask_rate_target", "target", color=EVALUATION, linewidth=1)
+    _in_percent(axes)
+    axes.set_ylabel("masking rate\n(share of tokens)")
+
+
+def _in_percent(axes: Any) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1.0, decimals=0))
+
+
+def _plot(axes: Any, records: Sequence[dict[str, Any]], key: str, label: str | None, **style: Any) -> None:
     """Draw one column of the log over the steps, if the log has it."""
     points = [(record["step"], record[key]) for record in records if key in record]
     if points:
@@ -68,12 +102,44 @@ def _plot(axes: Any, records: Sequence[dict[str, Any]], key: str, label: str, **
         axes.plot(steps, values, label=label, **style)
 
 
-def _mark_stages(axes: Any, training: Sequence[dict[str, Any]]) -> None:
-    """Draw a vertical line where a stage begins."""
-    changes = [
-        later["step"]
-        for earlier, later in zip(training, training[1:], strict=False)
-        if later.get("stage") != earlier.get("stage")
-    ]
-    for number, step in enumerate(changes):
-        axes.axvline(step, color="grey", linestyle=":", label="next stage" if number == 0 else None)
+def _finish(axes: Any, training: Sequence[dict[str, Any]]) -> None:
+    """Mark the borders of the stages, and keep grid, frame and legend in the background."""
+    for border in _stage_borders(training):
+        axes.axvline(border, color="black", linestyle=":", linewidth=1)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(x=0.01)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="best", fontsize="small", frameon=False)
+
+
+def _stage_borders(training: Sequence[dict[str, Any]]) -> list[float]:
+    """Return where stages meet: half way between the last line of one and the first line of the next."""
+    pairs = zip(training, training[1:], strict=False)
+    return [(one["step"] + two["step"]) / 2 for one, two in pairs if one.get("stage") != two.get("stage")]
+
+
+def _name_stages(axes: Any, training: Sequence[dict[str, Any]]) -> None:
+    """Write the number of each stage over its part of the axis, if there is more than one."""
+    borders = _stage_borders(training)
+    edges = [training[0]["step"], *borders, training[-1]["step"]]
+    for number, (left, right) in enumerate(zip(edges, edges[1:], strict=False), start=1):
+        if borders:
+            place = {"ha": "center", "va": "bottom", "fontsize": "small", "transform": axes.get_xaxis_transform()}
+            axes.text((left + right) / 2, 1.01, f"stage {number}", **place)
+
+
+def _step_label(last: dict[str, Any]) -> str:
+    """Return the label of the horizontal axis, with the size of a step where the log says it."""
+    if not last.get("positions_seen"):
+        return "optimizer step"
+    return f"optimizer step of {round(last['positions_seen'] / last['step']):,} positions"
+
+
+def _save(figure: Any, target: Path) -> Path:
+    """Write the picture under another name first, so that a picture is never half there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    figure.savefig(partial, format="png")
+    os.replace(partial, target)
+    return target

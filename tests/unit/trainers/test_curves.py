@@ -1,8 +1,11 @@
 import json
+import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from chinese_modernbert.trainers import curves
 from chinese_modernbert.trainers.curves import draw_curves
 from chinese_modernbert.trainers.training_log import LOG_FILE
 
@@ -28,6 +31,38 @@ def test_a_picture_is_drawn_from_a_run(tmp_path: Path) -> None:
     picture = draw_curves(tmp_path, tmp_path / "pictures" / "curves.png", title="A run")
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert 5_000 < picture.stat().st_size < 150_000
+
+
+def height_of(picture: Path) -> int:
+    # A PNG starts with an 8-byte signature and a header chunk: length, name, width, height.
+    return struct.unpack(">II", picture.read_bytes()[16:24])[1]
+
+
+def test_an_evaluated_run_has_one_panel_more(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    training = [{"step": step, "loss": 5.0, "learning_rate": 1e-3} for step in (1, 2)]
+    write_log(tmp_path, training)
+    plain = height_of(draw_curves(tmp_path, tmp_path / "plain.png"))
+    write_log(tmp_path, [*training, {"step": 2, "eval_loss": 5.0, "eval_token_accuracy": 0.1}])
+    evaluated = height_of(draw_curves(tmp_path, tmp_path / "evaluated.png"))
+    assert evaluated - plain == curves.PANEL_INCHES * curves.DOTS_PER_INCH
+
+
+def test_every_stage_is_named_over_its_own_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    figures: list[Any] = []
+    monkeypatch.setattr(curves, "_save", lambda figure, target: figures.append(figure) or target)
+    stages = {10: 1, 20: 1, 30: 2, 40: 2, 50: 3}
+    write_log(
+        tmp_path, [{"step": s, "loss": 5.0, "stage": stage, "positions_seen": 8 * s} for s, stage in stages.items()]
+    )
+    draw_curves(tmp_path, tmp_path / "curves.png")
+    axes = figures[0].axes
+    names = {text.get_text(): text.get_position()[0] for text in axes[0].texts}
+    assert names == {"stage 1": 17.5, "stage 2": 35.0, "stage 3": 47.5}
+    borders = [line.get_xdata()[0] for line in axes[0].lines if len(set(line.get_xdata())) == 1]
+    assert borders == [25.0, 45.0]
+    assert axes[-1].get_xlabel() == "optimizer step of 8 positions"
 
 
 def test_a_log_without_training_steps_is_refused(tmp_path: Path) -> None:
