@@ -12,9 +12,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
+logger = logging.getLogger(__name__)
+
 PROGRAM = "chinese-modernbert"
+SHIPPED_TOKENIZER = Path(__file__).parent / "hub_release" / "assets" / "tokenizer"
 USER_ERROR = 2
 FAILED_CHECK = 1
 
@@ -55,13 +59,21 @@ def _tokenizer() -> tuple[list[type], Callable[..., str]]:
 def _prepare() -> tuple[list[type], Callable[..., str]]:
     from .trainers.prepare import PrepareArguments, run_prepare
 
-    return [PrepareArguments], lambda args: f"shards: {run_prepare(args)}"
+    return [PrepareArguments], lambda args: f"shards: {run_prepare(_with_tokenizer(args))}"
 
 
 def _pretrain() -> tuple[list[type], Callable[..., str]]:
     from .trainers.pretraining import PretrainingArguments, run_pretraining
 
-    return [PretrainingArguments], lambda args: f"checkpoint: {run_pretraining(args)}"
+    return [PretrainingArguments], lambda args: f"checkpoint: {run_pretraining(_with_tokenizer(args))}"
+
+
+def _with_tokenizer(arguments: Any) -> Any:
+    """Name the shipped tokenizer where none is given; done here, since `trainers` may not know `hub_release`."""
+    if not arguments.tokenizer:
+        logger.info("no tokenizer is given: taking the shipped one")
+        arguments.tokenizer = str(SHIPPED_TOKENIZER)
+    return arguments
 
 
 def _release() -> tuple[list[type], Callable[..., str]]:

@@ -246,7 +246,7 @@ class PretrainingArguments(TrainingArguments):
 
     train_data: str = _field("", "Folder of prepared shards to train on.")
     eval_data: str | None = _field(None, "Folder of prepared shards to evaluate on.")
-    tokenizer: str = _field("", "Folder of the tokenizer that made the shards.")
+    tokenizer: str = _field("", "Folder of the tokenizer that made the shards; the command takes the shipped one.")
     model: str = _field("base", "Size of a new model (tiny, small, base, large), or a checkpoint folder to go on from.")
     model_overrides: dict | None = _field(None, "Fields of the model's configuration that differ from the preset.")
     stages: list[Stage] = _field(list, "Stages: context_length, share or steps, global_rope_theta, local_rope_theta.")

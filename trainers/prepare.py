@@ -36,7 +36,7 @@ class PrepareArguments:
     corpus: list[str] = field(
         default_factory=list, metadata={"help": "Text files, folders or patterns: .txt .jsonl(.gz/.zst) .parquet."}
     )
-    tokenizer: str = field(default="", metadata={"help": "Folder of the tokenizer."})
+    tokenizer: str = field(default="", metadata={"help": "Folder of the tokenizer; the command takes the shipped one."})
     data_dir: str = field(default="", metadata={"help": "Folder for the shards."})
     text_field: str = field(default="text", metadata={"help": "Field of the text in JSON lines and Parquet."})
     segmenter: str = field(default="rjieba", metadata={"help": "Word segmenter: rjieba, jieba, lexicon or none."})
