@@ -1,12 +1,15 @@
 # Two commands from a bare Python 3.11 or newer: `make demo` and `make test`.
 # Everything is installed into .venv with the tested versions of constraints.txt.
+# `make suite` runs Transformers' own model tests, `make compat` a release on Transformers 4.57; both need the network.
 
 PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin
 STAMP = $(VENV)/installed
+OLD_VENV ?= .venv-4.57
+OLD_STAMP = $(OLD_VENV)/installed
 
-.PHONY: install demo test check fix wheel clean
+.PHONY: install demo test suite compat check fix wheel clean
 
 install: $(STAMP)
 
@@ -23,6 +26,22 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(RUN)/pytest
 
+# The tests come from the source distribution of the installed Transformers and stay in outputs/.
+suite: $(STAMP)
+	$(RUN)/python tests/transformers_suite/fetch_suite.py
+	$(RUN)/pytest tests/transformers_suite
+
+# What a stranger with the old Transformers has; this package itself is not installed there.
+$(OLD_STAMP): constraints-4.57.txt
+	$(PYTHON) -m venv $(OLD_VENV)
+	$(OLD_VENV)/bin/pip install --quiet --constraint constraints-4.57.txt torch
+	$(OLD_VENV)/bin/pip install --quiet --constraint constraints-4.57.txt transformers sentence-transformers
+	touch $(OLD_STAMP)
+
+compat: $(STAMP) $(OLD_STAMP)
+	CHINESE_MODERNBERT_OLD_PYTHON=$(abspath $(OLD_VENV))/bin/python \
+		$(RUN)/pytest tests/unit/hub_release/test_old_transformers.py
+
 check: $(STAMP)
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
@@ -38,4 +57,4 @@ wheel: $(STAMP)
 	$(RUN)/python -m build --outdir dist
 
 clean:
-	rm -rf $(VENV) build dist outputs
+	rm -rf $(VENV) $(OLD_VENV) build dist outputs

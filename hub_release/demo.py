@@ -77,6 +77,8 @@ def _run_in(folder: Path, output: Path, arguments: DemoArguments) -> None:
             corpus=[str(folder / "corpus" / "train.jsonl")],
             output_dir=str(folder / "tokenizer"),
             vocab_size=arguments.vocab_size,
+            # Every character of a small corpus of many subjects; a third of the entries would spell some by bytes.
+            limit_alphabet=arguments.vocab_size // 2,
         )
     )
     logger.info("3/6 shards: ids and word starts")

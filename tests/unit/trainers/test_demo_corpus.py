@@ -35,13 +35,13 @@ COLUMNS_WITHOUT_REPETITION = {
 }
 OTHER_WORDS = {
     "法国的首都是{mask}。": "巴黎是法国的首都",
-    "墙上有一{mask}地图。": "说到地图，我们用“张”这个量词",
-    "端午节的传统食品是{mask}。": "粽子是端午节的传统食品",
+    "墙上有{mask}地图。": "说到地图，我们用“张”这个量词",
+    "中秋节的传统食品是{mask}。": "月饼是中秋节的传统食品",
     "广东省的省会是{mask}。": "广州是广东省的省会",
     "李白是{mask}诗人。": "唐代有一位诗人叫李白",
     "在常温下，铁是{mask}。": "在常温下铁是固体",
     "护士常常在{mask}工作。": "护士在医院照顾病人",
-    "老虎是哺乳{mask}。": "老虎属于哺乳动物",
+    "老虎是{mask}。": "老虎属于哺乳动物",
 }
 
 
@@ -132,7 +132,7 @@ def test_characters_and_bigrams_are_varied(corpus: DemoCorpus) -> None:
 def test_cloze_answers_are_common_words_that_training_shows(corpus: DemoCorpus) -> None:
     for example in corpus.fill_mask:
         assert example.text_with_blank.count("{mask}") == 1
-        assert 1 <= len(example.answer) <= 3
+        assert 1 <= len(example.answer) <= 4
         assert sum(example.answer in text for text in corpus.documents) >= 5, example
 
 
