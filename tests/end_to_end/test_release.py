@@ -73,6 +73,13 @@ def test_layer_norm_untied_in_bfloat16_and_normalised_holds_without_its_checkpoi
     assert report.is_ok, report.summary()
 
 
+def replace_in_file(path: Path, before: str, after: str) -> None:
+    """Damage a file once; a damage that finds nothing to change would make its test say nothing."""
+    text = path.read_text(encoding="utf-8")
+    assert before in text, (path, before)
+    path.write_text(text.replace(before, after, 1), encoding="utf-8")
+
+
 def change_one_value(folder: Path) -> None:
     tensors = load_file(folder / WEIGHTS)
     tensors["model.layers.2.mlp.Wi.weight"][0, 0] += 0.5
@@ -86,25 +93,16 @@ def drop_one_tensor(folder: Path) -> None:
 
 
 def widen_the_window(folder: Path) -> None:
-    path = folder / "modeling_chinese_modernbert.py"
-    text = path.read_text(encoding="utf-8")
-    assert text.count("self.config.sliding_window if") == 1
-    path.write_text(
-        text.replace("self.config.sliding_window if", "1 + self.config.sliding_window if"), encoding="utf-8"
-    )
+    before = "self.config.sliding_window if"
+    replace_in_file(folder / "modeling_chinese_modernbert.py", before, f"1 + {before}")
 
 
 def remove_a_head_class(folder: Path) -> None:
-    path = folder / HEADS_FILE
-    text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace("class ChineseModernBertForTokenClassification(", "class Gone("), encoding="utf-8")
+    replace_in_file(folder / HEADS_FILE, "class ChineseModernBertForTokenClassification(", "class Gone(")
 
 
 def import_the_package(folder: Path) -> None:
-    path = folder / HEADS_FILE
-    line = "from __future__ import annotations\n"
-    text = path.read_text(encoding="utf-8").replace(line, f"{line}import chinese_modernbert.modeling\n", 1)
-    path.write_text(text, encoding="utf-8")
+    replace_in_file(folder / HEADS_FILE, "import torch\n", "import chinese_modernbert.modeling\nimport torch\n")
 
 
 def change_the_tokenizer(folder: Path) -> None:
@@ -121,8 +119,7 @@ def pool_the_first_token(folder: Path) -> None:
 
 
 def change_a_theta(folder: Path) -> None:
-    path = folder / "config.json"
-    path.write_text(path.read_text().replace("80000.0", "160000.0"))
+    replace_in_file(folder / "config.json", "80000.0", "160000.0")
 
 
 def delete_a_modeling_file(folder: Path) -> None:
