@@ -267,7 +267,7 @@ class TokenizerReportArguments:
     """Files or folders of text."""
     output_dir: str = "tokenizer_report"
     """Folder for report.txt, report.json and report.png."""
-    overwrite_output_dir: bool = False
+    overwrite: bool = False
     """Replace an existing report folder."""
     text_field: str = "text"
     """Field of the text in JSON lines and Parquet files."""
@@ -287,7 +287,7 @@ def run_tokenizer_report(args: TokenizerReportArguments) -> Path:
     """Measure, write `report.txt`, `report.json` and `report.png`, and return their folder."""
     segmenter = load_segmenter(args.segmenter, args.user_dictionary)
     tokenizers = {name: load_any_tokenizer(name) for name in args.tokenizers}
-    with new_output_folder(args.output_dir, args.overwrite_output_dir, marker=REPORT_FILE) as folder:
+    with new_output_folder(args.output_dir, args.overwrite, marker=REPORT_FILE) as folder:
         reports = []
         for name, tokenizer in tokenizers.items():
             documents = read_documents(args.corpus, args.text_field, args.source_field)

@@ -45,7 +45,7 @@ class TokenizerArguments:
     """Files or folders of text (.txt, .jsonl, .parquet)."""
     output_dir: str = "tokenizer"
     """Folder for the tokenizer."""
-    overwrite_output_dir: bool = False
+    overwrite: bool = False
     """Replace an existing tokenizer folder."""
     text_field: str = "text"
     """Field of the text in JSON lines and Parquet files."""
@@ -202,11 +202,11 @@ def run_tokenizer_training(args: TokenizerArguments) -> Path:
     """Train on the files of `args.corpus`, save into `args.output_dir` and return that folder.
 
     Raises:
-        FileExistsError: If the folder is not empty and `args.overwrite_output_dir` is off.
+        FileExistsError: If the folder is not empty and `args.overwrite` is off.
         FileNotFoundError: If a corpus path is missing.
         ValueError: See `train_tokenizer` and `read_documents`.
     """
-    with new_output_folder(args.output_dir, args.overwrite_output_dir, marker=TOKENIZER_FILE) as folder:
+    with new_output_folder(args.output_dir, args.overwrite, marker=TOKENIZER_FILE) as folder:
         documents = sample_documents(read_documents(args.corpus, args.text_field), args.sample_share, args.seed)
         save_tokenizer(train_tokenizer((document.text for document in documents), args), folder)
     return Path(args.output_dir)

@@ -181,8 +181,8 @@ def convert(value: Any, annotation: Any, key: str, origin: str) -> Any:
 
 
 def _convert_union(value: Any, choices: tuple[Any, ...], key: str, origin: str) -> Any:
-    """Take the first alternative that fits; None and the word `null` fit an optional field."""
-    if type(None) in choices and (value is None or value in ("null", "none", "None")):
+    """Take the first alternative that fits. Only `null` is None: `report_to: none` is a word of Transformers."""
+    if type(None) in choices and (value is None or value == "null"):
         return None
     problem = None
     for choice in sorted((c for c in choices if c is not type(None)), key=lambda c: c is str):
