@@ -122,7 +122,7 @@ def test_a_vocabulary_larger_than_the_corpus_gives_is_refused(work: Path, tmp_pa
     ("words", "wanted"),
     [
         (["--config", "no_such_recipe"], "pretrain_smoke"),
-        (["--config", "pretrain_smoke", "--learnin_rate", "1"], "learning_rate"),
+        (["--config", "pretrain_smoke", "--learning_rates", "1"], "learning_rate"),
         (["--config", "pretrain_smoke", "--max_steps", "many"], "max_steps"),
         (["--config", "pretrain_smoke", "--train_data", "/no/such/folder", "--output_dir", "x"], "/no/such/folder"),
     ],
