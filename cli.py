@@ -56,6 +56,17 @@ def _tokenizer() -> tuple[list[type], Callable[..., str]]:
     return [TokenizerArguments], lambda args: f"tokenizer: {run_tokenizer_training(args)}"
 
 
+def _report() -> tuple[list[type], Callable[..., str]]:
+    from .tokenization.diagnostics import REPORT_TEXT, TokenizerReportArguments, run_tokenizer_report
+
+    def run(args: TokenizerReportArguments) -> str:
+        args.tokenizers = args.tokenizers or [str(SHIPPED_TOKENIZER)]
+        folder = run_tokenizer_report(args)
+        return f"{(folder / REPORT_TEXT).read_text(encoding='utf-8')}\nreport: {folder}"
+
+    return [TokenizerReportArguments], run
+
+
 def _prepare() -> tuple[list[type], Callable[..., str]]:
     from .trainers.prepare import PrepareArguments, run_prepare
 
@@ -108,6 +119,7 @@ def _demo() -> tuple[list[type], Callable[..., str]]:
 
 COMMANDS: dict[str, Command] = {
     "tokenizer": Command("train a byte-fallback BPE tokenizer on text files", _tokenizer),
+    "tokenizer --report": Command("measure tokenizers side by side on text; alone, the shipped one", _report),
     "prepare": Command("turn text files into shards of token ids and word starts", _prepare),
     "pretrain": Command("pre-train a model on shards, in stages, with resume", _pretrain),
     "release": Command("build a Hub folder from a checkpoint", _release),
@@ -126,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 on success, 1 where a check failed, 2 for a user's mistake (one line on standard error).
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = _with_report(list(sys.argv[1:] if arguments is None else arguments))
     if not words or words[0] in ("-h", "--help", "help"):
         _write(_overview())
         return 0 if words else USER_ERROR
@@ -147,6 +159,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("CHINESE_MODERNBERT_TRACEBACK"):
             raise
         return _complain(" ".join(str(error).split()) or type(error).__name__)
+
+
+def _with_report(words: list[str]) -> list[str]:
+    """Join `tokenizer` and `--report`, wherever it stands, to the name of their command."""
+    if words[:1] == ["tokenizer"] and "--report" in words:
+        return ["tokenizer --report", *(word for word in words[1:] if word != "--report")]
+    return words
 
 
 def _run(name: str, words: list[str]) -> int:

@@ -24,6 +24,7 @@ from .word_starts import DocumentEncoder, word_borders
 logger = logging.getLogger(__name__)
 
 REPORT_FILE = "report.json"
+REPORT_TEXT = "report.txt"
 LONGEST_UNIT = 8
 """Units of this many tokens and more share the last place of the histogram."""
 
@@ -261,30 +262,32 @@ def draw_report(reports: Sequence[TokenizerReport], path: str | Path) -> None:
 class TokenizerReportArguments:
     """Which tokenizers to measure on which text."""
 
-    tokenizers: list[str] = field(default_factory=list)
-    """Tokenizer folders or tokenizer.json files, measured side by side."""
-    corpus: list[str] = field(default_factory=list)
-    """Files or folders of text."""
-    output_dir: str = "tokenizer_report"
-    """Folder for report.txt, report.json and report.png."""
-    overwrite: bool = False
-    """Replace an existing report folder."""
-    text_field: str = "text"
-    """Field of the text in JSON lines and Parquet files."""
-    source_field: str | None = None
-    """Field that names the source of a document; default the file name."""
-    segmenter: str = "rjieba"
-    """Word segmenter that defines the borders."""
-    user_dictionary: str | None = None
-    """File with one word a line for the segmenter."""
-
-    def __post_init__(self) -> None:
-        if not self.tokenizers:
-            raise ValueError("No tokenizer was given; name at least one tokenizer folder or tokenizer.json.")
+    tokenizers: list[str] = field(
+        default_factory=list, metadata={"help": "Tokenizer folders or tokenizer.json files, measured side by side."}
+    )
+    corpus: list[str] = field(default_factory=list, metadata={"help": "Files or folders of text."})
+    output_dir: str = field(
+        default="tokenizer_report", metadata={"help": "Folder for report.txt, report.json and report.png."}
+    )
+    overwrite: bool = field(default=False, metadata={"help": "Replace an existing report folder."})
+    text_field: str = field(default="text", metadata={"help": "Field of the text in JSON lines and Parquet files."})
+    source_field: str | None = field(
+        default=None, metadata={"help": "Field that names the source of a document; default the file name."}
+    )
+    segmenter: str = field(default="rjieba", metadata={"help": "Word segmenter that defines the borders."})
+    user_dictionary: str | None = field(default=None, metadata={"help": "File with one word a line for the segmenter."})
 
 
 def run_tokenizer_report(args: TokenizerReportArguments) -> Path:
-    """Measure, write `report.txt`, `report.json` and `report.png`, and return their folder."""
+    """Measure, write `report.txt`, `report.json` and `report.png`, and return their folder.
+
+    Raises:
+        FileExistsError: If the folder is not empty and `args.overwrite` is off.
+        FileNotFoundError: If a tokenizer or a corpus path is missing.
+        ValueError: If no tokenizer is named; see also `read_documents`.
+    """
+    if not args.tokenizers:
+        raise ValueError("No tokenizer was given; name at least one tokenizer folder or tokenizer.json.")
     segmenter = load_segmenter(args.segmenter, args.user_dictionary)
     tokenizers = {name: load_any_tokenizer(name) for name in args.tokenizers}
     with new_output_folder(args.output_dir, args.overwrite, marker=REPORT_FILE) as folder:
@@ -294,7 +297,7 @@ def run_tokenizer_report(args: TokenizerReportArguments) -> Path:
             logger.info("Measuring %s.", name)
             reports.append(inspect_tokenizer(tokenizer, segmenter, documents, Path(name).name))
         content = json.dumps([report.as_dict() for report in reports], ensure_ascii=False, indent=1)
-        write_text_atomically(folder / "report.txt", report_as_text(reports))
+        write_text_atomically(folder / REPORT_TEXT, report_as_text(reports))
         draw_report(reports, folder / "report.png")
         write_text_atomically(folder / REPORT_FILE, content + "\n")
     return Path(args.output_dir)

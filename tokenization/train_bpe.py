@@ -41,34 +41,34 @@ _REPEATS_PER_LINE = 10_000
 class TokenizerArguments:
     """What to train a tokenizer on, and how."""
 
-    corpus: list[str] = field(default_factory=list)
-    """Files or folders of text (.txt, .jsonl, .parquet)."""
-    output_dir: str = "tokenizer"
-    """Folder for the tokenizer."""
-    overwrite: bool = False
-    """Replace an existing tokenizer folder."""
-    text_field: str = "text"
-    """Field of the text in JSON lines and Parquet files."""
-    vocab_size: int = 32_768
-    """Entries with special tokens and bytes; a multiple of 64 suits the hardware."""
-    segmenter: str = "rjieba"
-    """Word segmenter: rjieba, jieba, lexicon, or none for free merges inside Han runs."""
-    user_dictionary: str | None = None
-    """File with one word a line for the segmenter."""
-    limit_alphabet: int | None = None
-    """Most characters with an entry; default 7,500, in a small vocabulary a third of it or what merges leave."""
-    min_frequency: int = 2
-    """Least count of a pair to be merged."""
-    max_token_length: int = 16
-    """Longest entry in characters."""
-    digits_per_token: int = DIGITS_PER_TOKEN
-    """Longest group of digits."""
-    cross_word_entries: int = 0
-    """Entries for the most frequent pairs of neighbouring words, part of vocab_size."""
-    sample_share: float = 1.0
-    """Share of the documents to train on, the same for every source and length."""
-    seed: int = 0
-    """Where the sample starts in every source and length."""
+    corpus: list[str] = field(
+        default_factory=list, metadata={"help": "Files or folders of text (.txt, .jsonl, .parquet)."}
+    )
+    output_dir: str = field(default="tokenizer", metadata={"help": "Folder for the tokenizer."})
+    overwrite: bool = field(default=False, metadata={"help": "Replace an existing tokenizer folder."})
+    text_field: str = field(default="text", metadata={"help": "Field of the text in JSON lines and Parquet files."})
+    vocab_size: int = field(
+        default=32_768, metadata={"help": "Entries with special tokens and bytes; a multiple of 64 suits the hardware."}
+    )
+    segmenter: str = field(
+        default="rjieba",
+        metadata={"help": "Word segmenter: rjieba, jieba, lexicon, or none for free merges inside Han runs."},
+    )
+    user_dictionary: str | None = field(default=None, metadata={"help": "File with one word a line for the segmenter."})
+    limit_alphabet: int | None = field(
+        default=None,
+        metadata={"help": "Most characters with an entry; default 7,500, or in a small vocabulary what suits it."},
+    )
+    min_frequency: int = field(default=2, metadata={"help": "Least count of a pair to be merged."})
+    max_token_length: int = field(default=16, metadata={"help": "Longest entry in characters."})
+    digits_per_token: int = field(default=DIGITS_PER_TOKEN, metadata={"help": "Longest group of digits."})
+    cross_word_entries: int = field(
+        default=0, metadata={"help": "Entries for the most frequent pairs of neighbouring words, part of vocab_size."}
+    )
+    sample_share: float = field(
+        default=1.0, metadata={"help": "Share of the documents to train on, the same for every source and length."}
+    )
+    seed: int = field(default=0, metadata={"help": "Where the sample starts in every source and length."})
 
     def __post_init__(self) -> None:
         if self.vocab_size <= FIXED_ENTRIES:
@@ -179,11 +179,11 @@ def _run_trainer(words: Counter[str], alphabet: list[str], vocab_size: int, args
     tokenizer = Tokenizer(models.BPE(unk_token="[UNK]", byte_fallback=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORD_END), "removed")
     logger.info("Learning merges from %d different words.", len(words))
-    tokenizer.train_from_iterator(_repeated_words(words), trainer)
+    tokenizer.train_from_iterator(repeated_words(words), trainer)
     return json.loads(tokenizer.to_str())["model"]
 
 
-def _repeated_words(words: Counter[str]) -> Iterator[str]:
+def repeated_words(words: Counter[str]) -> Iterator[str]:
     """Yield every word as often as it was counted, in lines of bounded length."""
     line: list[str] = []
     for word, count in sorted(words.items()):

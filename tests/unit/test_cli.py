@@ -35,3 +35,12 @@ def test_a_tokenizer_that_is_given_wins(
     cpu = ["--output_dir", str(tmp_path), "--use_cpu"] if command == "pretrain" else []
     assert cli.main([command, *cpu, *words]) == 0
     assert seen[0].tokenizer == (words[1] if words else str(cli.SHIPPED_TOKENIZER))
+
+
+def test_report_measures_the_shipped_tokenizer_where_none_is_named(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["tokenizer", "--corpus", str(corpus), "--report", "--output_dir", str(tmp_path / "report")]
+    assert cli.main(words) == 0
+    assert "characters per token" in capsys.readouterr().out
+    assert {file.name for file in (tmp_path / "report").iterdir()} == {"report.txt", "report.json", "report.png"}

@@ -78,7 +78,7 @@ def test_a_report_of_two_tokenizers_is_text_json_and_a_picture(tokenizer_folder:
 
 def test_unusable_requests_are_clear_errors(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="No tokenizer was given"):
-        TokenizerReportArguments()
+        run_tokenizer_report(TokenizerReportArguments())
     with pytest.raises(FileNotFoundError, match="neither a tokenizer folder nor"):
         load_any_tokenizer(tmp_path / "none")
     (tmp_path / "a.json").write_text("{}")
