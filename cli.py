@@ -73,6 +73,12 @@ def _prepare() -> tuple[list[type], Callable[..., str]]:
     return [PrepareArguments], lambda args: f"shards: {run_prepare(_with_tokenizer(args))}"
 
 
+def _mask() -> tuple[list[type], Callable[..., str]]:
+    from .trainers.masking_preview import MaskArguments, run_mask
+
+    return [MaskArguments], lambda args: run_mask(_with_tokenizer(args))
+
+
 def _pretrain() -> tuple[list[type], Callable[..., str]]:
     from .trainers.pretraining import PretrainingArguments, run_pretraining
 
@@ -121,6 +127,7 @@ COMMANDS: dict[str, Command] = {
     "tokenizer": Command("train a byte-fallback BPE tokenizer on text files", _tokenizer),
     "tokenizer --report": Command("measure tokenizers side by side on text; alone, the shipped one", _report),
     "prepare": Command("turn text files into shards of token ids and word starts", _prepare),
+    "mask": Command("show what a masking method does to a text", _mask),
     "pretrain": Command("pre-train a model on shards, in stages, with resume", _pretrain),
     "release": Command("build a Hub folder from a checkpoint", _release),
     "verify": Command("load a Hub folder in a fresh process without this package and compare", _verify),

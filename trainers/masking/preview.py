@@ -24,7 +24,8 @@ EPOCHS = 50
 def render(masked: MaskedBatch, tokens: list[str], mask_token_id: int, row: int = 0) -> "Text":
     """Draw one row: each unit in brackets, masked tokens coloured by what stands there now.
 
-    Red is [MASK] (the original is shown), yellow a replaced token (original>replacement), green one kept as it is.
+    Red is [MASK] (original>▢), yellow a replaced token (original>replacement), green one kept as it is (original=), so
+    that a terminal without colours shows the same.
 
     Args:
         masked: the masker's result.
@@ -48,7 +49,8 @@ def render(masked: MaskedBatch, tokens: list[str], mask_token_id: int, row: int 
                 continue
             original, now = tokens[labels[at]], int(ids[at])
             fate = "mask" if now == mask_token_id else "keep" if now == labels[at] else "random"
-            text.append(f"{original}>{tokens[now]}" if fate == "random" else original, style=STYLES[fate])
+            after = {"mask": ">▢", "random": f">{tokens[now]}", "keep": "="}[fate]
+            text.append(original + after, style=STYLES[fate])
         text.append("]", style="dim")
     return text
 
@@ -133,7 +135,8 @@ def draw_curves(
         axes[0].axvline(progress, color="grey", linewidth=0.8)
     axes[0].set(xlabel="progress", ylabel="masked share", ylim=(0, None))
     for axis, (name, values) in zip(axes[1:], chances.items(), strict=True):
-        axis.bar([str(key) for key in values], list(values.values()), color="tab:blue")
+        axis.bar(range(len(values)), list(values.values()), color="tab:blue")
+        axis.set_xticks(range(len(values)), [str(key) for key in values])
         axis.axhline(masker.target_rate(0.5 if progress is None else progress), color="grey", linewidth=0.8)
         axis.set(xlabel=name, ylabel="chance of masking")
     figure.suptitle(title, fontsize=9)

@@ -32,8 +32,8 @@ def show(mask: float, random: float, keep: float, rate: float = 1.0) -> tuple[st
 
 def test_units_are_boxed_and_fates_coloured() -> None:
     assert show(1, 0, 0, rate=0.0) == ("[北京][大学][北]", {"dim"})
-    assert show(1, 0, 0) == ("[北京][大学][北]", {"dim", STYLES["mask"]})
-    assert show(0, 0, 1) == ("[北京][大学][北]", {"dim", STYLES["keep"]})
+    assert show(1, 0, 0) == ("[北>▢京>▢][大>▢学>▢][北>▢]", {"dim", STYLES["mask"]})
+    assert show(0, 0, 1) == ("[北=京=][大=学=][北=]", {"dim", STYLES["keep"]})
     assert ">" in show(0, 1, 0)[0] and STYLES["random"] in show(0, 1, 0)[1]
 
 
