@@ -87,7 +87,9 @@ def run_mask(args: MaskArguments) -> str:
     progress = args.step / args.max_steps
     masked = masker(as_batch(texts, args, tokenizer, segmenter, entries), progress, args.epoch)
     console = Console(highlight=False)
-    console.print("[white on red] word>▢ masked [/] [black on yellow] word>other replaced [/] [black on green] word= kept [/]")
+    console.print(
+        "[white on red] word>▢ masked [/] [black on yellow] word>other replaced [/] [black on green] word= kept [/]"
+    )
     for row in range(len(texts)):
         console.print(render(masked, entries, MaskVocabulary.from_tokenizer(tokenizer).mask_token_id, row))
     shown = int(masked["selected"].sum())
