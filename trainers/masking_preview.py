@@ -23,7 +23,7 @@ from .masking import (
     PackedBatch,
 )
 from .masking.presets import inverse_share_weights
-from .masking.preview import chance_by, draw_curves, render, unit_frequency_classes, unit_lengths, unit_tags
+from .masking.preview import STYLES, chance_by, draw_curves, render, unit_frequency_classes, unit_lengths, unit_tags
 from .masking.tables import frequency_table, idf_table, pmi_rate_table, rank_table
 from .masking.tags import PhraseTagger, WordTagger, lexicon_tagger
 from .shards import TokenShards
@@ -40,6 +40,10 @@ WORD_COLUMNS = {"kidlm": "stratum", "leia": "emotion", "metadata": "metadata"}
 PHRASE_COLUMNS = {"ernie": "entity", "mslm": "domain_term"}
 # Longer documents are cut for the picture. Our default: the long context of the paper's second stage.
 MOST_TOKENS = 8_192
+LEGEND = " ".join(
+    f"[{STYLES[fate]}] {words} [/]"
+    for fate, words in (("mask", "word>▢ masked"), ("random", "word>other replaced"), ("keep", "word= kept"))
+)
 PREVIEW_TEXT = "使用语言模型来预测下一个词的概率，是自然语言处理里最常见的训练任务之一。"
 
 
