@@ -6,7 +6,7 @@ Shapes: b rows, h heads, t tokens, d head size. Queries, keys and values are `(b
 
 - `eager` computes the whole matrix and can return it; it is the reference of the others.
 - `sdpa` uses torch alone. On a flat row every document is computed by itself, short ones by one call of
-  `scaled_dot_product_attention`, long ones in bands of a local layer, so that cost grows with length x window.
+  `scaled_dot_product_attention`, longer ones in bands of a local layer, so that cost grows with length x window.
 - `varlen_attn` (torch, CUDA) and `flash_attention_*` (through Transformers) take the flat row as it is.
 - `flex_attention` gets a block mask made from the document ids.
 """
@@ -37,6 +37,8 @@ WITHOUT_DROPOUT = ("flex_attention", "varlen_attn")
 BAND_BLOCK_TOKENS = 128
 # Under this length the whole matrix with a mask is as fast as bands. Source: our measurement on CPU.
 BANDED_FROM_TOKENS = 768
+# Over this length bands cut out as views beat the whole matrix. Source: our measurement on CPU, without gradients.
+SLICED_FROM_TOKENS = 320
 # Chunk of queries, and the length from which explicit products in bfloat16 beat sdpa on CPU. Source: our measurement.
 CHUNK_TOKENS = 256
 CHUNKED_FROM_TOKENS = 1024
@@ -175,22 +177,54 @@ def _whole_documents(
         if _prefers_chunks(query, dropout):
             return chunked_attention(query, key, value)
         return scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+    if length >= SLICED_FROM_TOKENS and not dropout and query.device.type == "cpu" and not query.requires_grad:
+        return sliced_attention(query, key, value, window, layout)
     if length >= BANDED_FROM_TOKENS and not dropout:
         return banded_attention(query, key, value, window)
-    mask = _band_mask(layout, length, window, query)
+    mask = _band_mask(layout, length, length, window, query)
     return scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
 
 
-def _band_mask(layout: TokenLayout, length: int, window: int, query: torch.Tensor) -> torch.Tensor:
-    """Return the additive mask `(length, length)` of a window: 0 within it, minus infinity outside."""
-    key = ("band", length, window, query.dtype)
-    cached = layout.masks.get(key)
+def _band_mask(layout: TokenLayout, queries: int, keys: int, window: int, states: torch.Tensor) -> torch.Tensor:
+    """Return the additive mask `(queries, keys)` of a window, 0 within it and minus infinity outside.
+
+    Both begin at the same token, or the keys so much earlier as to be in the middle: a block with its reach.
+    """
+    name = ("band", queries, keys, window, states.dtype)
+    cached = layout.masks.get(name)
     if cached is None:
-        index = torch.arange(length, device=query.device)
-        outside = (index.unsqueeze(1) - index.unsqueeze(0)).abs() > window
-        cached = torch.zeros(length, length, device=query.device, dtype=query.dtype).masked_fill(outside, -torch.inf)
-        layout.masks[key] = cached
+        place = torch.arange(queries, device=states.device)
+        offset = torch.arange(keys, device=states.device) - (keys - queries) // 2
+        outside = (place.unsqueeze(1) - offset.unsqueeze(0)).abs() > window
+        cached = torch.zeros(queries, keys, device=states.device, dtype=states.dtype).masked_fill(outside, -torch.inf)
+        layout.masks[name] = cached
     return cached
+
+
+def sliced_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int, layout: TokenLayout
+) -> torch.Tensor:
+    """Local attention of whole documents, one call for each block of queries and no copy of any key.
+
+    Shapes and result as in `banded_attention`. Cheaper than that one where nothing keeps gradients; with gradients
+    every block would fill one of the whole row.
+    """
+    tokens, block = query.shape[2], max(BAND_BLOCK_TOKENS, window)
+    band = _band_mask(layout, block, block + 2 * window, window, query)
+    results = []
+    for start in range(0, tokens, block):
+        end, first = min(start + block, tokens), max(start - window, 0)
+        last = min(end + window, tokens)
+        reach = slice(first - (start - window), last - (start - window))
+        results.append(
+            scaled_dot_product_attention(
+                query[:, :, start:end],
+                key[:, :, first:last],
+                value[:, :, first:last],
+                attn_mask=band[: end - start, reach],
+            )
+        )
+    return torch.cat(results, dim=2)
 
 
 def banded_attention(

@@ -32,6 +32,19 @@ def test_bands_equal_the_definition(tokens: int, window: int) -> None:
     query, key, value = states(tokens)
     expected = slow_attention(query, key, value, lambda _, i, j: abs(i - j) <= window)
     torch.testing.assert_close(kernels.banded_attention(query, key, value, window), expected)
+    layout = build_layout((1, tokens), torch.device("cpu"), flat=True)
+    torch.testing.assert_close(kernels.sliced_attention(query, key, value, window, layout), expected)
+
+
+def test_slices_are_for_long_text_without_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    monkeypatch.setattr(kernels, "sliced_attention", lambda *_: taken.append(1) or torch.zeros(1, 2, 400, 8))
+    layout = build_layout((1, 400), torch.device("cpu"), flat=True)
+    kernels.sdpa_attention(*states(400, grad=True), layout, 64, 0.0)
+    kernels.sdpa_attention(*states(400), layout, 64, dropout=0.1)
+    assert not taken
+    kernels.sdpa_attention(*states(400), layout, 64, 0.0)
+    assert taken
 
 
 def test_bands_keep_documents_and_rows_apart() -> None:
