@@ -80,7 +80,8 @@ def _mask() -> tuple[list[type], Callable[..., str]]:
 
 
 def _pretrain() -> tuple[list[type], Callable[..., str]]:
-    from .trainers.pretraining import PretrainingArguments, run_pretraining
+    from .trainers.pretraining import run_pretraining
+    from .trainers.pretraining_arguments import PretrainingArguments
 
     return [PretrainingArguments], lambda args: f"checkpoint: {run_pretraining(_with_tokenizer(args))}"
 

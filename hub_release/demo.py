@@ -17,11 +17,12 @@ from ..modeling import ChineseModernBertForMaskedLM
 from ..tokenization import TokenizerArguments, run_tokenizer_training
 from ..tokenization.loading import load_tokenizer
 from ..tokenization.output_folder import new_output_folder, write_text_atomically
-from ..trainers.arguments import PretrainingArguments, load_recipe
+from ..trainers.arguments import load_recipe
 from ..trainers.curves import draw_curves
 from ..trainers.demo_corpus import DemoCorpus, generate_demo_corpus, write_demo_corpus
 from ..trainers.prepare import PrepareArguments, run_prepare
 from ..trainers.pretraining import check_pretraining, run_pretraining
+from ..trainers.pretraining_arguments import PretrainingArguments
 from ..trainers.training_log import read_training_log
 from .builder import ReleaseArguments, build_release
 from .demo_report import DemoReport, compare_fill_mask, render_report, similarity_matrix

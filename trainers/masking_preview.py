@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +13,13 @@ from transformers import PreTrainedTokenizerFast
 from ..tokenization import WordSegmenter, load_segmenter, load_tokenizer, read_documents, tokenizer_hash
 from .arguments import argument
 from .collator import WholeWordMaskingCollator
-from .masking import (
-    PRESETS,
-    AccuracyRule,
-    FeedbackTable,
-    Masker,
-    MaskVocabulary,
-    PackedBatch,
-)
+from .masking import PRESETS, Masker, MaskVocabulary, PackedBatch
 from .masking.presets import inverse_share_weights
 from .masking.preview import STYLES, chance_by, draw_curves, render, unit_frequency_classes, unit_lengths, unit_tags
-from .masking.tables import frequency_table, idf_table, pmi_rate_table, rank_table
 from .masking.tags import PhraseTagger, WordTagger, lexicon_tagger
+from .masking_options import masker_from_options
 from .shards import TokenShards
 
-# Presets whose table can be counted on shards. Weights and rates as the presets' own sources give them.
-COUNTED_TABLES: dict[str, tuple[str, Callable[..., np.ndarray]]] = {
-    "weighted_sampling": ("table", frequency_table),
-    "retrieval_oriented": ("table", idf_table),
-    "frequency_informed": ("ranks", rank_table),
-    "informask": ("rates", pmi_rate_table),
-}
 # Presets that read a column of words, and its name.
 WORD_COLUMNS = {"kidlm": "stratum", "leia": "emotion", "metadata": "metadata"}
 PHRASE_COLUMNS = {"ernie": "entity", "mslm": "domain_term"}
@@ -116,22 +101,13 @@ def build_preset(args: MaskArguments, tokenizer: PreTrainedTokenizerFast) -> Mas
     """
     vocabulary, name = MaskVocabulary.from_tokenizer(tokenizer), args.preset
     needs: dict[str, Any] = {}
-    if name in COUNTED_TABLES:
-        if not args.data_dir:
-            raise ValueError(f"preset '{name}' needs a table counted on text; give --data_dir with prepared shards")
-        shards = TokenShards(args.data_dir, tokenizer_hash(tokenizer))
-        option, count = COUNTED_TABLES[name]
-        needs[option] = count((shards[index].input_ids for index in range(len(shards))), vocabulary.size)
-    elif name in {**WORD_COLUMNS, **PHRASE_COLUMNS}:
+    if name in {**WORD_COLUMNS, **PHRASE_COLUMNS}:
         if not args.words:
             raise ValueError(f"preset '{name}' treats listed words in its own way; give them with --words")
         if name == "mslm":
             needs["term_weight"], needs["other_weight"] = inverse_share_weights(1, 9)
-    elif name == "amlm":
-        needs["feedback"] = FeedbackTable(vocabulary.size, AccuracyRule())
-    elif PRESETS[name].needs:
-        raise ValueError(f"preset '{name}' needs {', '.join(PRESETS[name].needs)}, which only Python code can bring")
-    return PRESETS[name].build(vocabulary, seed=args.seed, **needs)
+    shards = TokenShards(args.data_dir, tokenizer_hash(tokenizer)) if args.data_dir else None
+    return masker_from_options(name, needs, vocabulary, args.seed, shards)
 
 
 def as_batch(

@@ -16,9 +16,11 @@ from ..evaluation.masked_language_modeling import UnigramBaseline
 from ..modeling import PRESETS, ChineseModernBertConfig, ChineseModernBertForMaskedLM
 from ..tokenization.loading import VOCABULARY_MULTIPLE, check_vocabulary, load_tokenizer, tokenizer_hash
 from ..tokenization.output_folder import write_text_atomically
-from .arguments import PretrainingArguments
-from .masking import Masker, MaskVocabulary, chinese_modernbert
+from .masking import PRESETS as MASKING_PRESETS
+from .masking import Masker, MaskVocabulary
+from .masking_options import columns_of, masker_from_options
 from .packing import PackedRows, SpecialIds
+from .pretraining_arguments import PretrainingArguments
 from .pretraining_trainer import PretrainingTrainer
 from .shards import TokenShards
 from .stages import StagedBatches, stage_ends
@@ -130,7 +132,7 @@ def build_trainer(arguments: PretrainingArguments, setup: Setup) -> PretrainingT
         model=_build_model(arguments, setup.config),
         args=arguments,
         batches=batches,
-        masker=build_masker(arguments, tokenizer, seed),
+        masker=build_masker(arguments, tokenizer, seed, setup.shards),
         tokenizer=tokenizer,
         eval_rows=eval_rows,
         unigram=unigram,
@@ -138,11 +140,18 @@ def build_trainer(arguments: PretrainingArguments, setup: Setup) -> PretrainingT
     )
 
 
-def build_masker(arguments: PretrainingArguments, tokenizer: PreTrainedTokenizerFast, seed: int) -> Masker:
-    """Return the paper's masker; its rate peaks where the learning rate's warm-up ends."""
-    warmup = arguments.get_warmup_steps(arguments.max_steps) / arguments.max_steps
+def build_masker(
+    arguments: PretrainingArguments, tokenizer: PreTrainedTokenizerFast, seed: int, shards: TokenShards | None = None
+) -> Masker:
+    """Return the masker of the recipe; the paper's rate peaks where the learning rate's warm-up ends."""
+    options = dict(arguments.masking_options or {})
+    if arguments.masking == "chinese_modernbert":
+        options.setdefault("warmup_share", arguments.get_warmup_steps(arguments.max_steps) / arguments.max_steps)
     vocabulary = MaskVocabulary.from_tokenizer(tokenizer)
-    return chinese_modernbert(vocabulary, warmup, arguments.mask_rate_low, arguments.mask_rate_high, seed=seed)
+    if arguments.masking in MASKING_PRESETS and columns_of(arguments.masking):
+        columns = ", ".join(columns_of(arguments.masking))
+        raise ValueError(f"masking='{arguments.masking}' reads columns that shards do not hold: {columns}")
+    return masker_from_options(arguments.masking, options, vocabulary, seed, shards)
 
 
 def find_resume(arguments: PretrainingArguments, identity: dict[str, Any]) -> Path | None:
@@ -188,7 +197,7 @@ def is_complete(checkpoint: Path) -> bool:
 def _identity(arguments: PretrainingArguments, shards: TokenShards, micro_batches: int) -> dict[str, Any]:
     """Return what must be equal for a resumed run to be the same run."""
     names = ("seed", "data_seed", "max_steps", "tokens_per_micro_batch", "lr_schedule", "lr_cycles", "lr_gamma")
-    more = ("lr_floor", "learning_rate", "warmup_steps", "optimizer", "mask_rate_low", "mask_rate_high")
+    more = ("lr_floor", "learning_rate", "warmup_steps", "optimizer", "masking", "masking_options")
     return {
         "tokenizer_hash": shards.manifest["tokenizer_hash"],
         "shards": [entry["files"]["ids"]["sha256"] for entry in shards.manifest["shards"]],

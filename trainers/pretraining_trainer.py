@@ -22,11 +22,11 @@ from transformers.training_args import TrainingArguments
 from ..evaluation.masked_language_modeling import MaskedLanguageModelingScores, MaskedTokens, UnigramBaseline
 from ..tokenization.loading import save_tokenizer
 from ..tokenization.output_folder import write_text_atomically
-from .arguments import PretrainingArguments
 from .curriculum import MaskingInTrainingStep, MaskingRateCallback, mask_tensors
-from .masking import Masker
+from .masking import Masker, MaskVocabulary, chinese_modernbert
 from .optimizers import build_optimizer
 from .packing import PackedRows
+from .pretraining_arguments import PretrainingArguments
 from .schedules import build_schedule
 from .stages import Stage, StagedBatches, stack_rows, stage_at
 from .training_log import LOG_FILE, TrainingLogCallback
@@ -98,11 +98,12 @@ class PretrainingTrainer(MaskingInTrainingStep):
             args,
             train_dataset=batches,
             masker=masker,
-            evaluation_rate=args.eval_mask_rate,
             eval_dataset=eval_rows,
         )
         self.model_accepts_loss_kwargs = True
-        self.evaluation_masker = replace(self.evaluation_masker, seed=0)
+        # The same masks for every method and seed, or their scores could not be compared.
+        vocabulary = MaskVocabulary.from_tokenizer(tokenizer)
+        self.evaluation_masker = replace(chinese_modernbert(vocabulary), rate=args.eval_mask_rate)
         self.add_callback(StageCallback(batches.stages, batches.ends))
         self.add_callback(MaskingRateCallback(self.masking_statistics, args.maximum_single_token_share))
         self.add_callback(TrainingLogCallback(Path(args.output_dir or ".") / LOG_FILE))

@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerCallback
 
 from chinese_modernbert.tokenization import TokenizerArguments, run_tokenizer_training
-from chinese_modernbert.trainers.arguments import PretrainingArguments, load_recipe
+from chinese_modernbert.trainers.arguments import load_recipe
 from chinese_modernbert.trainers.prepare import PrepareArguments, run_prepare
 from chinese_modernbert.trainers.pretraining import build_trainer, check_pretraining, last_checkpoint, run_pretraining
+from chinese_modernbert.trainers.pretraining_arguments import PretrainingArguments
 from chinese_modernbert.trainers.training_log import read_training_log
 
 TEXTS = [
@@ -171,7 +172,8 @@ def run_until(trainer: Any, stop: int, arguments: PretrainingArguments) -> None:
 def test_a_run_killed_in_the_middle_continues_bit_for_bit(make_run: Run, data: Path, tmp_path: Path) -> None:
     expected = run_pretraining(make_run("straight"))
     code = (
-        "import sys, json; from chinese_modernbert.trainers.arguments import *;"
+        "import sys, json; from chinese_modernbert.trainers.arguments import load_recipe;"
+        "from chinese_modernbert.trainers.pretraining_arguments import PretrainingArguments;"
         "from chinese_modernbert.trainers.pretraining import run_pretraining;"
         "run_pretraining(load_recipe([PretrainingArguments], None, json.loads(sys.argv[1]))[0])"
     )
@@ -229,7 +231,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_names_step_and_documents(
 
 def test_evaluation_does_not_depend_on_the_size_of_its_batches_or_on_training_masks(make_run: Run) -> None:
     figures = []
-    for changes in ({}, {"tokens_per_micro_batch": 512, "mask_rate_high": 0.5, "seed": 3, "data_seed": 9}):
+    for changes in ({}, {"tokens_per_micro_batch": 512, "masking_options": {"high": 0.5}, "seed": 3, "data_seed": 9}):
         arguments = make_run(**changes)
         torch.manual_seed(0)
         trainer = build_trainer(arguments, check_pretraining(arguments))
@@ -254,6 +256,8 @@ def test_the_second_stage_may_start_from_an_earlier_checkpoint(make_run: Run) ->
         ({"stages": [{"context_length": 16384, "share": 1.0}]}, "max_position_embeddings"),
         ({"model_overrides": {"hidden_width": 8}}, "hidden_width"),
         ({"model_overrides": {"vocab_size": 999}}, "vocab"),
+        ({"masking": "kidlm"}, "reads columns that shards do not hold: stratum"),
+        ({"masking_options": {"hihg": 0.4}}, "did you mean 'high'"),
         ({"resume": "no/such/checkpoint"}, "not a complete checkpoint"),
     ],
 )

@@ -6,6 +6,7 @@ Columns a preset reads ("entity", "pos", ...) are made with tags.py, tables with
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -29,6 +30,8 @@ def chinese_modernbert(
     low: float = 0.15,
     high: float = 0.30,
     max_unit_tokens: int | None = MAX_UNIT_TOKENS,
+    units: Literal["words", "tokens"] = "words",
+    mix: Sequence[float] = (0.8, 0.1, 0.1),
     seed: int = 0,
 ) -> Masker:
     """Whole words, 80/10/10, a rate that rises during warm-up and falls afterwards.
@@ -42,13 +45,22 @@ def chinese_modernbert(
         low: rate at the start and at the end.
         high: rate at the peak.
         max_unit_tokens: longer units are masked token by token; None keeps them whole.
+        units: "tokens" masks token by token, as the arm to compare whole words with.
+        mix: shares of [MASK], random tokens and kept ones; (1, 0, 0) masks all.
         seed: names the family of masks.
+
+    Raises:
+        ValueError: `units` is unknown, or `mix` has not three shares that sum to 1.
     """
+    if units not in ("words", "tokens"):
+        raise ValueError(f"units={units!r} is unknown; use 'words' or 'tokens'.")
+    if len(mix) != 3:
+        raise ValueError(f"mix={mix!r} must hold three shares: of [MASK], of random tokens, of kept ones.")
     rise = [(0.0, low)] if warmup_share > 0 else []
     return Masker(
-        units=ColumnUnits(WORD_IDS, max_tokens=max_unit_tokens),
+        units=ColumnUnits(WORD_IDS, max_tokens=max_unit_tokens) if units == "words" else TokenUnits(),
         rate=Piecewise([*rise, (warmup_share, high), (1.0, low)]),
-        corruption=Replace(vocabulary, mask=0.8, random=0.1, keep=0.1, per="unit"),
+        corruption=Replace(vocabulary, mask=mix[0], random=mix[1], keep=mix[2], per="unit"),
         seed=seed,
     )
 

@@ -11,8 +11,8 @@ import pytest
 from chinese_modernbert.cli import SHIPPED_TOKENIZER, main
 from chinese_modernbert.tokenization import load_tokenizer
 from chinese_modernbert.trainers.masking import PRESETS
+from chinese_modernbert.trainers.masking_options import COUNTED_TABLES
 from chinese_modernbert.trainers.masking_preview import (
-    COUNTED_TABLES,
     PHRASE_COLUMNS,
     WORD_COLUMNS,
     MaskArguments,

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from chinese_modernbert.modeling import ChineseModernBertConfig
-from chinese_modernbert.trainers.arguments import RECIPES_FOLDER, PretrainingArguments, load_recipe
+from chinese_modernbert.trainers.arguments import RECIPES_FOLDER, load_recipe
+from chinese_modernbert.trainers.pretraining_arguments import PretrainingArguments
 from chinese_modernbert.trainers.schedules import DampedCosine
 from chinese_modernbert.trainers.stages import stage_ends
 

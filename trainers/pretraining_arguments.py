@@ -1,0 +1,53 @@
+"""Arguments of pre-training: the fields of its recipes."""
+
+import dataclasses
+
+from transformers import TrainingArguments
+
+from .arguments import argument
+from .stages import Stage
+
+
+@dataclasses.dataclass
+class PretrainingArguments(TrainingArguments):
+    """Arguments of pre-training: the library's own, with defaults for this model, and a few more.
+
+    Sources of the defaults: ModernBERT's recipe for optimizer and clipping (betas 0.9 / 0.98, eps 1e-6, weight decay
+    1e-5, norm 1.0), ModernBERT-large for the peak learning rate; the rest, where the paper is silent, is ours.
+    """
+
+    train_data: str = argument("", "Folder of prepared shards to train on.")
+    eval_data: str | None = argument(None, "Folder of prepared shards to evaluate on.")
+    tokenizer: str = argument("", "Folder of the tokenizer that made the shards; the command takes the shipped one.")
+    model: str = argument("base", "Size of a new model (tiny, small, base, large) or a checkpoint folder.")
+    model_overrides: dict | None = argument(None, "Fields of the model's configuration that differ from the preset.")
+    stages: list[Stage] = argument(list, "Stages: context_length, share or steps, global_rope_theta, local_rope_theta.")
+    tokens_per_micro_batch: int = argument(8_192, "Positions of a micro-batch on one device, the same in every stage.")
+    max_tokens: int | None = argument(None, "Length of the run in positions, in place of max_steps.")
+    lr_schedule: str = argument("damped_cosine", "damped_cosine, cosine, linear or warmup_stable_decay.")
+    lr_cycles: int = argument(3, "Peaks of the damped cosine.")
+    lr_gamma: float = argument(0.5, "Share of the peak that the damped cosine's upper line keeps at the end.")
+    lr_floor: float = argument(0.1, "Final learning rate as a share of the peak.")
+    optimizer: str = argument("stable_adamw", "stable_adamw or adamw.")
+    masking: str = argument("chinese_modernbert", "Masking method: a preset of docs/masking.md.")
+    masking_options: dict | None = argument(None, "Options of that preset, such as {high: 0.4} or {units: tokens}.")
+    eval_mask_rate: float = argument(0.15, "Masking rate of every evaluation.")
+    maximum_single_token_share: float | None = argument(
+        0.995, "Stop when more masking units have one token; null: never."
+    )
+    check_hashes: bool = argument(False, "Compare the SHA-256 of every shard before training.")
+    resume: str | None = argument(None, "'auto': from the last checkpoint of output_dir; a folder: from that one.")
+    overwrite: bool = argument(False, "Replace the run in output_dir.")
+
+    learning_rate: float = argument(5e-4, "Peak learning rate.")
+    warmup_steps: float = argument(0.05, "Steps of linear warm-up, or a share of the run below 1.")
+    weight_decay: float = argument(1e-5, "Weight decay of matrices and embeddings.")
+    adam_beta2: float = argument(0.98, "Decay of the second moment.")
+    adam_epsilon: float = argument(1e-6, "Term of the optimizer's denominator.")
+    logging_steps: float = argument(10, "Steps between two log lines.")
+    save_steps: float = argument(1_000, "Steps between two checkpoints.")
+    save_total_limit: int | None = argument(3, "Checkpoints to keep.")
+    per_device_train_batch_size: int = argument(1, "Not read: the batch follows from tokens_per_micro_batch.")
+    remove_unused_columns: bool = argument(False, "Must stay false: the masker reads columns that the model does not.")
+    logging_nan_inf_filter: bool = argument(False, "Must stay false: a loss that is not a number ends the run.")
+    ddp_find_unused_parameters: bool | None = argument(False, "Every parameter is used in every step.")
