@@ -96,11 +96,11 @@ def check_pretraining(arguments: PretrainingArguments) -> Setup:
         arguments.max_steps = math.ceil(arguments.max_tokens / (arguments.tokens_per_micro_batch * micro_batches))
     ends = stage_ends(arguments.stages, arguments.max_steps)
     arguments.max_steps = ends[-1]
-    longest = max(stage.context_length for stage in arguments.stages)
+    longest = max(arguments.eval_context_length or 0, *(stage.context_length for stage in arguments.stages))
     if longest > config.max_position_embeddings:
         raise ValueError(
             f"context_length={longest} is over the model's max_position_embeddings={config.max_position_embeddings}; "
-            "shorten the stage or add model_overrides: {max_position_embeddings: ...}"
+            "shorten the stage (or eval_context_length) or add model_overrides: {max_position_embeddings: ...}"
         )
     if eval_shards is None:
         arguments.eval_strategy = "no"  # pyright: ignore[reportAttributeAccessIssue]
@@ -125,7 +125,7 @@ def build_trainer(arguments: PretrainingArguments, setup: Setup) -> PretrainingT
     )
     eval_rows = unigram = None
     if setup.eval_shards is not None:
-        context = max(stage.context_length for stage in stages)
+        context = arguments.eval_context_length or max(stage.context_length for stage in stages)
         eval_rows = PackedRows(setup.eval_shards, context, seed=0, epoch=0, specials=specials)
         unigram = UnigramBaseline(setup.shards.token_counts())
     return PretrainingTrainer(

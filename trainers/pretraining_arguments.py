@@ -32,6 +32,7 @@ class PretrainingArguments(TrainingArguments):
     masking: str = argument("chinese_modernbert", "Masking method: a preset of docs/masking.md.")
     masking_options: dict | None = argument(None, "Options of that preset, such as {high: 0.4} or {units: tokens}.")
     eval_mask_rate: float = argument(0.15, "Masking rate of every evaluation.")
+    eval_context_length: int | None = argument(None, "Tokens a row in evaluation; null: those of the longest stage.")
     maximum_single_token_share: float | None = argument(
         0.995, "Stop when more masking units have one token; null: never."
     )
