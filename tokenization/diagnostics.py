@@ -127,7 +127,7 @@ def inspect_tokenizer(
 
 def _crossings(text: str, spans: NDArray[np.int64], segmenter: WordSegmenter) -> NDArray[np.bool_]:
     """Return, per token, whether a border between two words (not punctuation or spaces) lies strictly inside it."""
-    borders = word_borders(fold_width(text), segmenter)
+    borders = word_borders([fold_width(text)], segmenter)
     is_word = np.fromiter(map(str.isalnum, text), dtype=np.bool_, count=len(text))
     borders[1:-1] &= is_word[:-1] & is_word[1:]
     before = np.concatenate(([0], np.cumsum(borders)))

@@ -9,6 +9,7 @@ import copy
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -69,7 +70,12 @@ class DocumentEncoder:
             check_encodable(text, f"text {number} of the batch")
         folded = [fold_width(text) for text in texts] if self._is_ours else list(texts)
         encodings = self._backend.encode_batch_fast(folded, add_special_tokens=False)
-        return [self._document(text, encoding.ids) for text, encoding in zip(folded, encodings, strict=True)]
+        rows = [encoding.ids for encoding in encodings]
+        ends = np.cumsum(np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))).tolist()
+        input_ids = np.fromiter(chain.from_iterable(rows), dtype=np.uint32, count=ends[-1] if ends else 0)
+        word_starts = self._word_starts(folded, input_ids, np.diff(ends, prepend=0))
+        firsts = [0, *ends[:-1]] if ends else []
+        return [EncodedDocument(input_ids[a:b], word_starts[a:b]) for a, b in zip(firsts, ends, strict=True)]
 
     def spans(self, text: str) -> NDArray[np.int64]:
         """Return the character span of every token of `text`, shape [n_tokens, 2], in the order of `encode`."""
@@ -77,59 +83,75 @@ class DocumentEncoder:
         offsets = self._backend.encode(folded, add_special_tokens=False).offsets
         return np.array(offsets, dtype=np.int64).reshape(-1, 2)
 
-    def _document(self, text: str, ids: list[int]) -> EncodedDocument:
-        input_ids = np.array(ids, dtype=np.uint32)
+    def _word_starts(
+        self, texts: Sequence[str], input_ids: NDArray[np.uint32], n_tokens: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Return the starts of all texts, shape [sum of n_tokens], from one vector of borders for the whole batch."""
         counts = self._characters[input_ids]
-        ends = np.cumsum(counts)
-        n_characters = int(ends[-1]) if len(ends) else 0
-        if not self._is_ours or n_characters != len(text):
-            return EncodedDocument(input_ids, self._starts_from_offsets(text, len(ids)))
-        borders = word_borders(text, self._segmenter)
+        document = np.repeat(np.arange(len(texts)), n_tokens)
+        n_characters = np.bincount(document, weights=counts, minlength=len(texts))
+        if not self._is_ours or not np.array_equal(n_characters, [len(text) for text in texts]):
+            return np.concatenate([np.zeros(0, dtype=np.bool_), *map(self._starts_from_offsets, texts)])
+        borders = word_borders(texts, self._segmenter)
+        # Every text before this one has one more place in `borders` than characters: its end.
+        begins = np.cumsum(counts) - counts + document
         # A continuation byte covers no new character: it never starts a unit.
-        starts = np.zeros(len(ids), dtype=np.bool_)
-        begins = counts > 0
-        starts[begins] = borders[(ends - counts)[begins]]
-        return EncodedDocument(input_ids, starts)
+        return borders[begins] & (counts > 0)
 
-    def _starts_from_offsets(self, text: str, n_tokens: int) -> NDArray[np.bool_]:
+    def _starts_from_offsets(self, text: str) -> NDArray[np.bool_]:
         """Return the starts for a tokenizer that drops or rewrites characters; the offsets say what is covered."""
         offsets = self.spans(text)
-        borders = word_borders(text, self._segmenter)
+        borders = word_borders([text], self._segmenter)
         first, last = offsets[:, 0], np.maximum(offsets[:, 1] - 1, offsets[:, 0])
         words = np.cumsum(borders[: len(text)])
-        starts = np.ones(n_tokens, dtype=np.bool_)
+        starts = np.ones(len(offsets), dtype=np.bool_)
         starts[1:] = words[np.minimum(first[1:], len(text) - 1)] > words[np.minimum(last[:-1], len(text) - 1)]
         return starts
 
 
-def word_borders(text: str, segmenter: WordSegmenter) -> NDArray[np.bool_]:
-    """Return, for every character position of `text`, whether a word begins there.
+def word_borders(texts: Sequence[str], segmenter: WordSegmenter) -> NDArray[np.bool_]:
+    """Return, for every character position of every text, whether a word begins there.
 
     Args:
-        text: Width-folded text of n characters.
+        texts: Width-folded texts of n characters each.
         segmenter: Cuts the words; `UNIT_RUN` overrules it inside addresses, numbers and Latin words.
 
     Returns:
-        Shape [n + 1]; the last one, the end of the text, is True.
+        Shape [sum of n + 1]: text after text, each followed by its end, which is True.
 
     Raises:
         ValueError: If the segmenter's words do not join to the text.
     """
-    words = segmenter.cut(text)
-    ends = np.cumsum(np.fromiter(map(len, words), dtype=np.int64, count=len(words)))
-    if (int(ends[-1]) if len(ends) else 0) != len(text):
-        raise ValueError(
-            f"The words of {type(segmenter).__name__} have {int(ends[-1]) if len(ends) else 0} characters, the text "
-            f"{len(text)}; a segmenter must return every character, white space included."
-        )
-    borders = np.zeros(len(text) + 1, dtype=np.bool_)
-    borders[0] = True
-    borders[ends] = True
-    for match in UNIT_RUN.finditer(text):
-        start, end = match.span()
-        borders[start + 1 : end] = False
-        borders[start] = borders[end] = True
+    lengths: list[int] = []
+    n_words = np.zeros(len(texts), dtype=np.int64)
+    for number, text in enumerate(texts):
+        words = segmenter.cut(text)
+        n_words[number] = len(words) + 1
+        lengths.extend(map(len, words))
+        lengths.append(1)  # the end of the text
+    begins = np.cumsum(np.array([0, *lengths], dtype=np.int64))
+    text_begins = np.cumsum([0, *(len(text) + 1 for text in texts)])
+    _check_words(texts, segmenter, np.diff(begins[np.cumsum(np.append(0, n_words))]))
+    borders = np.zeros(int(text_begins[-1]), dtype=np.bool_)
+    borders[begins[:-1]] = True
+    # No run holds a line feed, so none reaches into the next text.
+    runs = np.array([match.span() for match in UNIT_RUN.finditer("\n".join(texts))], dtype=np.int64).reshape(-1, 2)
+    change = np.zeros(len(borders), dtype=np.int8)
+    change[runs[:, 0] + 1] += 1
+    change[runs[:, 1]] -= 1
+    borders[np.cumsum(change, dtype=np.int8) > 0] = False
+    borders[runs] = True
     return borders
+
+
+def _check_words(texts: Sequence[str], segmenter: WordSegmenter, n_characters: NDArray[np.int64]) -> None:
+    """Raise a ValueError for the first text whose words and end have another length than itself and its end."""
+    wanted = np.array([len(text) + 1 for text in texts], dtype=np.int64)
+    for number in np.flatnonzero(n_characters != wanted)[:1]:
+        raise ValueError(
+            f"The words of {type(segmenter).__name__} have {n_characters[number] - 1} characters, the text "
+            f"{wanted[number] - 1}; a segmenter must return every character, white space included."
+        )
 
 
 def _is_tiling(backend: Tokenizer) -> bool:

@@ -188,7 +188,7 @@ def word_starts_from_offsets(
         bool `[tokens]`; True at special tokens.
     """
     offsets = np.asarray(offset_mapping, dtype=np.int64).reshape(-1, 2)
-    words = np.cumsum(word_borders(text, segmenter)[: len(text)]) if text else np.zeros(1, dtype=np.int64)
+    words = np.cumsum(word_borders([text], segmenter)[: len(text)]) if text else np.zeros(1, dtype=np.int64)
     starts = np.ones(len(offsets), dtype=bool)
     real = np.flatnonzero(offsets[:, 1] > offsets[:, 0])
     first, last = words[offsets[real, 0]], words[offsets[real, 1] - 1]
