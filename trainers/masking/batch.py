@@ -3,6 +3,7 @@
 Legend: B rows, L tokens a row, N = B * L, U units, G budget groups, V vocabulary entries, K tags.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, NotRequired, Required, TypedDict
 
 import numpy as np
@@ -81,6 +82,50 @@ def document_ids_of(batch: PackedBatch) -> np.ndarray:
     """Return the document column `[B, L]`, or zeros where the batch has none (one document a row)."""
     documents = batch.get("document_ids")
     return np.zeros(batch["input_ids"].shape, dtype=np.int32) if documents is None else documents
+
+
+def rows_of(batch: PackedBatch, first: int, last: int) -> PackedBatch:
+    """Return the rows from `first` up to `last` as a batch of views; rows without a name are named by their place."""
+    chosen = slice(first, last)
+    part = PackedBatch(input_ids=batch["input_ids"][chosen], word_ids=batch["word_ids"][chosen])
+    if "document_ids" in batch:
+        part["document_ids"] = batch["document_ids"][chosen]
+    samples = batch.get("sample_ids")
+    part["sample_ids"] = np.arange(len(batch["input_ids"]))[chosen] if samples is None else samples[chosen]
+    part["tags"] = {name: column[chosen] for name, column in batch.get("tags", {}).items()}
+    part["scores"] = {name: column[chosen] for name, column in batch.get("scores", {}).items()}
+    return part
+
+
+def join_masked(parts: Sequence[MaskedBatch], groups: Sequence[int]) -> MaskedBatch:
+    """Put masked parts of one batch under each other.
+
+    Args:
+        parts: rows in order, all with the same columns.
+        groups: how many budget groups each part has.
+    """
+    rows = np.cumsum([0, *(len(part["input_ids"]) for part in parts)])
+    before = np.cumsum([0, *groups])
+    length = parts[0]["input_ids"].shape[1]
+    tables = [
+        part["units"]._replace(
+            start=part["units"].start + row * length, row=part["units"].row + row, group=part["units"].group + group
+        )
+        for part, row, group in zip(parts, rows.tolist(), before.tolist(), strict=False)
+    ]
+    weights = [part["loss_weight"] for part in parts if part["loss_weight"] is not None]
+    tokens = sum(part["maskable_tokens"] for part in parts)
+    wanted = sum(part["target_rate"] * part["maskable_tokens"] for part in parts)
+    return MaskedBatch(
+        input_ids=np.concatenate([part["input_ids"] for part in parts]),
+        labels=np.concatenate([part["labels"] for part in parts]),
+        selected=np.concatenate([part["selected"] for part in parts]),
+        loss_weight=np.concatenate(weights) if weights else None,
+        units=UnitTable(*(np.concatenate(columns) for columns in zip(*tables, strict=True))),
+        chosen=np.concatenate([part["chosen"] for part in parts]),
+        maskable_tokens=tokens,
+        target_rate=wanted / tokens if tokens else 0.0,
+    )
 
 
 def check_batch(batch: PackedBatch) -> None:

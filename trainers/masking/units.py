@@ -173,11 +173,10 @@ def split_long_units(units: UnitTable, max_tokens: int, row_length: int) -> Unit
     too_long = units.length > max_tokens
     if not too_long.any():
         return units
-    singles = token_offsets(units.take(too_long))
-    start = np.concatenate([units.start[~too_long], singles])
-    length = np.concatenate([units.length[~too_long], np.ones_like(singles)])
-    order = np.argsort(start)
-    return unit_table(start[order], length[order], row_length)
+    parts = np.where(too_long, units.length, 1)
+    first = np.cumsum(parts) - parts
+    start = np.repeat(units.start - first, parts) + np.arange(int(parts.sum()))
+    return unit_table(start, np.repeat(np.where(too_long, 1, units.length), parts), row_length)
 
 
 def _column(batch: PackedBatch, name: str) -> np.ndarray:

@@ -314,3 +314,18 @@ def test_missing_word_ids_and_unknown_options_are_named() -> None:
         Masker(TokenUnits(), 0.1, REPLACE, **wrong)
     with pytest.raises(ValueError, match="absolute"):
         Masker(TokenUnits(), 0.1, REPLACE, sampler="absolute")
+
+
+@pytest.mark.parametrize("name", every_masker())
+def test_rows_masked_a_few_at_a_time_equal_rows_masked_together(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, masker = packed(7, 64), every_masker()[name]
+    epochs = np.arange(7)
+    together = masker(batch, 0.3, epochs)
+    for tokens in (1, 3 * 64):
+        monkeypatch.setattr("chinese_modernbert.trainers.masking.masker.CACHED_TOKENS", tokens)
+        parts: Any = masker(batch, 0.3, epochs)
+        for field in ("input_ids", "labels", "selected", "chosen", "maskable_tokens"):
+            np.testing.assert_array_equal(parts[field], together[field])
+        for ours, whole in zip(parts["units"], together["units"], strict=True):
+            np.testing.assert_array_equal(ours, whole)
+        assert parts["target_rate"] == pytest.approx(together["target_rate"])
