@@ -8,6 +8,7 @@ FOLDERS = (
     "modeling",
     "tokenization",
     "evaluation",
+    "evaluation.metrics",
     "trainers",
     "trainers.demo_corpus",
     "trainers.masking",

@@ -1,0 +1,331 @@
+"""From the rows of a file to examples, one reader for each layout of CLUE. A wrong row is named by file and line."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from .tasks import Task
+
+NO_GOLD_LABEL = "-"
+"""Label of rows on which the annotators did not agree; such rows are dropped and counted. Source: OCNLI, CMNLI."""
+
+DIALOGUE_SEPARATOR = "\n"
+KEYWORD_SEPARATOR = "；"
+CHOICE_BLANK = "{choice}"
+PLACEHOLDER_ANSWER = "FAKE_ANSWER"
+_IDIOM = re.compile(r"#idiom\d+#")
+
+
+class Span(NamedTuple):
+    """A stretch of a text in characters.
+
+    Attributes:
+        start: first character.
+        end: one past the last.
+        label: type of an entity; empty for the spans of a pair.
+    """
+
+    start: int
+    end: int
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row of any task.
+
+    Attributes:
+        identity: what the row is called in predictions: its id, or its number in the file.
+        texts: one or two texts, in the order in which a model reads them.
+        label: number of the right label or choice; None where it is not given.
+        group: rows of one group (same text, passage or document) never lie on both sides of a split of ours.
+        spans: the two marked spans of a text.
+        entities: the entities of a text; None: not given.
+        choices: the choices of a question.
+        answers: (text, first character in the passage) of each accepted answer.
+    """
+
+    identity: str | int
+    texts: tuple[str, ...]
+    label: int | None = None
+    group: str = ""
+    spans: tuple[Span, ...] = ()
+    entities: tuple[Span, ...] | None = None
+    choices: tuple[str, ...] = ()
+    answers: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def has_gold(self) -> bool:
+        """Whether the row says what is right."""
+        return self.label is not None or bool(self.answers) or self.entities is not None
+
+
+class Row(NamedTuple):
+    """A row with the place it was read from, `file:line` or `file, question 3`."""
+
+    place: str
+    values: dict[str, Any]
+
+    def get(self, name: str, kind: type | tuple[type, ...] = str) -> Any:
+        """Return a field.
+
+        Raises:
+            ValueError: If it is missing or of another type.
+        """
+        if name not in self.values:
+            known = ", ".join(map(str, self.values)) or "nothing"
+            raise ValueError(f"{self.place}: the row has no field '{name}', it has {known}")
+        if not isinstance(self.values[name], kind):
+            names = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
+            raise ValueError(f"{self.place}: field '{name}' is {type(self.values[name]).__name__}, wanted {names}")
+        return self.values[name]
+
+
+class Document(NamedTuple):
+    """A file that was read: JSON of the whole (`content`) or its rows, with its name for messages."""
+
+    place: str
+    rows: list[Row]
+    content: Any
+
+
+Reader = Callable[[Sequence[Document], Task], Iterator[Example]]
+
+
+def _label(row: Row, task: Task) -> int | None:
+    """Return the number of a row's label, None where the row has no such column.
+
+    Raises:
+        ValueError: If the label is not one of the task's.
+    """
+    if task.label_field not in row.values:
+        return None
+    written = str(row.get(task.label_field, (str, int, bool))).strip()
+    if isinstance(row.values[task.label_field], bool):
+        written = written.lower()
+    if written not in task.labels:
+        shown = ", ".join(task.labels[:8]) + (", ..." if len(task.labels) > 8 else "")
+        raise ValueError(f"{row.place}: label {written!r} of {task.name} is not one of {shown}")
+    return task.labels.index(written)
+
+
+def _identity(row: Row, number: int) -> str | int:
+    return row.values.get("id", row.values.get("idx", number))
+
+
+def read_fields(documents: Sequence[Document], task: Task) -> Iterator[Example]:
+    """Read one or two texts and a label; rows labelled "-" are passed by."""
+    for number, row in enumerate(row for document in documents for row in document.rows):
+        if str(row.values.get(task.label_field)) == NO_GOLD_LABEL:
+            continue
+        texts = tuple(row.get(name) for name in task.fields)
+        yield Example(_identity(row, number), texts, _label(row, task), group=texts[0])
+
+
+def read_csl(documents: Sequence[Document], task: Task) -> Iterator[Example]:
+    """Read keywords and abstract; an abstract occurs with true and with false keywords, so it is the group."""
+    for number, row in enumerate(row for document in documents for row in document.rows):
+        keywords = row.get("keyword", (list, str))
+        joined = keywords if isinstance(keywords, str) else KEYWORD_SEPARATOR.join(map(str, keywords))
+        yield Example(_identity(row, number), (joined, row.get("abst")), _label(row, task), group=row.get("abst"))
+
+
+def read_wsc(documents: Sequence[Document], task: Task) -> Iterator[Example]:
+    """Read a text with two marked spans: a candidate and a pronoun.
+
+    Raises:
+        ValueError: If a span's text is not at its place.
+    """
+    for number, row in enumerate(row for document in documents for row in document.rows):
+        target = Row(f"{row.place}, target", row.get("target", dict))
+        text, spans = row.get("text"), []
+        for name in ("span1", "span2"):
+            start, written = target.get(f"{name}_index", int), target.get(f"{name}_text")
+            if not written or text[start : start + len(written)] != written:
+                raise ValueError(
+                    f"{row.place}: {name}_text {written!r} is not at {name}_index={start}; the text there is "
+                    f"{text[start : start + len(written)]!r}"
+                )
+            spans.append(Span(start, start + len(written)))
+        yield Example(_identity(row, number), (text,), _label(row, task), group=text, spans=tuple(spans))
+
+
+def _choice(row: Row, texts: tuple[str, ...], number: int, group: str, label_field: str) -> Example:
+    """Return a question with its choices; the answer is the text of one of them."""
+    choices = tuple(map(str, row.get("choice" if "choice" in row.values else "choices", list)))
+    if len(choices) < 2:
+        raise ValueError(f"{row.place}: a question needs 2 choices or more, got {len(choices)}")
+    label = None
+    if label_field in row.values:
+        answer = row.get(label_field, (str, int))
+        if isinstance(answer, str) and answer not in choices:
+            raise ValueError(f"{row.place}: {label_field} {answer!r} is none of the choices")
+        label = choices.index(answer) if isinstance(answer, str) else int(answer)
+        if not 0 <= label < len(choices):
+            raise ValueError(f"{row.place}: {label_field}={label} is no number of {len(choices)} choices, from 0 on")
+    return Example(_identity(row, number), texts, label, group, choices=choices)
+
+
+def read_c3(documents: Sequence[Document], task: Task) -> Iterator[Example]:
+    """Read passages or dialogues, each turn on its own line, with 2 to 4 choices a question."""
+    number = 0
+    for document in documents:
+        if not isinstance(document.content, list):
+            raise ValueError(f"{document.place}: wanted a list of [turns, questions, id]")
+        for index, entry in enumerate(document.content):
+            place = f"{document.place}, entry {index}"
+            if not (isinstance(entry, list) and len(entry) >= 2 and all(isinstance(part, list) for part in entry[:2])):
+                raise ValueError(f"{place}: wanted [turns, questions, id]")
+            context = DIALOGUE_SEPARATOR.join(map(str, entry[0]))
+            for question in entry[1]:
+                row = Row(place, question)
+                yield _choice(row, (context, row.get("question")), number, context, task.label_field)
+                number += 1
+
+
+def read_choices(documents: Sequence[Document], task: Task) -> Iterator[Example]:
+    """Read rows of `context`, `question`, `choices` and a label (the choice's text, or its number from 0 on)."""
+    for number, row in enumerate(row for document in documents for row in document.rows):
+        texts = tuple(row.get(name) for name in task.fields)
+        yield _choice(row, texts, number, texts[0], task.label_field)
+
+
+def read_chid(documents: Sequence[Document], task: Task) -> Iterator[Example]:
+    """Read passages with blanks; every blank is a question, its choices the row's idioms.
+
+    The blank asked for becomes `CHOICE_BLANK`, the others an ellipsis. Blanks of one row share the row's group, since
+    an idiom fills one of them only.
+    """
+    rows = [row for document in documents for row in document.rows if "content" in row.values]
+    answers: dict[str, Any] = {}
+    for document in documents:
+        if isinstance(document.content, dict):
+            answers.update(document.content)
+    for number, row in enumerate(rows):
+        candidates = tuple(map(str, row.get("candidates", list)))
+        for passage in row.get("content", list):
+            for blank in _IDIOM.finditer(passage):
+                label = answers.get(blank[0])
+                if answers and not (isinstance(label, int) and 0 <= label < len(candidates)):
+                    raise ValueError(
+                        f"{row.place}: {blank[0]} has the answer {label!r}, wanted 0-{len(candidates) - 1}"
+                    )
+                before, after = (_IDIOM.sub("……", part) for part in (passage[: blank.start()], passage[blank.end() :]))
+                text = f"{before}{CHOICE_BLANK}{after}"
+                yield Example(blank[0], (text,), label, group=f"row {number}", choices=candidates)
+
+
+def read_squad(documents: Sequence[Document], task: Task) -> Iterator[Example]:
+    """Read questions with a passage and accepted answers, in the layout of SQuAD. Placeholder answers are left out."""
+    for document in documents:
+        if not isinstance(document.content, dict) or "data" not in document.content:
+            raise ValueError(f"{document.place}: wanted a mapping with 'data' (the layout of SQuAD)")
+        for article in document.content["data"]:
+            for paragraph in article["paragraphs"]:
+                context = paragraph["context"]
+                for question in paragraph["qas"]:
+                    row = Row(f"{document.place}, question {question.get('id')}", question)
+                    answers = _answers(row, context)
+                    texts = (row.get("question"), context)
+                    yield Example(row.get("id"), texts, group=context, answers=answers)
+
+
+def _answers(row: Row, context: str) -> tuple[tuple[str, int], ...]:
+    """Return (text, start) of a question's answers; start -1 where the text is nowhere in the passage.
+
+    Some official places are off by a character, so the occurrence nearest to the place is taken.
+    """
+    found = []
+    for answer in row.values.get("answers", ()):
+        text, stated = str(answer["text"]), int(answer["answer_start"])
+        if text.startswith(PLACEHOLDER_ANSWER) or not text:
+            continue
+        places = [match.start() for match in re.finditer(re.escape(text), context)]
+        found.append((text, min(places, key=lambda place: abs(place - stated), default=-1)))
+    return tuple(found)
+
+
+def read_cluener(documents: Sequence[Document], task: Task) -> Iterator[Example]:
+    """Read texts with entities: `{type: {mention: [[first, last], ...]}}`, or `tokens` with BIO `labels`.
+
+    Raises:
+        ValueError: If a mention is not at its place, or a tag is not one of the task's.
+    """
+    for number, row in enumerate(row for document in documents for row in document.rows):
+        if "tokens" in row.values:
+            yield _tagged_tokens(row, number, task)
+            continue
+        text, spans = row.get(task.fields[0]), None
+        if task.label_field in row.values:
+            spans = []
+            for kind, mentions in row.get(task.label_field, dict).items():
+                _check_entity_type(kind, row.place, task)
+                for mention, places in mentions.items():
+                    for first, last in places:
+                        if text[first : last + 1] != mention:
+                            raise ValueError(
+                                f"{row.place}: {mention!r} is not at [{first}, {last}] of the text; there is "
+                                f"{text[first : last + 1]!r}"
+                            )
+                        spans.append(Span(first, last + 1, kind))
+            spans = tuple(sorted(spans))
+        yield Example(_identity(row, number), (text,), group=text, entities=spans)
+
+
+def _tagged_tokens(row: Row, number: int, task: Task) -> Example:
+    """Return a text of joined tokens; a space stands between two words of Latin letters or digits."""
+    tokens = list(map(str, row.get("tokens", list)))
+    tags = row.get("labels", list) if "labels" in row.values else ["O"] * len(tokens)
+    if len(tags) != len(tokens):
+        raise ValueError(f"{row.place}: {len(tokens)} tokens but {len(tags)} labels")
+    text, spans = "", []
+    for token, tag in zip(tokens, tags, strict=True):
+        if text and text[-1].isascii() and token[:1].isascii() and text[-1].isalnum() and token[:1].isalnum():
+            text += " "
+        start, text = len(text), text + token
+        if tag == "O":
+            continue
+        prefix, _, kind = str(tag).partition("-")
+        _check_entity_type(kind, row.place, task)
+        goes_on = prefix == "I" and spans and spans[-1].label == kind and spans[-1].end >= start - 1
+        if goes_on:
+            spans[-1] = Span(spans[-1].start, len(text), kind)
+        else:
+            spans.append(Span(start, len(text), kind))
+    given = tuple(spans) if "labels" in row.values else None
+    return Example(_identity(row, number), (text,), group=text, entities=given)
+
+
+def _check_entity_type(kind: str, place: str, task: Task) -> None:
+    if kind not in task.labels:
+        raise ValueError(f"{place}: entity type {kind!r} of {task.name} is not one of {', '.join(task.labels)}")
+
+
+def observed_labels(documents: Sequence[Document], task: Task) -> tuple[str, ...]:
+    """Return the labels that occur in the training rows of a task of one's own, sorted."""
+    seen: dict[str, None] = defaultdict()
+    for row in (row for document in documents for row in document.rows):
+        if task.kind == "classification":
+            seen[str(row.get(task.label_field, (str, int)))] = None
+        elif "tokens" in row.values:
+            seen.update(dict.fromkeys(str(tag).partition("-")[2] for tag in row.get("labels", list) if tag != "O"))
+        else:
+            seen.update(dict.fromkeys(row.get(task.label_field, dict)))
+    seen.pop(NO_GOLD_LABEL, None)
+    return tuple(sorted(seen))
+
+
+READERS: dict[str, Reader] = {
+    "fields": read_fields,
+    "csl": read_csl,
+    "wsc": read_wsc,
+    "c3": read_c3,
+    "choices": read_choices,
+    "chid": read_chid,
+    "squad": read_squad,
+    "cluener": read_cluener,
+}
