@@ -172,7 +172,12 @@ def _read_plain_text(file: Path) -> Iterator[TextDocument]:
         yield TextDocument("\n".join(lines), _stem(file), f"{file}:{first}")
 
 
-def _read_json_lines(file: Path, text_field: str, source_field: str | None) -> Iterator[TextDocument]:
+def read_json_rows(file: Path) -> Iterator[tuple[str, dict[str, object]]]:
+    """Yield (`file:line`, object) for every line of a `.jsonl` file (plain, `.gz` or `.zst`) that is not blank.
+
+    Raises:
+        ValueError: With file and line, for broken JSON, a line that is no object, or bytes that are not UTF-8.
+    """
     for number, line in _read_lines(file):
         if not line.strip():
             continue
@@ -183,6 +188,11 @@ def _read_json_lines(file: Path, text_field: str, source_field: str | None) -> I
             raise ValueError(f"{location} is no valid JSON ({error}); write one JSON object a line.") from error
         if not isinstance(row, dict):
             raise ValueError(f"{location} is a JSON {type(row).__name__}; write one JSON object a line.")
+        yield location, row
+
+
+def _read_json_lines(file: Path, text_field: str, source_field: str | None) -> Iterator[TextDocument]:
+    for location, row in read_json_rows(file):
         text = _checked_field(row, text_field, location)
         source = _checked_field(row, source_field, location) if source_field else _stem(file)
         yield TextDocument(text, source, location)

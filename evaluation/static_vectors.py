@@ -1,0 +1,91 @@
+"""Static word vectors from the same corpus: the baseline that reads no context.
+
+Counts of neighbouring tokens become positive pointwise mutual information and a truncated singular value
+decomposition; the sentence vector is the mean of its tokens' vectors. Source: Levy and Goldberg 2014 (shifted PPMI with
+shift 1, singular values to the power 1/2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from scipy.sparse import coo_array, csr_array
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from sklearn.decomposition import TruncatedSVD
+from transformers import PreTrainedTokenizerFast
+
+WINDOW = 5
+# Smoothing of the context distribution. Source: Levy, Goldberg and Dagan 2015.
+CONTEXT_POWER = 0.75
+BATCH_TOKENS = 1_000_000
+
+
+def count_neighbours(documents: Iterable[np.ndarray], vocab_size: int, window: int = WINDOW) -> csr_array:
+    """Return how often two tokens stand within `window` of each other, int64 `[V, V]`, symmetric.
+
+    Args:
+        documents: token ids of each document.
+        vocab_size: V.
+        window: distance in tokens, counted alike at every distance.
+    """
+    counts = csr_array((vocab_size, vocab_size), dtype=np.int64)
+    batch: list[np.ndarray] = []
+    size = 0
+    for document in documents:
+        # A gap longer than the window keeps documents apart in one array.
+        batch += [np.asarray(document, dtype=np.int64), np.full(window, -1)]
+        size += len(document)
+        if size >= BATCH_TOKENS:
+            counts, batch, size = counts + _count(np.concatenate(batch), vocab_size, window), [], 0
+    return counts + _count(np.concatenate(batch), vocab_size, window) if batch else counts
+
+
+def _count(ids: np.ndarray, vocab_size: int, window: int) -> csr_array:
+    total = csr_array((vocab_size, vocab_size), dtype=np.int64)
+    for distance in range(1, window + 1):
+        left, right = ids[:-distance], ids[distance:]
+        real = (left >= 0) & (right >= 0)
+        ones = np.ones(int(real.sum()), dtype=np.int64)
+        total = total + coo_array((ones, (left[real], right[real])), shape=total.shape).tocsr()
+    return total + total.T
+
+
+def positive_information(counts: csr_array) -> csr_array:
+    """Return max(0, log(p(a, b) / (p(a) p(b)^0.75 smoothed))) of neighbour counts, float32 `[V, V]`."""
+    pairs = counts.tocoo()
+    sums = np.asarray(counts.sum(axis=1)).ravel().astype(np.float64)
+    context = sums**CONTEXT_POWER
+    context /= max(context.sum(), 1.0)
+    joint = pairs.data / max(pairs.data.sum(), 1)
+    marginal = (sums / max(sums.sum(), 1.0))[pairs.row] * context[pairs.col]
+    values = np.log(joint / marginal).clip(min=0).astype(np.float32)
+    return coo_array((values, (pairs.row, pairs.col)), shape=counts.shape).tocsr()
+
+
+def static_encoder(
+    tokenizer: PreTrainedTokenizerFast, documents: Iterable[np.ndarray], dimensions: int = 256, seed: int = 0
+) -> SentenceTransformer:
+    """Return a sentence encoder whose vector is the mean of static token vectors.
+
+    Args:
+        tokenizer: Cuts texts; its special tokens have zero vectors.
+        documents: Token ids of the corpus.
+        dimensions: Length of a vector. Our default: 256.
+        seed: Seed of the decomposition.
+
+    Raises:
+        ValueError: If the corpus has too few different tokens.
+    """
+    information = positive_information(count_neighbours(documents, len(tokenizer)))
+    if information.nnz <= dimensions:
+        raise ValueError(
+            f"{information.nnz} pairs of neighbours are too few for {dimensions} dimensions; give more text"
+        )
+    decomposition = TruncatedSVD(dimensions, random_state=seed)
+    left = decomposition.fit_transform(information)
+    vectors = left / np.sqrt(decomposition.singular_values_).clip(min=1e-12)
+    vectors[list(tokenizer.all_special_ids)] = 0.0
+    module = StaticEmbedding(tokenizer.backend_tokenizer, embedding_weights=vectors.astype(np.float32))
+    return SentenceTransformer(modules=[module], device="cpu")
