@@ -1,0 +1,273 @@
+"""The command `sts`: checks before any work, then stage after stage, each trained, evaluated and kept."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+from transformers import set_seed
+
+from .. import modeling as _registered  # noqa: F401  # our classes are known to AutoModel from here on
+from ..evaluation.retrieval import RetrievalTask, task_from_triples
+from ..evaluation.sentence_data import ScoredPair
+from ..evaluation.sentence_evaluation import SentenceScores, evaluate_encoder
+from ..tokenization.output_folder import write_text_atomically
+from .arguments import load_recipe
+from .contrastive_arguments import ContrastiveArguments, ContrastiveStage
+from .contrastive_data import NamedRows, read_named, stage_datasets, texts_of, without_leaks
+from .contrastive_trainer import ContrastiveTrainer
+from .leakage import find_leaks
+from .pretraining import run_pretraining
+from .pretraining_arguments import PretrainingArguments
+
+logger = logging.getLogger(__name__)
+
+SCORES, STAGE, FINAL = "scores.json", "stage.json", "final"
+LORA_TARGETS = ["Wqkv", "attn.Wo"]
+
+
+def run_contrastive(arguments: ContrastiveArguments) -> Path:
+    """Train a sentence encoder over all its stages; finished stages of an interrupted run are kept.
+
+    Args:
+        arguments: See `ContrastiveArguments`.
+
+    Returns:
+        `output_dir`, with `stage-0` (before training), `stage-1` ..., `final` (a sentence-transformers folder) and the
+        scores of each.
+
+    Raises:
+        FileNotFoundError: If a file of a set or the model is missing.
+        FileExistsError: If the output folder holds another run.
+        ValueError: If settings or rows are wrong, or training texts occur in an evaluation set.
+    """
+    check_arguments(arguments)
+    training = [read_named(stage.data, arguments.data, "train") for stage in arguments.stages]
+    scored, retrieval = read_evaluation(arguments)
+    training = check_leakage(training, scored, retrieval, arguments)
+    output = Path(arguments.output_dir or "")
+    folder = _first_stage(output, arguments, scored, retrieval)
+    for number, (stage, named) in enumerate(zip(arguments.stages, training, strict=True), start=1):
+        folder = _run_stage(number, stage, named, folder, arguments, scored, retrieval)
+    final = output / FINAL
+    shutil.rmtree(final, ignore_errors=True)
+    shutil.copytree(folder / "model", final)
+    return output
+
+
+def check_arguments(arguments: ContrastiveArguments) -> None:
+    """Refuse missing or impossible values before any work.
+
+    Raises:
+        ValueError, FileNotFoundError: What is missing.
+    """
+    for name in ("model", "data", "stages", "output_dir"):
+        if not getattr(arguments, name):
+            raise ValueError(f"{name} is not given; set it in the recipe or with --{name}")
+    if not (Path(arguments.model) / "config.json").is_file() and not (Path(arguments.model) / "modules.json").is_file():
+        raise FileNotFoundError(f"model='{arguments.model}' is no folder of a checkpoint or release")
+    if not arguments.evaluation and not arguments.retrieval:
+        raise ValueError("nothing to evaluate on; name at least one set, such as evaluation: [stsb:test]")
+
+
+def read_evaluation(
+    arguments: ContrastiveArguments,
+) -> tuple[dict[str, list[ScoredPair]], dict[str, RetrievalTask]]:
+    """Read the sets that stages are judged on.
+
+    Raises:
+        ValueError: If a set for similarity has no scores.
+    """
+    scored = {one.name: one.rows.pairs for one in read_named(arguments.evaluation, arguments.data, "test")}
+    for name, pairs in scored.items():
+        if not pairs:
+            raise ValueError(f"{name} has no scored pairs to evaluate on; name it under retrieval")
+    named = read_named(arguments.retrieval, arguments.data, "test")
+    return scored, {one.name: task_from_triples(one.rows.triples) for one in named}
+
+
+def check_leakage(
+    training: list[list[NamedRows]],
+    scored: Mapping[str, Sequence[ScoredPair]],
+    retrieval: Mapping[str, RetrievalTask],
+    arguments: ContrastiveArguments,
+) -> list[list[NamedRows]]:
+    """Compare training with evaluation texts and refuse, drop or report what both hold.
+
+    Raises:
+        ValueError: If texts leak and `leakage` is `refuse`.
+    """
+    evaluation = {
+        name: [text for pair in pairs for text in (pair.first, pair.second)] for name, pairs in scored.items()
+    }
+    for name, task in retrieval.items():
+        evaluation.setdefault(name, []).extend((*task.queries, *task.passages))
+    leaks = find_leaks(texts_of([one for stage in training for one in stage]), evaluation, arguments.leakage_similarity)
+    logger.info("leakage: %s", leaks.summary())
+    if not leaks.texts or arguments.leakage == "report":
+        return training
+    if arguments.leakage == "refuse":
+        raise ValueError(f"training texts occur in the evaluation: {leaks.summary()}; leakage: drop leaves them out")
+    return [without_leaks(stage, leaks) for stage in training]
+
+
+def load_encoder(folder: str | Path, arguments: ContrastiveArguments) -> SentenceTransformer:
+    """Return a sentence encoder with float32 weights: as a folder describes it, or with the pooling of the arguments.
+
+    A folder with `modules.json` is loaded as it is, other folders get pooling over the last hidden states.
+    """
+    prompts = {"query": arguments.query_prompt, "document": arguments.document_prompt}
+    options: dict[str, Any] = {"dtype": torch.float32}
+    if (Path(folder) / "modules.json").is_file():
+        return SentenceTransformer(str(folder), trust_remote_code=True, model_kwargs=options, prompts=prompts)
+    transformer = Transformer(str(folder), model_kwargs=options)
+    dimension: Any = transformer.get_embedding_dimension()
+    pooling = Pooling(dimension, "cls" if arguments.pooling == "cls" else "mean")
+    modules = [transformer, pooling, *([Normalize()] if arguments.normalize else [])]
+    return SentenceTransformer(modules=modules, prompts=prompts)
+
+
+def _first_stage(
+    output: Path,
+    arguments: ContrastiveArguments,
+    scored: Mapping[str, Sequence[ScoredPair]],
+    retrieval: Mapping[str, RetrievalTask],
+) -> Path:
+    """Evaluate the model before any contrastive stage, after retrieval pre-training where the recipe has it."""
+    folder = output / "stage-0"
+    record = _record(0, None, arguments)
+    if _is_finished(folder, record, arguments):
+        return folder
+    start = Path(arguments.model)
+    if arguments.pretraining_recipe:
+        changes = {
+            "model": arguments.model,
+            "tokenizer": arguments.model,
+            "output_dir": str(output / "pretraining"),
+            "resume": "auto",
+            **(arguments.pretraining_options or {}),
+        }
+        start = run_pretraining(load_recipe([PretrainingArguments], arguments.pretraining_recipe, changes)[0])
+    model = load_encoder(start, arguments)
+    _keep(folder, model, record, arguments, scored, retrieval)
+    return folder
+
+
+def _run_stage(
+    number: int,
+    stage: ContrastiveStage,
+    named: Sequence[NamedRows],
+    before: Path,
+    arguments: ContrastiveArguments,
+    scored: Mapping[str, Sequence[ScoredPair]],
+    retrieval: Mapping[str, RetrievalTask],
+) -> Path:
+    """Train, evaluate and keep one stage, unless it is finished."""
+    folder = Path(arguments.output_dir or "") / f"stage-{number}"
+    record = _record(number, stage, arguments)
+    if _is_finished(folder, record, arguments):
+        return folder
+    set_seed(arguments.seed)
+    model = load_encoder(before / "model", arguments)
+    model.max_seq_length = stage.max_length
+    datasets = stage_datasets(named, stage, arguments.seed, model, arguments.mining_margin)
+    if arguments.lora_rank:
+        _add_adapter(model, arguments)
+    trainer = ContrastiveTrainer(model, _stage_arguments(stage, arguments, folder), datasets)
+    trainer.train()
+    if arguments.lora_rank:
+        transformer: Any = model[0]
+        transformer.model = transformer.model.merge_and_unload()
+    losses = [line for line in trainer.state.log_history if "loss" in line]
+    _keep(folder, model, {**record, "log": losses}, arguments, scored, retrieval)
+    return folder
+
+
+def _stage_arguments(stage: ContrastiveStage, arguments: ContrastiveArguments, folder: Path) -> ContrastiveArguments:
+    """Return the arguments of one stage."""
+    own = copy.copy(arguments)
+    own.output_dir = str(folder / "training")
+    own.num_train_epochs = stage.epochs
+    own.per_device_train_batch_size = stage.batch_size
+    own.learning_rate = arguments.learning_rate if stage.learning_rate is None else stage.learning_rate
+    return own
+
+
+def _add_adapter(model: SentenceTransformer, arguments: ContrastiveArguments) -> None:
+    """Train a low-rank adapter in place of all weights; it is merged when the stage ends.
+
+    Raises:
+        ImportError: Without peft.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise ImportError("lora_rank needs peft: pip install 'chinese-modernbert[eval]'.") from error
+    transformer: Any = model[0]
+    config = LoraConfig(r=arguments.lora_rank, lora_alpha=arguments.lora_alpha, target_modules=LORA_TARGETS)
+    transformer.model = get_peft_model(transformer.model, config)
+
+
+def _record(number: int, stage: ContrastiveStage | None, arguments: ContrastiveArguments) -> dict[str, Any]:
+    """Return what decides the result of a stage: its own settings, and those of every stage before it."""
+    names = ("model", "temperature", "both_directions", "matryoshka_sizes", "query_prompt", "document_prompt")
+    more = ("pooling", "normalize", "leakage", "mining_margin", "lora_rank", "lora_alpha", "seed", "max_steps")
+    rest = ("evaluation", "retrieval", "pretraining_recipe", "pretraining_options", "learning_rate", "warmup_steps")
+    return {
+        "settings": {name: getattr(arguments, name) for name in (*names, *more, *rest)},
+        "before": [asdict(one) for one in arguments.stages[: max(0, number - 1)]],
+        "stage": None if stage is None else asdict(stage),
+    }
+
+
+def _is_finished(folder: Path, record: dict[str, Any], arguments: ContrastiveArguments) -> bool:
+    """Return whether a stage was kept under the same settings.
+
+    Raises:
+        FileExistsError: If the folder holds a stage of other settings and `overwrite` is off.
+    """
+    if not (folder / SCORES).is_file() or not (folder / STAGE).is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        return False
+    old = json.loads((folder / STAGE).read_text(encoding="utf-8"))
+    plain = json.loads(json.dumps(record))
+    different = [key for key in plain if old.get(key) != plain[key]]
+    if not different:
+        logger.info("%s is finished", folder)
+        return True
+    if not arguments.overwrite:
+        raise FileExistsError(
+            f"{folder} was trained with other {' and '.join(different)}; give another output_dir, or --overwrite"
+        )
+    shutil.rmtree(folder)
+    return False
+
+
+def _keep(
+    folder: Path,
+    model: SentenceTransformer,
+    record: dict[str, Any],
+    arguments: ContrastiveArguments,
+    scored: Mapping[str, Sequence[ScoredPair]],
+    retrieval: Mapping[str, RetrievalTask],
+) -> SentenceScores:
+    """Save and evaluate a stage; the scores are written last, as the sign that it is complete."""
+    longest = getattr(model[0], "model").config.max_position_embeddings  # noqa: B009
+    model.max_seq_length = longest
+    model.save(str(folder / "model"))
+    write_text_atomically(folder / STAGE, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
+    scores = evaluate_encoder(model.eval(), scored, retrieval, arguments.bootstrap_resamples)
+    scores.save(folder / SCORES)
+    shutil.rmtree(folder / "training", ignore_errors=True)
+    for name, one in scores.similarity.items():
+        logger.info("%s %s: %s", folder.name, name, ", ".join(f"{key} {value}" for key, value in one.scores.items()))
+    return scores
