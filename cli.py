@@ -86,6 +86,13 @@ def _pretrain() -> tuple[list[type], Callable[..., str]]:
     return [PretrainingArguments], lambda args: f"checkpoint: {run_pretraining(_with_tokenizer(args))}"
 
 
+def _sts() -> tuple[list[type], Callable[..., str]]:
+    from .trainers.contrastive import run_contrastive
+    from .trainers.contrastive_arguments import ContrastiveArguments
+
+    return [ContrastiveArguments], lambda args: f"sentence encoder: {run_contrastive(args)}/final"
+
+
 def _with_tokenizer(arguments: Any) -> Any:
     """Name the shipped tokenizer where none is given; done here, since `trainers` may not know `hub_release`."""
     if not arguments.tokenizer:
@@ -130,6 +137,7 @@ COMMANDS: dict[str, Command] = {
     "prepare": Command("turn text files into shards of token ids and word starts", _prepare),
     "mask": Command("show what a masking method does to a text", _mask),
     "pretrain": Command("pre-train a model on shards, in stages, with resume", _pretrain),
+    "sts": Command("train a sentence encoder in stages and score every stage", _sts),
     "release": Command("build a Hub folder from a checkpoint", _release),
     "verify": Command("load a Hub folder in a fresh process without this package and compare", _verify),
     "convert": Command("turn any checkpoint of the ModernBERT family into ours, or back with --native", _convert),

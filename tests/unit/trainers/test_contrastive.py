@@ -1,0 +1,220 @@
+"""Contrastive training: losses equal the library's plain one, stages are kept, resumed and refused, data never mix."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+
+from chinese_modernbert.evaluation.sentence_data import ReadRows, ScoredPair, Triple
+from chinese_modernbert.evaluation.sentence_evaluation import SentenceScores
+from chinese_modernbert.trainers.arguments import load_recipe
+from chinese_modernbert.trainers.contrastive import check_arguments, load_encoder, run_contrastive
+from chinese_modernbert.trainers.contrastive_arguments import ContrastiveArguments, ContrastiveStage
+from chinese_modernbert.trainers.contrastive_data import (
+    NamedRows,
+    mine,
+    read_named,
+    stage_datasets,
+    texts_of,
+    without_leaks,
+)
+from chinese_modernbert.trainers.contrastive_trainer import ContrastiveTrainer, build_loss
+from chinese_modernbert.trainers.leakage import LeakageReport
+from reference.tiny_checkpoint import write_tiny_checkpoint
+
+THINGS = "虎狮熊猫狗马牛羊鸡鸭鱼鸟花草树木山水风云"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_checkpoint(tmp_path_factory.mktemp("model") / "checkpoint")
+
+
+@pytest.fixture
+def settings(checkpoint: Path, tmp_path: Path) -> dict[str, Any]:
+    """Settings of a short run, with its rows written to files."""
+    triples = [
+        {"anchor": f"{a}在哪里", "positive": f"哪里有{a}", "negative": f"{b}很大"}
+        for a, b in zip(THINGS, THINGS[1:], strict=False)
+    ]
+    pairs = [
+        {"sentence1": f"{a}跑得快", "sentence2": f"{a if n % 2 else b}跑得很快", "score": n % 2}
+        for n, (a, b) in enumerate(zip(THINGS, THINGS[1:], strict=False))
+    ]
+    held = [{**pair, "sentence1": pair["sentence1"].replace("快", "慢")} for pair in pairs]
+    held = [{**pair, "sentence2": pair["sentence2"].replace("快", "慢")} for pair in held]
+    for name, rows in (("triples", triples), ("pairs", pairs), ("held", held)):
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (tmp_path / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    return {
+        "model": str(checkpoint),
+        "data": str(tmp_path),
+        "stages": [
+            {"data": [str(tmp_path / "triples.jsonl")], "batch_size": 8},
+            {"data": [str(tmp_path / "pairs.jsonl")], "loss": "cosent", "batch_size": 8},
+        ],
+        "evaluation": [str(tmp_path / "held.jsonl")],
+        "output_dir": str(tmp_path / "run"),
+        "bootstrap_resamples": 10,
+        "leakage_similarity": 1.0,
+        "learning_rate": 1e-3,
+        "use_cpu": True,
+        "report_to": "none",
+    }
+
+
+def arguments(settings: dict[str, Any], **changes: Any) -> ContrastiveArguments:
+    return load_recipe([ContrastiveArguments], None, {**settings, **changes})[0]
+
+
+def gradients(
+    model: SentenceTransformer, loss: torch.nn.Module, columns: list[list[str]]
+) -> tuple[float, torch.Tensor]:
+    """Return a loss and all gradients in one vector."""
+    model.zero_grad()
+    features = [{name: value for name, value in model.preprocess(texts).items()} for texts in columns]
+    value = loss(features, torch.zeros(len(columns[0])))
+    value.backward()
+    return float(value), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+
+@pytest.mark.parametrize("negatives", [0, 1])
+def test_cached_gradients_equal_the_plain_loss_of_the_library(settings: dict[str, Any], negatives: int) -> None:
+    plain_arguments, cached_arguments = arguments(settings), arguments(settings, cached_batch_size=16)
+    model = load_encoder(plain_arguments.model, plain_arguments)
+    random = np.random.default_rng(0)
+    columns = [["".join(random.choice(list(THINGS), 6)) for _ in range(64)] for _ in range(2 + negatives)]
+    names = ["anchor", "positive", "negative_1"][: 2 + negatives]
+    library = MultipleNegativesRankingLoss(
+        model, 20.0, directions=("query_to_doc", "doc_to_query"), partition_mode="per_direction"
+    )
+    expected, wanted = gradients(model, library, columns)
+    for given in (plain_arguments, cached_arguments):
+        value, found = gradients(model, build_loss(model, given, names), columns)
+        assert value == pytest.approx(expected, abs=1e-5)
+        assert torch.allclose(found, wanted, atol=1e-5)
+
+
+def test_padding_is_no_part_of_the_mean(settings: dict[str, Any]) -> None:
+    model = load_encoder(settings["model"], arguments(settings))
+    alone = model.encode(["老虎"])
+    beside = model.encode(["老虎", "山" * 40])
+    assert beside[0] == pytest.approx(alone[0], abs=1e-5)
+
+
+def test_stages_are_trained_scored_and_kept_and_a_second_run_repeats_nothing(settings: dict[str, Any]) -> None:
+    output = run_contrastive(arguments(settings))
+    scores = [SentenceScores.load(output / f"stage-{n}" / "scores.json") for n in range(3)]
+    assert all("held:test" in one.similarity for one in scores)
+    assert scores[1].similarity["held:test"].cosines != pytest.approx(scores[0].similarity["held:test"].cosines)
+    assert set(scores[2].gains_over(scores[0], 10)) == {"held:test"}
+    final = SentenceTransformer(str(output / "final"))
+    assert final.encode(["老虎"]).shape == (1, model_size(settings))
+    before = (output / "stage-1" / "scores.json").stat().st_mtime_ns
+    run_contrastive(arguments(settings))
+    assert (output / "stage-1" / "scores.json").stat().st_mtime_ns == before
+    with pytest.raises(FileExistsError, match="trained with other settings"):
+        run_contrastive(arguments(settings, temperature=0.1))
+
+
+def model_size(settings: dict[str, Any]) -> int:
+    return json.loads((Path(settings["model"]) / "config.json").read_text())["hidden_size"]
+
+
+def test_a_stage_that_was_cut_off_is_done_again(settings: dict[str, Any]) -> None:
+    output = run_contrastive(arguments(settings))
+    expected = SentenceScores.load(output / "stage-2" / "scores.json").similarity["held:test"].cosines
+    (output / "stage-2" / "scores.json").unlink()
+    run_contrastive(arguments(settings))
+    found = SentenceScores.load(output / "stage-2" / "scores.json").similarity["held:test"].cosines
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_adapter_trains_and_is_merged(settings: dict[str, Any]) -> None:
+    stages = settings["stages"][:1]
+    output = run_contrastive(arguments(settings, stages=stages, lora_rank=4))
+    names = {name for name, _ in SentenceTransformer(str(output / "final")).named_parameters()}
+    assert not any("lora" in name for name in names)
+
+
+def test_texts_of_the_evaluation_are_refused_or_dropped(settings: dict[str, Any]) -> None:
+    leaking = {**settings, "evaluation": [settings["stages"][1]["data"][0]]}
+    with pytest.raises(ValueError, match=r"pairs:train and pairs:test share \d+ exact; leakage: drop"):
+        run_contrastive(arguments(leaking))
+    with pytest.raises(ValueError, match="no scored pair"):
+        run_contrastive(arguments(leaking, leakage="drop"))
+
+
+def test_rows_with_too_few_negatives_make_a_set_of_their_own(settings: dict[str, Any]) -> None:
+    rows = ReadRows([], [Triple("甲", "乙", ("丙", "丁")), Triple("戊", "己"), Triple("庚", "辛", ("壬",))])
+    model = load_encoder(settings["model"], arguments(settings))
+    stage = ContrastiveStage(["x"], hard_negatives=2)
+    found = stage_datasets([NamedRows("x", rows)], stage, 0, model, 0.05)
+    assert found["x with negatives"].to_dict() == {
+        "anchor": ["甲"],
+        "positive": ["乙"],
+        "negative_1": ["丙"],
+        "negative_2": ["丁"],
+    }
+    assert sorted(found["x"]["anchor"]) == ["庚", "戊"] and found["x"].column_names == ["anchor", "positive"]
+
+
+def test_mined_negatives_are_no_positives_of_their_anchor(settings: dict[str, Any]) -> None:
+    model = load_encoder(settings["model"], arguments(settings))
+    triples = [Triple(f"{a}在哪里", f"哪里有{a}") for a in THINGS] + [
+        Triple(f"{THINGS[0]}在哪里", f"哪里有{THINGS[1]}")
+    ]
+    mined = mine(triples, model, 2, margin=0.0)
+    wanted: dict[str, set[str]] = {}
+    for triple in triples:
+        wanted.setdefault(triple.anchor, set()).add(triple.positive)
+    assert any(triple.negatives for triple in mined)
+    assert all(len(triple.negatives) <= 2 and not wanted[triple.anchor] & set(triple.negatives) for triple in mined)
+
+
+def test_leaking_rows_go_and_a_leaking_negative_goes_alone() -> None:
+    rows = ReadRows([ScoredPair("甲", "乙", 1)], [Triple("丙", "丁", ("甲", "戊")), Triple("甲", "己")])
+    kept = without_leaks([NamedRows("x", rows)], LeakageReport({"甲"}))[0].rows
+    assert kept.pairs == [] and kept.triples == [Triple("丙", "丁", ("戊",))]
+    assert set(texts_of([NamedRows("x", rows)])["x"]) == set("甲乙丙丁戊己")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": ""}, "model is not given"),
+        ({"model": "no/such"}, "no folder of a checkpoint or release"),
+        ({"evaluation": []}, "nothing to evaluate on"),
+        ({"stages": [{"data": []}]}, "a stage has no data"),
+        ({"stages": [{"data": ["x"], "loss": "triplet"}]}, "loss"),
+        ({"stages": [{"data": ["x"], "batch_size": 1}]}, "leaves no negative"),
+        ({"temperature": 0}, "temperature=0"),
+        ({"leakage": "ignore"}, "choose refuse, drop or report"),
+        ({"pooling": "max"}, "choose mean or cls"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_in_one_line(
+    settings: dict[str, Any], changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
+        check_arguments(arguments(settings, **changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_columns_that_no_loss_reads_are_refused(settings: dict[str, Any]) -> None:
+    given = arguments(settings, matryoshka_sizes=[100_000])
+    model = load_encoder(given.model, given)
+    with pytest.raises(ValueError, match="go beyond the vectors' length"):
+        build_loss(model, given, ["anchor", "positive"])
+    with pytest.raises(ValueError, match="columns left, right are neither"):
+        ContrastiveTrainer(model, arguments(settings), {"x": Dataset.from_dict({"left": ["甲"], "right": ["乙"]})})
+    with pytest.raises(ValueError, match="has 1 rows; a batch needs at least two"):
+        ContrastiveTrainer(model, arguments(settings), {"x": Dataset.from_dict({"anchor": ["甲"], "positive": ["乙"]})})
+    with pytest.raises(ValueError, match="is named twice"):
+        read_named([settings["evaluation"][0]] * 2, "", "test")
