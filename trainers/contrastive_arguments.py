@@ -17,7 +17,7 @@ class ContrastiveStage:
     Attributes:
         data: Sets to train on: names of the table (`stsb`, or `stsb:train` to name the split) or JSON-lines files.
             Every batch comes from one of them.
-        loss: `in_batch_negatives` (triples; InfoNCE) or `cosent` (scored pairs; a ranking loss).
+        loss: `in_batch_negatives` (triples; in-batch softmax) or `cosent` (scored pairs; a ranking loss).
         epochs: Passes over the data.
         learning_rate: Peak learning rate; None takes that of the recipe.
         batch_size: Rows of a batch on one device; every other row of it is a negative.

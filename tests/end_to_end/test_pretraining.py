@@ -257,7 +257,7 @@ def test_the_second_stage_may_start_from_an_earlier_checkpoint(make_run: Run) ->
         ({"model_overrides": {"hidden_width": 8}}, "hidden_width"),
         ({"model_overrides": {"vocab_size": 999}}, "vocab"),
         ({"masking": "kidlm"}, "reads columns that shards do not hold: stratum"),
-        ({"masking_options": {"hihg": 0.4}}, "did you mean 'high'"),
+        ({"masking_options": {"hig": 0.4}}, "did you mean 'high'"),
         ({"resume": "no/such/checkpoint"}, "not a complete checkpoint"),
     ],
 )

@@ -49,7 +49,7 @@ def test_a_table_is_counted_on_the_shards(tmp_path: Path) -> None:
     ("name", "options", "message"),
     [
         ("chinese_bert", {}, "preset 'chinese_bert' is unknown"),
-        ("chinese_modernbert", {"hihg": 0.4}, "no option 'hihg'; did you mean 'high'"),
+        ("chinese_modernbert", {"hig": 0.4}, "no option 'hig'; did you mean 'high'"),
         ("chinese_modernbert", {"units": "letters"}, "units='letters' is unknown"),
         ("chinese_modernbert", {"mix": [1.0]}, "must hold three shares"),
         ("chinese_modernbert", {"high": "much"}, "do not fit"),
