@@ -9,7 +9,7 @@ import copy
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -71,11 +71,11 @@ class DocumentEncoder:
         folded = [fold_width(text) for text in texts] if self._is_ours else list(texts)
         encodings = self._backend.encode_batch_fast(folded, add_special_tokens=False)
         rows = [encoding.ids for encoding in encodings]
-        ends = np.cumsum(np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))).tolist()
-        input_ids = np.fromiter(chain.from_iterable(rows), dtype=np.uint32, count=ends[-1] if ends else 0)
-        word_starts = self._word_starts(folded, input_ids, np.diff(ends, prepend=0))
-        firsts = [0, *ends[:-1]] if ends else []
-        return [EncodedDocument(input_ids[a:b], word_starts[a:b]) for a, b in zip(firsts, ends, strict=True)]
+        n_tokens = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+        input_ids = np.fromiter(chain.from_iterable(rows), dtype=np.uint32, count=int(n_tokens.sum()))
+        word_starts = self._word_starts(folded, input_ids, n_tokens)
+        borders = np.concatenate(([0], np.cumsum(n_tokens))).tolist()
+        return [EncodedDocument(input_ids[a:b], word_starts[a:b]) for a, b in pairwise(borders)]
 
     def spans(self, text: str) -> NDArray[np.int64]:
         """Return the character span of every token of `text`, shape [n_tokens, 2], in the order of `encode`."""
@@ -130,9 +130,8 @@ def word_borders(texts: Sequence[str], segmenter: WordSegmenter) -> NDArray[np.b
         lengths.extend(map(len, words))
         lengths.append(1)  # the end of the text
     begins = np.cumsum(np.array([0, *lengths], dtype=np.int64))
-    text_begins = np.cumsum([0, *(len(text) + 1 for text in texts)])
     _check_words(texts, segmenter, np.diff(begins[np.cumsum(np.append(0, n_words))]))
-    borders = np.zeros(int(text_begins[-1]), dtype=np.bool_)
+    borders = np.zeros(int(begins[-1]), dtype=np.bool_)
     borders[begins[:-1]] = True
     # No run holds a line feed, so none reaches into the next text.
     runs = np.array([match.span() for match in UNIT_RUN.finditer("\n".join(texts))], dtype=np.int64).reshape(-1, 2)

@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from chinese_modernbert.tokenization import DocumentEncoder, WordSegmenter, encode_documents, fold_width, load_segmenter
@@ -54,6 +54,28 @@ def test_starts_equal_the_components_of_the_overlap_graph(
     assert document.input_ids.tolist() == encoding.ids
     folded = fold_width(text)
     assert document.word_starts.tolist() == slow_word_starts(folded, segmenter.cut(folded), encoding.offsets)
+
+
+@given(texts=st.lists(MIXED, max_size=5))
+def test_a_batch_gives_what_its_texts_give_alone(
+    tokenizer: PreTrainedTokenizerFast, segmenter: WordSegmenter, texts: list[str]
+) -> None:
+    together = encode_documents(tokenizer, segmenter, texts)
+    alone = [encode_documents(tokenizer, segmenter, [text])[0] for text in texts]
+    assert [d.input_ids.tolist() for d in together] == [d.input_ids.tolist() for d in alone]
+    assert [d.word_starts.tolist() for d in together] == [d.word_starts.tolist() for d in alone]
+
+
+def test_a_text_with_another_length_in_tokens_sends_its_batch_through_the_offsets(
+    tokenizer_folder: object, segmenter: WordSegmenter
+) -> None:
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(tokenizer_folder)
+    tokenizer.add_tokens([AddedToken("心肌梗死", lstrip=True)])
+    texts = ["我们在北京", "患  心肌梗死𠮷", ""]
+    first, second, empty = encode_documents(tokenizer, segmenter, texts)
+    assert first.word_starts.tolist() == encode_documents(tokenizer, segmenter, texts[:1])[0].word_starts.tolist()
+    assert int(second.word_starts.sum()) == 3
+    assert len(empty.word_starts) == 0
 
 
 def test_words_numbers_addresses_and_latin_words_are_units(
