@@ -31,6 +31,7 @@ setup(
     packages=[PACKAGE, *(f"{PACKAGE}.{folder}" for folder in FOLDERS)],
     package_data={
         PACKAGE: ["py.typed"],
+        f"{PACKAGE}.tokenization": ["*.txt"],
         f"{PACKAGE}.trainers": ["recipes/*.yaml"],
         f"{PACKAGE}.trainers.demo_corpus": ["*.yaml"],
         f"{PACKAGE}.hub_release": ["*.md", "assets/tokenizer/*"],

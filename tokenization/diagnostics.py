@@ -3,8 +3,9 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,7 @@ def inspect_entries(tokenizer: PreTrainedTokenizerFast, n_longest: int = 20) -> 
     characters = {entry for entry in entries if len(entry) == 1}
     gb2312 = _han_of("gb2312")
     level_one = {character for character in gb2312 if character.encode("gb2312")[0] <= 0xD7}
-    sets = {"gb2312_level_1": level_one, "gb2312": gb2312, "big5": _han_of("big5")}
+    sets = {"common_8105": common_characters(), "gb2312_level_1": level_one, "gb2312": gb2312, "big5": _han_of("big5")}
     return {
         "vocabulary": len(tokenizer),
         "single_characters": len(characters),
@@ -184,6 +185,15 @@ def inspect_entries(tokenizer: PreTrainedTokenizerFast, n_longest: int = 20) -> 
         "longest_entries": sorted(entries, key=lambda entry: (-len(entry), entry))[:n_longest],
         "longest_han_entries": sorted(han, key=lambda entry: (-len(entry), entry))[:n_longest],
     }
+
+
+def common_characters() -> frozenset[str]:
+    """Return the 8,105 characters of the General Standard Chinese Characters table (通用规范汉字表).
+
+    Source: State Council, 2013; the file lists them in the order of code points, after Unicode's kTGHZ2013 property.
+    """
+    content = resources.files(__package__).joinpath("common_characters.txt").read_text(encoding="utf-8")
+    return frozenset(content.replace("\n", ""))
 
 
 def _han_of(character_set: str) -> set[str]:
@@ -224,13 +234,29 @@ def report_as_text(reports: Sequence[TokenizerReport]) -> str:
         ]
         lines.append(" | ".join([f"{key:<22}", *(f"{cell:<34}" for cell in cells)]))
     for report in reports:
-        lines.append(f"{report.name}: units by tokens, % {_as_percent(report.units_by_tokens)}")
-        lines.append(f"{report.name}: entries {json.dumps(report.entries, ensure_ascii=False)}")
+        lines.extend(("", *_lines_of_one(report)))
     return "\n".join(lines) + "\n"
 
 
+def _lines_of_one(report: TokenizerReport) -> Iterator[str]:
+    entries = report.entries
+    yield f"{report.name}: {entries['vocabulary']:,} entries, {entries['single_characters']:,} of one character"
+    yield f"  multi-character: {entries['multi_character_percent']} % of entries, " + (
+        f"{100 * report.total.share('multi_character_tokens'):.2f} % of tokens"
+    )
+    for title, rows in (
+        ("units by tokens, %", _as_percent(report.units_by_tokens)),
+        ("units by characters, %", _as_percent(report.units_by_characters)),
+        ("Han entries by length", entries["han_entries_by_length"]),
+        ("characters with an entry, %", entries["coverage_percent"]),
+    ):
+        yield f"  {title}: " + ", ".join(f"{name}: {value}" for name, value in rows.items())
+    for title in ("longest_entries", "longest_han_entries"):
+        yield f"  {title.replace('_', ' ')}: {' | '.join(entries[title])}"
+
+
 def draw_report(reports: Sequence[TokenizerReport], path: str | Path) -> None:
-    """Save one picture: characters per token by source, and units by their number of tokens.
+    """Save one picture: characters per token by source, and units by their tokens and characters.
 
     Raises:
         ImportError: If matplotlib is not installed.
@@ -240,21 +266,23 @@ def draw_report(reports: Sequence[TokenizerReport], path: str | Path) -> None:
     except ImportError as error:
         raise ImportError("The picture needs matplotlib: pip install 'chinese-modernbert[train]'.") from error
     sources = sorted({source for report in reports for source in report.by_source})
-    figure = Figure(figsize=(14, max(4.0, 0.3 * len(sources))), layout="constrained")
-    density, units = figure.subplots(1, 2, width_ratios=(2, 1))
-    height = 0.8 / len(reports)
+    figure = Figure(figsize=(14, max(5.0, 0.3 * len(sources))), layout="constrained")
+    panels = figure.subplot_mosaic([["density", "tokens"], ["density", "characters"]], width_ratios=(2, 1))
+    density, lengths, height = panels["density"], np.arange(1, LONGEST_UNIT + 1), 0.8 / len(reports)
     for number, report in enumerate(reports):
+        shift = (number - (len(reports) - 1) / 2) * height
         rows = [report.by_source.get(source, TextCounts()).characters_per_token for source in sources]
-        density.barh(np.arange(len(sources)) + number * height, rows, height, label=report.name)
-        lengths = range(1, LONGEST_UNIT + 1)
-        total = max(sum(report.units_by_tokens.values()), 1)
-        shares = [100 * report.units_by_tokens[length] / total for length in lengths]
-        units.bar(np.array(lengths) + number * height, shares, height, label=report.name)
+        density.barh(np.arange(len(sources)) + shift, rows, height, label=report.name)
+        for kind, histogram in (("tokens", report.units_by_tokens), ("characters", report.units_by_characters)):
+            shares = [100 * histogram[length] / max(sum(histogram.values()), 1) for length in lengths.tolist()]
+            panels[kind].bar(lengths + shift, shares, height)
     density.set_yticks(np.arange(len(sources)), sources)
+    density.invert_yaxis()
     density.set_xlabel("characters per token")
-    units.set_xlabel(f"tokens in a masking unit ({LONGEST_UNIT} = and more)")
-    units.set_ylabel("% of units")
-    density.legend()
+    for kind in ("tokens", "characters"):
+        panels[kind].set_xlabel(f"{kind} in a masking unit ({LONGEST_UNIT} = and more)")
+        panels[kind].set_ylabel("% of units")
+    figure.legend(loc="outside upper left", ncols=len(reports))
     figure.savefig(str(path), dpi=100)
 
 
@@ -292,10 +320,12 @@ def run_tokenizer_report(args: TokenizerReportArguments) -> Path:
     tokenizers = {name: load_any_tokenizer(name) for name in args.tokenizers}
     with new_output_folder(args.output_dir, args.overwrite, marker=REPORT_FILE) as folder:
         reports = []
+        short = Counter(Path(name).name for name in tokenizers)
         for name, tokenizer in tokenizers.items():
             documents = read_documents(args.corpus, args.text_field, args.source_field)
+            label = Path(name).name if short[Path(name).name] == 1 else name
             logger.info("Measuring %s.", name)
-            reports.append(inspect_tokenizer(tokenizer, segmenter, documents, Path(name).name))
+            reports.append(inspect_tokenizer(tokenizer, segmenter, documents, label))
         content = json.dumps([report.as_dict() for report in reports], ensure_ascii=False, indent=1)
         write_text_atomically(folder / REPORT_TEXT, report_as_text(reports))
         draw_report(reports, folder / "report.png")

@@ -1,5 +1,6 @@
 """Reading documents from text, JSON-lines and Parquet files, one at a time, with errors that name file and line."""
 
+import codecs
 import glob
 import gzip
 import io
@@ -146,9 +147,10 @@ def _read_lines(file: Path) -> Iterator[tuple[int, str]]:
                 line = raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
                 yield number, line.removeprefix("\ufeff") if number == 1 else line
         except UnicodeDecodeError as error:
+            encoding = "utf-16" if error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "gb18030"
             raise ValueError(
                 f"{file}:{number} is not UTF-8 (byte {error.start} of the line); "
-                "convert it, for example: iconv -f gb18030 -t utf-8."
+                f"convert it, for example: iconv -f {encoding} -t utf-8."
             ) from error
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(f"{file} is a broken gzip file after line {number} ({error}); fetch it again.") from error

@@ -4,9 +4,11 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from chinese_modernbert.tokenization import TextDocument, WordSegmenter
+from chinese_modernbert.tokenization import TextDocument, WordSegmenter, save_tokenizer
 from chinese_modernbert.tokenization.diagnostics import (
     TokenizerReportArguments,
+    common_characters,
+    inspect_entries,
     inspect_tokenizer,
     load_any_tokenizer,
     run_tokenizer_report,
@@ -60,6 +62,20 @@ def test_script_is_told_by_the_characters_of_one_script_alone(text: str, script:
     assert script_of(text) == script
 
 
+def test_the_common_characters_are_those_of_the_national_table() -> None:
+    common = common_characters()
+    gb2312 = {chr(code) for code in range(0x4E00, 0xA000) if chr(code).encode("gb2312", "ignore")}
+    assert (len(common), len(gb2312 - common), len(common - gb2312)) == (8105, 125, 1467)
+    assert {"一", "镕", "𬺓"} <= common
+    assert not {"為", "後", "の"} & common
+
+
+def test_coverage_is_the_share_of_a_table_with_an_entry_of_its_own(tokenizer: PreTrainedTokenizerFast) -> None:
+    single = [entry for entry in tokenizer.get_vocab() if entry in common_characters()]
+    covered = inspect_entries(tokenizer)["coverage_percent"]["common_8105"]
+    assert covered == round(100 * len(single) / 8105, 2) > 0
+
+
 def test_a_report_of_two_tokenizers_is_text_json_and_a_picture(tokenizer_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "corpus.txt").write_text("我们在北京\n\n图书馆", encoding="utf-8")
     args = TokenizerReportArguments(
@@ -72,8 +88,26 @@ def test_a_report_of_two_tokenizers_is_text_json_and_a_picture(tokenizer_folder:
     assert first["total"] == second["total"]
     assert first["total"]["characters_per_token"] == 2.0
     assert first["units_by_tokens"] == {"1": 100.0}
-    assert "corpus" in (folder / "report.txt").read_text(encoding="utf-8")
+    assert [first["name"], second["name"]] == ["tokenizer", "tokenizer.json"]
+    text = (folder / "report.txt").read_text(encoding="utf-8")
+    for wanted in (
+        "corpus",
+        "multi-character",
+        "by characters, %: 1: 25.0, 2: 50.0, 3: 25.0",
+        "common_8105",
+        "longest",
+    ):
+        assert wanted in text
     assert (folder / "report.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_tokenizers_of_one_name_are_told_apart_by_their_paths(tokenizer_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "corpus.txt").write_text("图书馆", encoding="utf-8")
+    again = save_tokenizer(load_any_tokenizer(tokenizer_folder), tmp_path / "other" / tokenizer_folder.name)
+    names = [str(tokenizer_folder), str(again)]
+    args = TokenizerReportArguments(names, [str(tmp_path / "corpus.txt")], str(tmp_path / "report"))
+    rows = json.loads((run_tokenizer_report(args) / "report.json").read_text(encoding="utf-8"))
+    assert [row["name"] for row in rows] == names
 
 
 def test_unusable_requests_are_clear_errors(tmp_path: Path) -> None:

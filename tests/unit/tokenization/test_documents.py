@@ -87,11 +87,23 @@ def test_broken_json_lines_are_named_with_file_and_line(tmp_path: Path, content:
         texts(write(tmp_path / "a.jsonl", content))
 
 
-def test_another_encoding_and_broken_archives_are_clear_errors(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    path.write_bytes("ok\n中文".encode("gb18030"))
-    with pytest.raises(ValueError, match="a.txt:2 is not UTF-8"):
+@pytest.mark.parametrize(("encoding", "line"), [("gb18030", 2), ("utf-16", 1), ("utf-16-le", 1), ("big5", 2)])
+@pytest.mark.parametrize("suffix", ["txt", "jsonl"])
+def test_another_encoding_is_named_with_file_line_and_a_way_out(
+    tmp_path: Path, suffix: str, encoding: str, line: int
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes('{"text": "ok"}\n{"text": "中文"}\n'.encode(encoding))
+    # Without a mark at its beginning UTF-16 is valid UTF-8 up to its first Chinese character.
+    line = 2 if (encoding, suffix) == ("utf-16-le", "txt") else line
+    with pytest.raises(ValueError, match=rf"a.{suffix}:{line} is n") as caught:
         texts(path)
+    assert "\n" not in str(caught.value)
+    if encoding in ("gb18030", "utf-16"):
+        assert f"iconv -f {encoding} " in str(caught.value)
+
+
+def test_broken_archives_are_clear_errors(tmp_path: Path) -> None:
     whole = gzip.compress(b"abc\n" * 1000)
     (tmp_path / "b.txt.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="broken gzip"):
