@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -93,6 +94,24 @@ def test_a_bad_corpus_is_named_by_file_and_line(
     assert main([command, *map(str, words)]) == 0  # mended, the same command does its work
 
 
+@pytest.mark.parametrize("encoding", ["gb18030", "utf-16"])
+@pytest.mark.parametrize("command", ["tokenizer", "tokenizer --report", "prepare", "mask"])
+def test_a_corpus_in_another_encoding_is_named_by_file_and_line(
+    command: str, encoding: str, work: Path, tmp_path: Path, complaint: Complaint
+) -> None:
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_bytes("".join(f"{line}\n" for line in as_lines(GOOD[:3])).encode(encoding))
+    words = {
+        "tokenizer": ["--output_dir", tmp_path / "made", *TOKENIZER],
+        "tokenizer --report": ["--output_dir", tmp_path / "made", "--tokenizers", work / "tokenizer"],
+        "prepare": ["--data_dir", tmp_path / "made", "--tokenizer", work / "tokenizer", "--prepare_workers", 0],
+        "mask": ["--tokenizer", work / "tokenizer", "--picture", tmp_path / "made.png"],
+    }[command]
+    said = complaint(*command.split(), "--corpus", corpus, *words)
+    assert "corpus.jsonl:1 is not UTF-8" in said
+    assert f"iconv -f {encoding} " in said
+
+
 def test_a_truncated_archive_is_named(work: Path, tmp_path: Path, complaint: Complaint) -> None:
     corpus = tmp_path / "cut.jsonl.gz"
     whole = gzip.compress("\n".join(as_lines(GOOD)).encode())
@@ -143,7 +162,35 @@ def test_shards_of_another_tokenizer_are_refused(work: Path, tmp_path: Path, com
     options = ["--corpus", f"{work}/corpus.jsonl", "--output_dir", f"{tmp_path}/other", "--vocab_size", "320"]
     assert main(["tokenizer", *options]) == 0
     said = complaint("pretrain", *pretraining(work), "--tokenizer", tmp_path / "other", "--output_dir", tmp_path / "r")
-    assert "tokenizer" in said
+    assert "prepared with another tokenizer" in said
+    said = complaint("mask", "--text", "老虎", "--tokenizer", tmp_path / "other", "--data_dir", work / "shards")
+    assert "prepared with another tokenizer" in said
+
+
+def test_a_tokenizer_that_is_not_the_models_is_refused(work: Path, tmp_path: Path, complaint: Complaint) -> None:
+    corpus, other = f"{work}/corpus.jsonl", f"{tmp_path}/other"
+    assert main(["tokenizer", "--corpus", corpus, "--output_dir", other, "--vocab_size", "400"]) == 0
+    options = ["--tokenizer", other, "--prepare_workers", "0"]
+    assert main(["prepare", "--corpus", corpus, "--data_dir", f"{tmp_path}/shards", *options]) == 0
+    checkpoint = shutil.copytree(work / "run" / "final", tmp_path / "checkpoint")
+    shutil.copytree(other, checkpoint, dirs_exist_ok=True)
+    wrong = [
+        "--train_data",
+        tmp_path / "shards",
+        "--tokenizer",
+        other,
+        "--model",
+        work / "run" / "final",
+        "--model_overrides",
+        "{}",
+    ]
+    for said in (
+        complaint("pretrain", *pretraining(work), *wrong, "--output_dir", tmp_path / "run"),
+        complaint("release", "--checkpoint", checkpoint, "--output_dir", tmp_path / "release"),
+    ):
+        assert "but the tokenizer 400 entries" in said
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "release").exists()
 
 
 def test_a_truncated_shard_is_named(work: Path, tmp_path: Path, complaint: Complaint) -> None:
