@@ -1,5 +1,7 @@
 """Characters per token against word-border crossings, over vocabulary sizes and numbers of cross-word entries.
 
+With the embedding's share of the parameters at each size.
+
 CHINESE_MODERNBERT_DATA=... python benchmarks/tokenizer_frontier.py [--alphabet 7500] [--share 1.0]
 
 A smaller BPE vocabulary of one corpus and alphabet is a prefix of a larger one, so a single training gives all sizes.
@@ -9,6 +11,9 @@ import argparse
 import os
 from pathlib import Path
 
+import torch
+
+from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
 from chinese_modernbert.tokenization import TextDocument, load_segmenter, read_documents
 from chinese_modernbert.tokenization.diagnostics import TextCounts, inspect_tokenizer
 from chinese_modernbert.tokenization.loading import wrap_backend
@@ -63,6 +68,20 @@ def print_frontier(
             )
 
 
+def embedding_share(preset: str, vocab_size: int) -> float:
+    """Return the (tied) embedding's share of the parameters of a masked-language model, in percent."""
+    with torch.device("meta"):
+        config = ChineseModernBertConfig.preset(preset, vocab_size=vocab_size)
+        n_parameters = sum(weight.numel() for weight in ChineseModernBertForMaskedLM(config).parameters())
+    return 100 * vocab_size * config.hidden_size / n_parameters
+
+
+def print_embedding_shares() -> None:
+    print("\n| entries | embedding, % of `base` | % of `large` |\n| --- | --- | --- |")
+    for size in SIZES:
+        print(f"| {size:,} | {embedding_share('base', size):.1f} | {embedding_share('large', size):.1f} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--alphabet", type=int, default=7_500)
@@ -73,6 +92,7 @@ def main() -> None:
     counts = count_words((document.text for document in documents), load_segmenter(), with_pairs=True)
     args = TokenizerArguments(vocab_size=max(SIZES), limit_alphabet=options.alphabet)
     validation = list(read_documents([corpus / "validation.jsonl.gz"], source_field="source"))
+    print_embedding_shares()
     print_frontier(*train_merges(counts.words, args), counts, validation)
 
 
