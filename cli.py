@@ -93,6 +93,12 @@ def _sts() -> tuple[list[type], Callable[..., str]]:
     return [ContrastiveArguments], lambda args: f"sentence encoder: {run_contrastive(args)}/final"
 
 
+def _clue() -> tuple[list[type], Callable[..., str]]:
+    from .trainers.clue_finetuning import ClueArguments, run_clue
+
+    return [ClueArguments], lambda args: f"report: {run_clue(args)}"
+
+
 def _with_tokenizer(arguments: Any) -> Any:
     """Name the shipped tokenizer where none is given; done here, since `trainers` may not know `hub_release`."""
     if not arguments.tokenizer:
@@ -138,6 +144,7 @@ COMMANDS: dict[str, Command] = {
     "mask": Command("show what a masking method does to a text", _mask),
     "pretrain": Command("pre-train a model on shards, in stages, with resume", _pretrain),
     "sts": Command("train a sentence encoder in stages and score every stage", _sts),
+    "clue": Command("fine-tune and score a model on CLUE, or on a task of your own", _clue),
     "release": Command("build a Hub folder from a checkpoint", _release),
     "verify": Command("load a Hub folder in a fresh process without this package and compare", _verify),
     "convert": Command("turn any checkpoint of the ModernBERT family into ours, or back with --native", _convert),
