@@ -228,8 +228,9 @@ def _task_section(row: Mapping[str, Any], result: Mapping[str, Any]) -> list[str
         "",
         f"## {row['task']}",
         "",
-        f"- Data: {about['summary']}; {about['source']}.",
-        f"- Recipe: {about['recipe']}.",
+        f"- Data: {about['summary']}; read from {about['source']}.",
+        f"- Licence: {about['licence']}. {about['citation']}".rstrip(),
+        f"- Recipe: {about['recipe']}; {about['max_length']:,} tokens.",
     ]
     if len(row["grid"]) > 1:
         lines.append(

@@ -34,6 +34,7 @@ class TaskData:
         source: where it was read from.
         splits: split -> examples in the order of the file.
         dropped: split -> rows without a gold label (written "-") that were passed by.
+        borrowed: task -> training rows that were added from it.
         repeated_dev_rows: numbers of the dev rows whose texts also occur in train.
     """
 
@@ -42,6 +43,7 @@ class TaskData:
     splits: dict[str, list[Example]]
     dropped: dict[str, int] = field(default_factory=dict)
     repeated_dev_rows: list[int] = field(default_factory=list)
+    borrowed: dict[str, int] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
         """Return split -> examples."""
@@ -181,12 +183,14 @@ def read_task(task: Task, data: str | Path, extra_training: Sequence[Task] = ())
     if not task.labels and task.kind in ("classification", "entities"):
         task = replace(task, labels=observed_labels(documents["train"], task))
     splits = {split: list(READERS[task.reader](found, task)) for split, found in documents.items()}
+    counts: dict[str, int] = {}
     for other in extra_training:
         if (other.kind, other.labels) != (task.kind, task.labels):
             raise ValueError(f"rows of {other.name} cannot train {task.name}: their kind or labels differ")
         borrowed = list(READERS[other.reader](_open_files(other, data)[0]["train"], other))
+        counts[other.name] = len(borrowed)
         splits["train"] += [replace(one, identity=f"{other.name} {one.identity}") for one in borrowed]
-    found = TaskData(task, source, splits, _dropped(documents, task))
+    found = TaskData(task, source, splits, _dropped(documents, task), borrowed=counts)
     for split in ("train", "dev"):
         _check_gold(found, split)
     found.repeated_dev_rows = _repeated(splits["train"], splits["dev"])
@@ -197,7 +201,7 @@ def _open_files(task: Task, data: str | Path) -> tuple[dict[str, list[Document]]
     files = TaskFiles(data, task)
     present = {split: [name for name in names if files.has(name)] for split, names in task.files.items()}
     found = {split: [files.read(name) for name in names] for split, names in present.items() if names}
-    return found, str(files.place)
+    return found, files.place.name
 
 
 def _open_hub(task: Task) -> tuple[dict[str, list[Document]], str]:
@@ -259,9 +263,10 @@ def describe(data: TaskData) -> str:
     official = TASKS[data.task.name].rows if data.task.name in TASKS else {}
     parts = []
     for split, count in data.counts().items():
-        read = count + data.dropped.get(split, 0)
+        read = count + data.dropped.get(split, 0) - (sum(data.borrowed.values()) if split == "train" else 0)
         of = f" of {official[split]} official" if split in official and read != official[split] else ""
         dropped = f" ({data.dropped[split]} without gold label dropped)" if split in data.dropped else ""
         parts.append(f"{split} {count}{of}{dropped}")
     repeated = f"; {len(data.repeated_dev_rows)} dev rows also occur in train" if data.repeated_dev_rows else ""
-    return f"{data.task.name}: {', '.join(parts)}{repeated}"
+    added = "".join(f"; {count} training rows of {name} added" for name, count in data.borrowed.items())
+    return f"{data.task.name}: {', '.join(parts)}{added}{repeated}"

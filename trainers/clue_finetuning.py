@@ -33,7 +33,7 @@ from .clue_arguments import ALL, ClueArguments
 from .clue_explain import explain_hardest
 from .clue_inputs import ChoiceInputs, SpanInputs, TaskInputs, TextInputs
 from .clue_losses import TaskLoss
-from .clue_models import add_lora, build_model, save_model
+from .clue_models import add_lora, build_model, length_limit, save_model
 from .clue_place_inputs import AnswerInputs, EntityInputs
 from .clue_trainer import ClueTrainer, run_arguments
 
@@ -88,6 +88,8 @@ def run_clue(args: ClueArguments) -> Path:
     """
     if args.masked_fine_tuning and args.dataloader_num_workers:
         raise ValueError("masked_fine_tuning counts rows in one process; set dataloader_num_workers to 0")
+    if args.world_size > 1:
+        raise ValueError(f"clue was started in {args.world_size} processes; start one a device, with tasks of its own")
     output = Path(args.output_dir or "clue")
     output.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(args.tokenizer or args.model, trust_remote_code=args.trust_remote_code)
@@ -136,7 +138,10 @@ class TaskRuns:
         self, args: ClueArguments, data: TaskData, tokenizer: PreTrainedTokenizerBase, output: Path, model: str
     ) -> None:
         self.args, self.data, self.task, self.output = args, data, data.task, output
-        self.inputs = INPUTS[self.task.kind](tokenizer, self.task, args.max_length)
+        limit = length_limit(args.model, tokenizer, args.trust_remote_code)
+        self.inputs = INPUTS[self.task.kind](tokenizer, self.task, args.max_length, limit)
+        if self.inputs.max_length < (args.max_length or self.task.max_length):
+            logger.info("%s: %d tokens, the longest that the model takes", self.task.name, self.inputs.max_length)
         self.identity = {
             "model": model,
             "data": data.fingerprint(),
@@ -166,6 +171,7 @@ class TaskRuns:
                 shutil.rmtree(path)
         about = {
             "source": self.data.source,
+            "max_length": self.inputs.max_length,
             "rows": self.data.counts(),
             "used_training_rows": len(self.train),
             "dropped": self.data.dropped,
@@ -187,8 +193,8 @@ class TaskRuns:
         """Return a run's result: from its file if it is done, else by running it."""
         key = RunKey(self.task.name, rate, seed, fold)
         file = key.file(self.output)
-        if file.is_file() and not self.args.overwrite:
-            found = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() and not self.args.overwrite else None
+        if found is not None and self._is_complete(found, key):
             old = found["identity"]
             changed = {name: value for name, value in self.identity.items() if old.get(name) != value}
             different = [f"{name} was {old.get(name)}, is {value}" for name, value in changed.items()]
@@ -202,6 +208,11 @@ class TaskRuns:
             "%s %s: selection %.2f, dev %.2f", key.task, key.name, found["selection"], found["dev"][self.task.figure]
         )
         return found
+
+    def _is_complete(self, found: dict[str, Any], key: RunKey) -> bool:
+        """Return whether a finished run has also what was not asked for when it ran."""
+        has_model = (self.output / MODELS / key.task / key.name).is_dir() or not self.args.save_model
+        return has_model and ("explained" in found or not self.args.explain)
 
     def _train(self, key: RunKey) -> dict[str, Any]:
         """Train and score one run."""

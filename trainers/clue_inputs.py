@@ -21,6 +21,7 @@ from ..evaluation.tasks import Task
 
 Feature = dict[str, Any]
 IGNORED_LABEL = -100
+UNLIMITED = 1 << 30
 
 
 class Predictions:
@@ -42,15 +43,25 @@ class TaskInputs(ABC):
     Args:
         tokenizer: fast tokenizer of the model.
         task: the task.
-        max_length: longest input in tokens; 0: the task's.
+        max_length: longest input in tokens; 0: the task's, or the model's where that is shorter.
+        limit: longest input that the model takes.
+
+    Raises:
+        ValueError: If the tokenizer has no offsets, or `max_length` is over `limit`.
     """
 
     extra_columns: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, task: Task, max_length: int = 0) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, task: Task, max_length: int = 0, limit: int = UNLIMITED
+    ) -> None:
         if not getattr(tokenizer, "is_fast", False):
             raise ValueError(f"{type(tokenizer).__name__} is not a fast tokenizer, which {task.name} needs for offsets")
-        self.tokenizer, self.task, self.max_length = tokenizer, task, max_length or task.max_length
+        if max_length > limit:
+            raise ValueError(
+                f"max_length={max_length} is over the {limit} tokens that the model takes; give {limit} or less"
+            )
+        self.tokenizer, self.task, self.max_length = tokenizer, task, max_length or min(task.max_length, limit)
 
     @abstractmethod
     def encode(self, examples: Sequence[Example]) -> list[Feature]:

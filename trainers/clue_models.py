@@ -109,6 +109,15 @@ def build_model(task: Task, name: str, trust_remote_code: bool = False, tags: Se
     return family.from_pretrained(name, **options)
 
 
+def length_limit(name: str, tokenizer: PreTrainedTokenizerBase, trust_remote_code: bool = False) -> int:
+    """Return the longest input in tokens that a model and its tokenizer take."""
+    config = AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code)
+    positions = int(getattr(config, "max_position_embeddings", tokenizer.model_max_length))
+    # RoBERTa counts positions from behind the padding id on.
+    reserved = 2 if config.model_type in ("roberta", "xlm-roberta") else 0
+    return min(int(tokenizer.model_max_length), positions - reserved)
+
+
 def _without_pooler(name: str, trust_remote_code: bool) -> dict[str, bool]:
     """Return the option that leaves out BERT's pooler, which would get no gradient here."""
     kind = AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code).model_type

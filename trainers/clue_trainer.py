@@ -124,7 +124,7 @@ class ClueTrainer(Trainer):
         )
         # The loss is ours: the model must not be handed the number of items, nor be believed to have used it.
         self.model_accepts_loss_kwargs = False
-        self._encoded: dict[int, list[Feature]] = {}
+        self._selection: list[Feature] = []
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Make the optimizer: no decay of biases and norms, lower layers slower by `layer_decay`."""
@@ -179,11 +179,10 @@ class ClueTrainer(Trainer):
 
     def predict_examples(self, examples: Sequence[Example]) -> Predictions:
         """Return predictions in the order of `examples`; they are run longest first, so that little is padded."""
-        if id(examples) not in self._encoded:
-            self._encoded = {id(self.selection): self._encoded.get(id(self.selection), [])}
-            self._encoded[id(examples)] = self.inputs.encode(examples)
-        features = self._encoded[id(examples)] or self.inputs.encode(examples)
-        self._encoded[id(examples)] = features
+        if examples is not self.selection:
+            features = self.inputs.encode(examples)
+        else:  # tokenized once, since they are scored after every epoch
+            features = self._selection = self._selection or self.inputs.encode(examples)
         order = sorted(range(len(features)), key=lambda i: -len(features[i]["input_ids"]))
         logits: Any = self.predict(Features([features[i] for i in order])).predictions  # pyright: ignore[reportArgumentType]
         back = np.empty(len(order), dtype=np.int64)
@@ -210,5 +209,6 @@ def run_arguments(args: ClueArguments, inputs: TaskInputs, learning_rate: float,
     if task.kind == "choice":  # a row of the batch is a question with all its choices
         chosen.per_device_eval_batch_size = max(args.per_device_eval_batch_size // 4, 1)
     chosen.label_names = ["labels"]
+    chosen._n_gpu = min(args.n_gpu, 1)  # several devices would each get a part of a flat batch
     chosen.dataloader_pin_memory = args.dataloader_pin_memory and args.device.type == "cuda"
     return chosen
