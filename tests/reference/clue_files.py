@@ -69,7 +69,11 @@ def _squad(rng: random.Random, rows: int, is_labelled: bool) -> str:
         answer = rng.choice(SUBJECTS)
         context = f"第{i}届：{_text(rng)}。他喜欢{answer}{i}。{_text(rng)}。"
         start = context.index(f"喜欢{answer}") + 2
-        answers = [{"text": answer, "answer_start": start}] if is_labelled else [{"text": "FAKE_ANSWER_1", "answer_start": -1}]
+        answers = (
+            [{"text": answer, "answer_start": start}]
+            if is_labelled
+            else [{"text": "FAKE_ANSWER_1", "answer_start": -1}]
+        )
         question = {"id": f"Q_{i}", "question": "他喜欢什么？", "answers": answers}
         paragraphs.append({"paragraphs": [{"context": context, "qas": [question]}]})
     return json.dumps({"version": "v1.0", "data": paragraphs}, ensure_ascii=False)

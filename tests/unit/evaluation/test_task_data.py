@@ -59,7 +59,9 @@ def test_a_zip_is_read_in_place_and_its_paths_leave_nothing_anywhere(tmp_path: P
 
 def test_lines_end_with_a_line_feed_only() -> None:
     odd = "甲\u2028乙\u0085丙"
-    rows = parse_json("".join(json.dumps({"t": odd + str(i)}, ensure_ascii=False) + "\n" for i in range(2)), "file").rows
+    rows = parse_json(
+        "".join(json.dumps({"t": odd + str(i)}, ensure_ascii=False) + "\n" for i in range(2)), "file"
+    ).rows
     assert [row.values["t"] for row in rows] == [odd + "0", odd + "1"]
 
 
@@ -125,7 +127,9 @@ def test_repeated_and_dropped_rows_are_told(tmp_path: Path) -> None:
 
 def test_a_csv_of_ones_own_is_read_with_its_labels_from_the_training_rows(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text('text,label\n"一,\n二",坏\n三,好\n', encoding="utf-8")
-    (tmp_path / "dev.jsonl").write_text('{"text": "四", "label": "好"}\n{"text": "五", "label": "坏"}\n', encoding="utf-8")
+    (tmp_path / "dev.jsonl").write_text(
+        '{"text": "四", "label": "好"}\n{"text": "五", "label": "坏"}\n', encoding="utf-8"
+    )
     (tmp_path / "mood.yaml").write_text("kind: classification\ntrain: train.csv\ndev: dev.jsonl\n", encoding="utf-8")
     found = read_task(read_own_task(tmp_path / "mood.yaml"), tmp_path)
     assert found.task.labels == tuple(sorted(["坏", "好"]))

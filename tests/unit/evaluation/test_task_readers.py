@@ -62,7 +62,13 @@ def test_every_blank_is_a_question_of_its_own() -> None:
 
 def test_an_answers_place_is_the_occurrence_nearest_to_the_one_stated() -> None:
     context = "日本和日本人"
-    qas = [{"id": "1", "question": "?", "answers": [{"text": "日本", "answer_start": 4}, {"text": "美国", "answer_start": 0}]}]
+    qas = [
+        {
+            "id": "1",
+            "question": "?",
+            "answers": [{"text": "日本", "answer_start": 4}, {"text": "美国", "answer_start": 0}],
+        }
+    ]
     (one,) = read(TASKS["cmrc2018"], {"data": [{"paragraphs": [{"context": context, "qas": qas}]}]})
     assert one.answers == (("日本", 3), ("美国", -1))
 
@@ -75,7 +81,9 @@ def test_placeholder_answers_are_no_gold() -> None:
 
 def test_mentions_and_tags_give_the_same_entities() -> None:
     task = TASKS["cluener"]
-    (mentions,) = lines(task, {"text": "他在北京abc读书", "label": {"address": {"北京": [[2, 3]]}, "book": {"abc": [[4, 6]]}}})
+    (mentions,) = lines(
+        task, {"text": "他在北京abc读书", "label": {"address": {"北京": [[2, 3]]}, "book": {"abc": [[4, 6]]}}}
+    )
     tags = ["O", "O", "B-address", "I-address", "B-book", "O", "O"]
     (tokens,) = lines(task, {"tokens": ["他", "在", "北", "京", "abc", "读", "书"], "labels": tags})
     assert mentions.texts == tokens.texts
