@@ -5,7 +5,6 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +191,7 @@ def common_characters() -> frozenset[str]:
 
     Source: State Council, 2013; the file lists them in the order of code points, after Unicode's kTGHZ2013 property.
     """
-    content = resources.files(__package__).joinpath("common_characters.txt").read_text(encoding="utf-8")
+    content = Path(__file__).with_name("common_characters.txt").read_text(encoding="utf-8")
     return frozenset(content.replace("\n", ""))
 
 

@@ -1,0 +1,220 @@
+"""The clue command on made-up rows: every kind of task, interruption, a second model, a task of one's own."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chinese_modernbert.cli import main
+from chinese_modernbert.trainers import clue_finetuning
+from reference.clue_files import write_task
+from reference.tiny_bert import write_tiny_bert
+from reference.tiny_checkpoint import write_tiny_checkpoint
+
+QUIET = ["--use_cpu", "--disable_tqdm", "true", "--report_to", "none", "--folds", "4", "--max_length", "64"]
+SHORT = [*QUIET, "--num_train_epochs", "1"]
+KINDS = {
+    "afqmc": "accuracy",
+    "csl": "accuracy",
+    "cluewsc2020": "accuracy",
+    "c3": "accuracy",
+    "chid": "accuracy",
+    "cmrc2018": "average",
+    "cluener": "f1",
+}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("models")
+    return {"ours": str(write_tiny_checkpoint(folder / "ours")), "bert": str(write_tiny_bert(folder / "bert"))}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    for name in KINDS:
+        write_task(folder, name, rows=32, dev_rows=12)
+    return folder
+
+
+def report(folder: Path) -> dict[str, Any]:
+    return {row["task"]: row for row in json.loads((folder / "report.json").read_text(encoding="utf-8"))["tasks"]}
+
+
+def run(model: str, data: Path, output: Path, *words: str) -> int:
+    return main(["clue", "--model", model, "--data", str(data), "--output_dir", str(output), *words])
+
+
+def test_all_tasks_train_predict_and_report(
+    models: dict[str, str], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(models["ours"], data, tmp_path, *SHORT) == 0
+    assert capsys.readouterr().out.strip().endswith("report.md")
+    found = report(tmp_path)
+    assert {name: row["figure"] for name, row in found.items()} == KINDS
+    assert all(0 <= row["dev"]["mean"] <= 100 for row in found.values())
+    assert "labelled_test" in found["c3"]["scored"]
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "tnews was skipped" in text
+    written = {path.name for path in (tmp_path / "submissions").iterdir()}
+    wanted = {"afqmc_predict.json", "csl_predict.json", "cluewsc11_predict.json", "c311_predict.json"}
+    assert written >= wanted | {
+        "c310_predict.json",
+        "chid11_predict.json",
+        "cmrc2018_predict.json",
+        "cluener_predict.json",
+    }
+    assert not (tmp_path / "scratch").exists()
+
+
+@pytest.mark.parametrize("name", ["cluewsc2020", "c3", "cmrc2018", "cluener"])
+def test_an_encoder_of_another_family_takes_the_same_protocol(
+    name: str, models: dict[str, str], data: Path, tmp_path: Path
+) -> None:
+    assert run(models["bert"], data, tmp_path, "--tasks", name, *SHORT) == 0
+    assert report(tmp_path)[name]["dev_rows"] >= 12
+
+
+def test_a_command_that_was_cut_off_goes_on_with_the_same_scores(
+    models: dict[str, str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--tasks", "afqmc,csl", "--seeds", "2", "--grid", "--learning_rates", "1e-4", "1e-3", *SHORT]
+    assert run(models["ours"], data, tmp_path / "straight", *words) == 0
+    train, trained = clue_finetuning.TaskRuns._train, []
+
+    def cut_off(self: Any, key: Any) -> Any:
+        if len(trained) == 2:
+            raise RuntimeError("the power went out")
+        trained.append(key)
+        return train(self, key)
+
+    monkeypatch.setattr(clue_finetuning.TaskRuns, "_train", cut_off)
+    assert run(models["ours"], data, tmp_path / "cut", *words) == 2
+    assert not (tmp_path / "cut" / "report.md").exists()
+    monkeypatch.setattr(clue_finetuning.TaskRuns, "_train", lambda self, key: trained.append(key) or train(self, key))
+    assert run(models["ours"], data, tmp_path / "cut", *words) == 0
+    assert len(trained) == len(set(trained)) == 2 * 3  # two rates, then one more seed, for two tasks
+    straight, cut = report(tmp_path / "straight"), report(tmp_path / "cut")
+    for rows in (straight, cut):
+        for row in rows.values():
+            row.pop("seconds")
+    assert cut == straight
+
+
+def test_results_of_other_settings_are_not_mixed_in(
+    models: dict[str, str], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--tasks", "afqmc", "--predict_test", "false", *SHORT]
+    assert run(models["ours"], data, tmp_path, *words) == 0
+    assert run(models["ours"], data, tmp_path, *words, "--weight_decay", "0.5") == 2
+    assert "weight_decay was 0.01, is 0.5" in capsys.readouterr().err
+    assert run(models["ours"], data, tmp_path, *words, "--weight_decay", "0.5", "--overwrite") == 0
+
+
+def test_the_rows_that_select_are_not_the_rows_that_are_reported(
+    models: dict[str, str], data: Path, tmp_path: Path
+) -> None:
+    words = ["--tasks", "afqmc", *SHORT]
+    assert run(models["ours"], data, tmp_path / "fold", *words) == 0
+    (file,) = (tmp_path / "fold" / "runs" / "afqmc").glob("*.json")
+    fold = json.loads(file.read_text(encoding="utf-8"))
+    assert (fold["training_rows"] + fold["selection_rows"], fold["selection_rows"]) == (32, 8)
+    assert run(models["ours"], data, tmp_path / "dev", *words, "--select_on", "dev") == 0
+    (file,) = (tmp_path / "dev" / "runs" / "afqmc").glob("*.json")
+    dev = json.loads(file.read_text(encoding="utf-8"))
+    assert (dev["training_rows"], dev["selection_rows"]) == (32, 12)
+    assert dev["selection"] == pytest.approx(dev["dev"]["accuracy"])
+    assert "so dev is optimistic" in (tmp_path / "dev" / "report.md").read_text(encoding="utf-8")
+
+
+def test_every_option_of_training_at_once_and_a_second_model_beside_it(
+    models: dict[str, str], data: Path, tmp_path: Path
+) -> None:
+    options = [
+        "--lora_rank",
+        "2",
+        "--layer_decay",
+        "0.8",
+        "--class_weights",
+        "--focal_gamma",
+        "2",
+        "--masked_fine_tuning",
+    ]
+    more = [
+        "--explain",
+        "2",
+        "--save_model",
+        "--cross_validate",
+        "--max_train_samples",
+        "24",
+        "--max_eval_samples",
+        "4",
+    ]
+    assert run(models["bert"], data, tmp_path / "b", "--tasks", "afqmc", *SHORT, "--max_eval_samples", "4") == 0
+    words = ["--tasks", "afqmc", *SHORT, *options, *more, "--against", str(tmp_path / "b")]
+    assert run(models["ours"], data, tmp_path / "a", *words) == 0
+    row = report(tmp_path / "a")["afqmc"]
+    assert (row["runs"], row["used_training_rows"], row["dev_rows"]) == (4, 24, 4)
+    assert 0 < row["against"]["p_value"] <= 1
+    text = (tmp_path / "a" / "report.md").read_text(encoding="utf-8")
+    assert "Against the other model" in text and "each masked alone" in text and "at most 24 a task" in text
+    assert len(list((tmp_path / "a" / "models" / "afqmc").iterdir())) == 4
+    assert not (tmp_path / "a" / "submissions").exists()  # a part of the test rows is no submission
+
+
+@pytest.mark.parametrize("kind", ["classification", "pair", "entities", "choice"])
+def test_a_task_of_ones_own_is_trained_by_the_same_command(kind: str, models: dict[str, str], tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = []
+    for i in range(24):
+        city = ["北京", "上海"][i % 2]
+        if kind == "entities":
+            rows.append({"tokens": [*city, "会", str(i)], "labels": ["B-city", "I-city", "O", "O"]})
+        elif kind == "choice":
+            rows.append(
+                {"context": f"他在{city}读书{i}", "question": "在什么？", "choices": ["北京", "上海"], "label": i % 2}
+            )
+        else:
+            rows.append({"text": f"{city}读书{i}", "other": f"散步{i}", "label": ["no", "yes"][i % 2]})
+    for name in ("train", "dev"):
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (tmp_path / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    fields = "fields: [text, other]\n" if kind == "pair" else ""
+    text = f"kind: {'classification' if kind == 'pair' else kind}\ntrain: train.jsonl\ndev: dev.jsonl\n{fields}"
+    (tmp_path / "own.yaml").write_text(text, encoding="utf-8")
+    assert run(models["ours"], tmp_path, tmp_path / "out", "--task_file", str(tmp_path / "own.yaml"), *SHORT) == 0
+    assert report(tmp_path / "out")["own"]["dev_rows"] == 24
+
+
+def test_a_tiny_model_learns_an_easy_task(models: dict[str, str], tmp_path: Path) -> None:
+    lines = [json.dumps({"text": f"{'北京' if i % 2 else '上海'}会议{i % 7}", "label": i % 2}) for i in range(64)]
+    for name in ("train", "dev"):
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "easy.yaml").write_text("kind: classification\ntrain: train.jsonl\ndev: dev.jsonl\n", encoding="utf-8")
+    words = ["--task_file", str(tmp_path / "easy.yaml"), "--learning_rate", "5e-3", "--num_train_epochs", "8", *QUIET]
+    assert run(models["ours"], tmp_path, tmp_path / "out", *words) == 0
+    assert report(tmp_path / "out")["easy"]["dev"]["mean"] == 100.0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--tasks", "tnews"], "no data of tnews"),
+        (["--tasks", "afqmc", "--max_length", "4096"], "over the 128 tokens"),
+        (["--tasks", "c3", "--class_weights"], "c3 has none"),
+        (["--tasks", "afqmc", "--folds", "500"], "cannot make folds=500"),
+        (["--tasks", "afqmc", "--masked_fine_tuning", "--dataloader_num_workers", "2"], "dataloader_num_workers"),
+    ],
+)
+def test_a_users_mistake_is_one_line(
+    words: list[str],
+    message: str,
+    models: dict[str, str],
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(models["ours"], data, tmp_path, *SHORT, *words) == 2
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
