@@ -7,11 +7,11 @@ import io
 import json
 import logging
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from .normalization import check_encodable
 
@@ -33,6 +33,14 @@ class TextDocument:
     """Name of the file without its suffix, or the value of the source field."""
     location: str
     """`file:line` (for Parquet `file:row`) of its beginning, counted from 1."""
+
+
+@dataclass(slots=True)
+class ReadPosition:
+    """How far reading has come, for a progress bar; the reader moves it."""
+
+    n_bytes: int = 0
+    """Bytes of the files, compressed where they are, that have been read."""
 
 
 def find_text_files(paths: Sequence[str | Path]) -> list[Path]:
@@ -68,7 +76,10 @@ def find_text_files(paths: Sequence[str | Path]) -> list[Path]:
 
 
 def read_documents(
-    paths: Sequence[str | Path], text_field: str = "text", source_field: str | None = None
+    paths: Sequence[str | Path],
+    text_field: str = "text",
+    source_field: str | None = None,
+    position: ReadPosition | None = None,
 ) -> Iterator[TextDocument]:
     """Yield every document that is not empty, in the order of the files.
 
@@ -79,20 +90,24 @@ def read_documents(
         paths: Files or folders, see `find_text_files`.
         text_field: Field or column of the text. Default "text".
         source_field: Field or column that names the source instead of the file name. Default None.
+        position: Is kept at the number of bytes read so far. Default None.
 
     Raises:
         FileNotFoundError: If a path is missing.
         ValueError: With file and line, for broken JSON, a missing or wrong field, a lone surrogate or bytes that are
             not UTF-8; if the whole corpus holds no document.
     """
-    n_documents = n_empty = 0
+    position = position or ReadPosition()
+    n_documents = n_empty = n_bytes = 0
     for file in find_text_files(paths):
-        for document in _read_file(file, text_field, source_field):
+        for document in _read_file(file, text_field, source_field, position):
             if document.text:
                 n_documents += 1
                 yield document
             else:
                 n_empty += 1
+        n_bytes += file.stat().st_size
+        position.n_bytes = n_bytes
     if n_empty:
         logger.warning("Skipped %d empty documents.", n_empty)
     if not n_documents:
@@ -104,44 +119,59 @@ def _suffix(path: Path) -> str:
     return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
 
 
-def _read_file(file: Path, text_field: str, source_field: str | None) -> Iterator[TextDocument]:
+def _read_file(file: Path, text_field: str, source_field: str | None, position: ReadPosition) -> Iterator[TextDocument]:
     suffix = _suffix(file)
     if suffix == PARQUET_SUFFIX:
-        return _read_parquet(file, text_field, source_field)
+        return _read_parquet(file, text_field, source_field, position)
     if suffix in JSON_SUFFIXES:
-        return _read_json_lines(file, text_field, source_field)
-    return _read_plain_text(file)
+        return _read_json_lines(file, text_field, source_field, position)
+    return _read_plain_text(file, position)
 
 
 def _stem(file: Path) -> str:
     return file.name[: -len(_suffix(file))]
 
 
+class _CountedFile(io.FileIO):
+    """A file that tells a position how many of its bytes were read."""
+
+    def __init__(self, file: Path, position: ReadPosition) -> None:
+        super().__init__(file)
+        self._position = position
+
+    def readinto(self, buffer: Any) -> int:
+        n_bytes = super().readinto(buffer)
+        self._position.n_bytes += n_bytes or 0
+        return n_bytes
+
+
 @contextmanager
-def _open_bytes(file: Path) -> Iterator[IO[bytes]]:
+def _open_bytes(file: Path, position: ReadPosition) -> Iterator[IO[bytes]]:
+    with io.BufferedReader(_CountedFile(file, position), 1 << 17) as raw, _decompressed(file, raw) as stream:
+        yield stream
+
+
+@contextmanager
+def _decompressed(file: Path, raw: IO[bytes]) -> Iterator[IO[bytes]]:
     name = file.name.lower()
     if name.endswith(".gz"):
-        with gzip.open(file, "rb") as stream:
+        with gzip.open(raw, "rb") as stream:
             yield stream  # type: ignore[misc]
     elif name.endswith(".zst"):
         try:
             import zstandard
         except ImportError as error:
             raise ImportError(f"Reading {file} needs zstandard: pip install 'chinese-modernbert[train]'.") from error
-        with (
-            open(file, "rb") as raw,
-            zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream,
-        ):
+        with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream:
             yield io.BufferedReader(stream)  # type: ignore[arg-type]
     else:
-        with open(file, "rb") as stream:
-            yield stream
+        yield raw
 
 
-def _read_lines(file: Path) -> Iterator[tuple[int, str]]:
+def _read_lines(file: Path, position: ReadPosition) -> Iterator[tuple[int, str]]:
     """Yield (number, line without its end); lines end at LF alone, a CR before it belongs to the end."""
     number = 0
-    with _open_bytes(file) as stream:
+    with _open_bytes(file, position) as stream:
         try:
             for number, raw in enumerate(stream, start=1):
                 line = raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
@@ -160,10 +190,10 @@ def _read_lines(file: Path) -> Iterator[tuple[int, str]]:
             raise ValueError(f"{file} is a broken zstd file after line {number} ({error}); fetch it again.") from error
 
 
-def _read_plain_text(file: Path) -> Iterator[TextDocument]:
+def _read_plain_text(file: Path, position: ReadPosition) -> Iterator[TextDocument]:
     lines: list[str] = []
     first = 1
-    for number, line in _read_lines(file):
+    for number, line in _read_lines(file, position):
         if line.strip():
             first = first if lines else number
             lines.append(line)
@@ -174,13 +204,13 @@ def _read_plain_text(file: Path) -> Iterator[TextDocument]:
         yield TextDocument("\n".join(lines), _stem(file), f"{file}:{first}")
 
 
-def read_json_rows(file: Path) -> Iterator[tuple[str, dict[str, object]]]:
+def read_json_rows(file: Path, position: ReadPosition | None = None) -> Iterator[tuple[str, dict[str, object]]]:
     """Yield (`file:line`, object) for every line of a `.jsonl` file (plain, `.gz` or `.zst`) that is not blank.
 
     Raises:
         ValueError: With file and line, for broken JSON, a line that is no object, or bytes that are not UTF-8.
     """
-    for number, line in _read_lines(file):
+    for number, line in _read_lines(file, position or ReadPosition()):
         if not line.strip():
             continue
         location = f"{file}:{number}"
@@ -193,14 +223,26 @@ def read_json_rows(file: Path) -> Iterator[tuple[str, dict[str, object]]]:
         yield location, row
 
 
-def _read_json_lines(file: Path, text_field: str, source_field: str | None) -> Iterator[TextDocument]:
-    for location, row in read_json_rows(file):
-        text = _checked_field(row, text_field, location)
-        source = _checked_field(row, source_field, location) if source_field else _stem(file)
+def _read_json_lines(
+    file: Path, text_field: str, source_field: str | None, position: ReadPosition
+) -> Iterator[TextDocument]:
+    for location, row in read_json_rows(file, position):
+        text = checked_field(row, text_field, location)
+        source = checked_field(row, source_field, location) if source_field else _stem(file)
         yield TextDocument(text, source, location)
 
 
-def _checked_field(row: dict[str, object], field: str, location: str) -> str:
+def checked_field(row: Mapping[str, object], field: str, location: str) -> str:
+    """Return a field that must be text.
+
+    Args:
+        row: Fields of one document.
+        field: Name of the wanted one.
+        location: Where the row lies, for messages.
+
+    Raises:
+        ValueError: If there is no such field, or it is no string, or holds a lone surrogate.
+    """
     if field not in row:
         raise ValueError(f"{location} has no field {field!r}; its fields are {', '.join(map(str, row)) or 'none'}.")
     value = row[field]
@@ -210,7 +252,9 @@ def _checked_field(row: dict[str, object], field: str, location: str) -> str:
     return value
 
 
-def _read_parquet(file: Path, text_field: str, source_field: str | None) -> Iterator[TextDocument]:
+def _read_parquet(
+    file: Path, text_field: str, source_field: str | None, position: ReadPosition
+) -> Iterator[TextDocument]:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -231,5 +275,6 @@ def _read_parquet(file: Path, text_field: str, source_field: str | None) -> Iter
             for row in batch.to_pylist():
                 number += 1
                 location = f"{file}:{number}"
-                source = _checked_field(row, source_field, location) if source_field else _stem(file)
-                yield TextDocument(_checked_field(row, text_field, location), source, location)
+                source = checked_field(row, source_field, location) if source_field else _stem(file)
+                yield TextDocument(checked_field(row, text_field, location), source, location)
+            position.n_bytes += file.stat().st_size * batch.num_rows // table.metadata.num_rows

@@ -11,14 +11,21 @@
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..tokenization.output_folder import write_text_atomically
+
+logger = logging.getLogger(__name__)
+
 MANIFEST = "manifest.json"
+VERIFIED = "verified.json"
 FORMAT = 1
 KINDS = ("ids", "starts", "offsets", "sources", "counts")
 
@@ -71,14 +78,22 @@ def write_shard(
         "sources": np.array(sources, dtype=np.uint16),
         "counts": np.bincount(ids.astype(np.int64), minlength=vocab_size).astype(np.int64),
     }
-    files = {}
-    for kind, column in columns.items():
-        path = folder / f"{name}.{kind}.bin"
-        partial = path.with_suffix(".partial")
-        column.tofile(partial)
-        files[kind] = {"bytes": partial.stat().st_size, "sha256": file_sha256(partial)}
-        os.replace(partial, path)
+    files = {kind: _write_column(folder / f"{name}.{kind}.bin", column) for kind, column in columns.items()}
     return {"name": name, "documents": len(documents), "tokens": len(ids), "words": int(starts.sum()), "files": files}
+
+
+def _write_column(path: Path, column: np.ndarray) -> dict[str, Any]:
+    """Write one file under a temporary name, rename it, and return its size and hash."""
+    # The process number: a run that was left behind never writes into the file of the one that follows.
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        column.tofile(partial)
+        description = {"bytes": partial.stat().st_size, "sha256": file_sha256(partial)}
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return description
 
 
 def check_shard(folder: Path, entry: Mapping[str, Any], check_hash: bool = True) -> None:
@@ -98,13 +113,55 @@ def check_shard(folder: Path, entry: Mapping[str, Any], check_hash: bool = True)
             raise ValueError(f"{path} has changed since it was written (other SHA-256); run prepare again")
 
 
+def check_shards_once(folder: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Compare the hashes of all shards that were not compared since they were last touched.
+
+    What was found good is remembered in `verified.json` beside the manifest, by the size and the times of change of
+    each file, so that only the first opening of a folder reads it whole. Copying a file changes them (the time of
+    status change cannot be carried over), so a copy is compared anew. Where the folder cannot be written, nothing is
+    remembered and every opening compares.
+
+    Raises:
+        ValueError: If a file is missing or has changed.
+    """
+    path = folder / VERIFIED
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    for entry in entries:
+        check_shard(folder, entry, check_hash=False)
+    states = {entry["name"]: _file_states(folder, entry) for entry in entries}
+    changed = [entry for entry in entries if known.get(entry["name"]) != states[entry["name"]]]
+    if not changed:
+        return
+    logger.info("%s: comparing the hashes of %d of %d shards", folder, len(changed), len(entries))
+    with ThreadPoolExecutor() as pool:  # hashing and reading both let other threads run
+        list(pool.map(lambda entry: check_shard(folder, entry), changed))
+    try:
+        write_text_atomically(path, json.dumps(states) + "\n")
+    except OSError as error:
+        logger.info("%s cannot be written (%s): the hashes will be compared again next time", path, error)
+
+
+def _file_states(folder: Path, entry: Mapping[str, Any]) -> str:
+    """Return a digest of what the manifest says of a shard's files and of their sizes and times on disk."""
+    digest = hashlib.sha256()
+    for kind in KINDS:
+        status = (folder / f"{entry['name']}.{kind}.bin").stat()
+        wanted = entry["files"][kind]["sha256"]
+        digest.update(f"{wanted} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n".encode())
+    return digest.hexdigest()
+
+
 class TokenShards:
     """A folder of shards as one random-access list of documents.
 
     Args:
         folder: Folder that `run_prepare` wrote.
         tokenizer_hash: If given, the shards must have been made with this tokenizer.
-        check_hashes: Also compare the SHA-256 of every file; default False, sizes are always compared.
+        check_hashes: Compare the SHA-256 of every file that was not compared since it was last touched, see
+            `check_shards_once`; default True. False compares sizes alone.
 
     Attributes:
         manifest: The manifest as read.
@@ -118,7 +175,7 @@ class TokenShards:
         ValueError: If a shard is broken, the folder is empty, or the tokenizer is another one.
     """
 
-    def __init__(self, folder: str | Path, tokenizer_hash: str | None = None, check_hashes: bool = False) -> None:
+    def __init__(self, folder: str | Path, tokenizer_hash: str | None = None, check_hashes: bool = True) -> None:
         self.folder = Path(folder)
         self.manifest = read_manifest(self.folder)
         made_with = self.manifest["tokenizer_hash"]
@@ -128,9 +185,13 @@ class TokenShards:
                 f"{tokenizer_hash[:12]}); give that tokenizer or run prepare again"
             )
         entries = self.manifest["shards"]
-        for entry in entries:
-            check_shard(self.folder, entry, check_hashes)
+        if check_hashes:
+            check_shards_once(self.folder, entries)
+        else:
+            for entry in entries:
+                check_shard(self.folder, entry, check_hash=False)
         self.source_names: list[str] = list(self.manifest["sources"])
+        self._source_numbers_of = {name: number for number, name in enumerate(self.source_names)}
         self._names = [entry["name"] for entry in entries]
         self._dtype = np.dtype(self.manifest["dtype"])
         offsets = [np.fromfile(self._path(name, "offsets"), np.uint64).astype(np.int64) for name in self._names]
@@ -178,7 +239,7 @@ class TokenShards:
 
     def _source_numbers(self, entry: Mapping[str, Any]) -> np.ndarray:
         """Return the manifest's source number of each document of a shard, which counts its own sources alone."""
-        numbers = np.array([self.source_names.index(name) for name in entry["sources"]], dtype=np.int64)
+        numbers = np.array([self._source_numbers_of[name] for name in entry["sources"]], dtype=np.int64)
         return numbers[np.fromfile(self._path(entry["name"], "sources"), np.uint16)]
 
     def _path(self, name: str, kind: str) -> Path:
