@@ -6,75 +6,49 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from chinese_modernbert.tokenization import (
-    TokenizerArguments,
+    TextDocument,
     encode_documents,
     load_segmenter,
     load_tokenizer,
-    run_tokenizer_training,
     tokenizer_hash,
 )
-from chinese_modernbert.trainers.prepare import PrepareArguments, expand_patterns, run_prepare
+from chinese_modernbert.trainers import prepare
+from chinese_modernbert.trainers.prepare import expand_patterns, run_prepare
+from chinese_modernbert.trainers.prepare_arguments import PrepareArguments
 from chinese_modernbert.trainers.shards import TokenShards
-
-TEXTS = [
-    f"第{i}条：老虎是一种哺乳动物，生活在森林里，共有{i * 37}只。The tiger number {i}.\n它爱吃肉。" for i in range(60)
-]
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("corpus")
-    for name, part in (("one", TEXTS[:40]), ("two", [*TEXTS[40:], ""])):
-        lines = [json.dumps({"text": text}, ensure_ascii=False) for text in part]
-        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def tokenizer_folder(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("tokenizer") / "tokenizer"
-    settings = TokenizerArguments(corpus=[str(corpus)], output_dir=str(folder), vocab_size=384)
-    return str(run_tokenizer_training(settings))
-
-
-@pytest.fixture
-def arguments(corpus: Path, tokenizer_folder: str, tmp_path: Path) -> PrepareArguments:
-    return PrepareArguments(
-        corpus=[str(corpus)],
-        tokenizer=tokenizer_folder,
-        data_dir=str(tmp_path / "shards"),
-        shard_characters=700,
-        prepare_workers=0,
-    )
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_shards_hold_what_encoding_the_texts_gives(arguments: PrepareArguments) -> None:
+def test_shards_hold_what_encoding_the_texts_gives(arguments: PrepareArguments, texts: list[str]) -> None:
     tokenizer: PreTrainedTokenizerFast = load_tokenizer(arguments.tokenizer)
     shards = TokenShards(run_prepare(arguments), tokenizer_hash(tokenizer), check_hashes=True)
-    expected = encode_documents(tokenizer, load_segmenter(), TEXTS)
-    assert len(shards) == len(TEXTS)
+    expected = encode_documents(tokenizer, load_segmenter(), texts)
+    assert len(shards) == len(texts)
     for index, document in enumerate(expected):
         assert np.array_equal(shards[index].input_ids, document.input_ids)
         assert np.array_equal(shards[index].word_starts, document.word_starts)
 
 
-def test_the_manifest_counts_documents_tokens_and_characters_by_source(arguments: PrepareArguments) -> None:
+def test_the_manifest_counts_documents_tokens_and_characters_by_source(
+    arguments: PrepareArguments, texts: list[str]
+) -> None:
     shards = TokenShards(run_prepare(arguments))
     manifest = shards.manifest
     assert manifest["documents"] == 60
     assert manifest["tokens"] == int(shards.lengths.sum()) == int(shards.token_counts().sum())
     assert {name: counts["documents"] for name, counts in manifest["sources"].items()} == {"one": 40, "two": 20}
-    assert manifest["sources"]["one"]["characters"] == sum(map(len, TEXTS[:40]))
+    assert manifest["sources"]["one"]["characters"] == sum(map(len, texts[:40]))
     assert [shards.source_names[n] for n in shards.source_of] == ["one"] * 40 + ["two"] * 20
     assert len(manifest["shards"]) > 3
 
 
 def test_two_processes_write_the_same_bytes_as_one(arguments: PrepareArguments, tmp_path: Path) -> None:
+    arguments.near_duplicate_similarity = 0.6
     alone = contents(run_prepare(arguments))
+    assert json.loads(alone["manifest.json"])["dropped"]["near_duplicate"] > 0
     arguments.prepare_workers, arguments.data_dir = 2, str(tmp_path / "pool")
     assert contents(run_prepare(arguments)) == alone
 
@@ -90,12 +64,14 @@ def test_an_interrupted_run_keeps_finished_shards_and_redoes_broken_ones(argumen
     assert (folder / "shard-00000.ids.bin").stat().st_mtime_ns == kept
 
 
-def test_changed_text_is_encoded_again(arguments: PrepareArguments, corpus: Path, tmp_path: Path) -> None:
+def test_changed_text_is_encoded_again(
+    arguments: PrepareArguments, corpus: Path, tmp_path: Path, texts: list[str]
+) -> None:
     copy = tmp_path / "text.jsonl"
-    copy.write_text(json.dumps({"text": TEXTS[0]}, ensure_ascii=False), encoding="utf-8")
+    copy.write_text(json.dumps({"text": texts[0]}, ensure_ascii=False), encoding="utf-8")
     arguments.corpus = [str(copy)]
     first = TokenShards(run_prepare(arguments))[0].input_ids.tolist()
-    copy.write_text(json.dumps({"text": TEXTS[1]}, ensure_ascii=False), encoding="utf-8")
+    copy.write_text(json.dumps({"text": texts[1]}, ensure_ascii=False), encoding="utf-8")
     assert TokenShards(run_prepare(arguments))[0].input_ids.tolist() != first
 
 
@@ -146,3 +122,114 @@ def test_patterns_are_expanded_in_order_and_must_match(corpus: Path) -> None:
     assert expand_patterns([str(corpus / "*.jsonl")]) == [str(corpus / "one.jsonl"), str(corpus / "two.jsonl")]
     with pytest.raises(FileNotFoundError, match="no file matches"):
         expand_patterns([str(corpus / "*.parquet")])
+
+
+def test_a_data_set_gives_the_same_shards_as_its_files(
+    arguments: PrepareArguments, corpus: Path, tmp_path: Path
+) -> None:
+    by_files = TokenShards(run_prepare(arguments))
+    arguments.corpus, arguments.dataset, arguments.data_dir = [], str(corpus), str(tmp_path / "streamed")
+    by_stream = TokenShards(run_prepare(arguments))
+    assert len(by_stream) == len(by_files)
+    for index in range(len(by_files)):
+        assert np.array_equal(by_stream[index].input_ids, by_files[index].input_ids)
+        assert np.array_equal(by_stream[index].word_starts, by_files[index].word_starts)
+    assert by_stream.source_names == [corpus.name]
+
+
+def test_a_field_can_name_the_source(arguments: PrepareArguments, texts: list[str]) -> None:
+    arguments.source_field = "site"
+    shards = TokenShards(run_prepare(arguments))
+    assert [shards.source_names[n] for n in shards.source_of] == [f"site{len(text) % 2}" for text in texts]
+
+
+def test_a_source_field_with_too_many_values_is_refused(
+    arguments: PrepareArguments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "MAXIMUM_SOURCES", 9)
+    arguments.source_field = "text"
+    with pytest.raises(
+        ValueError, match=r"source_field='text' gives more than 9 sources by .*one.jsonl:10; name a field"
+    ):
+        run_prepare(arguments)
+
+
+def test_no_more_documents_are_read_than_asked_for(arguments: PrepareArguments, texts: list[str]) -> None:
+    arguments.max_documents = 7
+    shards = TokenShards(run_prepare(arguments))
+    assert len(shards) == shards.manifest["documents_read"] == 7
+
+
+def has_a_seven(document: TextDocument) -> str | None:
+    return "seven" if "7" in document.text else None
+
+
+def test_the_manifest_accounts_for_every_document(
+    arguments: PrepareArguments, corpus: Path, tmp_path: Path, texts: list[str]
+) -> None:
+    rows = [
+        *texts,
+        " ".join(texts[3]),
+        "短。",
+        "nothing but English words in this text",
+        texts[4].replace("吃肉", "睡觉"),
+    ]
+    more = tmp_path / "more.jsonl"
+    more.write_text("\n".join(json.dumps({"text": row}) for row in rows), encoding="utf-8")
+    arguments.corpus = [str(more)]
+    arguments.minimum_characters, arguments.minimum_han_share, arguments.drop_exact_duplicates = 5, 0.3, True
+    shards = TokenShards(run_prepare(arguments, filters=[has_a_seven]))
+    manifest = shards.manifest
+    sevens = sum("7" in row for row in rows)
+    assert manifest["dropped"] == {"exact_duplicate": 1, "little_han": 1, "seven": sevens, "too_short": 1}
+    assert manifest["documents_read"] == len(rows) == manifest["documents"] + sum(manifest["dropped"].values())
+    assert manifest["configuration"]["filters"] == [f"{has_a_seven.__module__}.has_a_seven"]
+    arguments.near_duplicate_similarity, arguments.overwrite = 0.6, True
+    again = TokenShards(run_prepare(arguments, filters=[has_a_seven])).manifest
+    assert again["dropped"]["near_duplicate"] > 0
+    assert again["documents_read"] == again["documents"] + sum(again["dropped"].values())
+
+
+def test_a_corpus_that_is_dropped_whole_is_reported_with_the_reasons(arguments: PrepareArguments) -> None:
+    arguments.minimum_characters = 1000
+    with pytest.raises(ValueError, match=r"no token \(too_short: 60\)"):
+        run_prepare(arguments)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dataset": "x"}, "both corpus and dataset are given"),
+        ({"dataset_files": ["x"]}, "dataset_files is given without dataset"),
+        ({"max_documents": 0}, "max_documents=0"),
+        ({"minimum_han_share": 1.5}, "minimum_han_share=1.5"),
+        ({"near_duplicate_similarity": 1.5}, "near_duplicate_similarity=1.5"),
+    ],
+)
+def test_impossible_values_are_refused_before_work(
+    arguments: PrepareArguments, changes: dict[str, object], message: str
+) -> None:
+    for name, value in changes.items():
+        setattr(arguments, name, value)
+    with pytest.raises(ValueError, match=message):
+        run_prepare(arguments)
+    assert not Path(arguments.data_dir).exists()
+
+
+def test_the_last_line_says_what_was_kept_and_why_the_rest_was_not(
+    arguments: PrepareArguments, caplog: pytest.LogCaptureFixture
+) -> None:
+    arguments.max_documents, arguments.minimum_characters = 20, 50
+    with caplog.at_level("INFO"):
+        run_prepare(arguments)
+    line = caplog.messages[-1]
+    assert "of 20 documents kept (dropped: too_short " in line and "tokens" in line and "MB/s" in line
+
+
+def test_the_bar_ends_at_the_size_of_the_files_and_the_number_of_shards(
+    arguments: PrepareArguments, corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run_prepare(arguments)
+    written = capsys.readouterr().err
+    n_shards = len(TokenShards(folder).manifest["shards"])
+    assert "100%" in written and f"60 documents, 0 dropped, {n_shards} shards" in written.replace("\n", " ")

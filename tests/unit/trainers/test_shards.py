@@ -1,10 +1,13 @@
+import json
+import os
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from chinese_modernbert.trainers.shards import TokenShards, check_shard, write_shard
+from chinese_modernbert.trainers import shards
+from chinese_modernbert.trainers.shards import TokenShards, check_shard, file_sha256, write_shard
 from reference.shard_folders import random_documents, write_folder
 
 LENGTHS = [[3, 1, 17, 8], [9, 30], [1]]
@@ -73,9 +76,63 @@ def test_a_changed_byte_is_found_by_the_hash_and_only_by_it(tmp_path: Path) -> N
     write_folder(tmp_path, [random_documents([40])])
     path = tmp_path / "shard-00000.ids.bin"
     path.write_bytes(b"\xff" + path.read_bytes()[1:])
-    TokenShards(tmp_path)
+    TokenShards(tmp_path, check_hashes=False)
     with pytest.raises(ValueError, match="other SHA-256"):
-        TokenShards(tmp_path, check_hashes=True)
+        TokenShards(tmp_path)
+
+
+def test_hashes_are_compared_at_the_first_opening_and_again_only_where_a_file_was_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path, [random_documents([40]), random_documents([30])])
+    hashed: list[str] = []
+    monkeypatch.setattr(shards, "file_sha256", lambda path: hashed.append(path.name) or file_sha256(path))
+    TokenShards(tmp_path)
+    assert len(hashed) == 10
+    TokenShards(tmp_path)
+    assert len(hashed) == 10
+    path = tmp_path / "shard-00001.ids.bin"
+    times = (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+    os.utime(path, ns=times)  # as a copy that keeps the time of modification
+    with pytest.raises(ValueError, match="shard-00001.ids.bin has changed"):
+        TokenShards(tmp_path)
+    assert {name.split(".")[0] for name in hashed[10:]} == {"shard-00001"}
+
+
+def test_a_broken_record_of_comparisons_is_passed_over(tmp_path: Path) -> None:
+    write_folder(tmp_path, [random_documents([40])])
+    (tmp_path / "verified.json").write_text("{")
+    assert len(TokenShards(tmp_path)) == 1
+    assert json.loads((tmp_path / "verified.json").read_text()).keys() == {"shard-00000"}
+
+
+def test_a_folder_that_cannot_be_written_is_compared_every_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, text: str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    write_folder(tmp_path, [random_documents([40])])
+    monkeypatch.setattr(shards, "write_text_atomically", refuse)
+    assert len(TokenShards(tmp_path)) == len(TokenShards(tmp_path)) == 1
+    assert not (tmp_path / "verified.json").exists()
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_half_written_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_folder(tmp_path, [random_documents([40])])
+    old = (folder / "shard-00000.ids.bin").read_bytes()
+
+    def full(path: Path) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shards, "file_sha256", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_shard(folder, "shard-00000", random_documents([9]), [0], 1000)
+    assert (folder / "shard-00000.ids.bin").read_bytes() == old
+    assert not list(folder.glob("*.partial"))
 
 
 def test_another_tokenizer_is_refused(tmp_path: Path) -> None:
