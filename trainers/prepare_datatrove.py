@@ -18,7 +18,8 @@ from ..tokenization.word_segmentation import load_segmenter
 from .prepare import cut_shards
 from .prepare_arguments import PrepareArguments, build_filters, shard_settings
 from .quality import DocumentCounts, DocumentFilter, keep_documents
-from .shard_tasks import SETTINGS, finish_shard, open_folder, write_manifest
+from .shard_tasks import PARTS, SETTINGS, finish_shard, open_folder, write_manifest
+from .shards import check_shard
 
 try:
     from datatrove.pipeline.base import PipelineStep
@@ -69,6 +70,8 @@ class PrepareShards(PipelineStep):
             rank: Number of the task; the first part of its shards' names.
             world_size: Number of tasks.
         """
+        path = Path(self.arguments.data_dir) / f"rank-{rank:05d}.json"
+        path.unlink(missing_ok=True)
         counts = DocumentCounts()
         documents = keep_documents(self._documents(data), build_filters(self.arguments, self.filters), counts)
         entries = []
@@ -78,7 +81,6 @@ class PrepareShards(PipelineStep):
             self.stat_update("documents", value=entries[-1]["documents"], unit="shard")
             self.stat_update("tokens", value=entries[-1]["tokens"], unit="shard")
         part = {"world_size": world_size, "counts": dataclasses.asdict(counts), "shards": entries}
-        path = Path(self.arguments.data_dir) / f"rank-{rank:05d}.json"
         write_text_atomically(path, json.dumps({**part, "configuration": self.settings}, ensure_ascii=False) + "\n")
 
     def _documents(self, data: Iterable[Any]) -> Iterator[TextDocument]:
@@ -131,16 +133,19 @@ def merge_shards(arguments: PrepareArguments) -> Path:
 
     Raises:
         FileNotFoundError: If no task or not every task has finished.
-        ValueError: If tasks of another number or of other settings are among them, or there is no token.
+        ValueError: If tasks of another number or of other settings are among them, a file is missing or of another
+            size, or there is no token.
     """
     folder = Path(arguments.data_dir)
-    paths = sorted(folder.glob("rank-*.json"), key=lambda path: int(path.stem.split("-")[1]))
+    paths = sorted(folder.glob(PARTS), key=lambda path: int(path.stem.split("-")[1]))
     if not paths:
         raise FileNotFoundError(f"{folder} holds no rank-*.json: no task of PrepareShards has finished there")
     parts = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     _check_parts(folder, paths, parts, settings)
     entries = [entry for part in parts for entry in part["shards"]]
+    for entry in entries:
+        check_shard(folder, entry, check_hash=False)
     counts = [DocumentCounts(**part["counts"]) for part in parts]
     manifest = write_manifest(folder, entries, settings, len(load_tokenizer(arguments.tokenizer)), counts)
     logger.info(

@@ -21,6 +21,8 @@ from .shards import FORMAT, MANIFEST, Document, check_shard, id_dtype, write_sha
 logger = logging.getLogger(__name__)
 
 SETTINGS = "prepare.json"
+PARTS = "rank-*.json"
+"""What the tasks of a cluster leave beside their shards, see `prepare_datatrove`."""
 ENCODING_BATCH = 256
 
 
@@ -58,6 +60,8 @@ def open_folder(folder: Path, settings: Mapping[str, Any], overwrite: bool) -> N
         if overwrite:
             (folder / MANIFEST).unlink(missing_ok=True)
             remove_stale_files(folder, set())
+            for part in folder.glob(PARTS):
+                part.unlink()
     folder.mkdir(parents=True, exist_ok=True)
     write_text_atomically(folder / SETTINGS, json.dumps(settings, indent=1) + "\n")
 

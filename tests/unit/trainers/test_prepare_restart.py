@@ -122,7 +122,7 @@ def test_another_tokenizer_is_refused_and_the_shards_stay(
 ) -> None:
     folder = run_prepare(arguments)
     before = contents(folder)
-    other = TokenizerArguments(corpus=[str(corpus)], output_dir=str(tmp_path / "other"), vocab_size=400)
+    other = TokenizerArguments(corpus=[str(corpus)], output_dir=str(tmp_path / "other"), vocab_size=380)
     arguments.tokenizer = str(run_tokenizer_training(other))
     with pytest.raises(FileExistsError, match=r"other settings \(tokenizer_hash\); add --overwrite"):
         run_prepare(arguments)
