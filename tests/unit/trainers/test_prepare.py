@@ -190,6 +190,15 @@ def test_the_manifest_accounts_for_every_document(
     assert again["documents_read"] == again["documents"] + sum(again["dropped"].values())
 
 
+def test_own_filters_run_before_those_of_duplicates(arguments: PrepareArguments, tmp_path: Path) -> None:
+    rows = ["老虎是一种哺乳动物，生活在森林里 x", "老虎是一种哺乳动物，生活在森林里"]
+    file = tmp_path / "copies.jsonl"
+    file.write_text("\n".join(json.dumps({"text": row}) for row in rows), encoding="utf-8")
+    arguments.corpus, arguments.near_duplicate_similarity = [str(file)], 0.5
+    shards = TokenShards(run_prepare(arguments, filters=[lambda one: "x" if "x" in one.text else None]))
+    assert shards.manifest["dropped"] == {"x": 1} and len(shards) == 1
+
+
 def test_a_corpus_that_is_dropped_whole_is_reported_with_the_reasons(arguments: PrepareArguments) -> None:
     arguments.minimum_characters = 1000
     with pytest.raises(ValueError, match=r"no token \(too_short: 60\)"):
