@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
 from .masking.batch import word_ids_from_starts
+from .reading_order import epoch_order
 from .shards import TokenShards
 
 logger = logging.getLogger(__name__)
@@ -40,17 +41,17 @@ class SpecialIds:
 
 @dataclass(frozen=True)
 class RowPlan:
-    """Which piece of which document lies in which row.
+    """Which piece of which document lies in which row; columns are int32 where their numbers fit.
 
     Attributes:
-        document: int64 `[pieces]`, sorted by row, within a row in reading order.
-        start: int64 `[pieces]`, first token of the piece in its document.
-        length: int64 `[pieces]`, tokens without [CLS] and [SEP].
+        reading: `[pieces]`, `document + copy * documents`; sorted by row, within a row in reading order.
+        start: `[pieces]`, first token of the piece in its document.
+        length: `[pieces]`, tokens without [CLS] and [SEP].
         row_starts: int64 `[rows + 1]`, where each row's pieces start in the columns above.
         context_length: Tokens a row.
     """
 
-    document: np.ndarray
+    reading: np.ndarray
     start: np.ndarray
     length: np.ndarray
     row_starts: np.ndarray
@@ -71,11 +72,6 @@ class RowPlan:
         return used / max(1, len(self) * self.context_length)
 
 
-def epoch_order(n_documents: int, seed: int, epoch: int) -> np.ndarray:
-    """Return the order of the documents in an epoch, int64 `[n_documents]`, a pure function of (seed, epoch)."""
-    return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(n_documents)
-
-
 def pack_rows(
     lengths: np.ndarray, context_length: int, order: np.ndarray, window: int = WINDOW_DOCUMENTS, seed: int = 0
 ) -> RowPlan:
@@ -84,7 +80,7 @@ def pack_rows(
     Args:
         lengths: int64 `[documents]`, tokens without special tokens.
         context_length: Tokens a row.
-        order: int64, the documents to pack; rows follow it window by window and are shuffled within a window.
+        order: int64, the readings to pack; rows follow it window by window and are shuffled within a window.
         window: Documents that are sorted by length together. Our default: 16,384, under 0.1 % lost at window ends.
         seed: Decides the order of the rows within a window.
 
@@ -99,27 +95,43 @@ def pack_rows(
         raise ValueError(f"context_length={context_length} leaves no room between [CLS] and [SEP]; use 3 or more")
     columns, n_rows = [], 0
     for number, first in enumerate(range(0, len(order), window)):
-        document, start, length = _cut(lengths, np.asarray(order[first : first + window]), room)
+        reading, start, length = _cut(lengths, np.asarray(order[first : first + window]), room)
         row = best_fit(length + SPECIALS_PER_PIECE, context_length)
         shuffled = epoch_order(int(row.max()) + 1 if len(row) else 0, seed, number)
-        columns.append((document, start, length, n_rows + shuffled[row]))
+        row = n_rows + shuffled[row]
+        by_row = np.argsort(row, kind="stable")
+        columns.append(tuple(_compact(column[by_row]) for column in (reading, start, length, row)))
         n_rows += len(shuffled)
-    if not columns:
-        columns = [(np.zeros(0, np.int64),) * 4]
-    document, start, length, row = (np.concatenate(parts) for parts in zip(*columns, strict=True))
-    by_row = np.argsort(row, kind="stable")
+    reading, start, length, row = (
+        np.concatenate(parts) for parts in zip(*columns or [(np.zeros(0, np.int64),) * 4], strict=True)
+    )
     row_starts = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=n_rows))])
-    return RowPlan(document[by_row], start[by_row], length[by_row], row_starts, context_length)
+    return RowPlan(reading, start, length, row_starts, context_length)
 
 
-def _cut(lengths: np.ndarray, documents: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cut documents longer than `room` into full pieces and a rest; return document, start and length of each."""
-    own = lengths[documents]
-    pieces = np.maximum(1, -(-own // room))
-    document = np.repeat(documents, pieces)
-    within = np.arange(len(document)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+def positions_of(lengths: np.ndarray, context_length: int) -> np.ndarray:
+    """Return how many positions each document takes with the special tokens of its pieces, int64 `[documents]`."""
+    return lengths + SPECIALS_PER_PIECE * _pieces(lengths, context_length - SPECIALS_PER_PIECE)
+
+
+def _pieces(lengths: np.ndarray, room: int) -> np.ndarray:
+    """Return into how many pieces of at most `room` tokens each document is cut."""
+    return np.maximum(1, -(-lengths // room))
+
+
+def _compact(numbers: np.ndarray) -> np.ndarray:
+    """Return numbers as int32 where they fit: a plan of ten million documents is kept in every worker."""
+    return numbers.astype(np.int32) if numbers.size and numbers.max() < 2**31 else numbers
+
+
+def _cut(lengths: np.ndarray, readings: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cut documents longer than `room` into full pieces and a rest; return reading, start and length of each."""
+    own = lengths[readings % len(lengths)]
+    pieces = _pieces(own, room)
+    reading = np.repeat(readings, pieces)
+    within = np.arange(len(reading)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     start = within * room
-    return document, start, np.minimum(room, np.repeat(own, pieces) - start)
+    return reading, start, np.minimum(room, np.repeat(own, pieces) - start)
 
 
 def best_fit(sizes: np.ndarray, capacity: int) -> np.ndarray:
@@ -160,7 +172,8 @@ class PackedRows(Dataset[dict[str, torch.Tensor]]):
 
     An item has `input_ids` int64 `[L]`, `document_ids` int32 `[L]` (0, 1, ... within the row, -1 = padding),
     `word_ids` int32 `[L]` (-1 = special token or padding), `sample_id` int64 (number of the row's first token in the
-    whole corpus: the same text has the same id whatever the batch) and `epoch` int64.
+    whole corpus: the same text has the same id whatever the batch; the second copy of it in an epoch counts on from the
+    corpus's end) and `epoch` int64.
 
     Args:
         shards: The corpus.
@@ -168,7 +181,7 @@ class PackedRows(Dataset[dict[str, torch.Tensor]]):
         seed: Seed of the order.
         epoch: Epoch of the order.
         specials: Ids of [CLS], [SEP] and [PAD].
-        order: Documents to pack, in order; None takes the epoch's own order of all documents.
+        order: Readings to pack, in order; None takes every document once in the epoch's own order.
     """
 
     def __init__(
@@ -181,8 +194,8 @@ class PackedRows(Dataset[dict[str, torch.Tensor]]):
         order: np.ndarray | None = None,
     ) -> None:
         self.shards, self.context_length, self.epoch, self.specials = shards, context_length, epoch, specials
-        self.order = epoch_order(len(shards), seed, epoch) if order is None else order
-        self.plan = pack_rows(shards.lengths, context_length, self.order, seed=seed)
+        order = epoch_order(len(shards), seed, epoch) if order is None else order
+        self.plan = pack_rows(shards.lengths, context_length, order, seed=seed)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -197,26 +210,36 @@ class PackedRows(Dataset[dict[str, torch.Tensor]]):
         position = 0
         for number, piece in enumerate(plan.pieces(row)):
             length = int(plan.length[piece])
-            text = self.shards.read(int(plan.document[piece]), int(plan.start[piece]), length)
+            document = int(plan.reading[piece]) % len(self.shards)
+            text = self.shards.read(document, int(plan.start[piece]), length)
             inside = slice(position + 1, position + 1 + length)
             input_ids[position], input_ids[position + 1 + length] = ids.cls, ids.sep
             input_ids[inside], word_starts[inside], special[inside] = text.input_ids, text.word_starts, False
             document_ids[position : position + length + SPECIALS_PER_PIECE] = number
             position += length + SPECIALS_PER_PIECE
-        first = plan.pieces(row)[0]
         return {
             "input_ids": torch.from_numpy(input_ids),
             "document_ids": torch.from_numpy(document_ids),
             "word_ids": torch.from_numpy(word_ids_from_starts(word_starts, document_ids, special)),
-            "sample_id": torch.tensor(int(self.shards.starts[plan.document[first]] + plan.start[first])),
+            "sample_id": torch.tensor(self._sample_id(plan.pieces(row)[0])),
             "epoch": torch.tensor(self.epoch),
         }
 
     def documents_of(self, row: int) -> np.ndarray:
         """Return the corpus number of each document of a row, int64, in the order of the row's `document_ids`."""
-        return self.plan.document[self.plan.row_starts[row] : self.plan.row_starts[row + 1]]
+        pieces = slice(self.plan.row_starts[row], self.plan.row_starts[row + 1])
+        return self.plan.reading[pieces].astype(np.int64) % len(self.shards)
 
-    def documents_from(self, row: int) -> np.ndarray:
-        """Return the documents, in order, that no row before `row` has touched."""
-        used = self.plan.document[: self.plan.row_starts[row]]
-        return self.order[~np.isin(self.order, used)]
+    def readings_before(self, row: int) -> np.ndarray:
+        """Return the readings that some row before `row` has touched, sorted."""
+        return np.unique(self.plan.reading[: self.plan.row_starts[row]]).astype(np.int64)
+
+    def readings_from(self, row: int) -> np.ndarray:
+        """Return the readings that no row before `row` has touched, sorted."""
+        return np.setdiff1d(self.plan.reading[self.plan.row_starts[row] :], self.readings_before(row))
+
+    def _sample_id(self, piece: int) -> int:
+        """Return the number of a piece's first token, counted over the corpus and its copies."""
+        copy, document = divmod(int(self.plan.reading[piece]), len(self.shards))
+        corpus_tokens = int(self.shards.starts[-1] + self.shards.lengths[-1])
+        return copy * corpus_tokens + int(self.shards.starts[document]) + int(self.plan.start[piece])

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import shutil
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -16,6 +15,7 @@ from ..evaluation.masked_language_modeling import UnigramBaseline
 from ..modeling import PRESETS, ChineseModernBertConfig, ChineseModernBertForMaskedLM
 from ..tokenization.loading import VOCABULARY_MULTIPLE, check_vocabulary, load_tokenizer, tokenizer_hash
 from ..tokenization.output_folder import write_text_atomically
+from .batch_plan import BatchRamp
 from .masking import PRESETS as MASKING_PRESETS
 from .masking import Masker, MaskVocabulary
 from .masking_options import columns_of, masker_from_options
@@ -23,7 +23,7 @@ from .packing import PackedRows, SpecialIds
 from .pretraining_arguments import PretrainingArguments
 from .pretraining_trainer import PretrainingTrainer
 from .shards import TokenShards
-from .stages import StagedBatches, stage_ends
+from .stages import StagedBatches, stage_ends, steps_for_positions
 from .training_log import LOG_FILE
 
 logger = logging.getLogger(__name__)
@@ -86,6 +86,7 @@ def check_pretraining(arguments: PretrainingArguments) -> Setup:
     for name in ("train_data", "tokenizer", "output_dir"):
         if not getattr(arguments, name):
             raise ValueError(f"{name} is not given; set it in the recipe or with --{name}")
+    _check_reading(arguments)
     tokenizer = load_tokenizer(arguments.tokenizer)
     made_with = tokenizer_hash(tokenizer)
     shards = TokenShards(arguments.train_data, made_with, arguments.check_hashes)
@@ -93,7 +94,9 @@ def check_pretraining(arguments: PretrainingArguments) -> Setup:
     config = _model_config(arguments, tokenizer)
     micro_batches = arguments.gradient_accumulation_steps * arguments.world_size
     if arguments.max_tokens:
-        arguments.max_steps = math.ceil(arguments.max_tokens / (arguments.tokens_per_micro_batch * micro_batches))
+        arguments.max_steps = steps_for_positions(
+            arguments.max_tokens, arguments.stages, micro_batches, arguments.tokens_per_micro_batch, _ramp(arguments)
+        )
     ends = stage_ends(arguments.stages, arguments.max_steps)
     arguments.max_steps = ends[-1]
     longest = max(arguments.eval_context_length or 0, *(stage.context_length for stage in arguments.stages))
@@ -122,6 +125,8 @@ def build_trainer(arguments: PretrainingArguments, setup: Setup) -> PretrainingT
         arguments.tokens_per_micro_batch,
         seed,
         specials,
+        arguments.source_weights,
+        _ramp(arguments),
     )
     eval_rows = unigram = None
     if setup.eval_shards is not None:
@@ -138,6 +143,23 @@ def build_trainer(arguments: PretrainingArguments, setup: Setup) -> PretrainingT
         unigram=unigram,
         record={RECIPE: _recipe_text(arguments), IDENTITY: json.dumps(setup.identity, indent=1) + "\n"},
     )
+
+
+def _ramp(arguments: PretrainingArguments) -> BatchRamp:
+    """Return the growth of the batch that a recipe asks for."""
+    return BatchRamp(arguments.batch_ramp_share, arguments.batch_ramp_start)
+
+
+def _check_reading(arguments: PretrainingArguments) -> None:
+    """Refuse options of the library under which a step would read other micro-batches than its number says."""
+    options = arguments.accelerator_config
+    for name in ("split_batches", "dispatch_batches"):
+        if getattr(options, name, False):
+            raise ValueError(
+                f"accelerator_config has {name}: true, but a process reads whole micro-batches; leave it out"
+            )
+    if arguments.ignore_data_skip:
+        raise ValueError("ignore_data_skip=true would read the run's first micro-batches again; leave it out")
 
 
 def build_masker(
@@ -198,12 +220,13 @@ def _identity(arguments: PretrainingArguments, shards: TokenShards, micro_batche
     """Return what must be equal for a resumed run to be the same run."""
     names = ("seed", "data_seed", "max_steps", "tokens_per_micro_batch", "lr_schedule", "lr_cycles", "lr_gamma")
     more = ("lr_floor", "learning_rate", "warmup_steps", "optimizer", "masking", "masking_options")
+    reading = ("source_weights", "batch_ramp_share", "batch_ramp_start")
     return {
         "tokenizer_hash": shards.manifest["tokenizer_hash"],
         "shards": [entry["files"]["ids"]["sha256"] for entry in shards.manifest["shards"]],
         "stages": [asdict(stage) for stage in arguments.stages],
         "micro_batches_per_step": micro_batches,
-        **{name: getattr(arguments, name) for name in (*names, *more)},
+        **{name: getattr(arguments, name) for name in (*names, *more, *reading)},
     }
 
 

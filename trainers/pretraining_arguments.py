@@ -21,9 +21,16 @@ class PretrainingArguments(TrainingArguments):
     tokenizer: str = argument("", "Folder of the tokenizer that made the shards; the command takes the shipped one.")
     model: str = argument("base", "Size of a new model (tiny, small, base, large) or a checkpoint folder.")
     model_overrides: dict | None = argument(None, "Fields of the model's configuration that differ from the preset.")
-    stages: list[Stage] = argument(list, "Stages: context_length, share or steps, global_rope_theta, local_rope_theta.")
+    stages: list[Stage] = argument(
+        list, "Stages: context_length, share or steps, RoPE bases, long_share, source_weights."
+    )
+    source_weights: dict | None = argument(
+        None, "Readings per epoch of some sources, such as {news: 2.0}; 1 for the others."
+    )
     tokens_per_micro_batch: int = argument(8_192, "Positions of a micro-batch on one device, the same in every stage.")
-    max_tokens: int | None = argument(None, "Length of the run in positions, in place of max_steps.")
+    max_tokens: int | None = argument(None, "Length of the run in positions, in place of max_steps; a ramp adds steps.")
+    batch_ramp_share: float = argument(0.0, "Share of the steps over which the batch grows to its full size.")
+    batch_ramp_start: float = argument(0.25, "First size of a growing batch, and its stairs, as a share of the full.")
     lr_schedule: str = argument("damped_cosine", "damped_cosine, cosine, linear or warmup_stable_decay.")
     lr_cycles: int = argument(3, "Peaks of the damped cosine.")
     lr_gamma: float = argument(0.5, "Share of the peak that the damped cosine's upper line keeps at the end.")

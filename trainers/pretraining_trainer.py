@@ -217,9 +217,7 @@ class PretrainingTrainer(MaskingInTrainingStep):
                 "tokens_per_second": round(self._tokens * self.args.world_size / seconds, 1),
                 "fill": round(self._tokens / self._positions, 5),
                 "stage": stage + 1,
-                "positions_seen": self.state.global_step
-                * self.batches.micro_batches_per_step
-                * self.batches.tokens_per_micro_batch,
+                "positions_seen": self.batches.positions_before(self.state.global_step),
             }
             self._tokens = self._positions = 0
             self._clock = time.perf_counter()

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chinese_modernbert.trainers.packing import PackedRows, SpecialIds, best_fit, epoch_order, pack_rows
+from chinese_modernbert.trainers.packing import PackedRows, SpecialIds, best_fit, pack_rows
+from chinese_modernbert.trainers.reading_order import epoch_order
 from chinese_modernbert.trainers.shards import TokenShards
 from reference.packing import best_fit_bins, cut
 from reference.shard_folders import random_documents, write_folder
@@ -35,7 +36,7 @@ def test_every_token_is_in_exactly_one_row_and_documents_are_cut_only_where_they
         rows_pieces = plan.pieces(row)
         assert 0 < sum(int(plan.length[p]) + 2 for p in rows_pieces) <= context
         for p in rows_pieces:
-            pieces.setdefault(int(plan.document[p]), []).append((int(plan.start[p]), int(plan.length[p])))
+            pieces.setdefault(int(plan.reading[p]), []).append((int(plan.start[p]), int(plan.length[p])))
     assert {number: sorted(found) for number, found in pieces.items()} == {
         number: cut(length, context) for number, length in enumerate(lengths)
     }
@@ -95,14 +96,14 @@ def test_a_row_holds_each_document_between_cls_and_sep_isolated_and_padded(tmp_p
         for piece, place in zip(rows.plan.pieces(number), range(int(documents.max()) + 1), strict=True):
             text = ids[documents == place]
             source = shards.read(
-                int(rows.plan.document[piece]), int(rows.plan.start[piece]), int(rows.plan.length[piece])
+                int(rows.plan.reading[piece]), int(rows.plan.start[piece]), int(rows.plan.length[piece])
             )
             assert text.tolist() == [2, *source.input_ids.tolist(), 3]
             inside = words[documents == place]
             assert inside[0] == inside[-1] == -1
             starts = np.diff(inside[1:-1]) != 0
             assert starts.tolist() == source.word_starts[1:].tolist()
-            seen.append((int(rows.plan.document[piece]), len(text) - 2))
+            seen.append((int(rows.plan.reading[piece]), len(text) - 2))
     assert sorted(seen) == [(0, 5), (1, 3), (2, 4), (3, 11), (3, 14)]
 
 
@@ -128,4 +129,4 @@ def test_documents_from_a_row_are_those_that_no_earlier_row_touched(tmp_path: Pa
     rows = PackedRows(shards_of(tmp_path, [30, 5, 6, 40, 3]), 16, seed=0, epoch=0, specials=SPECIALS)
     for row in range(len(rows) + 1):
         earlier = {int(d) for r in range(row) for d in rows.documents_of(r)}
-        assert set(rows.documents_from(row).tolist()) == set(range(5)) - earlier
+        assert set(rows.readings_from(row).tolist()) == set(range(5)) - earlier
