@@ -34,7 +34,8 @@ class BatchRamp:
 
     def stairs(self, max_steps: int) -> list[tuple[int, float]]:
         """Return (first step, share of the full size) of each stair, the full size last."""
-        end, count = round(self.share * max_steps), math.ceil(1 / self.start - 1e-9) - 1
+        end = min(round(self.share * max_steps), max_steps - 1)
+        count = math.ceil(1 / self.start - 1e-9) - 1
         return [(round(end * i / count), (i + 1) * self.start) for i in range(count)] + [(end if count else 0, 1.0)]
 
 

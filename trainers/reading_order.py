@@ -20,13 +20,13 @@ class EpochRest:
         epoch: Number of the epoch.
         left: int64, the readings of the stage in this epoch that it has not reached.
         used: int64, the readings of this epoch that have been read, in this stage or an earlier one.
-        copies: int64 `[documents]`, how often the stage would read each document in the whole epoch.
+        weights: float64 `[documents]`, readings per epoch in that stage.
     """
 
     epoch: int
     left: np.ndarray
     used: np.ndarray
-    copies: np.ndarray
+    weights: np.ndarray
 
 
 def epoch_order(n_documents: int, seed: int, epoch: int) -> np.ndarray:
@@ -77,16 +77,16 @@ def favour_long(weights: np.ndarray, positions: np.ndarray, is_long: np.ndarray,
     """
     if not 0 <= share <= 1:
         raise ValueError(f"long_share={share} is not a share; give a number from 0 to 1")
-    weight = weights * positions
-    long, short = float(weight[is_long].sum()), float(weight[~is_long].sum())
+    read = weights * positions
+    long, short = float(read[is_long].sum()), float(read[~is_long].sum())
     if (share > 0 and not long) or (share < 1 and not short):
         kind = "no document that is read is" if share > 0 and not long else "every document that is read is"
         raise ValueError(
             f"long_share={share:g}, but {kind} over long_tokens; change long_tokens or leave the share out"
         )
-    if share == 1:
-        return np.where(is_long, weights, 0.0)
-    return np.where(is_long, weights * (share / (1 - share) * short / max(long, 1.0)), weights)
+    if share in (0, 1):
+        return np.where(is_long == bool(share), weights, 0.0)
+    return np.where(is_long, weights * (share / (1 - share) * short / long), weights)
 
 
 def copies_in_epoch(weights: np.ndarray, seed: int, epoch: int) -> np.ndarray:
@@ -127,10 +127,10 @@ def epoch_readings(weights: np.ndarray, seed: int, epoch: int) -> np.ndarray:
 def rest_of_epoch(weights: np.ndarray, seed: int, before: EpochRest) -> np.ndarray:
     """Return what a stage still reads of the epoch in which the stage before it has stopped.
 
-    Of all documents of one weight the stage reads as large a part of its readings as the stage before has left of its
-    own, documents that were read least first, none of the readings again. So the mixture is the new stage's from its
-    first row on, and a document that has not been reached comes before one that has. Under the same weights this is
-    exactly what the stage before has left.
+    Of all documents with one weight before and one now, the stage reads as large a part of its readings as the stage
+    before has left of its own, documents that were read least first, none of the readings again. So the mixture is the
+    new stage's from its first row on, and a document that has not been reached comes before one that has. Under the
+    same weights this is exactly what the stage before has left.
 
     Args:
         weights: float64 `[documents]`, readings per epoch in the new stage.
@@ -140,19 +140,22 @@ def rest_of_epoch(weights: np.ndarray, seed: int, before: EpochRest) -> np.ndarr
     Returns:
         int64, readings in the order of the epoch.
     """
-    n_documents, (values, group) = len(weights), np.unique(weights, return_inverse=True)
+    n_documents = len(weights)
+    (old, old_number), (new, new_number) = (np.unique(w, return_inverse=True) for w in (before.weights, weights))
+    group, n_groups = old_number * len(new) + new_number, len(old) * len(new)
     readings = epoch_readings(weights, seed, before.epoch)
-    left = np.bincount(group[before.left % n_documents], minlength=len(values))
-    whole = np.bincount(group, weights=before.copies, minlength=len(values))
-    overall = len(before.left) / max(1, int(before.copies.sum()))
+    copies = copies_in_epoch(before.weights, seed, before.epoch)
+    left = np.bincount(group[before.left % n_documents], minlength=n_groups)
+    whole = np.bincount(group, weights=copies, minlength=n_groups)
+    overall = len(before.left) / max(1, int(copies.sum()))
     share = np.where(whole > 0, left / np.maximum(whole, 1), overall)
-    wanted = np.rint(share * np.bincount(group[readings % n_documents], minlength=len(values)))
+    wanted = np.rint(share * np.bincount(group[readings % n_documents], minlength=n_groups))
     unused = readings[~np.isin(readings, before.used)]
     times_read = np.bincount(before.used % n_documents, minlength=n_documents)
     level = np.maximum(times_read[unused % n_documents], unused // n_documents)
     own = group[unused % n_documents]
     least_read = np.lexsort((level, own))
-    first = np.searchsorted(own[least_read], np.arange(len(values)))
+    first = np.searchsorted(own[least_read], np.arange(n_groups))
     rank = np.arange(len(unused)) - first[own[least_read]]
     return unused[np.sort(least_read[rank < wanted[own[least_read]]])]
 

@@ -17,7 +17,6 @@ from .batch_plan import BatchRamp, plan_batches
 from .packing import PackedRows, SpecialIds, positions_of
 from .reading_order import (
     EpochRest,
-    copies_in_epoch,
     epoch_readings,
     favour_long,
     rest_of_epoch,
@@ -256,8 +255,7 @@ class StagedBatches(Dataset[dict[str, torch.Tensor]]):
         if stage and self._first_epoch(stage)[0] == rows.epoch:
             earlier = self._stop_of(stage - 1)
             used = np.union1d(used, earlier.used) if earlier.epoch == rows.epoch else used
-        copies = copies_in_epoch(self._weights(stage), self.seed, rows.epoch)
-        return EpochRest(rows.epoch, rows.readings_from(row + 1), used, copies)
+        return EpochRest(rows.epoch, rows.readings_from(row + 1), used, self._weights(stage))
 
     def _weights(self, number: int) -> np.ndarray:
         """Return how often a stage reads each document per epoch in expectation, float64 `[documents]`."""

@@ -1,7 +1,10 @@
+import logging
+
 import numpy as np
 import pytest
 import torch
 
+from chinese_modernbert.trainers.batch_plan import BatchRamp
 from chinese_modernbert.trainers.packing import SpecialIds
 from chinese_modernbert.trainers.shards import TokenShards
 from chinese_modernbert.trainers.stages import Stage, StagedBatches, stage_at, stage_ends
@@ -102,6 +105,131 @@ def test_the_second_stage_goes_on_with_documents_that_the_first_has_not_reached(
     same_epoch = {int(d) for epoch, d in second if epoch == 0}
     assert same_epoch == set(range(120)) - first
     assert {epoch for epoch, _ in second} >= {0, 1}
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> TokenShards:
+    """Return 40 long documents (source b) among 400 short ones (source a)."""
+    parts = []
+    for number in range(40):
+        random = np.random.default_rng(number)
+        parts.append(random_documents([*random.integers(1, 30, 10), int(random.integers(40, 140))], seed=number))
+    return TokenShards(write_folder(tmp_path_factory.mktemp("mixed"), parts))
+
+
+def readings_by_epoch(found: StagedBatches, first: int, last: int) -> dict[int, list[int]]:
+    """Return the distinct readings of some micro-batches by epoch; a document cut in pieces is one reading."""
+    by_epoch: dict[int, dict[int, None]] = {}
+    for index in range(first, last):
+        for rows, row in found.rows_of(index):
+            pieces = slice(rows.plan.row_starts[row], rows.plan.row_starts[row + 1])
+            by_epoch.setdefault(rows.epoch, {}).update(dict.fromkeys(rows.plan.reading[pieces].tolist()))
+    return {epoch: list(readings) for epoch, readings in by_epoch.items()}
+
+
+def test_a_source_is_read_as_often_as_its_weight_says(mixed: TokenShards) -> None:
+    weights = {"a": 0.5, "b": 3.0}
+    found = StagedBatches(mixed, [Stage(32, share=1.0)], [1500], 1, 64, 0, SPECIALS, weights)
+    by_epoch = readings_by_epoch(found, 0, 1500)
+    whole = [np.bincount(np.array(by_epoch[epoch]) % 440, minlength=440) for epoch in sorted(by_epoch)[:-1]]
+    assert len(whole) > 3
+    is_b = mixed.source_of == mixed.source_names.index("b")
+    assert all((copies[is_b] == 3).all() for copies in whole)
+    assert all(set(copies[~is_b]) <= {0, 1} for copies in whole)
+    assert all((first[~is_b] + second[~is_b] == 1).all() for first, second in zip(whole, whole[1:], strict=False))
+
+
+def test_two_copies_of_a_text_in_one_epoch_get_different_masks(mixed: TokenShards) -> None:
+    found = StagedBatches(mixed, [Stage(160, share=1.0)], [60], 1, 160, 0, SPECIALS, {"b": 4.0})
+    items = [found[index] for index in range(len(found))]
+    named = [(int(item["sample_ids"][0]), int(item["epochs"][0])) for item in items]
+    assert len(set(named)) == len(named)
+    starts = [int(item["sample_ids"][0]) % int(mixed.lengths.sum()) for item in items]
+    assert len(set(starts)) < len(starts)
+
+
+def test_a_stage_may_have_weights_of_its_own(mixed: TokenShards) -> None:
+    stages = [Stage(32, share=0.2), Stage(64, share=0.8, source_weights={"a": 0.0})]
+    found = StagedBatches(mixed, stages, [100, 500], 1, 64, 0, SPECIALS, {"b": 2.0})
+    by_epoch = readings_by_epoch(found, 100, 500)
+    later = {reading % 440 for readings in by_epoch.values() for reading in readings}
+    assert {mixed.source_names[mixed.source_of[document]] for document in later} == {"b"}
+    copies = np.bincount(np.array(by_epoch[1]) % 440, minlength=440)
+    assert (copies[mixed.source_of == mixed.source_names.index("b")] == 2).all()
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize("first_steps", [40, 130])
+def test_a_stage_takes_its_share_of_positions_from_long_documents(
+    mixed: TokenShards, share: float, first_steps: int
+) -> None:
+    stages = [Stage(32, share=0.5), Stage(128, share=0.5, long_share=share)]
+    found = StagedBatches(mixed, stages, [first_steps, first_steps + 600], 1, 128, 0, SPECIALS)
+    positions = {True: 0, False: 0}
+    for index in range(first_steps, first_steps + 600):
+        for rows, row in found.rows_of(index):
+            for piece in rows.plan.pieces(row):
+                document = int(rows.plan.reading[piece]) % len(mixed)
+                positions[bool(mixed.lengths[document] > 32)] += int(rows.plan.length[piece]) + 2
+    assert positions[True] / sum(positions.values()) == pytest.approx(share, abs=0.03)
+
+
+def test_documents_that_were_not_reached_come_first_under_a_long_share_too(mixed: TokenShards) -> None:
+    stages = [Stage(32, share=0.5), Stage(128, share=0.5, long_share=0.8)]
+    found = StagedBatches(mixed, stages, [60, 360], 1, 128, 0, SPECIALS)
+    before = {reading % 440 for readings in readings_by_epoch(found, 0, 60).values() for reading in readings}
+    first = readings_by_epoch(found, 60, 360)[0]
+    assert 0 < len(before) < 440
+    assert set(range(440)) - before <= {reading % 440 for reading in first}
+    assert not before & {reading for reading in first if mixed.lengths[reading % 440] <= 32}
+
+
+def test_a_log_line_says_how_often_long_documents_are_read(
+    mixed: TokenShards, caplog: pytest.LogCaptureFixture
+) -> None:
+    stages = [Stage(32, share=0.5), Stage(128, share=0.5, long_share=0.9)]
+    with caplog.at_level(logging.INFO):
+        found = StagedBatches(mixed, stages, [40, 640], 1, 128, 0, SPECIALS)
+    line = next(record.getMessage() for record in caplog.records if "each read" in record.getMessage())
+    read = [reading % 440 for readings in readings_by_epoch(found, 40, 640).values() for reading in readings]
+    times = np.bincount(read, minlength=440)[mixed.lengths > 32]
+    assert line.startswith("stage 2: 0.9 of the positions from 40 documents over 32 tokens, each read ")
+    assert float(line.split("each read ")[1].split(" ")[0]) == pytest.approx(times.mean(), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("stages", "weights", "message"),
+    [
+        ([Stage(32, share=1.0, long_share=0.5)], None, "long_share in the first stage needs long_tokens"),
+        ([Stage(32, share=1.0, long_share=0.5, long_tokens=900)], None, "no document that is read is over long_tokens"),
+        ([Stage(32, share=1.0)], {"c": 2.0}, "names no source of the corpus: c; it has a, b"),
+        ([Stage(32, share=1.0, source_weights={"a": -1.0})], None, "'a' the weight -1.0"),
+    ],
+)
+def test_weights_and_shares_that_the_corpus_cannot_give_are_refused_at_construction(
+    mixed: TokenShards, stages: list[Stage], weights: dict[str, float] | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        StagedBatches(mixed, stages, [10], 1, 64, 0, SPECIALS, weights)
+
+
+def test_a_growing_batch_reads_the_same_rows_in_the_same_order(shards: TokenShards) -> None:
+    stages, ramp = [Stage(32, share=0.5), Stage(64, share=0.5)], BatchRamp(0.4, 0.25)
+    found = StagedBatches(shards, stages, [6, 10], 1, 256, 0, SPECIALS, ramp=ramp)
+    assert [len(found[index]["input_ids"]) for index in range(10)] == [2, 4, 4, 6, 8, 8, 4, 4, 4, 4]
+    assert [found.positions_before(step) for step in (0, 1, 2, 4, 5)] == [0, 64, 192, 512, 768]
+    full = row_list(StagedBatches(shards, stages, [5, 9], 1, 256, 0, SPECIALS))
+    first = [row for row in row_list(found) if row[0] == 32]
+    assert first == full[: len(first)]
+
+
+def test_a_log_line_says_how_many_positions_a_ramp_takes_away(
+    shards: TokenShards, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        StagedBatches(shards, [Stage(32, share=1.0)], [10], 1, 256, 0, SPECIALS, ramp=BatchRamp(0.4, 0.25))
+    wanted = "the batch grows over the first 4 steps: 10 steps read 2048 positions, 512 fewer than full batches would"
+    assert wanted in caplog.text
 
 
 def test_columns_are_those_that_masking_reads(shards: TokenShards) -> None:
