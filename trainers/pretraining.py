@@ -23,7 +23,7 @@ from .packing import PackedRows, SpecialIds
 from .pretraining_arguments import PretrainingArguments
 from .pretraining_trainer import PretrainingTrainer
 from .shards import TokenShards
-from .stages import StagedBatches, stage_ends, steps_for_positions
+from .stages import StagedBatches, stage_ends, stage_weights, steps_for_positions
 from .training_log import LOG_FILE
 
 logger = logging.getLogger(__name__)
@@ -86,10 +86,10 @@ def check_pretraining(arguments: PretrainingArguments) -> Setup:
     for name in ("train_data", "tokenizer", "output_dir"):
         if not getattr(arguments, name):
             raise ValueError(f"{name} is not given; set it in the recipe or with --{name}")
-    _check_reading(arguments)
     tokenizer = load_tokenizer(arguments.tokenizer)
     made_with = tokenizer_hash(tokenizer)
     shards = TokenShards(arguments.train_data, made_with, arguments.check_hashes)
+    _check_reading(arguments, shards)
     eval_shards = TokenShards(arguments.eval_data, made_with, arguments.check_hashes) if arguments.eval_data else None
     config = _model_config(arguments, tokenizer)
     micro_batches = arguments.gradient_accumulation_steps * arguments.world_size
@@ -150,8 +150,10 @@ def _ramp(arguments: PretrainingArguments) -> BatchRamp:
     return BatchRamp(arguments.batch_ramp_share, arguments.batch_ramp_start)
 
 
-def _check_reading(arguments: PretrainingArguments) -> None:
-    """Refuse options of the library under which a step would read other micro-batches than its number says."""
+def _check_reading(arguments: PretrainingArguments, shards: TokenShards) -> None:
+    """Refuse weights that do not fit the data, and options of the library that would change what a step reads."""
+    for number in range(len(arguments.stages)):
+        stage_weights(shards, arguments.stages, number, arguments.source_weights or {})
     options = arguments.accelerator_config
     for name in ("split_batches", "dispatch_batches"):
         if getattr(options, name, False):

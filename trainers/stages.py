@@ -136,6 +136,41 @@ def stack_rows(rows: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tenso
     return {names.get(name, name): torch.stack([row[name] for row in rows]) for name in rows[0]}
 
 
+def long_tokens(stages: Sequence[Stage], number: int) -> int:
+    """Return the number of tokens above which a stage takes a document as long.
+
+    Raises:
+        ValueError: If the first stage does not say it.
+    """
+    chosen = stages[number].long_tokens
+    if chosen is None and number == 0:
+        raise ValueError("long_share in the first stage needs long_tokens: there is no stage before it")
+    return stages[number - 1].context_length if chosen is None else chosen
+
+
+def stage_weights(
+    shards: TokenShards, stages: Sequence[Stage], number: int, source_weights: Mapping[str, float]
+) -> np.ndarray:
+    """Return how often a stage reads each document per epoch in expectation, float64 `[documents]`.
+
+    Args:
+        shards: The corpus.
+        stages: Stages of the run.
+        number: Number of the stage.
+        source_weights: The run's weights; those of the stage win over them.
+
+    Raises:
+        ValueError: If weights or `long_share` do not fit the corpus.
+    """
+    stage = stages[number]
+    by_source = {**source_weights, **(stage.source_weights or {})}
+    weights = weights_by_source(by_source, shards.source_names, shards.source_of)
+    if stage.long_share is None:
+        return weights
+    is_long = shards.lengths > long_tokens(stages, number)
+    return favour_long(weights, positions_of(shards.lengths, stage.context_length), is_long, stage.long_share)
+
+
 class StagedBatches(Dataset[dict[str, torch.Tensor]]):
     """All micro-batches of a run as one list; item i is computed from i alone.
 
@@ -259,27 +294,14 @@ class StagedBatches(Dataset[dict[str, torch.Tensor]]):
 
     def _weights(self, number: int) -> np.ndarray:
         """Return how often a stage reads each document per epoch in expectation, float64 `[documents]`."""
-        stage, shards = self.stages[number], self.shards
-        by_source = {**self.source_weights, **(stage.source_weights or {})}
-        weights = weights_by_source(by_source, shards.source_names, shards.source_of)
-        if stage.long_share is None:
-            return weights
-        is_long = shards.lengths > self._long_tokens(number)
-        return favour_long(weights, positions_of(shards.lengths, stage.context_length), is_long, stage.long_share)
-
-    def _long_tokens(self, number: int) -> int:
-        """Return the number of tokens above which a stage takes a document as long."""
-        chosen = self.stages[number].long_tokens
-        if chosen is None and number == 0:
-            raise ValueError("long_share in the first stage needs long_tokens: there is no stage before it")
-        return self.stages[number - 1].context_length if chosen is None else chosen
+        return stage_weights(self.shards, self.stages, number, self.source_weights)
 
     def _log_long_documents(self, number: int, weights: np.ndarray) -> None:
         """Say how often the long documents of a stage with `long_share` are read."""
         stage = self.stages[number]
         if stage.long_share is None:
             return
-        is_long = (self.shards.lengths > self._long_tokens(number)) & (weights > 0)
+        is_long = (self.shards.lengths > long_tokens(self.stages, number)) & (weights > 0)
         per_epoch = float((weights * positions_of(self.shards.lengths, stage.context_length)).sum())
         epochs = self.plan.rows_in(number) * stage.context_length / per_epoch
         logger.info(
@@ -288,7 +310,7 @@ class StagedBatches(Dataset[dict[str, torch.Tensor]]):
             number + 1,
             stage.long_share,
             int(is_long.sum()),
-            self._long_tokens(number),
+            long_tokens(self.stages, number),
             epochs * float(weights[is_long].mean()) if is_long.any() else 0.0,
             epochs,
         )
