@@ -71,7 +71,7 @@ def long_documents(shards: TokenShards) -> None:
 
 
 def reading(shards: TokenShards, repeats: int) -> None:
-    print("\n| context | workers | rows/s | positions/s | of one core in this process |")
+    print("\n| context | workers | rows/s | positions/s | share of a core |")
     print("| --- | --- | --- | --- | --- |")
     steps = 64
     for context in CONTEXTS:

@@ -94,9 +94,7 @@ def check_pretraining(arguments: PretrainingArguments) -> Setup:
     config = _model_config(arguments, tokenizer)
     micro_batches = arguments.gradient_accumulation_steps * arguments.world_size
     if arguments.max_tokens:
-        arguments.max_steps = steps_for_positions(
-            arguments.max_tokens, arguments.stages, micro_batches, arguments.tokens_per_micro_batch, _ramp(arguments)
-        )
+        arguments.max_steps = _steps_of_budget(arguments, arguments.max_tokens, micro_batches)
     ends = stage_ends(arguments.stages, arguments.max_steps)
     arguments.max_steps = ends[-1]
     longest = max(arguments.eval_context_length or 0, *(stage.context_length for stage in arguments.stages))
@@ -148,6 +146,16 @@ def build_trainer(arguments: PretrainingArguments, setup: Setup) -> PretrainingT
 def _ramp(arguments: PretrainingArguments) -> BatchRamp:
     """Return the growth of the batch that a recipe asks for."""
     return BatchRamp(arguments.batch_ramp_share, arguments.batch_ramp_start)
+
+
+def _steps_of_budget(arguments: PretrainingArguments, max_tokens: int, micro_batches: int) -> int:
+    """Return the steps that read `max_tokens` positions, or `max_steps` where that is given too and ends earlier."""
+    size, ramp = arguments.tokens_per_micro_batch, _ramp(arguments)
+    steps = steps_for_positions(max_tokens, arguments.stages, micro_batches, size, ramp)
+    if 0 < arguments.max_steps < steps:
+        logger.warning("max_steps=%d ends the run before max_tokens=%d is read", arguments.max_steps, max_tokens)
+        return arguments.max_steps
+    return steps
 
 
 def _check_reading(arguments: PretrainingArguments, shards: TokenShards) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from transformers import TrainerCallback
 
 from chinese_modernbert.tokenization import TokenizerArguments, run_tokenizer_training
 from chinese_modernbert.trainers.arguments import load_recipe
@@ -80,7 +82,7 @@ def train(data: Path, folder: Path, processes: int, **changes: Any) -> list[list
 
 def logged(folder: Path) -> list[dict[str, float]]:
     names = ("loss", "grad_norm", "learning_rate", "mask_rate_target", "positions_seen")
-    return [{name: line[name] for name in names} for line in read_training_log(folder / "run") if "loss" in line]
+    return [{name: line[name] for name in names} for line in read_training_log(folder) if "loss" in line]
 
 
 @pytest.mark.slow
@@ -99,7 +101,7 @@ def test_two_processes_read_in_every_step_what_one_process_reads(
     two = train(data, tmp_path / "two", 2, **changes)
     assert [[line["micro_batch"] for line in step] for step in one] == np.arange(4 * STEPS).reshape(STEPS, 4).tolist()
     assert two == one
-    for alone, shared in zip(logged(tmp_path / "one"), logged(tmp_path / "two"), strict=True):
+    for alone, shared in zip(logged(tmp_path / "one" / "run"), logged(tmp_path / "two" / "run"), strict=True):
         assert shared == pytest.approx(alone, rel=2e-3)
     if not changes:
         first_epoch = [line for step in two for line in step if line["epochs"] == [0]]
@@ -134,3 +136,44 @@ def test_max_tokens_is_the_number_of_positions_read_with_a_ramp_too(data: Path, 
     assert seen[:2] == [128, 256]
     assert 20_000 <= seen[-1] < 20_000 + 512
     assert np.diff(seen).max() == 512
+
+
+def test_max_steps_cuts_a_recipe_with_max_tokens_short_and_says_so(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fields = settings(data, tmp_path / "run", max_tokens=20_000, max_steps=7)
+    arguments = load_recipe([PretrainingArguments], None, fields)[0]
+    check_pretraining(arguments)
+    assert arguments.max_steps == 7
+    assert "max_steps=7 ends the run before max_tokens=20000 is read" in caplog.text
+
+
+class StopAt(TrainerCallback):
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == 5:
+            raise KeyboardInterrupt
+
+
+def test_a_run_with_weights_long_share_and_growing_batch_resumes_bit_for_bit(data: Path, tmp_path: Path) -> None:
+    changes = {
+        "stages": [{"context_length": 32, "share": 0.6}, {"context_length": 128, "share": 0.4, "long_share": 0.7}],
+        "source_weights": {"a": 0.5, "b": 2.0},
+        **{"batch_ramp_share": 0.7, "save_strategy": "steps", "save_steps": 4},
+    }
+    lines = []
+    for name in ("straight", "broken"):
+        arguments = load_recipe([PretrainingArguments], None, settings(data, tmp_path / name, **changes))[0]
+        torch.manual_seed(0)
+        trainer = build_trainer(arguments, check_pretraining(arguments))
+        if name == "broken":
+            trainer.add_callback(StopAt())
+            with pytest.raises(KeyboardInterrupt):
+                trainer.train()
+            again = settings(data, tmp_path / name, resume="auto", **changes)
+            setup = check_pretraining(load_recipe([PretrainingArguments], None, again)[0])
+            assert setup.resume_from == tmp_path / name / "checkpoint-4"
+            build_trainer(arguments, setup).train(resume_from_checkpoint=str(setup.resume_from))
+        else:
+            trainer.train()
+        lines.append(logged(tmp_path / name))
+    assert lines[0] == lines[1]

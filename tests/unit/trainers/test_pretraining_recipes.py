@@ -6,9 +6,10 @@ import pytest
 
 from chinese_modernbert.modeling import ChineseModernBertConfig
 from chinese_modernbert.trainers.arguments import RECIPES_FOLDER, load_recipe
+from chinese_modernbert.trainers.batch_plan import BatchRamp
 from chinese_modernbert.trainers.pretraining_arguments import PretrainingArguments
 from chinese_modernbert.trainers.schedules import DampedCosine
-from chinese_modernbert.trainers.stages import stage_ends
+from chinese_modernbert.trainers.stages import stage_ends, steps_for_positions
 
 RECIPES = sorted(path.stem for path in RECIPES_FOLDER.glob("pretrain_*.yaml"))
 
@@ -19,8 +20,13 @@ def read(name: str, tmp_path: Path, *words: str) -> PretrainingArguments:
 
 
 def steps_of(arguments: PretrainingArguments) -> int:
-    per_step = arguments.tokens_per_micro_batch * arguments.gradient_accumulation_steps
-    return -(-arguments.max_tokens // per_step) if arguments.max_tokens else arguments.max_steps
+    if not arguments.max_tokens:
+        return arguments.max_steps
+    ramp = BatchRamp(arguments.batch_ramp_share, arguments.batch_ramp_start)
+    micro_batches = arguments.gradient_accumulation_steps
+    return steps_for_positions(
+        arguments.max_tokens, arguments.stages, micro_batches, arguments.tokens_per_micro_batch, ramp
+    )
 
 
 def test_the_four_sizes_ship() -> None:
@@ -53,6 +59,18 @@ def test_the_full_recipes_have_the_two_published_stages_and_thetas(name: str, tm
     assert [stage.context_length for stage in stages] == [1024, 8192]
     assert stages[-1].global_rope_theta == 80_000
     assert stages[-1].local_rope_theta == 10_000
+
+
+@pytest.mark.parametrize("name", ["pretrain_base", "pretrain_large"])
+def test_the_growing_batch_of_the_full_recipes_ends_before_the_warm_up_and_keeps_the_budget(
+    name: str, tmp_path: Path
+) -> None:
+    arguments = read(name, tmp_path)
+    per_device = arguments.tokens_per_micro_batch * arguments.gradient_accumulation_steps
+    steps, full = steps_of(arguments), -(-(arguments.max_tokens or 0) // per_device)
+    assert 0 < arguments.batch_ramp_share < arguments.warmup_steps
+    assert 1.01 < steps / full < 1.03
+    assert [stage.long_share for stage in arguments.stages] == [None, 0.5]
 
 
 def test_a_recipe_can_be_shortened_from_the_command_line(tmp_path: Path) -> None:
