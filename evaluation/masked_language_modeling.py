@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Borders of the bins of positions within a document: 0-255, 256-511, then powers of two up to the longest context.
+POSITION_BORDERS = (0, 256, 512, 1024, 2048, 4096, 8192)
 METRICS = ("loss", "token_accuracy", "word_accuracy", "unigram_loss", "unigram_token_accuracy", "unigram_word_accuracy")
 
 
@@ -42,6 +44,7 @@ class MaskedTokens:
         losses: float, cross-entropy of each token in nats.
         words: int64, a number that neighbours share exactly if they belong to one masked word of one row.
         sources: int64, number of the source of each token's document.
+        positions: int64, place of each token in its document as the model sees it, [CLS] at 0.
     """
 
     labels: np.ndarray
@@ -49,20 +52,24 @@ class MaskedTokens:
     losses: np.ndarray
     words: np.ndarray
     sources: np.ndarray
+    positions: np.ndarray
 
 
 class MaskedLanguageModelingScores:
-    """Sums over batches, overall and by source.
+    """Sums over batches, overall, by source and by position.
 
     Args:
         unigram: The baseline.
         source_names: Names of the sources.
+
+    Attributes:
+        sums: float64 `[sources + position bins, 2 + len(METRICS)]`; sums of several processes are added.
     """
 
     def __init__(self, unigram: UnigramBaseline, source_names: Sequence[str]) -> None:
         self.unigram, self.source_names = unigram, list(source_names)
-        # One row a source; columns: tokens, words, then the sums behind METRICS in their order.
-        self.sums = np.zeros((len(self.source_names), 2 + len(METRICS)))
+        # One row a source, then one a bin; columns: tokens, words, then the sums behind METRICS in their order.
+        self.sums = np.zeros((len(self.source_names) + len(POSITION_BORDERS), 2 + len(METRICS)))
 
     def update(self, batch: MaskedTokens) -> None:
         """Add one batch.
@@ -80,25 +87,42 @@ class MaskedLanguageModelingScores:
         first = np.flatnonzero(np.concatenate([[True], batch.words[1:] != batch.words[:-1]]))
         by_token = (np.ones(len(right)), batch.losses, right, self.unigram.losses[batch.labels], guessed)
         by_word = (np.ones(len(first)), np.logical_and.reduceat(right, first), np.logical_and.reduceat(guessed, first))
-        for column, values in zip((0, 2, 3, 5, 6), by_token, strict=True):
-            self.sums[:, column] += self._by_source(batch.sources, values)
-        for column, values in zip((1, 4, 7), by_word, strict=True):
-            self.sums[:, column] += self._by_source(batch.sources[first], values)
+        bins = len(self.source_names) + np.searchsorted(POSITION_BORDERS, batch.positions, side="right") - 1
+        for group in (batch.sources, bins):
+            for column, values in zip((0, 2, 3, 5, 6), by_token, strict=True):
+                self.sums[:, column] += self._by_row(group, values)
+            for column, values in zip((1, 4, 7), by_word, strict=True):
+                self.sums[:, column] += self._by_row(group[first], values)
 
     def compute(self) -> dict[str, float]:
         """Return the figures of `METRICS`, perplexity and counts over everything; NaN where nothing was masked."""
-        total = self.sums.sum(axis=0)
+        total = self.sums[: len(self.source_names)].sum(axis=0)
         figures = self._figures(total)
         perplexity = math.exp(min(figures["loss"], 50.0)) if total[0] else math.nan
         return {**figures, "perplexity": perplexity, "masked_tokens": total[0], "masked_words": total[1]}
 
     def compute_by_source(self) -> dict[str, dict[str, float]]:
         """Return the figures of every source that had a masked token."""
-        rows = zip(self.source_names, self.sums, strict=True)
+        rows = zip(self.source_names, self.sums[: len(self.source_names)], strict=True)
         return {name: {**self._figures(row), "masked_tokens": row[0]} for name, row in rows if row[0]}
 
-    def _by_source(self, sources: np.ndarray, values: np.ndarray) -> np.ndarray:
-        return np.bincount(sources, weights=np.asarray(values, np.float64), minlength=len(self.source_names))
+    def compute_by_position(self) -> dict[str, dict[str, float]]:
+        """Return loss, accuracies and counts of every bin that had a masked token, under names such as `256_512`.
+
+        A word counts where its first token lies. The last bin has no upper border.
+        """
+        ends = [*map(str, POSITION_BORDERS[1:]), "end"]
+        found = {}
+        rows = zip(POSITION_BORDERS, ends, self.sums[len(self.source_names) :], strict=True)
+        for start, end, row in rows:
+            if row[0]:
+                figures = self._figures(row)
+                kept = {name: figures[name] for name in ("loss", "token_accuracy", "word_accuracy")}
+                found[f"{start}_{end}"] = {**kept, "masked_tokens": row[0], "masked_words": row[1]}
+        return found
+
+    def _by_row(self, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+        return np.bincount(rows, weights=np.asarray(values, np.float64), minlength=len(self.sums))
 
     @staticmethod
     def _figures(row: np.ndarray) -> dict[str, float]:

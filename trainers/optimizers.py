@@ -1,5 +1,6 @@
 """StableAdamW and the parameter groups: weight decay on matrices, none on norms and biases."""
 
+import logging
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import Optimizer
+
+logger = logging.getLogger(__name__)
 
 OPTIMIZERS = ("stable_adamw", "adamw")
 
@@ -134,6 +137,10 @@ def build_optimizer(
         ValueError: For an unknown name.
     """
     groups = parameter_groups(model, weight_decay)
+    decayed, free = (sum(parameter.numel() for parameter in group["params"]) for group in groups)
+    logger.info(
+        "%s: %s parameters decay by %g, %s (norms and biases) do not", name, f"{decayed:,}", weight_decay, f"{free:,}"
+    )
     if name == "stable_adamw":
         return StableAdamW(groups, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
     if name == "adamw":

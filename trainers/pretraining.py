@@ -16,12 +16,14 @@ from ..modeling import PRESETS, ChineseModernBertConfig, ChineseModernBertForMas
 from ..tokenization.loading import VOCABULARY_MULTIPLE, check_vocabulary, load_tokenizer, tokenizer_hash
 from ..tokenization.output_folder import write_text_atomically
 from .batch_plan import BatchRamp
+from .checkpoints import WRITING, find_damage, last_checkpoint
 from .masking import PRESETS as MASKING_PRESETS
 from .masking import Masker, MaskVocabulary
 from .masking_options import columns_of, masker_from_options
 from .packing import PackedRows, SpecialIds
 from .pretraining_arguments import PretrainingArguments
 from .pretraining_trainer import PretrainingTrainer
+from .run_guards import EXIT_TO_RESUME
 from .shards import TokenShards
 from .stages import StagedBatches, stage_ends, stage_weights, steps_for_positions
 from .training_log import LOG_FILE
@@ -31,6 +33,14 @@ logger = logging.getLogger(__name__)
 IDENTITY = "pretraining.json"
 RECIPE = "recipe.yaml"
 FINAL = "final"
+MICRO_BATCHES_HINT = "micro_batches_per_step is gradient_accumulation_steps times processes: keep the product"
+# What decides the numbers of a run. What the guard does may change at a resume, and so may everything about logs.
+IDENTITY_FIELDS = (
+    *("seed", "data_seed", "max_steps", "tokens_per_micro_batch", "masking", "masking_options", "z_loss"),
+    *("learning_rate", "warmup_steps", "lr_schedule", "lr_cycles", "lr_gamma", "lr_floor", "lr_decay_share"),
+    *("optimizer", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm"),
+    *("source_weights", "batch_ramp_share", "batch_ramp_start", "model_overrides", "bf16", "fp16"),
+)
 MACHINE_FIELDS = ("train_data", "eval_data", "tokenizer", "output_dir", "model", "logging_dir", "run_name", "resume")
 
 
@@ -60,19 +70,27 @@ def run_pretraining(arguments: PretrainingArguments) -> Path:
     Raises:
         FileNotFoundError: If data, tokenizer or checkpoint are missing.
         FileExistsError: If the output folder holds another run.
-        ValueError: If settings, data, tokenizer and model do not fit together, or a loss is not finite.
+        ValueError: If settings, data, tokenizer and model do not fit together, or a bad step is not to be skipped.
+        OSError: If a checkpoint cannot be written.
+        SystemExit: With `EXIT_TO_RESUME` after SIGTERM or SIGUSR1, once the running step is saved.
     """
     setup = check_pretraining(arguments)
     output = Path(arguments.output_dir or "")
     _prepare_output(output, arguments, setup)
     set_seed(arguments.seed)
     trainer = build_trainer(arguments, setup)
-    trainer.train(resume_from_checkpoint=str(setup.resume_from) if setup.resume_from else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(setup.resume_from) if setup.resume_from else None)
+    finally:
+        trainer.stop_on_signal.stop_listening()
+    if trainer.stop_on_signal.received:
+        logger.warning("stopped by %s with a checkpoint; --resume auto goes on", trainer.stop_on_signal.received)
+        raise SystemExit(EXIT_TO_RESUME)
     evaluated = any("eval_loss" in log and log["step"] == arguments.max_steps for log in trainer.state.log_history)
     if setup.eval_shards is not None and not evaluated:
         trainer.evaluate()
     final = output / FINAL
-    trainer.save_model(str(final))
+    trainer.save_final(final)
     logger.info("final checkpoint in %s", final)
     return final
 
@@ -201,42 +219,25 @@ def find_resume(arguments: PretrainingArguments, identity: dict[str, Any]) -> Pa
             return None
     else:
         chosen = Path(arguments.resume)
-        if not is_complete(chosen):
-            raise FileNotFoundError(f"resume={chosen} is not a complete checkpoint; give one, or 'auto'")
+        damage = find_damage(chosen, check_hashes=True)
+        if damage is not None:
+            raise FileNotFoundError(f"resume={chosen} is not a complete checkpoint: {damage}; give another, or 'auto'")
     old = json.loads((chosen / IDENTITY).read_text(encoding="utf-8"))
     different = [f"{key} was {old.get(key)}, is {identity[key]}" for key in identity if old.get(key) != identity[key]]
     if different:
-        raise ValueError(f"{chosen} cannot go on exactly under other settings: {'; '.join(different)}")
+        hint = "" if "micro_batches_per_step" not in " ".join(different) else f"; {MICRO_BATCHES_HINT}"
+        raise ValueError(f"{chosen} cannot go on exactly under other settings: {'; '.join(different)}{hint}")
     return chosen
-
-
-def last_checkpoint(output: Path) -> Path | None:
-    """Return the newest complete checkpoint of a run, or None; one that was cut off while written is passed by."""
-    numbered = [(int(path.name.rpartition("-")[2]), path) for path in output.glob("checkpoint-*[0-9]")]
-    complete = [path for _, path in sorted(numbered) if is_complete(path)]
-    return complete[-1] if complete else None
-
-
-def is_complete(checkpoint: Path) -> bool:
-    """Return whether a checkpoint was written to its end; the Trainer writes its state last."""
-    try:
-        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return False
-    return "global_step" in state and (checkpoint / IDENTITY).is_file()
 
 
 def _identity(arguments: PretrainingArguments, shards: TokenShards, micro_batches: int) -> dict[str, Any]:
     """Return what must be equal for a resumed run to be the same run."""
-    names = ("seed", "data_seed", "max_steps", "tokens_per_micro_batch", "lr_schedule", "lr_cycles", "lr_gamma")
-    more = ("lr_floor", "learning_rate", "warmup_steps", "optimizer", "masking", "masking_options")
-    reading = ("source_weights", "batch_ramp_share", "batch_ramp_start")
     return {
         "tokenizer_hash": shards.manifest["tokenizer_hash"],
         "shards": [entry["files"]["ids"]["sha256"] for entry in shards.manifest["shards"]],
         "stages": [asdict(stage) for stage in arguments.stages],
         "micro_batches_per_step": micro_batches,
-        **{name: getattr(arguments, name) for name in (*names, *more, *reading)},
+        **{name: getattr(arguments, name) for name in IDENTITY_FIELDS},
     }
 
 
@@ -289,7 +290,7 @@ def _prepare_output(output: Path, arguments: PretrainingArguments, setup: Setup)
             raise FileExistsError(f"{output} is not empty and holds no run of ours; give output_dir another name")
         if not (arguments.overwrite or arguments.resume == "auto"):
             raise FileExistsError(f"{output} holds a run; add --resume auto to go on, or --overwrite to replace it")
-        for path in (*output.glob("checkpoint-*"), output / FINAL):
+        for path in (*output.glob("checkpoint-*"), output / FINAL, output / WRITING):
             shutil.rmtree(path, ignore_errors=True)
         (output / LOG_FILE).unlink(missing_ok=True)
     write_text_atomically(output / IDENTITY, json.dumps(setup.identity, indent=1) + "\n")

@@ -35,6 +35,7 @@ class PretrainingArguments(TrainingArguments):
     lr_cycles: int = argument(3, "Peaks of the damped cosine.")
     lr_gamma: float = argument(0.5, "Share of the peak that the damped cosine's upper line keeps at the end.")
     lr_floor: float = argument(0.1, "Final learning rate as a share of the peak.")
+    lr_decay_share: float = argument(0.2, "Share of the steps after warm-up in which warmup_stable_decay falls.")
     optimizer: str = argument("stable_adamw", "stable_adamw or adamw.")
     masking: str = argument("chinese_modernbert", "Masking method: a preset of docs/masking.md.")
     masking_options: dict | None = argument(None, "Options of that preset, such as {high: 0.4} or {units: tokens}.")
@@ -43,6 +44,11 @@ class PretrainingArguments(TrainingArguments):
     maximum_single_token_share: float | None = argument(
         0.995, "Stop when more masking units have one token; null: never."
     )
+    z_loss: float = argument(0.0, "Factor of the z-loss, the mean of logsumexp(logits)^2 at masked tokens; 0: none.")
+    on_bad_batch: str = argument("stop", "stop or skip where a loss or gradient is not finite, or the loss jumps.")
+    spike_factor: float | None = argument(None, "A loss over so many times the median of 100 steps is bad; null: none.")
+    max_skipped: int = argument(10, "Steps that a whole run may skip.")
+    peak_flops: float | None = argument(None, "Peak operations/s of a device for utilisation; null: by the GPU's name.")
     check_hashes: bool = argument(False, "Compare the SHA-256 of every shard before training.")
     resume: str | None = argument(None, "'auto': from the last checkpoint of output_dir; a folder: from that one.")
     overwrite: bool = argument(False, "Replace the run in output_dir.")
@@ -57,5 +63,5 @@ class PretrainingArguments(TrainingArguments):
     save_total_limit: int | None = argument(3, "Checkpoints to keep.")
     per_device_train_batch_size: int = argument(1, "Not read: the batch follows from tokens_per_micro_batch.")
     remove_unused_columns: bool = argument(False, "Must stay false: the masker reads columns that the model does not.")
-    logging_nan_inf_filter: bool = argument(False, "Must stay false: a loss that is not a number ends the run.")
+    logging_nan_inf_filter: bool = argument(False, "Must stay false: the guard judges such a loss.")
     ddp_find_unused_parameters: bool | None = argument(False, "Every parameter is used in every step.")

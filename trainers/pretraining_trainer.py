@@ -2,12 +2,16 @@
 
 The command's function is `run_pretraining`; `PretrainingTrainer` is the Trainer behind it. What a step sees follows
 from its number alone: the batch (`StagedBatches`), the masks (a hash of seed, epoch, row), the learning rate and the
-masking rate (both functions of step / max_steps). So a resumed run has nothing to restore but weights and optimizer.
+masking rate (both functions of step / max_steps). So a resumed run has nothing to restore but weights, optimizer,
+dropout's generator and the guard's last losses.
 """
 
+import json
 import logging
+import shutil
 import time
 from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,49 +20,35 @@ import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainerCallback, TrainerControl, TrainerState
-from transformers.training_args import TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from ..evaluation.masked_language_modeling import MaskedLanguageModelingScores, MaskedTokens, UnigramBaseline
+from ..evaluation.masked_language_modeling import MaskedLanguageModelingScores, UnigramBaseline
 from ..tokenization.loading import save_tokenizer
 from ..tokenization.output_folder import write_text_atomically
-from .curriculum import MaskingInTrainingStep, MaskingRateCallback, mask_tensors
+from .checkpoints import WRITING, drop_old_checkpoints, find_damage, move_into_place, report_failed_writing
+from .curriculum import MaskingInTrainingStep, MaskingRateCallback
+from .log_window import LogWindow
+from .masked_evaluation import flat_figures, score_rows
 from .masking import Masker, MaskVocabulary, chinese_modernbert
+from .masking.batch import IGNORED_LABEL
 from .optimizers import build_optimizer
 from .packing import PackedRows
 from .pretraining_arguments import PretrainingArguments
+from .run_guards import BatchGuard, StepLosses, StopOnSignal, describe_documents, ignore_stop_signals
 from .schedules import build_schedule
-from .stages import Stage, StagedBatches, stack_rows, stage_at
+from .stage_callback import StageCallback
+from .stages import StagedBatches, stage_at
+from .throughput import SpeedMeter, peak_flops
+from .training_accuracy import TrainingAccuracy, masked_words
 from .training_log import LOG_FILE, TrainingLogCallback
+from .z_loss import labelled_logits, z_loss
 
 logger = logging.getLogger(__name__)
 
 MESSAGE_DOCUMENTS = 8
 TRAINING_ARGUMENTS_PICKLE = "training_args.bin"
-
-
-class StageCallback(TrainerCallback):
-    """Give the model the RoPE bases of the stage that a step belongs to; the model reads them at every forward.
-
-    Args:
-        stages: Stages of the run.
-        ends: Steps at which they end.
-    """
-
-    def __init__(self, stages: list[Stage], ends: list[int]) -> None:
-        self.stages, self.ends = stages, ends
-
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Set the bases; where they are set already nothing happens."""
-        stage = self.stages[stage_at(state.global_step, self.ends)]
-        config = kwargs["model"].config
-        wanted = {"full_attention": stage.global_rope_theta, "sliding_attention": stage.local_rope_theta}
-        for layer_type, theta in wanted.items():
-            if theta is not None and config.rope_parameters[layer_type]["rope_theta"] != theta:
-                config.rope_parameters[layer_type]["rope_theta"] = theta
-                logger.info("step %d: RoPE base of %s layers is now %g", state.global_step, layer_type, theta)
+RUN_STATE = "run_state.json"
 
 
 class PretrainingTrainer(MaskingInTrainingStep):
@@ -91,22 +81,23 @@ class PretrainingTrainer(MaskingInTrainingStep):
     ) -> None:
         self.batches, self.tokenizer, self.eval_rows, self.unigram = batches, tokenizer, eval_rows, unigram
         self.record = record or {}
-        self._tokens = self._positions = 0
-        self._clock = time.perf_counter()
-        super().__init__(
-            model,
-            args,
-            train_dataset=batches,
-            masker=masker,
-            eval_dataset=eval_rows,
-        )
+        self.guard = BatchGuard(args.on_bad_batch, args.spike_factor, args.max_skipped)
+        self.stop_on_signal = StopOnSignal()
+        self.training_log = TrainingLogCallback(Path(args.output_dir or ".") / LOG_FILE)
+        peak = args.peak_flops or peak_flops(args.device, args.bf16 or args.fp16)
+        self.meter = SpeedMeter(model.config, args.world_size, peak)
+        self.accuracy, self.window, self.step_losses = TrainingAccuracy(), LogWindow(), StepLosses()
+        self._words: np.ndarray | None = None
+        self._wants_words = self._is_writing = False
+        super().__init__(model, args, train_dataset=batches, masker=masker, eval_dataset=eval_rows)
         self.model_accepts_loss_kwargs = True
         # The same masks for every method and seed, or their scores could not be compared.
         vocabulary = MaskVocabulary.from_tokenizer(tokenizer)
         self.evaluation_masker = replace(chinese_modernbert(vocabulary), rate=args.eval_mask_rate)
         self.add_callback(StageCallback(batches.stages, batches.ends))
         self.add_callback(MaskingRateCallback(self.masking_statistics, args.maximum_single_token_share))
-        self.add_callback(TrainingLogCallback(Path(args.output_dir or ".") / LOG_FILE))
+        self.add_callback(self.training_log)
+        self.add_callback(self.stop_on_signal)
 
     # Data
 
@@ -121,21 +112,30 @@ class PretrainingTrainer(MaskingInTrainingStep):
             pin_memory=self.args.dataloader_pin_memory and torch.cuda.is_available(),
             persistent_workers=workers > 0,
             prefetch_factor=self.args.dataloader_prefetch_factor if workers else None,
+            worker_init_fn=ignore_stop_signals,
         )
         return self.accelerator.prepare(loader)
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple[list, Any]:
         """Take the micro-batches of one step, masked; the clock of tokens/s starts with the first."""
-        if self.state.global_step == self._initial_global_step:
-            self._clock = time.perf_counter()
+        step = self.state.global_step
+        if step == self._initial_global_step:
+            self.meter.restart()
+        self.window.begin_step(self._tr_loss)
+        self.step_losses.clear()
+        is_logged = (step + 1) % self.state.logging_steps == 0 or (step == 0 and self.args.logging_first_step)
+        self._wants_words = is_logged and self.args.logging_strategy == "steps"
         return super().get_batch_samples(epoch_iterator, num_batches, device)
 
     def _mask_training_batch(self, inputs: MutableMapping[str, Any]) -> dict[str, Any]:
-        """Mask one micro-batch, count its tokens, and keep its number for messages."""
-        number = int(inputs.pop("micro_batch"))
-        self._tokens += int((inputs["document_ids"] >= 0).sum())
-        self._positions += inputs["document_ids"].numel()
-        return {**super()._mask_training_batch(inputs), "micro_batch": number}
+        """Mask one micro-batch, count its work, and keep its number for messages and, for a sample, its words."""
+        number, documents = int(inputs.pop("micro_batch")), inputs["document_ids"].cpu().numpy()
+        word_ids = inputs["word_ids"].cpu().numpy() if self._wants_words else None
+        masked = super()._mask_training_batch(inputs)
+        labels = masked["labels"].cpu().numpy()
+        self.meter.observe(documents, int((labels != IGNORED_LABEL).sum()))
+        words, self._wants_words = None if word_ids is None else masked_words(word_ids, labels), False
+        return {**masked, "micro_batch": number, "words": words}
 
     # Optimization
 
@@ -143,12 +143,11 @@ class PretrainingTrainer(MaskingInTrainingStep):
         """Build the optimizer over matrices (decayed) and norms and biases (not)."""
         if self.optimizer is None:
             args = self.args
-            betas = (args.adam_beta1, args.adam_beta2)
             self.optimizer = build_optimizer(
                 args.optimizer,
                 self.model if model is None else model,
                 args.learning_rate,
-                betas,
+                (args.adam_beta1, args.adam_beta2),
                 args.adam_epsilon,
                 args.weight_decay,
             )
@@ -168,59 +167,111 @@ class PretrainingTrainer(MaskingInTrainingStep):
                 floor=args.lr_floor,
                 cycles=args.lr_cycles,
                 gamma=args.lr_gamma,
+                decay_share=args.lr_decay_share,
             )
             self._created_lr_scheduler = True
         return self.lr_scheduler
 
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """Return the cross-entropy at the masked positions, and the z-loss where it is wanted."""
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        factor, words, self._words = self.args.z_loss, self._words, None
+        if factor or words is not None:
+            logits, labels = labelled_logits(outputs["logits"], inputs["labels"])
+            if words is not None:
+                self.accuracy.observe(logits.argmax(-1), labels, words)
+            if factor:
+                term = factor * self._processes_of(num_items_in_batch) * z_loss(logits, num_items_in_batch)
+                self.window.z_loss = self.window.z_loss + term.detach()
+                loss = loss + term
+        return (loss, outputs) if return_outputs else loss
+
+    def _processes_of(self, num_items_in_batch: torch.Tensor | int | None) -> int:
+        """Return by what a loss that was divided by the items of all processes is multiplied: their mean is taken."""
+        averaged = self.args.average_tokens_across_devices and num_items_in_batch is not None
+        return self.accelerator.num_processes if averaged else 1
+
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
-        """Forward and backward of one micro-batch.
-
-        Raises:
-            ValueError: If the loss is not finite; says the step and where the documents of the micro-batch lie.
-        """
-        number = inputs.pop("micro_batch")
+        """Forward and backward of one micro-batch; its loss is judged with the step's others, before the update."""
+        number, self._words = inputs.pop("micro_batch"), inputs.pop("words")
+        if not self.step_losses.numbers and self.guard.spike_factor is not None:
+            self.step_losses.remember_generators()
         loss = super().training_step(model, inputs, num_items_in_batch)
-        if not torch.isfinite(loss):
-            documents = self.batches.documents_of(number)
-            shown = ", ".join(documents[:MESSAGE_DOCUMENTS]) + (" ..." if len(documents) > MESSAGE_DOCUMENTS else "")
-            raise ValueError(
-                f"the loss became {float(loss)} at step {self.state.global_step} in micro-batch {number}, "
-                f"documents {shown}; "
-                "the last checkpoint is intact: lower learning_rate or look at those documents, then --resume auto"
-            )
+        self.step_losses.add(number, loss)
         return loss
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
-        """Return the gradient norm, and stop before it spoils the weights if it is not finite.
+        """Return the gradient norm, the last moment before the weights change: a bad step is caught here.
 
         Raises:
-            ValueError: If the norm is not finite.
+            ValueError: If the step is bad and is not to be skipped.
         """
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
-        if norm is not None and not np.isfinite(float(norm)):
-            raise ValueError(
-                f"the gradient norm became {float(norm)} at step {self.state.global_step}; the last checkpoint is "
-                "intact: lower learning_rate, then --resume auto"
-            )
-        return norm
+        sums: Any = self.accelerator.gather(self.step_losses.summary(self.args.device))
+        problem = self.guard.judge(float(sums[:, 0].mean()), None if norm is None else float(norm))
+        if problem is None:
+            return norm
+        self._handle_bad_step(problem, self._worst_micro_batch(sums))
+        model.zero_grad()  # an optimizer passes over parameters without a gradient: neither weights nor moments move
+        self.window.take_back_step(self._tr_loss)
+        return None
+
+    def _worst_micro_batch(self, sums: torch.Tensor) -> int:
+        """Return the number of the micro-batch with the largest loss on any process."""
+        process = int(sums[:, 1].argmax())
+        own, place = self.step_losses.numbers, int(sums[process, 2])
+        # Processes take the micro-batches of a step in turn.
+        return own[place] - self.args.process_index + process
+
+    def _handle_bad_step(self, problem: str, number: int) -> None:
+        """Write down a bad step and count it, or end the run."""
+        step, documents = self.state.global_step, self.batches.documents_of(number)
+        action = "skipped" if self.guard.may_skip else "stopped"
+        found = {"bad_step": problem, "action": action, "micro_batch": number, "documents": documents}
+        self.training_log.write(self.state, {"step": step + 1, **found})
+        shown = describe_documents(documents, MESSAGE_DOCUMENTS)
+        message = f"{problem} at step {step} in micro-batch {number}, documents {shown}"
+        if self.guard.may_skip:
+            self.guard.skipped += 1
+            logger.warning("%s; the step is skipped (%d of %d)", message, self.guard.skipped, self.guard.max_skipped)
+            return
+        if problem.startswith("the loss rose"):
+            self._save_before_step()
+        limit = f"; {self.guard.skipped} steps were skipped before" if self.guard.skipped else ""
+        raise ValueError(
+            f"{message}{limit}; the last checkpoint is from before it: --resume auto --on_bad_batch skip leaves the "
+            "step out, or start a new run from that checkpoint (--model) with a lower learning_rate"
+        )
+
+    def _save_before_step(self) -> None:
+        """Save the state at the end of the step before; the weights have not changed, the generators have."""
+        checkpoint = Path(self.args.output_dir or ".") / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        if find_damage(checkpoint) is not None:
+            self.step_losses.restore_generators()
+            self._save_checkpoint(self.model_wrapped, None)
 
     # Logs, evaluation, checkpoints
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add tokens/s (real tokens, all processes), fill and stage to a training log."""
-        if "loss" in logs and self._positions:
-            seconds = max(time.perf_counter() - self._clock, 1e-9)
-            stage = stage_at(self.state.global_step - 1, self.batches.ends)
+        """Add speed, filling, sampled accuracy, stage and skips to a training log."""
+        if "loss" in logs and self.window.steps:
+            self.window.correct(logs, bool(self.args.z_loss))
             logs |= {
-                "tokens_per_second": round(self._tokens * self.args.world_size / seconds, 1),
-                "fill": round(self._tokens / self._positions, 5),
-                "stage": stage + 1,
+                **self.accuracy.as_logs(),
+                **self.meter.as_logs(),
+                "stage": stage_at(self.state.global_step - 1, self.batches.ends) + 1,
                 "positions_seen": self.batches.positions_before(self.state.global_step),
             }
-            self._tokens = self._positions = 0
-            self._clock = time.perf_counter()
+            if self.guard.action == "skip":
+                logs["skipped_steps"] = self.guard.skipped
         super().log(logs, start_time)
 
     @torch.no_grad()
@@ -230,7 +281,8 @@ class PretrainingTrainer(MaskingInTrainingStep):
         """Score the model on `eval_rows` (or other rows) under masks that never change: fixed rate, seed and epoch.
 
         Returns:
-            Loss, masked-token and masked-word accuracy, each beside the unigram guess, overall and by source.
+            Loss, masked-token and masked-word accuracy, each beside the unigram guess, overall, by source and by
+            position in the document.
 
         Raises:
             ValueError: If there are no rows or no baseline.
@@ -244,48 +296,71 @@ class PretrainingTrainer(MaskingInTrainingStep):
         self.model.eval()
         size = max(1, self.batches.tokens_per_micro_batch // rows.context_length)
         for first in range(self.args.process_index * size, len(rows), size * self.args.world_size):
-            scores.update(self._score(rows, range(first, min(first + size, len(rows)))))
+            numbers = range(first, min(first + size, len(rows)))
+            scores.update(score_rows(self.model, rows, numbers, self.evaluation_masker, self._prepare_inputs))
         self.model.train(was_training)
         sums: Any = self.accelerator.reduce(torch.from_numpy(scores.sums).to(self.args.device))
         scores.sums = sums.cpu().numpy()
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.compute().items()}
-        for source, figures in scores.compute_by_source().items():
-            metrics |= {f"{metric_key_prefix}_{name}/{source}": value for name, value in figures.items()}
+        metrics = flat_figures(scores, metric_key_prefix)
         metrics[f"{metric_key_prefix}_runtime"] = round(time.perf_counter() - began, 2)
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        self._clock += time.perf_counter() - began
+        self.meter.pause(time.perf_counter() - began)
         return metrics
 
-    def _score(self, rows: PackedRows, numbers: range) -> MaskedTokens:
-        """Mask some rows, run the model and return what it says about the masked tokens, in reading order."""
-        batch = stack_rows([rows[number] for number in numbers])
-        inputs, masked = mask_tensors(self.evaluation_masker, batch, progress=1.0, epoch=0)
-        with self.compute_loss_context_manager():
-            logits = self.model(**self._prepare_inputs(inputs)).logits
-        selected, documents = masked["selected"], batch["document_ids"].numpy()
-        labels = masked["labels"][selected]
-        kept = torch.from_numpy(labels).to(logits.device)
-        losses = nn.functional.cross_entropy(logits.float(), kept, reduction="none")
-        chosen = masked["units"].take(masked["chosen"])
-        owners = [rows.shards.source_of[rows.documents_of(number)][documents[i]] for i, number in enumerate(numbers)]
-        return MaskedTokens(
-            labels=labels,
-            predictions=logits.argmax(-1).cpu().numpy(),
-            losses=losses.cpu().numpy(),
-            words=np.repeat(np.arange(len(chosen.length)), chosen.length),
-            sources=np.stack(owners)[selected],
-        )
+    def save_final(self, folder: Path) -> None:
+        """Save weights, tokenizer and record of the finished run."""
+        with self._written_whole(folder) as writing:
+            self.save_model(str(writing))
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Save a checkpoint that is whole or not there, then drop the oldest ones over `save_total_limit`."""
+        began, output = time.perf_counter(), Path(self.args.output_dir or ".")
+        checkpoint = output / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        with self._written_whole(checkpoint):
+            super()._save_checkpoint(model, trial)
+        if self.args.should_save:
+            drop_old_checkpoints(output, checkpoint, self.args.save_total_limit)
+        self.meter.pause(time.perf_counter() - began)
+
+    @contextmanager
+    def _written_whole(self, target: Path) -> Iterator[Path]:
+        """Yield the folder to write in place of `target`, which gets that name when every process is done."""
+        output, wait = target.parent, self.accelerator.wait_for_everyone
+        if self.args.should_save:
+            shutil.rmtree(output / WRITING, ignore_errors=True)
+        wait()
+        self._is_writing = True
+        try:
+            with report_failed_writing(output, target.name):
+                yield output / WRITING / target.name
+                wait()
+                if self.args.should_save:
+                    move_into_place(output / WRITING / target.name, target)
+                wait()
+        finally:
+            self._is_writing = False
+
+    def _get_output_dir(self, trial: Any) -> str:
+        """Return the run's folder, while a checkpoint is written that of unfinished ones."""
+        folder = super()._get_output_dir(trial)
+        return str(Path(folder) / WRITING) if self._is_writing else folder
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        """Save weights, tokenizer and record; the library's pickle of the arguments is left out."""
+        """Save weights, tokenizer, record and the guard's state; the library's pickle of the arguments is left out."""
         super()._save(output_dir, state_dict)
         folder = Path(output_dir or self.args.output_dir or ".")
         if self.args.should_save:
             (folder / TRAINING_ARGUMENTS_PICKLE).unlink(missing_ok=True)
             save_tokenizer(self.tokenizer, folder)
-            for name, text in self.record.items():
+            for name, text in {**self.record, RUN_STATE: json.dumps(self.guard.state()) + "\n"}.items():
                 write_text_atomically(folder / name, text)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Restore optimizer, schedule and guard."""
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            self.guard.restore(json.loads((Path(checkpoint) / RUN_STATE).read_text(encoding="utf-8")))
 
 
 def _only_item(items: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

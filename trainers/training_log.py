@@ -60,6 +60,11 @@ class TrainingLogCallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Write one line."""
-        if state.is_world_process_zero and logs:
+        if logs:
+            self.write(state, {"step": state.global_step, **logs})
+
+    def write(self, state: TrainerState, record: dict[str, Any]) -> None:
+        """Append a line of any content; `step` must be the number that the running step will have at its end."""
+        if state.is_world_process_zero:
             with self.path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps({"step": state.global_step, **logs}, ensure_ascii=False) + "\n")
+                stream.write(json.dumps(record, ensure_ascii=False) + "\n")

@@ -18,7 +18,7 @@ def scores(sources: tuple[str, ...] = ("news", "law")) -> MaskedLanguageModeling
 def batch(rows: list[tuple[int, int, float, int, int]]) -> MaskedTokens:
     """Make a batch of (label, prediction, loss, word, source)."""
     labels, predictions, losses, words, sources = (np.array(column) for column in zip(*rows, strict=True))
-    return MaskedTokens(labels, predictions, losses, words, sources)
+    return MaskedTokens(labels, predictions, losses, words, sources, np.arange(len(rows)))
 
 
 EXAMPLE = [(2, 2, 0.5, 0, 0), (3, 3, 0.5, 0, 0), (1, 1, 1.0, 1, 0), (2, 3, 2.0, 1, 0), (2, 2, 0.0, 2, 1)]
