@@ -23,7 +23,7 @@ from .masking_options import columns_of, masker_from_options
 from .packing import PackedRows, SpecialIds
 from .pretraining_arguments import PretrainingArguments
 from .pretraining_trainer import PretrainingTrainer
-from .run_guards import EXIT_TO_RESUME
+from .run_guards import EXIT_TO_RESUME, BatchGuard
 from .shards import TokenShards
 from .stages import StagedBatches, stage_ends, stage_weights, steps_for_positions
 from .training_log import LOG_FILE
@@ -104,6 +104,7 @@ def check_pretraining(arguments: PretrainingArguments) -> Setup:
     for name in ("train_data", "tokenizer", "output_dir"):
         if not getattr(arguments, name):
             raise ValueError(f"{name} is not given; set it in the recipe or with --{name}")
+    _check_watching(arguments)
     tokenizer = load_tokenizer(arguments.tokenizer)
     made_with = tokenizer_hash(tokenizer)
     shards = TokenShards(arguments.train_data, made_with, arguments.check_hashes)
@@ -239,6 +240,22 @@ def _identity(arguments: PretrainingArguments, shards: TokenShards, micro_batche
         "micro_batches_per_step": micro_batches,
         **{name: getattr(arguments, name) for name in IDENTITY_FIELDS},
     }
+
+
+def _check_watching(arguments: PretrainingArguments) -> None:
+    """Check what watches over the run and what it leaves.
+
+    Raises:
+        ValueError: For values out of range, or a choice of the best checkpoint.
+    """
+    BatchGuard(arguments.on_bad_batch, arguments.spike_factor, arguments.max_skipped)
+    if arguments.z_loss < 0:
+        raise ValueError(f"z_loss={arguments.z_loss} is negative; give a factor such as 1e-4, or 0 for none")
+    if arguments.load_best_model_at_end or arguments.save_strategy == "best":
+        raise ValueError(
+            "load_best_model_at_end and save_strategy: best do not fit pre-training, whose schedule ends at its last "
+            "step; leave them out and pick a checkpoint by hand"
+        )
 
 
 def _model_config(arguments: PretrainingArguments, tokenizer: PreTrainedTokenizerFast) -> ChineseModernBertConfig:

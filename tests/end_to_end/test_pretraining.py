@@ -1,107 +1,19 @@
 """A pre-training run from text to checkpoint: learns, resumes bit for bit, accumulates rightly, fails in one line."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerCallback
 
-from chinese_modernbert.tokenization import TokenizerArguments, run_tokenizer_training
-from chinese_modernbert.trainers.arguments import load_recipe
-from chinese_modernbert.trainers.prepare import PrepareArguments, run_prepare
 from chinese_modernbert.trainers.pretraining import build_trainer, check_pretraining, last_checkpoint, run_pretraining
 from chinese_modernbert.trainers.pretraining_arguments import PretrainingArguments
 from chinese_modernbert.trainers.training_log import read_training_log
-
-TEXTS = [
-    f"第{i}条：老虎是一种哺乳动物，生活在森林里，共有{i * 37 % 101}只。它爱吃肉，也会游泳。"
-    f"北京是中国的首都，有{i}条大街。"
-    for i in range(400)
-]
-STEPS = 12
-LOSSES = ("loss", "grad_norm", "learning_rate", "mask_rate", "mask_rate_target", "fill")
-
-Run = Callable[..., PretrainingArguments]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a tokenizer and shards for training and evaluation."""
-    folder = tmp_path_factory.mktemp("data")
-    for name, part in (("train", TEXTS[:360]), ("eval", TEXTS[360:])):
-        lines = [json.dumps({"text": text}, ensure_ascii=False) for text in part]
-        (folder / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    tokenizer = folder / "tokenizer"
-    corpus = [str(folder / "train.jsonl")]
-    run_tokenizer_training(TokenizerArguments(corpus=corpus, output_dir=str(tokenizer), vocab_size=384))
-    for name in ("train", "eval"):
-        source = [str(folder / f"{name}.jsonl")]
-        run_prepare(PrepareArguments(source, str(tokenizer), str(folder / f"{name}-shards"), prepare_workers=0))
-    return folder
-
-
-@pytest.fixture
-def make_run(data: Path, tmp_path: Path) -> Run:
-    """Return a maker of arguments for a run of two stages."""
-
-    def make(name: str = "run", **changes: Any) -> PretrainingArguments:
-        return load_recipe([PretrainingArguments], None, {**settings(data, tmp_path / name), **changes})[0]
-
-    return make
-
-
-def settings(data: Path, output: Path) -> dict[str, Any]:
-    return {
-        "train_data": str(data / "train-shards"),
-        "eval_data": str(data / "eval-shards"),
-        "tokenizer": str(data / "tokenizer"),
-        "output_dir": str(output),
-        "model": "tiny",
-        "model_overrides": {
-            "num_hidden_layers": 2,
-            "hidden_size": 64,
-            "intermediate_size": 96,
-            "embedding_dropout": 0.1,
-        },
-        "stages": [
-            {"context_length": 64, "share": 0.5, "global_rope_theta": 10_000},
-            {"context_length": 128, "share": 0.5, "global_rope_theta": 80_000},
-        ],
-        "tokens_per_micro_batch": 256,
-        "max_steps": STEPS,
-        "warmup_steps": 2,
-        "learning_rate": 5e-3,
-        "logging_steps": 1,
-        "save_steps": 4,
-        "save_total_limit": 5,
-        "seed": 3,
-        "use_cpu": True,
-        "disable_tqdm": True,
-        "maximum_single_token_share": None,
-    }
-
-
-def training_lines(output: str | None) -> list[dict[str, float]]:
-    return [{key: line[key] for key in LOSSES} for line in read_training_log(str(output)) if "loss" in line]
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model.safetensors")
-
-
-def assert_same_weights(first: Path, second: Path) -> None:
-    left, right = weights(first), weights(second)
-    assert left.keys() == right.keys()
-    assert all(torch.equal(left[name], right[name]) for name in left)
+from reference.pretraining_run import Run, assert_same_weights, settings, start, training_lines, weights
 
 
 def test_a_run_learns_and_leaves_a_checkpoint_that_loads(make_run: Run) -> None:
@@ -171,13 +83,7 @@ def run_until(trainer: Any, stop: int, arguments: PretrainingArguments) -> None:
 @pytest.mark.slow
 def test_a_run_killed_in_the_middle_continues_bit_for_bit(make_run: Run, data: Path, tmp_path: Path) -> None:
     expected = run_pretraining(make_run("straight"))
-    code = (
-        "import sys, json; from chinese_modernbert.trainers.arguments import load_recipe;"
-        "from chinese_modernbert.trainers.pretraining_arguments import PretrainingArguments;"
-        "from chinese_modernbert.trainers.pretraining import run_pretraining;"
-        "run_pretraining(load_recipe([PretrainingArguments], None, json.loads(sys.argv[1]))[0])"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code, json.dumps(settings(data, tmp_path / "killed"))])
+    process = start(settings(data, tmp_path / "killed"), tmp_path)
     log, deadline = tmp_path / "killed" / "training_log.jsonl", time.monotonic() + 300
     while time.monotonic() < deadline and not (log.exists() and log.read_text().count("\n") >= 6):
         time.sleep(0.02)

@@ -1,0 +1,30 @@
+"""Data of a small pre-training run, made once, and a maker of its arguments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chinese_modernbert.trainers.arguments import load_recipe
+from chinese_modernbert.trainers.pretraining_arguments import PretrainingArguments
+from reference.pretraining_run import Run, make_data, settings
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a tokenizer and shards for training and evaluation."""
+    folder = tmp_path_factory.mktemp("data")
+    make_data(folder)
+    return folder
+
+
+@pytest.fixture
+def make_run(data: Path, tmp_path: Path) -> Run:
+    """Return a maker of arguments for a run of two stages."""
+
+    def make(name: str = "run", **changes: Any) -> PretrainingArguments:
+        return load_recipe([PretrainingArguments], None, {**settings(data, tmp_path / name), **changes})[0]
+
+    return make
