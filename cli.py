@@ -99,6 +99,28 @@ def _clue() -> tuple[list[type], Callable[..., str]]:
     return [ClueArguments], lambda args: f"report: {run_clue(args)}"
 
 
+@dataclass
+class PlotArguments:
+    """Which runs to draw, and where."""
+
+    plot: list[str] = field(metadata={"help": "Folders of runs, or their training_log.jsonl; several are compared."})
+    picture: str | None = field(default=None, metadata={"help": "PNG file; null: curves.png in the first folder."})
+    title: str = field(default="Pre-training", metadata={"help": "Title of the picture."})
+
+
+def _plot() -> tuple[list[type], Callable[..., str]]:
+    from .trainers.curves import draw_comparison, draw_curves
+
+    def run(args: PlotArguments) -> str:
+        first = Path(args.plot[0])
+        picture = args.picture or str((first if first.is_dir() else first.parent) / "curves.png")
+        if len(args.plot) == 1:
+            return f"picture: {draw_curves(args.plot[0], picture, args.title)}"
+        return f"picture: {draw_comparison(args.plot, picture, args.title)}"
+
+    return [PlotArguments], run
+
+
 def _with_tokenizer(arguments: Any) -> Any:
     """Name the shipped tokenizer where none is given; done here, since `trainers` may not know `hub_release`."""
     if not arguments.tokenizer:
@@ -145,6 +167,7 @@ COMMANDS: dict[str, Command] = {
     "pretrain": Command("pre-train a model on shards, in stages, with resume", _pretrain),
     "sts": Command("train a sentence encoder in stages and score every stage", _sts),
     "clue": Command("fine-tune and score a model on CLUE, or on a task of your own", _clue),
+    "pretrain --plot": Command("draw the curves of a run, or of several side by side", _plot),
     "release": Command("build a Hub folder from a checkpoint", _release),
     "verify": Command("load a Hub folder in a fresh process without this package and compare", _verify),
     "convert": Command("turn any checkpoint of the ModernBERT family into ours, or back with --native", _convert),
@@ -161,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 on success, 1 where a check failed, 2 for a user's mistake (one line on standard error).
     """
-    words = _with_report(list(sys.argv[1:] if arguments is None else arguments))
+    words = _with_mode(list(sys.argv[1:] if arguments is None else arguments))
     if not words or words[0] in ("-h", "--help", "help"):
         _write(_overview())
         return 0 if words else USER_ERROR
@@ -184,10 +207,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(" ".join(str(error).split()) or type(error).__name__)
 
 
-def _with_report(words: list[str]) -> list[str]:
-    """Join `tokenizer` and `--report`, wherever it stands, to the name of their command."""
+def _with_mode(words: list[str]) -> list[str]:
+    """Join `tokenizer` and `--report`, or `pretrain` and `--plot`, wherever it stands, to the name of their command."""
     if words[:1] == ["tokenizer"] and "--report" in words:
         return ["tokenizer --report", *(word for word in words[1:] if word != "--report")]
+    if words[:1] == ["pretrain"] and "--plot" in words:
+        return ["pretrain --plot", *words[1:]]  # the option stays: it holds the runs
     return words
 
 

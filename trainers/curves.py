@@ -1,15 +1,17 @@
-"""One picture of a run from its JSON lines: loss, accuracy, learning rate and masking rate over the steps."""
+"""Pictures of runs from their JSON lines: one run with all its curves, or several runs side by side."""
 
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .training_log import read_training_log
+from .training_log import LOG_FILE, read_training_log
 
 DOTS_PER_INCH = 100
 WIDTH_INCHES = 9.0
 PANEL_INCHES = 1.9
+# Okabe and Ito's colours, told apart by colour-blind readers too.
+RUN_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 TRAINING, EVALUATION, WORDS, BASELINE = "#0072b2", "#d55e00", "#009e73", "#777777"
 
 
@@ -29,22 +31,11 @@ def draw_curves(log: str | Path, picture: str | Path, title: str = "Pre-training
         ImportError: If matplotlib is not installed.
         ValueError: If the log holds no training step.
     """
-    records = read_training_log(log)
-    training = [record for record in records if "loss" in record]
-    if not training:
-        raise ValueError(f"{log} holds no training step; let the run reach its first logging step")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("drawing curves needs matplotlib: pip install 'chinese-modernbert[train]'") from error
+    records, training = _read(log)
     accuracy = [_draw_accuracy] if any("eval_token_accuracy" in record for record in records) else []
     panels: list[Callable[[Any, Sequence[dict[str, Any]]], None]]
     panels = [_draw_loss, *accuracy, _draw_learning_rate, _draw_masking_rate]
-    heights = [2, *[1] * (len(panels) - 1)]
-    size = (WIDTH_INCHES, PANEL_INCHES * sum(heights))
-    figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
-    figure.suptitle(title, fontweight="bold")
-    columns = figure.subplots(len(panels), 1, sharex=True, height_ratios=heights)
+    figure, columns = _panels([2, *[1] * (len(panels) - 1)], title)
     for draw, axes in zip(panels, columns, strict=True):
         draw(axes, records)
         _finish(axes, training)
@@ -52,6 +43,73 @@ def draw_curves(log: str | Path, picture: str | Path, title: str = "Pre-training
     columns[-1].set_xlabel(_step_label(training[-1]))
     figure.align_ylabels(columns)
     return _save(figure, Path(picture))
+
+
+def draw_comparison(logs: Sequence[str | Path], picture: str | Path, title: str = "Pre-training") -> Path:
+    """Draw several runs in one picture: loss of training, loss and accuracy of evaluation, learning rate.
+
+    Args:
+        logs: Folders of the runs, or their JSON-lines files; a run is named by the part of its path that differs.
+        picture: PNG file to write.
+        title: Title of the picture.
+
+    Returns:
+        The picture's path.
+
+    Raises:
+        FileNotFoundError, ImportError, ValueError: As `draw_curves`.
+    """
+    runs = {name: _read(log) for name, log in zip(_run_names(logs), logs, strict=True)}
+    keys = {
+        "loss": "loss in training\n(nats a masked token)",
+        "eval_loss": "loss in evaluation\n(nats a masked token)",
+        "eval_token_accuracy": "evaluation\naccuracy of tokens",
+        "learning_rate": "learning rate",
+    }
+    shown = [key for key in keys if any(key in record for records, _ in runs.values() for record in records)]
+    figure, columns = _panels([2 if key.endswith("loss") else 1 for key in shown], title)
+    for key, axes in zip(shown, columns, strict=True):
+        for number, (name, (records, _)) in enumerate(runs.items()):
+            style = {"marker": "o", "markersize": 4} if key.startswith("eval") else {"linewidth": 1}
+            _plot(axes, records, key, name, color=RUN_COLOURS[number % len(RUN_COLOURS)], **style)
+        axes.set_ylabel(keys[key])
+        if key == "eval_token_accuracy":
+            _in_percent(axes)
+        _finish(axes, [])
+    columns[-1].set_xlabel("optimizer step")
+    figure.align_ylabels(columns)
+    return _save(figure, Path(picture))
+
+
+def _run_names(logs: Sequence[str | Path]) -> list[str]:
+    """Name every run by its folder, or by its path where folders have the same name; a run given twice is refused."""
+    folders = [Path(log).absolute() if Path(log).is_dir() else Path(log).absolute().parent for log in logs]
+    files = [Path(log).stem if not Path(log).is_dir() and Path(log).name != LOG_FILE else None for log in logs]
+    for names in ([file or folder.name for folder, file in zip(folders, files, strict=True)], list(map(str, logs))):
+        if len(set(names)) == len(names):
+            return names
+    raise ValueError(f"a run is given twice: {', '.join(map(str, logs))}; give each once")
+
+
+def _read(log: str | Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return all lines of a log and those of training."""
+    records = read_training_log(log)
+    training = [record for record in records if "loss" in record]
+    if not training:
+        raise ValueError(f"{log} holds no training step; let the run reach its first logging step")
+    return records, training
+
+
+def _panels(heights: list[int], title: str) -> tuple[Any, Any]:
+    """Return a figure and its panels, one over the other, as high as `heights` says."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("drawing curves needs matplotlib: pip install 'chinese-modernbert[train]'") from error
+    size = (WIDTH_INCHES, PANEL_INCHES * sum(heights))
+    figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
+    figure.suptitle(title, fontweight="bold")
+    return figure, figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
 
 
 def _draw_loss(axes: Any, records: Sequence[dict[str, Any]]) -> None:
@@ -64,6 +122,7 @@ def _draw_loss(axes: Any, records: Sequence[dict[str, Any]]) -> None:
 
 
 def _draw_accuracy(axes: Any, records: Sequence[dict[str, Any]]) -> None:
+    _plot(axes, records, "token_accuracy", "masked tokens, training batches", color=TRAINING, alpha=0.4, linewidth=1)
     _plot(axes, records, "eval_word_accuracy", "masked words", color=WORDS, marker="s")
     _plot(axes, records, "eval_token_accuracy", "masked tokens", color=EVALUATION, marker="o")
     guess = [record["eval_unigram_token_accuracy"] for record in records if "eval_unigram_token_accuracy" in record]
@@ -71,7 +130,7 @@ def _draw_accuracy(axes: Any, records: Sequence[dict[str, Any]]) -> None:
         axes.axhline(guess[-1], label="most frequent token", color=BASELINE, linestyle="--")
     axes.set_ylim(bottom=0)
     _in_percent(axes)
-    axes.set_ylabel("evaluation\naccuracy")
+    axes.set_ylabel("accuracy")
 
 
 def _draw_learning_rate(axes: Any, records: Sequence[dict[str, Any]]) -> None:

@@ -35,7 +35,7 @@ from .masking.batch import IGNORED_LABEL
 from .optimizers import build_optimizer
 from .packing import PackedRows
 from .pretraining_arguments import PretrainingArguments
-from .run_guards import BatchGuard, StepLosses, StopOnSignal, describe_documents, ignore_stop_signals
+from .run_guards import BatchGuard, StepLosses, StopOnSignal, describe_documents, heed_only_the_parent
 from .schedules import build_schedule
 from .stage_callback import StageCallback
 from .stages import StagedBatches, stage_at
@@ -112,7 +112,7 @@ class PretrainingTrainer(MaskingInTrainingStep):
             pin_memory=self.args.dataloader_pin_memory and torch.cuda.is_available(),
             persistent_workers=workers > 0,
             prefetch_factor=self.args.dataloader_prefetch_factor if workers else None,
-            worker_init_fn=ignore_stop_signals,
+            worker_init_fn=heed_only_the_parent,
         )
         return self.accelerator.prepare(loader)
 

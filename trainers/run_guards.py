@@ -180,10 +180,23 @@ class StopOnSignal(TrainerCallback):
         self.stop_listening()
 
 
-def ignore_stop_signals(worker: int) -> None:
-    """Let a worker of the data loader live through a signal to the whole job: the last step still needs its batches."""
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+def heed_only_the_parent(worker: int) -> None:
+    """Let a worker of the data loader live through a signal to the whole job: the last step still needs its batches.
+
+    Only SIGTERM from the process that started it ends a worker; to ignore the signal altogether would leave that
+    process waiting for its workers for ever when it ends by an error.
+    """
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    # Blocked in every thread, the signal waits for the one that asks who sent it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    threading.Thread(target=_wait_for_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _wait_for_parent(parent: int) -> None:
+    """End this process when its parent says so."""
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != parent:
+        pass
+    os._exit(0)
 
 
 def describe_documents(documents: Sequence[str], most: int) -> str:

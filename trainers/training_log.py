@@ -19,6 +19,8 @@ def read_training_log(path: str | Path) -> list[dict[str, Any]]:
         ValueError: If a line other than the last is broken.
     """
     file = Path(path) / LOG_FILE if Path(path).is_dir() else Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is not there; give the folder of a run, or its {LOG_FILE}")
     lines = file.read_text(encoding="utf-8").split("\n")
     records = []
     for number, line in enumerate(lines, start=1):
