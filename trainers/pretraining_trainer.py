@@ -85,7 +85,8 @@ class PretrainingTrainer(MaskingInTrainingStep):
         self.stop_on_signal = StopOnSignal()
         self.training_log = TrainingLogCallback(Path(args.output_dir or ".") / LOG_FILE)
         peak = args.peak_flops or peak_flops(args.device, args.bf16 or args.fp16)
-        self.meter = SpeedMeter(model.config, args.world_size, peak)
+        config: Any = model.config
+        self.meter = SpeedMeter(config, args.world_size, peak)
         self.accuracy, self.window, self.step_losses = TrainingAccuracy(), LogWindow(), StepLosses()
         self._words: np.ndarray | None = None
         self._wants_words = self._is_writing = False
@@ -180,7 +181,8 @@ class PretrainingTrainer(MaskingInTrainingStep):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
         """Return the cross-entropy at the masked positions, and the z-loss where it is wanted."""
-        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        found: Any = super().compute_loss(model, inputs, True, num_items_in_batch)
+        loss, outputs = found
         factor, words, self._words = self.args.z_loss, self._words, None
         if factor or words is not None:
             logits, labels = labelled_logits(outputs["logits"], inputs["labels"])
@@ -256,7 +258,8 @@ class PretrainingTrainer(MaskingInTrainingStep):
         checkpoint = Path(self.args.output_dir or ".") / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         if find_damage(checkpoint) is not None:
             self.step_losses.restore_generators()
-            self._save_checkpoint(self.model_wrapped, None)
+            wrapped: Any = self.model_wrapped
+            self._save_checkpoint(wrapped, None)
 
     # Logs, evaluation, checkpoints
 

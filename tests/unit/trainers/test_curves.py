@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from chinese_modernbert.trainers import curves
-from chinese_modernbert.trainers.curves import draw_curves
+from chinese_modernbert.cli import main
+from chinese_modernbert.trainers.curves import draw_comparison, draw_curves
 from chinese_modernbert.trainers.training_log import LOG_FILE
 
 
@@ -74,3 +75,27 @@ def test_a_log_without_training_steps_is_refused(tmp_path: Path) -> None:
 def test_a_run_without_log_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         draw_curves(tmp_path, tmp_path / "curves.png")
+
+
+def test_runs_are_compared_under_names_that_tell_them_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    figures: list[Any] = []
+    monkeypatch.setattr(curves, "_save", lambda figure, target: figures.append(figure) or target)
+    for name, loss in (("first", 5.0), ("second", 4.0)):
+        (tmp_path / name).mkdir()
+        write_log(tmp_path / name, [{"step": s, "loss": loss, "learning_rate": 1e-3} for s in (1, 2)])
+    draw_comparison([tmp_path / "first", tmp_path / "second" / LOG_FILE], tmp_path / "both.png")
+    panels = figures[0].axes
+    assert [line.get_label() for line in panels[0].lines] == ["first", "second"]
+    assert [float(line.get_ydata()[0]) for line in panels[0].lines] == [5.0, 4.0] and len(panels) == 2
+    with pytest.raises(ValueError, match="a run is given twice"):
+        draw_comparison([tmp_path / "first"] * 2, tmp_path / "both.png")
+
+
+def test_the_command_draws_without_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    write_log(tmp_path, [{"step": s, "loss": 5.0, "learning_rate": 1e-3} for s in (1, 2)])
+    assert main(["pretrain", "--plot", str(tmp_path)]) == 0
+    assert (tmp_path / "curves.png").is_file() and "curves.png" in capsys.readouterr().out
+    assert main(["pretrain", "--plot", str(tmp_path / "missing")]) == 2
+    assert "is not there; give the folder of a run" in capsys.readouterr().err
