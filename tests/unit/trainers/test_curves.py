@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from chinese_modernbert.trainers import curves
 from chinese_modernbert.cli import main
+from chinese_modernbert.trainers import curves
 from chinese_modernbert.trainers.curves import draw_comparison, draw_curves
 from chinese_modernbert.trainers.training_log import LOG_FILE
 
