@@ -193,7 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if words[0] not in COMMANDS:
         return _complain(f"unknown command '{words[0]}'; use one of {', '.join(COMMANDS)}")
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    level = logging.INFO if _is_main_process() else logging.WARNING
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         return _run(words[0], words[1:])
@@ -205,6 +206,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("CHINESE_MODERNBERT_TRACEBACK"):
             raise
         return _complain(" ".join(str(error).split()) or type(error).__name__)
+    finally:
+        _leave_process_group()
 
 
 def _with_mode(words: list[str]) -> list[str]:
@@ -226,7 +229,9 @@ def _run(name: str, words: list[str]) -> int:
         return 0
     recipe, words = _take_config(words)
     given: tuple[Any, ...] = load_recipe(types, recipe, words)
-    _write(run(*given))
+    result = run(*given)
+    if _is_main_process():
+        _write(result)
     return 0
 
 
@@ -260,6 +265,18 @@ def _overview() -> str:
             "COMMAND --help lists options.",
         ]
     )
+
+
+def _is_main_process() -> bool:
+    """Return whether this is the only process, or the first of those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _leave_process_group() -> None:
+    """End what torchrun's processes share; without it some runs abort at exit, after all work is done."""
+    distributed: Any = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _write(text: str) -> None:

@@ -23,6 +23,7 @@ from .masking_options import columns_of, masker_from_options
 from .packing import PackedRows, SpecialIds
 from .pretraining_arguments import PretrainingArguments
 from .pretraining_trainer import PretrainingTrainer
+from .processes import on_every_process, on_main_process, require_agreement
 from .run_guards import EXIT_TO_RESUME, BatchGuard
 from .shards import TokenShards
 from .stages import StagedBatches, stage_ends, stage_weights, steps_for_positions
@@ -41,7 +42,10 @@ IDENTITY_FIELDS = (
     *("optimizer", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm"),
     *("source_weights", "batch_ramp_share", "batch_ramp_start", "model_overrides", "bf16", "fp16"),
 )
-MACHINE_FIELDS = ("train_data", "eval_data", "tokenizer", "output_dir", "model", "logging_dir", "run_name", "resume")
+MACHINE_FIELDS = (
+    *("train_data", "eval_data", "tokenizer", "output_dir", "model", "logging_dir", "run_name", "resume", "use_cpu"),
+    *("local_rank", "ddp_backend"),
+)
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,10 @@ def run_pretraining(arguments: PretrainingArguments) -> Path:
         OSError: If a checkpoint cannot be written.
         SystemExit: With `EXIT_TO_RESUME` after SIGTERM or SIGUSR1, once the running step is saved.
     """
-    setup = check_pretraining(arguments)
+    setup = on_every_process(lambda: check_pretraining(arguments))
+    require_agreement({**setup.identity, "checkpoint to go on from": str(setup.resume_from)})
     output = Path(arguments.output_dir or "")
-    _prepare_output(output, arguments, setup)
+    on_main_process(lambda: _prepare_output(output, arguments, setup))
     set_seed(arguments.seed)
     trainer = build_trainer(arguments, setup)
     try:
@@ -313,9 +318,15 @@ def _prepare_output(output: Path, arguments: PretrainingArguments, setup: Setup)
     write_text_atomically(output / IDENTITY, json.dumps(setup.identity, indent=1) + "\n")
 
 
+class _DefaultArguments(PretrainingArguments):
+    """Arguments to compare with. Finding a device anew would move the run's own processes to it, here to the CPU."""
+
+    _setup_devices = torch.device("cpu")
+
+
 def _recipe_text(arguments: PretrainingArguments) -> str:
     """Return the settings that differ from the defaults as a recipe, without the paths of this machine."""
-    defaults = PretrainingArguments(output_dir="unused", use_cpu=True)
+    defaults = _DefaultArguments(output_dir="unused", use_cpu=True)
     values = {}
     for field in fields(arguments):
         value = getattr(arguments, field.name)

@@ -298,9 +298,13 @@ class PretrainingTrainer(MaskingInTrainingStep):
         was_training = self.model.training
         self.model.eval()
         size = max(1, self.batches.tokens_per_micro_batch // rows.context_length)
-        for first in range(self.args.process_index * size, len(rows), size * self.args.world_size):
-            numbers = range(first, min(first + size, len(rows)))
-            scores.update(score_rows(self.model, rows, numbers, self.evaluation_masker, self._prepare_inputs))
+        # Every process makes as many forwards as the others: a sharded model exchanges weights in each of them.
+        for first in range(0, len(rows), size * self.args.world_size):
+            own = range(first + self.args.process_index * size, len(rows))[:size]
+            numbers = own or range(first, first + 1)
+            tokens = score_rows(self.model, rows, numbers, self.evaluation_masker, self._prepare_inputs)
+            if own:
+                scores.update(tokens)
         self.model.train(was_training)
         sums: Any = self.accelerator.reduce(torch.from_numpy(scores.sums).to(self.args.device))
         scores.sums = sums.cpu().numpy()
