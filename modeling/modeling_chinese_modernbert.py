@@ -147,7 +147,9 @@ class ChineseModernBertPreTrainedModel(PreTrainedModel):
     config: ChineseModernBertConfig
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
-    _no_split_modules = ["ChineseModernBertEmbeddings", "ChineseModernBertLayer"]
+    # Also the units that FSDP shards by. The embeddings are none: their matrix is the decoder's, and a unit of its own
+    # would part the two.
+    _no_split_modules = ["ChineseModernBertLayer"]
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flash_attn_2 = True

@@ -78,7 +78,8 @@ class StableAdamW(Optimizer):
         squared = gradient.square()
         state["exp_avg_sq"].lerp_(squared, 1.0 - second)
         ratio = squared.div_(state["exp_avg_sq"].clamp_min(group["eps"] ** 2))
-        step_size = group["lr"] / ratio.mean().sqrt_().clamp_min_(1.0)
+        # A sum and no mean, nothing in place: of a tensor sharded over processes each holds a part, of any size.
+        step_size = group["lr"] / (ratio.sum() / ratio.numel()).sqrt().clamp_min(1.0)
         decay = group["weight_decay"] / (group["peak_lr"] if group["decoupled"] else 1.0)
         if decay:
             parameter.mul_(1.0 - step_size * decay)

@@ -1,0 +1,40 @@
+"""Run by torchrun in tests: pre-train as the command does, and write down which micro-batches this process took.
+
+Words: a JSON object of the recipe's fields, then the folder for the records, `taken-RANK.txt`, one step a line.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from chinese_modernbert.trainers import pretraining_trainer
+from chinese_modernbert.trainers.arguments import load_recipe
+from chinese_modernbert.trainers.pretraining import run_pretraining
+from chinese_modernbert.trainers.pretraining_arguments import PretrainingArguments
+
+
+def main(fields: str, folder: str) -> None:
+    """Pre-train, recording."""
+    record = Path(folder) / f"taken-{os.environ['RANK']}.txt"
+    original = pretraining_trainer.PretrainingTrainer.get_batch_samples
+
+    def get_batch_samples(trainer: Any, *arguments: Any) -> tuple[list, Any]:
+        batches, items = original(trainer, *arguments)
+        with record.open("a") as stream:
+            numbers = " ".join(str(batch["micro_batch"]) for batch in batches)
+            stream.write(f"{trainer.state.global_step} {numbers}\n")
+        return batches, items
+
+    pretraining_trainer.PretrainingTrainer.get_batch_samples = get_batch_samples
+    try:
+        run_pretraining(load_recipe([PretrainingArguments], None, json.loads(fields))[0])
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,98 @@
+"""Run by torchrun in tests: train a model sharded by accelerate's FSDP2 beside an unsharded twin, on two processes.
+
+Word: a folder for `said-RANK.json`.
+"""
+
+import copy
+import json
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from accelerate import FullyShardedDataParallelPlugin, PartialState
+from accelerate.utils.fsdp_utils import fsdp2_prepare_model
+from safetensors.torch import load_file, save_file
+from torch.distributed.checkpoint import state_dict as sharded
+from torch.distributed.tensor import DTensor
+
+from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
+from chinese_modernbert.trainers.optimizers import build_optimizer
+
+STEPS = 4
+# 211 rows do not divide by two: the processes hold parts of different size.
+SIZES = {"vocab_size": 211, "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4}
+FULL = sharded.StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+
+
+def build(is_sharded: bool, weights: Path | None = None) -> tuple[Any, torch.optim.Optimizer]:
+    """Return a model, sharded as the Trainer would shard it on GPUs or whole, and its optimizer."""
+    torch.manual_seed(0)
+    model = ChineseModernBertForMaskedLM(ChineseModernBertConfig(**SIZES, intermediate_size=96))
+    if weights is not None:
+        model.load_state_dict(load_file(weights), strict=False)
+        model.tie_weights()
+    if is_sharded:
+        plugin = FullyShardedDataParallelPlugin(fsdp_version=2, auto_wrap_policy="transformer_based_wrap")
+        # accelerate shards on accelerators only; its own function does the same on CPU when asked directly.
+        accelerator = SimpleNamespace(state=SimpleNamespace(fsdp_plugin=plugin), mixed_precision="no")
+        accelerator.is_main_process, accelerator.device = dist.get_rank() == 0, torch.device("cpu")
+        model = fsdp2_prepare_model(accelerator, model)
+    return model, build_optimizer("stable_adamw", model, lr=1e-2)
+
+
+def train(model: Any, optimizer: torch.optim.Optimizer, steps: range, is_sharded: bool) -> list[float]:
+    """Train on this process's half of each batch, or on both halves where the model is whole."""
+    losses, rank, world = [], dist.get_rank(), dist.get_world_size()
+    for step in steps:
+        ids = torch.randint(5, 200, (world, 2, 32), generator=torch.Generator().manual_seed(step))
+        for half in [ids[rank]] if is_sharded else ids:
+            loss = model(input_ids=half, labels=half).loss
+            (loss if is_sharded else loss / world).backward()
+        shared = loss.detach().clone()
+        dist.broadcast(shared, src=world - 1)  # the last half's loss, which both kinds of model have seen
+        losses.append(float(shared))
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    return losses
+
+
+def difference(whole: dict[str, torch.Tensor], twin: dict[str, torch.Tensor]) -> float:
+    """Return the largest difference of weights; only process 0 is given the whole ones."""
+    return max([float((value - twin[name]).abs().max()) for name, value in whole.items()], default=0.0)
+
+
+def main(folder: str) -> None:
+    """Train both, save the sharded one whole, load it again and go on; write down what was found."""
+    PartialState(cpu=True)
+    said: dict[str, Any] = {}
+    twin, twin_optimizer = build(is_sharded=False)
+    model, optimizer = build(is_sharded=True)
+    said["sharded"] = sum(isinstance(parameter, DTensor) for parameter in model.parameters())
+    said["parameters"] = len(list(model.parameters()))
+    said["losses"] = train(model, optimizer, range(STEPS), is_sharded=True)
+    said["twin_losses"] = train(twin, twin_optimizer, range(STEPS), is_sharded=False)
+    said["tied"] = model.decoder.weight is model.model.embeddings.tok_embeddings.weight
+    whole = sharded.get_model_state_dict(model, options=FULL)
+    moments = copy.deepcopy(sharded.get_optimizer_state_dict(model, optimizer, options=FULL))
+    file = Path(folder) / "model.safetensors"
+    said["difference"] = difference(whole, twin.state_dict())
+    if dist.get_rank() == 0:
+        save_file({name: value.clone() for name, value in whole.items()}, file)
+    dist.barrier()
+    again, again_optimizer = build(True, file)
+    sharded.set_optimizer_state_dict(again, again_optimizer, moments, options=FULL)
+    later = range(STEPS, 2 * STEPS)
+    said["went_on"] = train(model, optimizer, later, is_sharded=True)
+    said["resumed"] = train(again, again_optimizer, later, is_sharded=True)
+    (Path(folder) / f"said-{dist.get_rank()}.json").write_text(json.dumps(said))
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("ACCELERATE_USE_FSDP", "true")
+    main(sys.argv[1])
