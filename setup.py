@@ -32,7 +32,7 @@ setup(
     package_data={
         PACKAGE: ["py.typed"],
         f"{PACKAGE}.tokenization": ["*.txt"],
-        f"{PACKAGE}.trainers": ["recipes/*.yaml"],
+        f"{PACKAGE}.trainers": ["recipes/*.yaml", "recipes/*.sbatch"],
         f"{PACKAGE}.trainers.demo_corpus": ["*.yaml"],
         f"{PACKAGE}.hub_release": ["*.md", "assets/tokenizer/*"],
     },

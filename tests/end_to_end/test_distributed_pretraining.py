@@ -3,6 +3,9 @@
 import json
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from accelerate import PartialState
 from safetensors.torch import load_file
 
 from chinese_modernbert.tokenization import TokenizerArguments, run_tokenizer_training
-from chinese_modernbert.trainers.arguments import load_recipe
+from chinese_modernbert.trainers.arguments import RECIPES_FOLDER, load_recipe
 from chinese_modernbert.trainers.checkpoints import last_checkpoint
 from chinese_modernbert.trainers.prepare import PrepareArguments, run_prepare
 from chinese_modernbert.trainers.pretraining import _recipe_text, build_trainer, check_pretraining, run_pretraining
@@ -86,6 +89,19 @@ def taken(folder: Path, rank: int) -> list[list[int]]:
     return [[int(word) for word in line.split()] for line in (folder / f"taken-{rank}.txt").read_text().splitlines()]
 
 
+def wait_for_steps(run: Path, steps: int) -> None:
+    """Wait until a run has logged so many steps, or far too long."""
+    log, deadline = run / "training_log.jsonl", time.monotonic() + 200
+    while time.monotonic() < deadline and not (log.exists() and log.read_text().count('"loss"') >= steps):
+        time.sleep(0.01)
+
+
+def assert_same_weights(first: Path, second: Path) -> None:
+    left, right = (load_file(folder / "model.safetensors") for folder in (first, second))
+    assert left.keys() == right.keys()
+    assert all(torch.equal(left[name], right[name]) for name in left)
+
+
 @pytest.fixture(scope="module")
 def straight(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a run of the command on two processes that nothing disturbed."""
@@ -120,9 +136,7 @@ def test_two_agents_killed_in_the_middle_continue_bit_for_bit(data: Path, straig
     fields = settings(data, tmp_path / "run", resume="auto")
     words = [str(REFERENCE / "recorded_pretraining.py"), json.dumps(fields), str(tmp_path)]
     agents = start(words, tmp_path, agents=2)
-    log, deadline = tmp_path / "run" / "training_log.jsonl", time.monotonic() + 200
-    while time.monotonic() < deadline and not (log.exists() and log.read_text().count('"loss"') >= 6):
-        time.sleep(0.01)
+    wait_for_steps(tmp_path / "run", 6)
     killed = [process for agent in agents for process in (*workers_of(agent), agent.pid)]
     for process in killed:
         os.kill(process, signal.SIGKILL)
@@ -132,8 +146,7 @@ def test_two_agents_killed_in_the_middle_continue_bit_for_bit(data: Path, straig
     for record in tmp_path.glob("taken-*.txt"):
         record.unlink()
     assert finish(start(words, tmp_path, agents=2)) == [0, 0], (tmp_path / "err-0.txt").read_text()
-    expected, found = (load_file(folder / "run" / "final" / "model.safetensors") for folder in (straight, tmp_path))
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert_same_weights(straight / "run" / "final", tmp_path / "run" / "final")
     assert training_lines(tmp_path / "run") == training_lines(straight / "run")
     first, second = taken(tmp_path, 0), taken(tmp_path, 1)
     steps = range(int(began.name.rpartition("-")[2]), STEPS)
@@ -173,6 +186,40 @@ def test_what_one_process_finds_is_said_by_all(tmp_path: Path) -> None:
     assert zero[1].startswith("ValueError: processes 0 and 1 do not see the same shards;")
     assert (zero[2:], one[2:]) == (["True", "0"], ["True", "1"])
     assert not (tmp_path / "written-1").exists()
+
+
+@pytest.fixture
+def slurm(tmp_path: Path) -> dict[str, str]:
+    """Return the environment of a job of two nodes with one process each; srun and scontrol are stand-ins."""
+    (tmp_path / "bin").mkdir()
+    for name in ("srun", "scontrol"):
+        (tmp_path / "bin" / name).symlink_to(REFERENCE / f"stand_in_{name}")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    path = f"{tmp_path / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    job = {"SLURM_JOB_ID": "17", "SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "node[1-2]", "PROCESSES_PER_NODE": "1"}
+    own = {"PATH": path, "OMP_NUM_THREADS": "1", "MEETING_PORT": str(port), "REQUEUED": str(tmp_path / "requeued")}
+    return {**os.environ, **job, **own}
+
+
+def test_a_signal_ahead_of_the_time_limit_saves_queues_again_and_goes_on_bit_for_bit(
+    data: Path, straight: Path, tmp_path: Path, slurm: dict[str, str]
+) -> None:
+    # One step more between checkpoints than the run has: what is there afterwards was saved because of the signal.
+    recipe = command(settings(data, tmp_path / "run", save_steps=STEPS + 1), tmp_path)[3:]
+    script = ["bash", str(RECIPES_FOLDER / "pretrain.sbatch"), *recipe]
+    with (tmp_path / "job.txt").open("w") as output:
+        job = subprocess.Popen(script, env=slurm, stdout=output, stderr=output)
+        wait_for_steps(tmp_path / "run", 3)
+        job.send_signal(signal.SIGUSR1)
+        assert finish([job]) == [0], (tmp_path / "job.txt").read_text()
+        assert (tmp_path / "requeued").read_text() == "17\n"
+        assert last_checkpoint(tmp_path / "run") is not None
+        assert not (tmp_path / "run" / "final").exists()
+        assert finish([subprocess.Popen(script, env=slurm, stdout=output, stderr=output)]) == [0]
+    assert (tmp_path / "requeued").read_text() == "17\n"
+    assert_same_weights(straight / "run" / "final", tmp_path / "run" / "final")
 
 
 def test_writing_the_recipe_leaves_the_device_of_the_run_alone(data: Path, tmp_path: Path) -> None:
