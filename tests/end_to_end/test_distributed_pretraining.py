@@ -159,9 +159,10 @@ def test_another_number_of_processes_continues_while_the_step_stays_as_large(
 ) -> None:
     checkpoint = str(straight / "run" / "checkpoint-4")
     run_pretraining(arguments_of(settings(data, tmp_path, resume=checkpoint, gradient_accumulation_steps=2)))
-    # Dropout falls elsewhere, so the figures are close, not equal.
+    # Dropout falls on other tokens, so losses are close, not equal; the clocks are equal.
     for found, wanted in zip(training_lines(tmp_path), training_lines(straight / "run")[4:], strict=True):
-        assert found == pytest.approx(wanted, rel=2e-2)
+        assert found["loss"] == pytest.approx(wanted["loss"], rel=1e-2)
+        assert found == pytest.approx(wanted, rel=1e-1)
 
 
 def test_a_step_of_another_size_is_refused_by_every_process_and_nobody_hangs(
