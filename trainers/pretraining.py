@@ -321,7 +321,7 @@ def _prepare_output(output: Path, arguments: PretrainingArguments, setup: Setup)
 class _DefaultArguments(PretrainingArguments):
     """Arguments to compare with. Finding a device anew would move the run's own processes to it, here to the CPU."""
 
-    _setup_devices = torch.device("cpu")
+    _setup_devices = torch.device("cpu")  # pyright: ignore[reportAssignmentType]
 
 
 def _recipe_text(arguments: PretrainingArguments) -> str:
