@@ -1,4 +1,4 @@
-"""What pre-training costs: operations, GPU-hours, days, disk and memory for each size and budget; writes docs/budget.md.
+"""What pre-training costs: operations, GPU-hours, disk and memory for each size and budget; writes docs/budget.md.
 
     python benchmarks/pretraining_budget.py --output docs/budget.md
 
