@@ -12,6 +12,7 @@ FOLDERS = (
     "trainers",
     "trainers.demo_corpus",
     "trainers.masking",
+    "trainers.objectives",
     "hub_release",
 )
 ROOT_MODULES = ("__init__", "cli")
