@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import PreTrainedModel
 
 from ..evaluation.masked_language_modeling import MaskedLanguageModelingScores, MaskedTokens
 from .curriculum import mask_tensors
@@ -17,24 +16,22 @@ from .stages import stack_rows
 
 @torch.no_grad()
 def score_rows(
-    model: PreTrainedModel,
+    predict: Callable[[dict[str, Any]], torch.Tensor],
     rows: PackedRows,
     numbers: range,
     masker: Masker,
-    prepare: Callable[[dict[str, Any]], Any] = dict,
 ) -> MaskedTokens:
     """Mask some rows, run the model and return what it says about the masked tokens, in reading order.
 
     Args:
-        model: The model, in evaluation mode.
+        predict: Gives the logits `[masked, V]` at the labelled positions of a model's inputs, in reading order.
         rows: The rows.
         numbers: Which of them.
         masker: A masker with a fixed rate.
-        prepare: Brings the inputs to the model's device.
     """
     batch = stack_rows([rows[number] for number in numbers])
     inputs, masked = mask_tensors(masker, batch, progress=1.0, epoch=0)
-    logits = model(**prepare(inputs)).logits
+    logits = predict(inputs)
     selected, documents = masked["selected"], batch["document_ids"].numpy()
     labels = masked["labels"][selected]
     losses = nn.functional.cross_entropy(logits.float(), torch.from_numpy(labels).to(logits.device), reduction="none")

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 import yaml
-from transformers import PreTrainedModel, PreTrainedTokenizerFast, set_seed
+from transformers import PreTrainedTokenizerFast, set_seed
 
 from ..evaluation.masked_language_modeling import UnigramBaseline
 from ..modeling import PRESETS, ChineseModernBertConfig, ChineseModernBertForMaskedLM
@@ -20,6 +20,8 @@ from .checkpoints import WRITING, find_damage, last_checkpoint
 from .masking import PRESETS as MASKING_PRESETS
 from .masking import Masker, MaskVocabulary
 from .masking_options import columns_of, masker_from_options
+from .objective_trainer import ObjectiveTrainer
+from .objectives import build_objective, check_objective
 from .packing import PackedRows, SpecialIds
 from .pretraining_arguments import PretrainingArguments
 from .pretraining_trainer import PretrainingTrainer
@@ -41,6 +43,7 @@ IDENTITY_FIELDS = (
     *("learning_rate", "warmup_steps", "lr_schedule", "lr_cycles", "lr_gamma", "lr_floor", "lr_decay_share"),
     *("optimizer", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm"),
     *("source_weights", "batch_ramp_share", "batch_ramp_start", "model_overrides", "bf16", "fp16"),
+    *("objective", "objective_options"),
 )
 MACHINE_FIELDS = (
     *("train_data", "eval_data", "tokenizer", "output_dir", "model", "logging_dir", "run_name", "resume", "use_cpu"),
@@ -110,6 +113,7 @@ def check_pretraining(arguments: PretrainingArguments) -> Setup:
         if not getattr(arguments, name):
             raise ValueError(f"{name} is not given; set it in the recipe or with --{name}")
     _check_watching(arguments)
+    check_objective(arguments.objective, arguments.objective_options)
     tokenizer = load_tokenizer(arguments.tokenizer)
     made_with = tokenizer_hash(tokenizer)
     shards = TokenShards(arguments.train_data, made_with, arguments.check_hashes)
@@ -155,16 +159,27 @@ def build_trainer(arguments: PretrainingArguments, setup: Setup) -> PretrainingT
         context = arguments.eval_context_length or max(stage.context_length for stage in stages)
         eval_rows = PackedRows(setup.eval_shards, context, seed=0, epoch=0, specials=specials)
         unigram = UnigramBaseline(setup.shards.token_counts())
-    return PretrainingTrainer(
-        model=_build_model(arguments, setup.config),
-        args=arguments,
-        batches=batches,
-        masker=build_masker(arguments, tokenizer, seed, setup.shards),
-        tokenizer=tokenizer,
-        eval_rows=eval_rows,
-        unigram=unigram,
-        record={RECIPE: _recipe_text(arguments), IDENTITY: json.dumps(setup.identity, indent=1) + "\n"},
+    masker = build_masker(arguments, tokenizer, seed, setup.shards)
+    model = _build_model(arguments, setup.config)
+    objective = build_objective(
+        arguments.objective,
+        arguments.objective_options,
+        model,
+        masker,
+        tokenizer.all_special_ids,
+        setup.shards.token_counts,
     )
+    rest: dict[str, Any] = {
+        "batches": batches,
+        "masker": masker,
+        "tokenizer": tokenizer,
+        "eval_rows": eval_rows,
+        "unigram": unigram,
+        "record": {RECIPE: _recipe_text(arguments), IDENTITY: json.dumps(setup.identity, indent=1) + "\n"},
+    }
+    if objective is None:
+        return PretrainingTrainer(model, arguments, **rest)
+    return ObjectiveTrainer(objective, arguments, **rest)
 
 
 def _ramp(arguments: PretrainingArguments) -> BatchRamp:
@@ -291,7 +306,7 @@ def _model_config(arguments: PretrainingArguments, tokenizer: PreTrainedTokenize
     return config
 
 
-def _build_model(arguments: PretrainingArguments, config: ChineseModernBertConfig) -> PreTrainedModel:
+def _build_model(arguments: PretrainingArguments, config: ChineseModernBertConfig) -> ChineseModernBertForMaskedLM:
     """Make a new model, or load one with float32 master weights whatever it was stored in."""
     if arguments.model in PRESETS:
         return ChineseModernBertForMaskedLM(config)

@@ -39,6 +39,8 @@ class PretrainingArguments(TrainingArguments):
     optimizer: str = argument("stable_adamw", "stable_adamw or adamw.")
     masking: str = argument("chinese_modernbert", "Masking method: a preset of docs/masking.md.")
     masking_options: dict | None = argument(None, "Options of that preset, such as {high: 0.4} or {units: tokens}.")
+    objective: str = argument("mlm", "mlm, bag_of_words, retromae or mae_lm; see docs/objectives.md.")
+    objective_options: dict | None = argument(None, "Options of that objective, such as {pooling: mean}.")
     eval_mask_rate: float = argument(0.15, "Masking rate of every evaluation.")
     eval_context_length: int | None = argument(None, "Tokens a row in evaluation; null: those of the longest stage.")
     maximum_single_token_share: float | None = argument(

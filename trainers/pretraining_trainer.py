@@ -302,7 +302,7 @@ class PretrainingTrainer(MaskingInTrainingStep):
         for first in range(0, len(rows), size * self.args.world_size):
             own = range(first + self.args.process_index * size, len(rows))[:size]
             numbers = own or range(first, first + 1)
-            tokens = score_rows(self.model, rows, numbers, self.evaluation_masker, self._prepare_inputs)
+            tokens = score_rows(self._predict_masked, rows, numbers, self.evaluation_masker)
             if own:
                 scores.update(tokens)
         self.model.train(was_training)
@@ -314,6 +314,10 @@ class PretrainingTrainer(MaskingInTrainingStep):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self.meter.pause(time.perf_counter() - began)
         return metrics
+
+    def _predict_masked(self, inputs: dict[str, Any]) -> torch.Tensor:
+        """Return the logits at the labelled positions, `[masked, V]`."""
+        return self.model(**self._prepare_inputs(inputs)).logits
 
     def save_final(self, folder: Path) -> None:
         """Save weights, tokenizer and record of the finished run."""
@@ -353,10 +357,14 @@ class PretrainingTrainer(MaskingInTrainingStep):
         folder = super()._get_output_dir(trial)
         return str(Path(folder) / WRITING) if self._is_writing else folder
 
+    def _save_weights(self, folder: Path, state_dict: dict[str, Any] | None) -> None:
+        """Save the model."""
+        super()._save(str(folder), state_dict)
+
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """Save weights, tokenizer, record and the guard's state; the library's pickle of the arguments is left out."""
-        super()._save(output_dir, state_dict)
         folder = Path(output_dir or self.args.output_dir or ".")
+        self._save_weights(folder, state_dict)
         if self.args.should_save:
             (folder / TRAINING_ARGUMENTS_PICKLE).unlink(missing_ok=True)
             save_tokenizer(self.tokenizer, folder)

@@ -27,13 +27,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def check_objective(name: str, options: Mapping[str, Any] | None, masker: Masker) -> dict[str, Any]:
+def check_objective(
+    name: str, options: Mapping[str, Any] | None = None, masker: Masker | None = None
+) -> dict[str, Any]:
     """Return the options of an objective, complete.
 
     Args:
         name: `mlm`, `bag_of_words`, `retromae` or `mae_lm`.
         options: Those that differ from the defaults in `OPTIONS`.
-        masker: What masks the run's batches.
+        masker: What masks the run's batches; None leaves it unchecked.
 
     Raises:
         ValueError: If the objective or an option is unknown, a value has the wrong type, or the masker does not fit.
@@ -49,6 +51,13 @@ def check_objective(name: str, options: Mapping[str, Any] | None, masker: Masker
         wanted = (int, float) if isinstance(known[key], float) else type(known[key])
         if not isinstance(value, wanted) or isinstance(value, bool):
             raise ValueError(f"option {key}={value!r} of objective '{name}' is not like its default, {known[key]!r}")
+    if masker is not None:
+        _check_masker(name, masker)
+    return {**known, **(options or {})}
+
+
+def _check_masker(name: str, masker: Masker) -> None:
+    """Refuse a masker whose batches an objective cannot read as they are meant."""
     if name != PLAIN and has_loss_weights(masker):
         raise ValueError(f"objective '{name}' has no place for the loss weights of this masking; use objective: mlm")
     corruption = masker.corruption
@@ -57,7 +66,6 @@ def check_objective(name: str, options: Mapping[str, Any] | None, masker: Masker
             "objective 'mae_lm' removes every selected token, so all of them must be [MASK]; "
             "add masking_options: {mix: [1.0, 0.0, 0.0]} or take another masking"
         )
-    return {**known, **(options or {})}
 
 
 def build_objective(

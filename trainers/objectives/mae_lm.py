@@ -39,13 +39,9 @@ class MaskedAutoEncoder(Objective):
         smaller = {
             **config.to_dict(),
             "num_hidden_layers": decoder_layers,
-            "layer_types": config.layer_types[:decoder_layers],
+            "layer_types": (config.layer_types * decoder_layers)[:decoder_layers],
             "vocab_size": NO_EMBEDDINGS,
         }
-        if decoder_layers > config.num_hidden_layers:
-            raise ValueError(
-                f"decoder_layers={decoder_layers} of mae_lm is over the model's {config.num_hidden_layers}"
-            )
         own = ChineseModernBertConfig.from_dict(smaller)
         own._attn_implementation = config._attn_implementation
         # One table of RoPE bases: a stage that changes the model's changes the decoder's.

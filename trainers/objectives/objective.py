@@ -49,6 +49,11 @@ class ObjectiveBatch(NamedTuple):
     document_ids: torch.Tensor
     loss_weight: torch.Tensor | None = None
 
+    @classmethod
+    def from_inputs(cls, inputs: Mapping[str, Any]) -> "ObjectiveBatch":
+        """Take the columns from a model's inputs; others are passed over."""
+        return cls(**{name: inputs[name] for name in cls._fields if name in inputs})
+
     @property
     def selected(self) -> torch.Tensor:
         """Bool `[B, L]`, True at the tokens to predict."""
@@ -76,9 +81,17 @@ class Objective(nn.Module):
         """The language model's configuration, where the Trainer and its callbacks look for it."""
         return self.language_model.config
 
-    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
+    @property
+    def _keys_to_ignore_on_save(self) -> None:
+        """What the Trainer asks of a model whose checkpoint lacks a tied matrix."""
+
+    def activation_checkpointing_enable(self, **settings: Any) -> None:
         """Recompute activations of the language model in the backward pass."""
-        self.language_model.gradient_checkpointing_enable(gradient_checkpointing_kwargs)
+        self.language_model.activation_checkpointing_enable(**settings)
+
+    def gradient_checkpointing_enable(self, **settings: Any) -> None:
+        """Do the same under the name that older releases of Transformers call."""
+        self.language_model.gradient_checkpointing_enable(**settings)
 
     def forward(
         self,

@@ -43,7 +43,8 @@ class RetroMae(Objective):
         super().__init__(language_model)
         if not 0 <= decoder_mask_rate <= 1 or max_tokens < 2:
             raise ValueError(
-                f"decoder_mask_rate={decoder_mask_rate} of retromae must be from 0 to 1, max_tokens={max_tokens} 2 or more"
+                f"retromae has decoder_mask_rate={decoder_mask_rate} and max_tokens={max_tokens}; "
+                "give a share from 0 to 1 and 2 tokens or more"
             )
         self.decoder_mask_rate, self.max_tokens = decoder_mask_rate, max_tokens
         # The first layer has no norm before attention: what it reads here, h and embeddings, ends in one as well.
