@@ -1,4 +1,4 @@
-"""Pre-training with an objective beside plain masked language modelling: one module around the model, its loss, its parts.
+"""Pre-training with an objective beside plain masked language modelling: its loss, its items, its own parameters.
 
 What is trained beside the language model lies in checkpoints, in a file of its own, and never in the final model.
 """

@@ -11,9 +11,8 @@ import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerCallback
 
 from chinese_modernbert.trainers.pretraining import build_trainer, check_pretraining, last_checkpoint, run_pretraining
-from chinese_modernbert.trainers.pretraining_arguments import PretrainingArguments
 from chinese_modernbert.trainers.training_log import read_training_log
-from reference.pretraining_run import Run, assert_same_weights, settings, start, training_lines, weights
+from reference.pretraining_run import Run, assert_same_weights, run_until, settings, start, training_lines, weights
 
 
 def test_a_run_learns_and_leaves_a_checkpoint_that_loads(make_run: Run) -> None:
@@ -47,37 +46,16 @@ def test_the_realised_rate_and_the_learning_rate_follow_one_clock(make_run: Run)
     assert all(abs(line["mask_rate"] - line["mask_rate_target"]) < 0.03 for line in lines)
 
 
-class StopAt(TrainerCallback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
-        if state.global_step == self.step:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize(("stop", "accumulation"), [(5, 1), (9, 2)])
 def test_a_resumed_run_equals_a_straight_one_bit_for_bit(make_run: Run, stop: int, accumulation: int) -> None:
     straight = make_run("straight", gradient_accumulation_steps=accumulation)
     expected = run_pretraining(straight)
     broken = make_run("broken", gradient_accumulation_steps=accumulation)
-    trainer = build_trainer(broken, check_pretraining(broken))
-    run_until(trainer, stop, broken)
+    run_until(stop, broken)
     again = make_run("broken", gradient_accumulation_steps=accumulation, resume="auto")
     final = run_pretraining(again)
     assert_same_weights(expected, final)
     assert training_lines(again.output_dir) == training_lines(straight.output_dir)
-
-
-def run_until(trainer: Any, stop: int, arguments: PretrainingArguments) -> None:
-    """Start a run as `run_pretraining` does and break it off at a step."""
-    from transformers import set_seed
-
-    set_seed(arguments.seed)
-    fresh = build_trainer(arguments, check_pretraining(arguments))
-    fresh.add_callback(StopAt(stop))
-    with pytest.raises(KeyboardInterrupt):
-        fresh.train()
 
 
 @pytest.mark.slow

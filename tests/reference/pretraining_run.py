@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from transformers import TrainerCallback, set_seed
 
 from chinese_modernbert.tokenization import TokenizerArguments, run_tokenizer_training
 from chinese_modernbert.trainers.prepare import PrepareArguments, run_prepare
+from chinese_modernbert.trainers.pretraining import build_trainer, check_pretraining
 from chinese_modernbert.trainers.pretraining_arguments import PretrainingArguments
 from chinese_modernbert.trainers.training_log import read_training_log
 
@@ -98,3 +101,24 @@ def assert_same_weights(first: Path, second: Path) -> None:
     left, right = weights(first), weights(second)
     assert left.keys() == right.keys()
     assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+class StopAt(TrainerCallback):
+    """Break a run off when a step has ended."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+def run_until(stop: int, arguments: PretrainingArguments) -> None:
+    """Start a run as `run_pretraining` does and break it off at a step."""
+    set_seed(arguments.seed)
+    trainer = build_trainer(arguments, check_pretraining(arguments))
+    trainer.add_callback(StopAt(stop))
+    with contextlib.suppress(KeyboardInterrupt):
+        trainer.train()
+    assert trainer.state.global_step == stop
