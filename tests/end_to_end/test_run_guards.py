@@ -13,16 +13,15 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import TrainerCallback, set_seed
 
 from chinese_modernbert.trainers import checkpoints
 from chinese_modernbert.trainers.checkpoints import SEAL, WRITING, find_damage, last_checkpoint
-from chinese_modernbert.trainers.pretraining import build_trainer, check_pretraining, run_pretraining
+from chinese_modernbert.trainers.pretraining import check_pretraining, run_pretraining
 from chinese_modernbert.trainers.pretraining_arguments import PretrainingArguments
 from chinese_modernbert.trainers.pretraining_trainer import PretrainingTrainer
 from chinese_modernbert.trainers.run_guards import EXIT_TO_RESUME, MINIMUM_STEPS
 from chinese_modernbert.trainers.training_log import read_training_log
-from reference.pretraining_run import Run, assert_same_weights, settings, start, training_lines, weights
+from reference.pretraining_run import Run, assert_same_weights, run_until, settings, start, training_lines, weights
 
 Poison = Callable[[int, torch.Tensor], torch.Tensor]
 LONG = {"max_steps": 32, "save_steps": 6, "on_bad_batch": "skip", "spike_factor": 3.0}
@@ -40,26 +39,6 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, float]], No
         monkeypatch.setattr(PretrainingTrainer, "compute_loss", compute_loss)
 
     return poison
-
-
-class StopAt(TrainerCallback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
-        if state.global_step == self.step:
-            raise KeyboardInterrupt
-
-
-def run_until(stop: int, arguments: PretrainingArguments) -> None:
-    """Start a run as `run_pretraining` does, or go on with it, and break it off at a step."""
-    setup = check_pretraining(arguments)
-    set_seed(arguments.seed)
-    trainer = build_trainer(arguments, setup)
-    trainer.add_callback(StopAt(stop))
-    with pytest.raises(KeyboardInterrupt):
-        trainer.train(resume_from_checkpoint=str(setup.resume_from) if setup.resume_from else None)
-    trainer.stop_on_signal.stop_listening()
 
 
 def test_bad_steps_are_skipped_alike_in_a_straight_and_in_a_resumed_run(

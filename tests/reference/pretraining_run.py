@@ -115,10 +115,12 @@ class StopAt(TrainerCallback):
 
 
 def run_until(stop: int, arguments: PretrainingArguments) -> None:
-    """Start a run as `run_pretraining` does and break it off at a step."""
+    """Start a run as `run_pretraining` does, or go on with it, and break it off at a step."""
+    setup = check_pretraining(arguments)
     set_seed(arguments.seed)
-    trainer = build_trainer(arguments, check_pretraining(arguments))
+    trainer = build_trainer(arguments, setup)
     trainer.add_callback(StopAt(stop))
     with contextlib.suppress(KeyboardInterrupt):
-        trainer.train()
+        trainer.train(resume_from_checkpoint=str(setup.resume_from) if setup.resume_from else None)
     assert trainer.state.global_step == stop
+    trainer.stop_on_signal.stop_listening()

@@ -92,7 +92,10 @@ def build_objective(
     """
     chosen = check_objective(name, options, masker)
     if name == "bag_of_words":
-        excluded = np.union1d(stop_ids(count_tokens(), chosen.pop("stop_entries")), np.array(special_ids))
+        counts, entries = count_tokens(), chosen.pop("stop_entries")
+        excluded = np.union1d(stop_ids(counts, entries), np.array(special_ids))
+        if not np.setdiff1d(np.flatnonzero(counts), excluded).size:
+            raise ValueError(f"stop_entries={entries} of bag_of_words takes every token that the shards hold; lower it")
         return BagOfWords(language_model, excluded, **chosen)
     if name == "retromae":
         return RetroMae(language_model, **chosen)
