@@ -8,14 +8,24 @@ number of workers gives the same masks, and a resumed run continues exactly, bec
 import logging
 from collections.abc import Iterator, MutableMapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from .masking import MaskedBatch, Masker, PackedBatch
 from .masking.statistics import MaskingStatistics
+from .masking_feedback import (
+    MaskingFeedback,
+    divides_its_loss,
+    masked_token_losses,
+    masked_token_mean,
+    sum_over_processes,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +42,9 @@ EVALUATION_RATE = 0.15
 MASKING_COLUMNS = ("word_ids", "sample_ids", "epochs")
 TAG_PREFIX = "tag_"
 SCORE_PREFIX = "score_"
+# Columns that the trainer takes out again before the model is called.
+LOSS_WEIGHT = "loss_weight"
+FEEDBACK_KEYS = "feedback_keys"
 
 
 class MaskingRateCallback(TrainerCallback):
@@ -96,13 +109,15 @@ class MaskingInTrainingStep(Trainer):
     """A Trainer whose batches are masked at the moment they are taken; use it directly or as a base class.
 
     The collator only pads (`WholeWordMaskingCollator(tokenizer)` without a masker). Masking happens before the Trainer
-    counts labels, so that the loss is divided by the right number under gradient accumulation.
+    counts labels, so that the loss is divided by the right number under gradient accumulation. Where the masker gives
+    loss weights w, the loss is `sum of w * cross-entropy / sum of w` over the whole optimizer step. Feedback tables of
+    the masker learn from every masked token and are kept with the checkpoints (`MaskingFeedback`).
 
     Args:
         *args: as for `Trainer`.
         masker: see `Masker`; its rate may be a schedule.
         statistics: fed after each batch; None makes one. A `MaskingRateCallback` should read the same object.
-        evaluation_rate: fixed rate for evaluation, epoch 0.
+        evaluation_rate: fixed rate for evaluation, epoch 0, see `evaluation_masker_of`.
         **kwargs: as for `Trainer`.
     """
 
@@ -115,19 +130,71 @@ class MaskingInTrainingStep(Trainer):
         **kwargs: Any,
     ) -> None:
         self.masker = masker
-        self.evaluation_masker = replace(masker, rate=evaluation_rate)
+        self.evaluation_masker = evaluation_masker_of(masker, evaluation_rate)
         self.masking_statistics = MaskingStatistics() if statistics is None else statistics
+        self.masking_feedback = MaskingFeedback(masker)
         super().__init__(*args, **kwargs)
+        self.add_callback(self.masking_feedback)
+        has_own_loss = self.compute_loss_func is not None or self.label_smoother is not None
+        if not has_own_loss and not divides_its_loss(self.accelerator.unwrap_model(self.model)):
+            self.compute_loss_func = masked_token_mean
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple[list, Any]:
-        """Take the micro-batches of one optimizer step, masked."""
-        return super().get_batch_samples(map(self._mask_training_batch, epoch_iterator), num_batches, device)
+        """Take the micro-batches of one optimizer step, masked; their loss weights are given a mean of 1."""
+        masked = map(self._mask_training_batch, epoch_iterator)
+        batches, count = super().get_batch_samples(masked, num_batches, device)
+        if batches and LOSS_WEIGHT in batches[0]:
+            sums = [[float((batch["labels"] != -100).sum()), float(batch[LOSS_WEIGHT].sum())] for batch in batches]
+            labelled, weight = sum_over_processes(np.sum(sums, axis=0), self.args.device)
+            for batch in batches:
+                batch[LOSS_WEIGHT] *= labelled / max(weight, 1e-12)
+        return batches, count
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """Compute the loss, weighted where the masker weighs tokens, and report the masked tokens to its tables."""
+        weight, keys = inputs.pop(LOSS_WEIGHT, None), inputs.pop(FEEDBACK_KEYS, None)
+        labels = inputs.get("labels")
+        both: Any = super().compute_loss(model, inputs, True, num_items_in_batch)
+        loss, outputs = both
+        if labels is not None and (weight is not None or keys):
+            with torch.set_grad_enabled(weight is not None and torch.is_grad_enabled()):
+                losses, correct = masked_token_losses(outputs["logits"], labels)
+            if keys:
+                self.masking_feedback.observe(keys, losses, correct)
+            if weight is not None:
+                loss = self._weighted_mean(losses, weight[labels != -100], num_items_in_batch)
+        return (loss, outputs) if return_outputs else loss
+
+    def _weighted_mean(
+        self, losses: torch.Tensor, weight: torch.Tensor, num_items_in_batch: torch.Tensor | int | None
+    ) -> torch.Tensor:
+        """Divide as `Trainer.compute_loss` does: by the tokens of the step, which each process then multiplies."""
+        if num_items_in_batch is None or not (self.model_accepts_loss_kwargs or self.compute_loss_func):
+            return (losses * weight).sum() / max(losses.numel(), 1)
+        processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
+        return (losses * weight).sum() / num_items_in_batch * processes
 
     def prediction_step(self, model: Any, inputs: MutableMapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Evaluate a batch under the fixed masks of evaluation."""
         if "word_ids" in inputs:
             inputs, _ = mask_tensors(self.evaluation_masker, inputs, progress=1.0, epoch=0)
         return super().prediction_step(model, dict(inputs), *args, **kwargs)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Save the feedback tables first: the Trainer's own state, written last, marks a checkpoint as complete."""
+        folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        self.masking_feedback.save(folder, self.args)
+        super()._save_checkpoint(model, trial)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        self.masking_feedback.load(resume_from_checkpoint, self.args)
 
     def _mask_training_batch(self, inputs: MutableMapping[str, Any]) -> dict[str, Any]:
         progress = self.state.global_step / max(self.state.max_steps, 1)
@@ -136,7 +203,31 @@ class MaskingInTrainingStep(Trainer):
             self.masker, inputs, progress, int(self.state.epoch or 0) if epoch is None else epoch.cpu().numpy()
         )
         self.masking_statistics.observe(masked)
+        if self.masking_feedback.tables:
+            tags = {
+                name.removeprefix(TAG_PREFIX): value.cpu().numpy()
+                for name, value in inputs.items()
+                if name.startswith(TAG_PREFIX)
+            }
+            masked_inputs[FEEDBACK_KEYS] = self.masking_feedback.keys(masked, tags)
         return masked_inputs
+
+
+def evaluation_masker_of(masker: Masker, rate: float) -> Masker:
+    """Return the masker's units and corruption at a constant rate, every unit alike, every masked token alike.
+
+    Weights are left out: tables that follow the model would give each evaluation other masks, and losses that cannot
+    be compared.
+    """
+    return replace(
+        masker,
+        rate=rate,
+        weights=None,
+        sampler="budget",
+        budget="row",
+        class_loss=None,
+        inverse_rate_loss=False,
+    )
 
 
 def mask_tensors(
@@ -172,7 +263,7 @@ def mask_tensors(
     kept["input_ids"] = torch.from_numpy(masked["input_ids"]).to(device)
     kept["labels"] = torch.from_numpy(masked["labels"]).to(device)
     if masked["loss_weight"] is not None:
-        kept["loss_weight"] = torch.from_numpy(masked["loss_weight"]).to(device)
+        kept[LOSS_WEIGHT] = torch.from_numpy(masked["loss_weight"]).to(device)
     return kept, masked
 
 

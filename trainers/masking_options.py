@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .masking import PRESETS, AccuracyRule, FeedbackTable, Masker, MaskVocabulary
+from .masking import PRESETS, Masker, MaskVocabulary
 from .masking.tables import frequency_table, idf_table, pmi_rate_table, rank_table
 from .shards import TokenShards
 
@@ -29,7 +29,7 @@ def masker_from_options(
 ) -> Masker:
     """Return the masker of a preset.
 
-    A table that the preset needs is counted on `shards`, a feedback table starts empty.
+    A table that the preset needs is counted on `shards`.
 
     Args:
         name: Name in `PRESETS`.
@@ -51,8 +51,6 @@ def masker_from_options(
             raise ValueError(f"preset '{name}' needs a table counted on text; give --data_dir with prepared shards")
         option, count = COUNTED_TABLES[name]
         given[option] = count((shards[index].input_ids for index in range(len(shards))), vocabulary.size)
-    if name == "amlm" and "feedback" not in given:
-        given["feedback"] = FeedbackTable(vocabulary.size, AccuracyRule())
     missing = [key for key, one in _parameters(name).items() if one.default is one.empty and key not in given]
     if missing:
         raise ValueError(f"preset '{name}' needs {', '.join(missing)}, which only Python code can bring")

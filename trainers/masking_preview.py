@@ -14,6 +14,7 @@ from ..tokenization import WordSegmenter, load_segmenter, load_tokenizer, read_d
 from .arguments import argument
 from .collator import WholeWordMaskingCollator
 from .masking import PRESETS, Masker, MaskVocabulary, PackedBatch
+from .masking.part_of_speech import UNIVERSAL_TAGS, jieba_tagger
 from .masking.presets import inverse_share_weights
 from .masking.preview import STYLES, chance_by, draw_curves, render, unit_frequency_classes, unit_lengths, unit_tags
 from .masking.tags import PhraseTagger, WordTagger, lexicon_tagger
@@ -22,6 +23,7 @@ from .shards import TokenShards
 
 # Presets that read a column of words, and its name.
 WORD_COLUMNS = {"kidlm": "stratum", "leia": "emotion", "metadata": "metadata"}
+PART_OF_SPEECH = "pos"
 PHRASE_COLUMNS = {"ernie": "entity", "mslm": "domain_term"}
 # Longer documents are cut for the picture. Our default: the long context of the paper's second stage.
 MOST_TOKENS = 8_192
@@ -47,6 +49,7 @@ class MaskArguments:
     segmenter: str = argument("rjieba", "Word segmenter: rjieba, jieba or lexicon.")
     user_dictionary: str | None = argument(None, "File with one word a line for the segmenter.")
     words: list[str] = argument(list, "Words, entities or domain terms of the presets that read such a list.")
+    part_of_speech: bool = argument(False, "Measure the picture by part of speech too, as jieba tags words.")
     data_dir: str | None = argument(None, "Prepared shards to count the tables of the presets that need one on.")
     picture: str | None = argument(None, "File for the rate curve and the chances of masking, such as mask.png.")
 
@@ -124,10 +127,14 @@ def as_batch(
         for name, tensor in collator([{"text": text, "sample_id": n} for n, text in enumerate(texts)]).items()
     }
     batch = PackedBatch(input_ids=columns["input_ids"], word_ids=columns["word_ids"], sample_ids=columns["sample_ids"])
+    tags: dict[str, np.ndarray] = {}
     if args.preset in WORD_COLUMNS:
-        batch["tags"] = {WORD_COLUMNS[args.preset]: WordTagger(entries, lexicon_tagger([args.words]))(batch)}
+        tags[WORD_COLUMNS[args.preset]] = WordTagger(entries, lexicon_tagger([args.words]))(batch)
     elif args.preset in PHRASE_COLUMNS:
-        batch["tags"] = {PHRASE_COLUMNS[args.preset]: PhraseTagger(entries, args.words)(batch)}
+        tags[PHRASE_COLUMNS[args.preset]] = PhraseTagger(entries, args.words)(batch)
+    if args.part_of_speech or args.preset == "pos_weighting":
+        tags[PART_OF_SPEECH] = WordTagger(entries, jieba_tagger())(batch)
+    batch["tags"] = tags
     return batch
 
 
@@ -142,8 +149,14 @@ def _draw(masker: Masker, batch: PackedBatch, size: int, args: MaskArguments) ->
     progress = args.step / args.max_steps
     counts = np.bincount(batch["input_ids"][batch["word_ids"] >= 0], minlength=size)
     classes = {"tokens in the unit": unit_lengths, "digits of the corpus count": unit_frequency_classes(batch, counts)}
-    for name in batch.get("tags", {}) if args.preset in WORD_COLUMNS else ():
-        classes[name] = unit_tags(batch, name)
-    chances = {label: chance_by(masker, batch, progress, class_of) for label, class_of in classes.items()}
+    for name in batch.get("tags", {}):
+        if name not in PHRASE_COLUMNS.values():
+            classes[name] = unit_tags(batch, name)
+    chances: dict[str, dict[Any, float]] = {
+        label: dict(chance_by(masker, batch, progress, class_of)) for label, class_of in classes.items()
+    }
+    if PART_OF_SPEECH in chances:
+        found = chances.pop(PART_OF_SPEECH)
+        chances["part of speech"] = {UNIVERSAL_TAGS[tag] if tag >= 0 else "none": share for tag, share in found.items()}
     title = f"{args.preset}: {PRESETS[args.preset].title}"
     return draw_curves(masker, chances, str(args.picture), title, progress)

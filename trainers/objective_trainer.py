@@ -42,6 +42,12 @@ class ObjectiveTrainer(PretrainingTrainer):
         self._steps = 0
         super().__init__(objective, args, **kwargs)  # pyright: ignore[reportArgumentType]
 
+        if self.masking_feedback.tables:
+            raise ValueError(
+                f"objective '{args.objective}' gives no feedback about single tokens; use objective: mlm or a masking "
+                "without a table that follows the model"
+            )
+
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple[list, Any]:
         """Take the micro-batches of one step, and count what the objective's own sums are divided by."""
         samples, items = super().get_batch_samples(epoch_iterator, num_batches, device)

@@ -2,7 +2,7 @@
 
 The trainer reports every masked token (`observe`); every few optimizer steps (`commit`) the counts of all processes are
 summed, a rule turns them into new weights, and the counts start again. `TableWeights(feedback)` and
-`TagWeights("pos", feedback)` read the current table.
+`TagWeights("pos", feedback)` read the current table. `MaskingInTrainingStep` does all of this.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
+
+# Losses are summed as integers in this unit (about a millionth): integers add up to the same sum in any order, so the
+# table is the same to the last bit however the tokens were spread over batches and processes. Our default.
+LOSS_UNIT = 2.0**-20
 
 
 class Counts(NamedTuple):
@@ -137,24 +141,15 @@ class FeedbackTable:
         size: entries K (vocabulary size, or number of tags).
         rule: how counts become weights.
         every: optimizer steps between two commits. Source: AMLM, 200.
-        all_reduce: sums a float64 array over all processes (for torch: copy to a tensor, `all_reduce`, copy back);
-            None for one process. With it every process computes the same table.
     """
 
-    def __init__(
-        self,
-        size: int,
-        rule: FeedbackRule,
-        every: int = 200,
-        all_reduce: Callable[[np.ndarray], np.ndarray] | None = None,
-    ) -> None:
+    def __init__(self, size: int, rule: FeedbackRule, every: int = 200) -> None:
         if size < 1 or every < 1:
             raise ValueError(f"size={size} and every={every} must be at least 1.")
         self.rule = rule
         self.every = every
-        self._all_reduce = all_reduce
         self._state = rule.start(size)
-        self._counts = np.zeros((3, size))
+        self._counts = np.zeros((3, size), dtype=np.int64)
 
     @property
     def table(self) -> np.ndarray:
@@ -166,21 +161,34 @@ class FeedbackTable:
 
         Args:
             keys: integer `[M]`, label ids or tags; negative ones are left out.
-            loss: float `[M]`.
+            loss: float `[M]`; a token whose loss is not finite is left out.
             correct: bool `[M]`.
-        """
-        inside = keys >= 0
-        keys, size = keys[inside], self._state.size
-        values = (None, np.asarray(loss)[inside], np.asarray(correct)[inside].astype(float))
-        for row, weight in zip(self._counts, values, strict=True):
-            row += np.bincount(keys, weight, minlength=size)
 
-    def commit(self, step: int) -> bool:
-        """Update the table if optimizer step `step` (1, 2, ...) is a multiple of `every`; return whether it did."""
+        Raises:
+            ValueError: a key is outside the table.
+        """
+        loss = np.asarray(loss, dtype=np.float64)
+        inside = (keys >= 0) & np.isfinite(loss)
+        keys, size = keys[inside], self._state.size
+        if keys.max(initial=-1) >= size:
+            raise ValueError(f"feedback about entry {keys.max()} does not fit a table of {size}; make it larger.")
+        values = (None, np.rint(loss[inside] / LOSS_UNIT), np.asarray(correct)[inside].astype(float))
+        for row, weight in zip(self._counts, values, strict=True):
+            row += np.bincount(keys, weight, minlength=size).astype(np.int64)
+
+    def commit(self, step: int, sum_over_processes: Callable[[np.ndarray], np.ndarray] | None = None) -> bool:
+        """Update the table if optimizer step `step` (1, 2, ...) is a multiple of `every`; return whether it did.
+
+        Args:
+            step: optimizer steps done.
+            sum_over_processes: adds up an int64 array over all processes, called by each of them at the same steps;
+                None for one process. With it every process computes the same table.
+        """
         if step % self.every:
             return False
-        counts = self._counts if self._all_reduce is None else self._all_reduce(self._counts)
-        self._state = self.rule.update(self._state, Counts(*counts))
+        counts = self._counts if sum_over_processes is None else sum_over_processes(self._counts)
+        seen, loss, correct = counts.astype(np.float64)
+        self._state = self.rule.update(self._state, Counts(seen, loss * LOSS_UNIT, correct))
         self._counts = np.zeros_like(self._counts)
         return True
 

@@ -11,8 +11,9 @@ from typing import Literal
 import numpy as np
 
 from .corruption import Replace
-from .feedback import FeedbackTable
+from .feedback import AccuracyRule, FeedbackTable, TagLossRule
 from .masker import ClassLoss, Masker
+from .part_of_speech import UNIVERSAL_TAGS
 from .rates import Cosine, Piecewise, UniformRate
 from .similar_words import SimilarWords
 from .units import WORD_IDS, ColumnUnits, NGramUnits, OneTokenPerUnit, TokenUnits
@@ -108,13 +109,19 @@ def ratio_decay(vocabulary: MaskVocabulary, mean: float = 0.15, seed: int = 0) -
 
 
 def pos_weighting(
-    vocabulary: MaskVocabulary, feedback: FeedbackTable, tag: str = "pos", mean: float = 0.15, seed: int = 0
+    vocabulary: MaskVocabulary,
+    feedback: FeedbackTable | None = None,
+    tag: str = "pos",
+    mean: float = 0.15,
+    seed: int = 0,
 ) -> Masker:
     """Words whose part of speech is still hard are masked more; ratio decay on top.
 
-    Source: POS-Tagging Weighted masking, same paper. `feedback = FeedbackTable(17, TagLossRule())`. Ours: weighted
-    sampling without replacement instead of visiting words in random order and keeping each with its weight.
+    Source: POS-Tagging Weighted masking, same paper: 17 universal tags (`part_of_speech.py`), averages updated at
+    every step. Ours: weighted sampling without replacement instead of visiting words in random order and keeping each
+    with its weight. `feedback` is for another number of tags, as in `FeedbackTable(30, TagLossRule(), every=1)`.
     """
+    feedback = feedback or FeedbackTable(len(UNIVERSAL_TAGS), TagLossRule(), every=1)
     mix = Replace(vocabulary, per="token")
     return Masker(WORDS, Cosine(mean, 0.02), mix, weights=TagWeights(tag, feedback), seed=seed)
 
@@ -239,12 +246,13 @@ def linguistic_entity(
     return Masker(units, 0.15, Replace(vocabulary, per="token"), weights=weights, seed=seed)
 
 
-def amlm(vocabulary: MaskVocabulary, feedback: FeedbackTable, seed: int = 0) -> Masker:
+def amlm(vocabulary: MaskVocabulary, feedback: FeedbackTable | None = None, every: int = 200, seed: int = 0) -> Masker:
     """Entries the model still predicts badly are masked more often; the rate falls from 40 % to 15 %.
 
-    Source: Mask and You Shall Receive (AMLM, released code). `feedback = FeedbackTable(V, AccuracyRule(), every=200)`.
-    Ours: water-filling, where the released scaling loses what exceeds 1.
+    Source: Mask and You Shall Receive (AMLM, released code): accuracies renewed every 200 steps. Ours: water-filling,
+    where the released scaling loses what exceeds 1. `feedback` brings a table of its own, with another rule.
     """
+    feedback = feedback or FeedbackTable(vocabulary.size, AccuracyRule(), every)
     rate = Piecewise([(0.0, 0.40), (1.0, 0.15)])
     mix = Replace(vocabulary, per="token")
     return Masker(TokenUnits(), rate, mix, weights=TableWeights(feedback), sampler="bernoulli", seed=seed)
@@ -312,7 +320,7 @@ PRESETS: dict[str, Preset] = {
     "ernie": Preset(ernie, "entities, then words", ("entity",)),
     "dynamic_rate": Preset(dynamic_rate, "30 -> 15 %"),
     "ratio_decay": Preset(ratio_decay, "cosine 32 -> 2 %"),
-    "pos_weighting": Preset(pos_weighting, "hard parts of speech first", ("feedback", "pos")),
+    "pos_weighting": Preset(pos_weighting, "hard parts of speech first", ("pos",)),
     "forty_percent": Preset(forty_percent, "40 %, all [MASK]"),
     "u_pmlm": Preset(u_pmlm, "a rate from 0 to 1 for each document"),
     "informask": Preset(informask, "a rate for each entry, from PMI", ("rates",)),
@@ -323,7 +331,7 @@ PRESETS: dict[str, Preset] = {
     "leia": Preset(leia, "emotion words at 50 %", ("emotion",)),
     "mslm": Preset(mslm, "domain terms weigh more in the loss", ("domain_term", "term_weight", "other_weight")),
     "linguistic_entity": Preset(linguistic_entity, "one token of a noun, verb, entity", ("eligible", "pos", "entity")),
-    "amlm": Preset(amlm, "what the model gets wrong first", ("feedback",)),
+    "amlm": Preset(amlm, "what the model gets wrong first"),
     "frequency_informed": Preset(frequency_informed, "diffusion, rare entries first", ("ranks",)),
     "faithfulness": Preset(faithfulness, "half untouched, half at a random rate"),
     "metadata": Preset(metadata, "metadata tokens at 30 %", ("metadata",)),

@@ -3,9 +3,9 @@
 rich and matplotlib are imported when a picture is asked for; the masker itself needs neither.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -106,7 +106,7 @@ def unit_frequency_classes(batch: PackedBatch, counts: np.ndarray) -> Callable[[
 
 def draw_curves(
     masker: Masker,
-    chances: dict[str, dict[int, float]],
+    chances: Mapping[str, Mapping[Any, float]],
     path: str | Path,
     title: str = "",
     progress: float | None = None,
@@ -136,7 +136,8 @@ def draw_curves(
     axes[0].set(xlabel="progress", ylabel="masked share", ylim=(0, None))
     for axis, (name, values) in zip(axes[1:], chances.items(), strict=True):
         axis.bar(range(len(values)), list(values.values()), color="tab:blue")
-        axis.set_xticks(range(len(values)), [str(key) for key in values])
+        names = [str(key) for key in values]
+        axis.set_xticks(range(len(values)), names, rotation=90 if max(map(len, names), default=0) > 2 else 0)
         axis.axhline(masker.target_rate(0.5 if progress is None else progress), color="grey", linewidth=0.8)
         axis.set(xlabel=name, ylabel="chance of masking")
     figure.suptitle(title, fontsize=9)

@@ -25,6 +25,10 @@ class Weights:
         """Return float `[B, L]`."""
         raise NotImplementedError(f"{type(self).__name__} does not say how to weigh a token.")
 
+    def live_tables(self) -> list[tuple[str | None, LiveTable]]:
+        """Return the tables that change during training, each with its tag column, or None for vocabulary entries."""
+        return []
+
     def __mul__(self, other: "Weights") -> "Weights":
         return _Product(self, other)
 
@@ -36,6 +40,9 @@ class _Product(Weights):
 
     def __call__(self, batch: PackedBatch) -> np.ndarray:
         return self.first(batch) * self.second(batch)
+
+    def live_tables(self) -> list[tuple[str | None, LiveTable]]:
+        return self.first.live_tables() + self.second.live_tables()
 
 
 def _checked(values: np.ndarray, name: str) -> np.ndarray:
@@ -74,6 +81,10 @@ class TableWeights(Weights):
             return table[ids]
         except IndexError as error:
             raise ValueError(f"token id {ids.max()} is outside the table of {table.size} weights.") from error
+
+    def live_tables(self) -> list[tuple[str | None, LiveTable]]:
+        """Return the table under None, if it is live."""
+        return [(None, self.table)] if isinstance(self.table, LiveTable) else []
 
 
 @dataclass(frozen=True)
@@ -114,6 +125,10 @@ class TagWeights(Weights):
         if tags.max(initial=-1) >= padded.size - 1 or tags.min(initial=-1) < -1:
             raise ValueError(f"{self.tag!r} holds tags {tags.min()}..{tags.max()}, the table has {padded.size - 1}.")
         return padded[tags]
+
+    def live_tables(self) -> list[tuple[str | None, LiveTable]]:
+        """Return the table under the tag's name, if it is live."""
+        return [(self.tag, self.table)] if isinstance(self.table, LiveTable) else []
 
 
 @dataclass(frozen=True)

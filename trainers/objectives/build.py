@@ -58,7 +58,7 @@ def check_objective(
 
 def _check_masker(name: str, masker: Masker) -> None:
     """Refuse a masker whose batches an objective cannot read as they are meant."""
-    if name != PLAIN and has_loss_weights(masker):
+    if name != PLAIN and (masker.class_loss is not None or masker.inverse_rate_loss):
         raise ValueError(f"objective '{name}' has no place for the loss weights of this masking; use objective: mlm")
     corruption = masker.corruption
     if name == "mae_lm" and not (isinstance(corruption, Replace) and corruption.mask == 1.0):
@@ -101,9 +101,4 @@ def build_objective(
         return RetroMae(language_model, **chosen)
     if name == "mae_lm":
         return MaskedAutoEncoder(language_model, **chosen)
-    return Objective(language_model) if has_loss_weights(masker) else None
-
-
-def has_loss_weights(masker: Masker) -> bool:
-    """Tell whether masked tokens count differently."""
-    return masker.class_loss is not None or masker.inverse_rate_loss
+    return None

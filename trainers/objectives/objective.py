@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
 
 from ...modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
 from ...modeling.heads_chinese_modernbert import labelled_cross_entropy
@@ -41,13 +40,11 @@ class ObjectiveBatch(NamedTuple):
         input_ids: int64 `[B, L]`, corrupted.
         labels: int64 `[B, L]`, the original id where selected, else -100.
         document_ids: int `[B, L]`, the document within the row; -1 = padding.
-        loss_weight: float32 `[B, L]`, or None where every masked token counts alike.
     """
 
     input_ids: torch.Tensor
     labels: torch.Tensor
     document_ids: torch.Tensor
-    loss_weight: torch.Tensor | None = None
 
     @classmethod
     def from_inputs(cls, inputs: Mapping[str, Any]) -> "ObjectiveBatch":
@@ -98,7 +95,6 @@ class Objective(nn.Module):
         input_ids: torch.Tensor,
         labels: torch.Tensor,
         document_ids: torch.Tensor,
-        loss_weight: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         own_items: torch.Tensor | int | None = None,
         progress: float = 0.0,
@@ -106,7 +102,7 @@ class Objective(nn.Module):
         """Return the loss of a batch and its parts.
 
         Args:
-            input_ids, labels, document_ids, loss_weight: See `ObjectiveBatch`.
+            input_ids, labels, document_ids: See `ObjectiveBatch`.
             num_items_in_batch: See `Items.masked`.
             own_items: See `Items.own`.
             progress: Training step / all steps.
@@ -114,7 +110,7 @@ class Objective(nn.Module):
         Returns:
             `loss`, the weighted sum, and each part by its name, unweighted and detached.
         """
-        batch = ObjectiveBatch(input_ids, labels, document_ids, loss_weight)
+        batch = ObjectiveBatch(input_ids, labels, document_ids)
         parts = self.parts(batch, Items(num_items_in_batch, own_items))
         weights = self.weights(progress)
         total = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
@@ -129,11 +125,8 @@ class Objective(nn.Module):
         return {}
 
     def count_items(self, batch: ObjectiveBatch) -> torch.Tensor:
-        """Return how many things, masked tokens aside, this objective's sums run over in a batch: a scalar.
-
-        Here: the loss weights of the masked tokens, for a masker that gives them.
-        """
-        return torch.zeros(()) if batch.loss_weight is None else batch.loss_weight.sum()
+        """Return how many things, masked tokens aside, this objective's sums run over in a batch: a scalar, here 0."""
+        return torch.zeros(())
 
     def predict(self, batch: ObjectiveBatch) -> torch.Tensor:
         """Return logits `(masked, V)` in reading order, for evaluation."""
@@ -155,18 +148,9 @@ def _is_language_model(name: str) -> bool:
 def masked_loss(
     model: ChineseModernBertForMaskedLM, batch: ObjectiveBatch, items: Items
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the loss of the masked tokens, as the plain model computes it, and the hidden states `(B, L, H)`.
-
-    With loss weights w it is the sum of w * cross-entropy over the sum of w, which `items.own` counts.
-    """
+    """Return the loss of the masked tokens, as the plain model computes it, and the hidden states `(B, L, H)`."""
     outputs = model.model(input_ids=batch.input_ids, document_ids=batch.document_ids)
     hidden_states = outputs.last_hidden_state
     logits = model.decoder(model.head(hidden_states[batch.selected]))
     labels = batch.labels[batch.selected]
-    if batch.loss_weight is None:
-        return labelled_cross_entropy(logits, labels, items.masked), hidden_states
-    weight = batch.loss_weight[batch.selected]
-    summed = (weight * cross_entropy(logits.float(), labels, reduction="none")).sum()
-    total = weight.sum() if items.own is None else torch.as_tensor(items.own, device=summed.device)
-    # Weights may well sum to less than one; only nothing at all must not divide.
-    return summed / total.clamp(min=torch.finfo(torch.float32).tiny), hidden_states
+    return labelled_cross_entropy(logits, labels, items.masked), hidden_states

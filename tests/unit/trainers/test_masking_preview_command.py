@@ -10,6 +10,7 @@ import pytest
 
 from chinese_modernbert.cli import SHIPPED_TOKENIZER, main
 from chinese_modernbert.tokenization import load_tokenizer
+from chinese_modernbert.trainers import masking_preview
 from chinese_modernbert.trainers.masking import PRESETS
 from chinese_modernbert.trainers.masking_options import COUNTED_TABLES
 from chinese_modernbert.trainers.masking_preview import (
@@ -20,7 +21,7 @@ from chinese_modernbert.trainers.masking_preview import (
 )
 
 TEXT = "使用语言模型来预测下一个词的概率。"
-PYTHON_ONLY = {"macbert", "pos_weighting", "difference_masking", "linguistic_entity"}
+PYTHON_ONLY = {"macbert", "difference_masking", "linguistic_entity"}
 
 
 def shown(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -99,3 +100,11 @@ def test_the_seed_reaches_the_masker() -> None:
 def test_an_empty_text_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mask", "--text", ""]) == 2
     assert "text 1 is empty" in capsys.readouterr().err
+
+
+def test_the_picture_shows_parts_of_speech(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    drawn: list[dict] = []
+    monkeypatch.setattr(masking_preview, "draw_curves", lambda masker, chances, *rest: drawn.append(chances))
+    assert main(["mask", "--text", TEXT, "--part_of_speech", "--picture", str(tmp_path / "mask.png")]) == 0
+    assert {"NOUN", "VERB"} <= set(drawn[0]["part of speech"])
