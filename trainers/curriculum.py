@@ -30,7 +30,7 @@ from .masking_feedback import (
 logger = logging.getLogger(__name__)
 
 # A 32k BPE keeps most Chinese words in one token, so a healthy run has many single-token units: 0.85 of them on the
-# validation text of benchmarks/2026-11-23-masking.md. Lost word starts give exactly 1. The threshold sits close to
+# validation text of benchmarks/2026-11-25-masking.md. Lost word starts give exactly 1. The threshold sits close to
 # 1 and the decision waits for many units, so that a healthy run cannot reach it by chance (at a true share of 0.97
 # the share of 20,000 units varies by 0.0012). Our default.
 MAXIMUM_SINGLE_TOKEN_SHARE = 0.995
