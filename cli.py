@@ -56,6 +56,12 @@ def _tokenizer() -> tuple[list[type], Callable[..., str]]:
     return [TokenizerArguments], lambda args: f"tokenizer: {run_tokenizer_training(args)}"
 
 
+def _extend() -> tuple[list[type], Callable[..., str]]:
+    from .tokenization.extend import ExtensionArguments, run_extension
+
+    return [ExtensionArguments], lambda args: f"tokenizer: {run_extension(args)}"
+
+
 def _report() -> tuple[list[type], Callable[..., str]]:
     from .tokenization.diagnostics import REPORT_TEXT, TokenizerReportArguments, run_tokenizer_report
 
@@ -161,6 +167,7 @@ def _demo() -> tuple[list[type], Callable[..., str]]:
 
 COMMANDS: dict[str, Command] = {
     "tokenizer": Command("train a byte-fallback BPE tokenizer on text files", _tokenizer),
+    "tokenizer --extend": Command("add entries to a tokenizer, for a domain or a script", _extend),
     "tokenizer --report": Command("measure tokenizers side by side on text; alone, the shipped one", _report),
     "prepare": Command("turn text files into shards of token ids and word starts", _prepare),
     "mask": Command("show what a masking method does to a text", _mask),
@@ -211,11 +218,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _with_mode(words: list[str]) -> list[str]:
-    """Join `tokenizer` and `--report`, or `pretrain` and `--plot`, wherever it stands, to the name of their command."""
+    """Join a command and the option that makes it another one, wherever it stands, to one name."""
     if words[:1] == ["tokenizer"] and "--report" in words:
         return ["tokenizer --report", *(word for word in words[1:] if word != "--report")]
     if words[:1] == ["pretrain"] and "--plot" in words:
         return ["pretrain --plot", *words[1:]]  # the option stays: it holds the runs
+    if words[:1] == ["tokenizer"] and "--extend" in words:
+        return ["tokenizer --extend", *words[1:]]
     return words
 
 

@@ -204,6 +204,22 @@ def _read_plain_text(file: Path, position: ReadPosition) -> Iterator[TextDocumen
         yield TextDocument("\n".join(lines), _stem(file), f"{file}:{first}")
 
 
+def read_word_list(path: str | Path) -> list[str]:
+    """Return the lines of a text file that are not blank, without white space at their ends.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: With file and line, for bytes that are not UTF-8; or if the file has no word.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"{path} does not exist; give a text file with one entry a line.")
+    words = [line.strip() for _, line in _read_lines(file, ReadPosition()) if line.strip()]
+    if not words:
+        raise ValueError(f"{path} holds no entry; write one a line.")
+    return words
+
+
 def read_json_rows(file: Path, position: ReadPosition | None = None) -> Iterator[tuple[str, dict[str, object]]]:
     """Yield (`file:line`, object) for every line of a `.jsonl` file (plain, `.gz` or `.zst`) that is not blank.
 

@@ -10,12 +10,16 @@ pre-training improves from the first step instead of first unlearning noise.
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transformers import PreTrainedTokenizerFast
 
-from .loading import VOCABULARY_MULTIPLE
+from .documents import read_word_list
+from .loading import TOKENIZER_FILE, VOCABULARY_MULTIPLE, load_tokenizer, save_tokenizer
 from .normalization import check_encodable, fold_width
+from .output_folder import new_output_folder
 from .pre_tokenization import BYTE_TOKENS
 
 if TYPE_CHECKING:
@@ -23,6 +27,34 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass
+class ExtensionArguments:
+    """Which tokenizer to extend, with what."""
+
+    extend: str = field(metadata={"help": "Folder of the tokenizer, or of a model with its tokenizer."})
+    entries: str = field(metadata={"help": "Text file with one new entry a line."})
+    output_dir: str = field(default="tokenizer-extended", metadata={"help": "Folder for the extended tokenizer."})
+    overwrite: bool = field(default=False, metadata={"help": "Replace an existing tokenizer folder."})
+
+
+def run_extension(arguments: ExtensionArguments) -> Path:
+    """Write a tokenizer with more entries; the old ones keep their ids.
+
+    Raises:
+        FileExistsError: If the folder is not empty and `overwrite` is off.
+        FileNotFoundError: If the tokenizer or the file is missing.
+        ValueError: If an entry cannot be added, or none is new.
+    """
+    tokenizer = load_tokenizer(arguments.extend)
+    added = add_entries(tokenizer, read_word_list(arguments.entries))
+    if not added:
+        raise ValueError(f"{arguments.entries} holds no entry that {arguments.extend} does not have already")
+    with new_output_folder(arguments.output_dir, arguments.overwrite, marker=TOKENIZER_FILE) as folder:
+        save_tokenizer(tokenizer, folder)
+    logger.info("%d entries added, %d in all", len(added), len(tokenizer))
+    return Path(arguments.output_dir)
 
 
 def add_entries(tokenizer: PreTrainedTokenizerFast, entries: Sequence[str]) -> dict[int, list[int]]:

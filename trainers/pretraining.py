@@ -13,10 +13,12 @@ from transformers import PreTrainedTokenizerFast, set_seed
 
 from ..evaluation.masked_language_modeling import UnigramBaseline
 from ..modeling import PRESETS, ChineseModernBertConfig, ChineseModernBertForMaskedLM
+from ..tokenization.extend import start_embeddings
 from ..tokenization.loading import VOCABULARY_MULTIPLE, check_vocabulary, load_tokenizer, tokenizer_hash
 from ..tokenization.output_folder import write_text_atomically
 from .batch_plan import BatchRamp
 from .checkpoints import WRITING, find_damage, last_checkpoint
+from .continued_pretraining import new_entries
 from .masking import PRESETS as MASKING_PRESETS
 from .masking import Masker, MaskVocabulary
 from .masking_options import columns_of, masker_from_options
@@ -160,7 +162,7 @@ def build_trainer(arguments: PretrainingArguments, setup: Setup) -> PretrainingT
         eval_rows = PackedRows(setup.eval_shards, context, seed=0, epoch=0, specials=specials)
         unigram = UnigramBaseline(setup.shards.token_counts())
     masker = build_masker(arguments, tokenizer, seed, setup.shards)
-    model = _build_model(arguments, setup.config)
+    model = _build_model(arguments, setup.config, tokenizer)
     objective = build_objective(
         arguments.objective,
         arguments.objective_options,
@@ -302,15 +304,21 @@ def _model_config(arguments: PretrainingArguments, tokenizer: PreTrainedTokenize
                 f"'{ChineseModernBertConfig.model_type}'; convert it first"
             )
         config = ChineseModernBertConfig.from_pretrained(arguments.model)
+        if max(new_entries(arguments.model, tokenizer), default=0) >= config.vocab_size:
+            config.vocab_size = -(-len(tokenizer) // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
     check_vocabulary(tokenizer, config.vocab_size)
     return config
 
 
-def _build_model(arguments: PretrainingArguments, config: ChineseModernBertConfig) -> ChineseModernBertForMaskedLM:
-    """Make a new model, or load one with float32 master weights whatever it was stored in."""
+def _build_model(
+    arguments: PretrainingArguments, config: ChineseModernBertConfig, tokenizer: PreTrainedTokenizerFast
+) -> ChineseModernBertForMaskedLM:
+    """Make a new model, or load one with float32 master weights, and rows for new entries of the tokenizer."""
     if arguments.model in PRESETS:
         return ChineseModernBertForMaskedLM(config)
-    return ChineseModernBertForMaskedLM.from_pretrained(arguments.model, dtype=torch.float32)
+    model = ChineseModernBertForMaskedLM.from_pretrained(arguments.model, dtype=torch.float32)
+    start_embeddings(model, new_entries(arguments.model, tokenizer))
+    return model
 
 
 def _prepare_output(output: Path, arguments: PretrainingArguments, setup: Setup) -> None:
