@@ -191,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 on success, 1 where a check failed, 2 for a user's mistake (one line on standard error).
     """
-    words = _with_mode(list(sys.argv[1:] if arguments is None else arguments))
+    words = name_of_command(list(sys.argv[1:] if arguments is None else arguments))
     if not words or words[0] in ("-h", "--help", "help"):
         _write(_overview())
         return 0 if words else USER_ERROR
@@ -217,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _leave_process_group()
 
 
-def _with_mode(words: list[str]) -> list[str]:
+def name_of_command(words: list[str]) -> list[str]:
     """Join a command and the option that makes it another one, wherever it stands, to one name."""
     if words[:1] == ["tokenizer"] and "--report" in words:
         return ["tokenizer --report", *(word for word in words[1:] if word != "--report")]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chinese_modernbert.cli import COMMANDS
+from chinese_modernbert.cli import COMMANDS, name_of_command
 from chinese_modernbert.hub_release.builder import ReleaseArguments, build_release
 from chinese_modernbert.trainers.arguments import find_recipe
 from reference.tiny_checkpoint import write_tiny_checkpoint
@@ -93,7 +93,7 @@ def test_a_stranger_runs_it(script: str, release: Path, tmp_path: Path) -> None:
 def test_every_command_on_a_page_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     for line in re.findall(r"^ *chinese-modernbert (.+)$", text, flags=re.MULTILINE):
-        command, *options = line.partition("#")[0].split()
+        command, *options = name_of_command(line.partition("#")[0].split())
         if command.startswith("--") or command == "COMMAND":
             continue
         assert command in COMMANDS, line
