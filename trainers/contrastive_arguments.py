@@ -98,3 +98,7 @@ class ContrastiveArguments(SentenceTransformerTrainingArguments):
             raise ValueError(f"pooling='{self.pooling}' is not known; choose mean or cls")
         if not 0 < self.leakage_similarity <= 1:
             raise ValueError(f"leakage_similarity={self.leakage_similarity} must be above 0 and at most 1")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, as trackers such as TensorBoard write it."""
+        return {**super().to_dict(), "stages": [dataclasses.asdict(stage) for stage in self.stages]}

@@ -1,6 +1,7 @@
 """Arguments of pre-training: the fields of its recipes."""
 
 import dataclasses
+from typing import Any
 
 from transformers import TrainingArguments
 
@@ -67,3 +68,7 @@ class PretrainingArguments(TrainingArguments):
     remove_unused_columns: bool = argument(False, "Must stay false: the masker reads columns that the model does not.")
     logging_nan_inf_filter: bool = argument(False, "Must stay false: the guard judges such a loss.")
     ddp_find_unused_parameters: bool | None = argument(False, "Every parameter is used in every step.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, as trackers such as TensorBoard write it."""
+        return {**super().to_dict(), "stages": [dataclasses.asdict(stage) for stage in self.stages]}

@@ -1,6 +1,7 @@
 """A pre-training run from text to checkpoint: learns, resumes bit for bit, accumulates rightly, fails in one line."""
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -174,3 +175,27 @@ def test_resuming_under_other_settings_is_refused_with_their_names(make_run: Run
     run_pretraining(make_run())
     with pytest.raises(ValueError, match="learning_rate was 0.005, is 0.001"):
         check_pretraining(make_run(learning_rate=1e-3, resume="auto"))
+
+
+@pytest.mark.slow
+def test_a_compiled_run_has_the_losses_of_the_plain_one(make_run: Run) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("torch.compile needs a C++ compiler on the CPU, and g++ is not here")
+    losses = []
+    for compiled in (False, True):
+        overrides = {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 96}
+        arguments = make_run(f"compiled-{compiled}", torch_compile=compiled, model_overrides=overrides, max_steps=4)
+        run_pretraining(arguments)
+        losses.append([line["loss"] for line in training_lines(arguments.output_dir)])
+    assert losses[1] == pytest.approx(losses[0], abs=1e-3)
+
+
+def test_figures_reach_tensorboard(make_run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    event_file_loader = pytest.importorskip("tensorboard.backend.event_processing.event_file_loader")
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "events"))
+    arguments = make_run(report_to=["tensorboard"], max_steps=2, warmup_steps=0)
+    run_pretraining(arguments)
+    files = [str(file) for file in (tmp_path / "events").rglob("events.out.tfevents.*")]
+    events = [event for file in files for event in event_file_loader.EventFileLoader(file).Load()]
+    tags = {value.tag for event in events for value in event.summary.value}
+    assert {"train/loss", "train/mask_rate", "train/tokens_per_second", "train/fill"} <= tags
