@@ -96,7 +96,9 @@ class PretrainingTrainer(MaskingInTrainingStep):
         vocabulary = MaskVocabulary.from_tokenizer(tokenizer)
         self.evaluation_masker = replace(chinese_modernbert(vocabulary), rate=args.eval_mask_rate)
         self.add_callback(StageCallback(batches.stages, batches.ends))
-        self.add_callback(MaskingRateCallback(self.masking_statistics, args.maximum_single_token_share))
+        # First of all, so that trackers see what it adds to a log.
+        watch = MaskingRateCallback(self.masking_statistics, args.maximum_single_token_share)
+        self.callback_handler.callbacks.insert(0, watch)
         self.add_callback(self.training_log)
         self.add_callback(self.stop_on_signal)
 
