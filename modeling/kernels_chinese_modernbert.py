@@ -5,14 +5,16 @@ Shapes: b rows, h heads, t tokens, d head size. Queries, keys and values are `(b
 `window` is the largest distance that a local layer sees (`|i - j| <= window`), or `None` for a global layer.
 
 - `eager` computes the whole matrix and can return it; it is the reference of the others.
-- `sdpa` uses torch alone. On a flat row every document is computed by itself, short ones by one call of
+- `sdpa`, the default, uses torch alone. On a flat row every document is computed by itself, short ones by one call of
   `scaled_dot_product_attention`, longer ones in bands of a local layer, so that cost grows with length x window.
+  In half precision on CUDA the whole flat row is one call of `varlen_attn`, where torch has it.
 - `varlen_attn` (torch, CUDA) and `flash_attention_*` (through Transformers) take the flat row as it is.
 - `flex_attention` gets a block mask made from the document ids.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from itertools import groupby
 from typing import cast
@@ -23,8 +25,11 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from .layout_chinese_modernbert import PADDING, TokenLayout
 
-try:  # torch >= 2.10; the kernel itself needs CUDA
+try:  # torch >= 2.10, and windows later still; the kernel itself needs CUDA
     from torch.nn.attention.varlen import varlen_attn
+
+    if "window_size" not in inspect.signature(varlen_attn).parameters:
+        varlen_attn = None
 except ImportError:
     varlen_attn = None
 
@@ -33,6 +38,8 @@ ALL_ATTENTION_FUNCTIONS.register("varlen_attn", varlen_attn)  # pyright: ignore[
 # Kernels that would pass over dropout on attention weights without a word.
 WITHOUT_DROPOUT = ("flex_attention", "varlen_attn")
 
+# First generation of GPUs (Ampere) on which the kernel behind `varlen_attn` runs. Source: torch.
+VARLEN_FROM_CAPABILITY = (8, 0)
 # Block of queries of a banded layer. Source: our measurement on CPU, blocks of 64 to 512.
 BAND_BLOCK_TOKENS = 128
 # Under this length the whole matrix with a mask is as fast as bands. Source: our measurement on CPU.
@@ -52,12 +59,12 @@ def check_kernel(implementation: str | None, attention_dropout: float) -> None:
         attention_dropout: the configuration's probability of dropping an attention weight.
 
     Raises:
-        ImportError: where `varlen_attn` lacks torch 2.10 or CUDA.
+        ImportError: where `varlen_attn` lacks CUDA or a torch that has it with windows.
         ValueError: where the kernel has no dropout and the configuration asks for it.
     """
     if implementation == "varlen_attn" and (varlen_attn is None or not torch.cuda.is_available()):
         raise ImportError(
-            f"varlen_attn needs torch 2.10 or newer and CUDA; this is torch {torch.__version__}, "
+            f"varlen_attn needs CUDA and a torch whose varlen_attn knows windows; this is torch {torch.__version__}, "
             f"CUDA {'found' if torch.cuda.is_available() else 'not found'}; use attn_implementation='sdpa'"
         )
     if implementation in WITHOUT_DROPOUT and attention_dropout:
@@ -149,6 +156,8 @@ def sdpa_attention(
             return banded_attention(query, key, value, window, layout.document_ids).transpose(1, 2)
         mask = visible(layout, window)
         return scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout).transpose(1, 2)
+    if _prefers_varlen(query, dropout):
+        return varlen_attention(query, key, value, layout, window)
     groups = [(length, len(list(same))) for length, same in groupby(layout.lengths)]
     sizes = [length * count for length, count in groups]
     # One split for all documents: cutting each out by itself would fill a gradient of the whole row for each.
@@ -275,6 +284,17 @@ def _block_mask(document_ids: torch.Tensor, block: int, window: int) -> torch.Te
     keys = pad(document_ids, (window, tail + window), value=PADDING - 1).unfold(1, block + 2 * window, block)
     same = queries.flatten(0, 1).unsqueeze(2) == keys.flatten(0, 1).unsqueeze(1)
     return (near & same).unsqueeze(1)
+
+
+def _prefers_varlen(query: torch.Tensor, dropout: float) -> bool:
+    """Tell whether torch's variable-length kernel can take a flat row: no launch of a kernel for each document."""
+    return (
+        varlen_attn is not None
+        and query.device.type == "cuda"
+        and query.dtype in (torch.bfloat16, torch.float16)
+        and not dropout
+        and torch.cuda.get_device_capability(query.device) >= VARLEN_FROM_CAPABILITY
+    )
 
 
 def _prefers_chunks(query: torch.Tensor, dropout: float) -> bool:

@@ -1,6 +1,7 @@
 """Kernels against each other and against a loop: window, documents, gradients."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -129,3 +130,50 @@ def test_flash_attention_gets_boundaries_and_an_inclusive_window(monkeypatch) ->
         expected, _ = kernels.eager_attention(query, key, value, dense, window, 0.0)
         got, _ = kernels.attend("flash_stand_in", torch.nn.Module(), query, key, value, flat, window, 0.0)
         torch.testing.assert_close(got, expected)
+
+
+def test_the_default_takes_the_variable_length_kernel_where_it_runs(monkeypatch) -> None:
+    """The kernel needs a GPU; what it is told is checked with a stand-in that obeys the rules of its documentation."""
+    query, key, value = states(140)
+    ids = (torch.arange(140) // 90).unsqueeze(0)
+    flat = build_layout((1, 140), torch.device("cpu"), document_ids=ids)
+    dense = build_layout((1, 140), torch.device("cpu"), document_ids=ids, flat=False)
+
+    def stand_in(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, *, window_size):
+        """Take `(tokens, heads, d)`; -1 in the window is no bound, otherwise both bounds are inclusive."""
+        assert cu_seq_q.dtype == torch.int32 and torch.equal(cu_seq_q, cu_seq_k) and max_q == max_k == 90
+        assert window_size[0] == window_size[1]
+        reach = max_q if window_size[0] == -1 else window_size[0]
+        result = torch.zeros_like(query)
+        for first, last in zip(cu_seq_q.tolist(), cu_seq_q.tolist()[1:], strict=False):
+            part = [states[first:last].transpose(0, 1).unsqueeze(0) for states in (query, key, value)]
+            result[first:last] = slow_attention(*part, lambda _, i, j: abs(i - j) <= reach)[0].transpose(0, 1)
+        return result
+
+    monkeypatch.setattr(kernels, "varlen_attn", stand_in)
+    monkeypatch.setattr(kernels, "_prefers_varlen", lambda query, dropout: not dropout)
+    for window in (None, 64):
+        expected, _ = kernels.eager_attention(query, key, value, dense, window, 0.0)
+        torch.testing.assert_close(kernels.sdpa_attention(query, key, value, flat, window, 0.0), expected)
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "dropout", "capability", "wanted"),
+    [
+        ("cuda", torch.bfloat16, 0.0, (9, 0), True),
+        ("cuda", torch.float16, 0.0, (8, 0), True),
+        ("cuda", torch.float32, 0.0, (9, 0), False),
+        ("cuda", torch.bfloat16, 0.1, (9, 0), False),
+        ("cuda", torch.bfloat16, 0.0, (7, 5), False),
+        ("cpu", torch.bfloat16, 0.0, (9, 0), False),
+    ],
+)
+def test_where_the_variable_length_kernel_is_the_default(
+    monkeypatch, device: str, dtype: torch.dtype, dropout: float, capability: tuple[int, int], wanted: bool
+) -> None:
+    query = SimpleNamespace(device=torch.device(device), dtype=dtype)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(kernels, "varlen_attn", object())
+    assert kernels._prefers_varlen(query, dropout) is wanted  # pyright: ignore[reportArgumentType]
+    monkeypatch.setattr(kernels, "varlen_attn", None)
+    assert not kernels._prefers_varlen(query, dropout)  # pyright: ignore[reportArgumentType]

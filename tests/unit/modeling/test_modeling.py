@@ -195,7 +195,7 @@ def test_what_cannot_run_says_so_when_the_model_is_built(tiny_config) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the kernel runs where CUDA is")
 def test_the_variable_length_kernel_names_what_it_needs(tiny_config) -> None:
-    with pytest.raises(ImportError, match=r"needs torch 2\.10 or newer and CUDA.*'sdpa'"):
+    with pytest.raises(ImportError, match=r"needs CUDA and a torch.*'sdpa'"):
         ChineseModernBertModel._from_config(tiny_config(), attn_implementation="varlen_attn")
     model = ChineseModernBertModel(tiny_config())
     with pytest.raises(ImportError, match="varlen_attn"):
