@@ -11,19 +11,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from transformers import set_seed
 
-from .. import modeling as _registered  # noqa: F401  # our classes are known to AutoModel from here on
 from ..evaluation.retrieval import RetrievalTask, task_from_triples
 from ..evaluation.sentence_data import ScoredPair
 from ..evaluation.sentence_evaluation import SentenceScores, evaluate_encoder
+from ..evaluation.sentence_report import ScoredEncoder, write_sentence_report
 from ..tokenization.output_folder import write_text_atomically
 from .arguments import load_recipe
 from .contrastive_arguments import ContrastiveArguments, ContrastiveStage
+from .contrastive_beside import SCORES, check_others, score_beside
 from .contrastive_data import NamedRows, read_named, stage_datasets, texts_of, without_leaks
+from .contrastive_models import add_adapter, is_encoder_folder, load_encoder, transformer_of
 from .contrastive_trainer import ContrastiveTrainer
 from .leakage import find_leaks
 from .pretraining import run_pretraining
@@ -31,19 +31,20 @@ from .pretraining_arguments import PretrainingArguments
 
 logger = logging.getLogger(__name__)
 
-SCORES, STAGE, FINAL = "scores.json", "stage.json", "final"
-LORA_TARGETS = ["Wqkv", "attn.Wo"]
+STAGE, FINAL = "stage.json", "final"
 
 
 def run_contrastive(arguments: ContrastiveArguments) -> Path:
-    """Train a sentence encoder over all its stages; finished stages of an interrupted run are kept.
+    """Train a sentence encoder over all its stages, or score it as it is where there are none.
+
+    Finished stages of an interrupted run are kept.
 
     Args:
         arguments: See `ContrastiveArguments`.
 
     Returns:
-        `output_dir`, with `stage-0` (before training), `stage-1` ..., `final` (a sentence-transformers folder) and the
-        scores of each.
+        `output_dir`, with `stage-0` (before training), `stage-1` ..., the scores of each, `final` (a folder of
+        sentence-transformers) and `report.md`.
 
     Raises:
         FileNotFoundError: If a file of a set or the model is missing.
@@ -56,11 +57,15 @@ def run_contrastive(arguments: ContrastiveArguments) -> Path:
     training = check_leakage(training, scored, retrieval, arguments)
     output = Path(arguments.output_dir or "")
     folder = _first_stage(output, arguments, scored, retrieval)
+    encoders = score_beside(arguments, training, scored, retrieval)
+    encoders.append(ScoredEncoder("before training", "stage", SentenceScores.load(folder / SCORES)))
     for number, (stage, named) in enumerate(zip(arguments.stages, training, strict=True), start=1):
         folder = _run_stage(number, stage, named, folder, arguments, scored, retrieval)
+        encoders.append(ScoredEncoder(f"stage {number}, {stage.loss}", "stage", SentenceScores.load(folder / SCORES)))
     final = output / FINAL
     shutil.rmtree(final, ignore_errors=True)
     shutil.copytree(folder / "model", final)
+    write_sentence_report(output, encoders, _settings(arguments), arguments.bootstrap_resamples)
     return output
 
 
@@ -70,13 +75,16 @@ def check_arguments(arguments: ContrastiveArguments) -> None:
     Raises:
         ValueError, FileNotFoundError: What is missing.
     """
-    for name in ("model", "data", "stages", "output_dir"):
+    for name in ("model", "data", "output_dir"):
         if not getattr(arguments, name):
             raise ValueError(f"{name} is not given; set it in the recipe or with --{name}")
-    if not (Path(arguments.model) / "config.json").is_file() and not (Path(arguments.model) / "modules.json").is_file():
+    if not is_encoder_folder(arguments.model):
         raise FileNotFoundError(f"model='{arguments.model}' is no folder of a checkpoint or release")
     if not arguments.evaluation and not arguments.retrieval:
         raise ValueError("nothing to evaluate on; name at least one set, such as evaluation: [stsb:test]")
+    if not arguments.stages:
+        logger.info("there are no stages: the model is scored as it is")
+    check_others(arguments)
 
 
 def read_evaluation(
@@ -118,22 +126,6 @@ def check_leakage(
     if arguments.leakage == "refuse":
         raise ValueError(f"training texts occur in the evaluation: {leaks.summary()}; leakage: drop leaves them out")
     return [without_leaks(stage, leaks) for stage in training]
-
-
-def load_encoder(folder: str | Path, arguments: ContrastiveArguments) -> SentenceTransformer:
-    """Return a sentence encoder with float32 weights: as a folder describes it, or with the pooling of the arguments.
-
-    A folder with `modules.json` is loaded as it is, other folders get pooling over the last hidden states.
-    """
-    prompts = {"query": arguments.query_prompt, "document": arguments.document_prompt}
-    options: dict[str, Any] = {"dtype": torch.float32}
-    if (Path(folder) / "modules.json").is_file():
-        return SentenceTransformer(str(folder), trust_remote_code=True, model_kwargs=options, prompts=prompts)
-    transformer = Transformer(str(folder), model_kwargs=options)
-    dimension: Any = transformer.get_embedding_dimension()
-    pooling = Pooling(dimension, "cls" if arguments.pooling == "cls" else "mean")
-    modules = [transformer, pooling, *([Normalize()] if arguments.normalize else [])]
-    return SentenceTransformer(modules=modules, prompts=prompts)
 
 
 def _first_stage(
@@ -181,7 +173,7 @@ def _run_stage(
     model.max_seq_length = stage.max_length
     datasets = stage_datasets(named, stage, arguments.seed, model, arguments.mining_margin)
     if arguments.lora_rank:
-        _add_adapter(model, arguments)
+        add_adapter(model, arguments)
     trainer = ContrastiveTrainer(model, _stage_arguments(stage, arguments, folder), datasets)
     trainer.train()
     if arguments.lora_rank:
@@ -202,21 +194,6 @@ def _stage_arguments(stage: ContrastiveStage, arguments: ContrastiveArguments, f
     return own
 
 
-def _add_adapter(model: SentenceTransformer, arguments: ContrastiveArguments) -> None:
-    """Train a low-rank adapter in place of all weights; it is merged when the stage ends.
-
-    Raises:
-        ImportError: Without peft.
-    """
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError as error:
-        raise ImportError("lora_rank needs peft: pip install 'chinese-modernbert[eval]'.") from error
-    transformer: Any = model[0]
-    config = LoraConfig(r=arguments.lora_rank, lora_alpha=arguments.lora_alpha, target_modules=LORA_TARGETS)
-    transformer.model = get_peft_model(transformer.model, config)
-
-
 def _record(number: int, stage: ContrastiveStage | None, arguments: ContrastiveArguments) -> dict[str, Any]:
     """Return what decides the result of a stage: its own settings, and those of every stage before it."""
     names = ("model", "temperature", "both_directions", "matryoshka_sizes", "query_prompt", "document_prompt")
@@ -227,6 +204,14 @@ def _record(number: int, stage: ContrastiveStage | None, arguments: ContrastiveA
         "before": [asdict(one) for one in arguments.stages[: max(0, number - 1)]],
         "stage": None if stage is None else asdict(stage),
     }
+
+
+def _settings(arguments: ContrastiveArguments) -> dict[str, Any]:
+    """Return what the report says about the command."""
+    record = _record(0, None, arguments)["settings"]
+    more = ("both_directions", "leakage_similarity", "bootstrap_resamples", "cached_batch_size", "weight_decay", "bf16")
+    stages = {f"stage {number}": asdict(stage) for number, stage in enumerate(arguments.stages, start=1)}
+    return {**record, **stages, **{name: getattr(arguments, name) for name in more}, "data": arguments.data}
 
 
 def _is_finished(folder: Path, record: dict[str, Any], arguments: ContrastiveArguments) -> bool:
@@ -261,8 +246,9 @@ def _keep(
     retrieval: Mapping[str, RetrievalTask],
 ) -> SentenceScores:
     """Save and evaluate a stage; the scores are written last, as the sign that it is complete."""
-    longest = getattr(model[0], "model").config.max_position_embeddings  # noqa: B009
-    model.max_seq_length = longest
+    inner = transformer_of(model)
+    if record["stage"] is not None and inner is not None:  # a stage trains on short texts, its model reads long ones
+        model.max_seq_length = inner.config.max_position_embeddings
     model.save(str(folder / "model"))
     write_text_atomically(folder / STAGE, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
     scores = evaluate_encoder(model.eval(), scored, retrieval, arguments.bootstrap_resamples)

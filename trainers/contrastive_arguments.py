@@ -61,9 +61,12 @@ class ContrastiveArguments(SentenceTransformerTrainingArguments):
 
     model: str = argument("", "Checkpoint or released folder to start from; any encoder of AutoModel works.")
     data: str = argument("", "Folder of the sentence sets of the table.")
-    stages: list[ContrastiveStage] = argument(list, "Stages: data, loss, epochs, batch_size, max_length and more.")
+    stages: list[ContrastiveStage] = argument(list, "Stages: data, loss, epochs, batch_size ...; none: only score.")
     evaluation: list[str] = argument(list, "Scored sets to evaluate on after every stage, such as stsb:test.")
     retrieval: list[str] = argument(list, "Sets of passages or triples to search in after every stage.")
+    baselines: bool = argument(True, "Score fresh weights, static vectors and BM25 beside the model.")
+    baseline_corpus: list[str] = argument(list, "Text files of the static vectors; none: the texts of the stages.")
+    against: list[str] = argument(list, "Other encoders, or output_dirs of other sts runs, beside it in the report.")
     pretraining_recipe: str | None = argument(None, "Recipe of `pretrain` that runs first, from the model.")
     pretraining_options: dict | None = argument(None, "Keys of that recipe that differ, such as train_data.")
     temperature: float = argument(0.05, "Cosines are divided by it before the softmax.")
