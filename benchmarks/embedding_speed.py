@@ -2,9 +2,9 @@
 
     python benchmarks/embedding_speed.py [--preset small] [--texts 128] [--rounds 3]
 
-The weights are random; ours are LayerNorm weights, written native by `convert_checkpoint`, so that both folders hold the
-same tensors. Texts are real: sentences of STS-B's test split, passages of DuReader's dev split, and half of each. Sorting
-is that of sentence-transformers (its default, by length), or none: batches of the given order. Rounds alternate.
+The weights are random; ours are LayerNorm weights, written native by `convert_checkpoint`: both folders hold the same
+tensors. Texts are real: sentences of STS-B's test split, passages of DuReader's dev split, and half of each. They are
+sorted as sentence-transformers does (by length), or not: batches in the given order. Rounds alternate.
 """
 
 import argparse

@@ -20,7 +20,7 @@ class ContrastiveStage:
         loss: `in_batch_negatives` (triples; in-batch softmax) or `cosent` (scored pairs; a ranking loss).
         epochs: Passes over the data.
         learning_rate: Peak learning rate; None takes that of the recipe.
-        batch_size: Rows of a batch on one device; every other row of it is a negative.
+        batch_size: Rows of a batch, which all processes share; every other row of it is a negative.
         max_length: Longest text in tokens; longer ones are cut.
         hard_negatives: Given negatives of a row that are used; rows with fewer make batches of their own. 0 uses none.
         mined_negatives: Negatives that are mined for each row with the model as it is when the stage begins.
