@@ -28,6 +28,7 @@ from .contrastive_trainer import ContrastiveTrainer
 from .leakage import find_leaks
 from .pretraining import run_pretraining
 from .pretraining_arguments import PretrainingArguments
+from .processes import on_main_process
 
 logger = logging.getLogger(__name__)
 
@@ -57,15 +58,13 @@ def run_contrastive(arguments: ContrastiveArguments) -> Path:
     training = check_leakage(training, scored, retrieval, arguments)
     output = Path(arguments.output_dir or "")
     folder = _first_stage(output, arguments, scored, retrieval)
-    encoders = score_beside(arguments, training, scored, retrieval)
+    encoders: list[ScoredEncoder] = []
+    on_main_process(lambda: encoders.extend(score_beside(arguments, training, scored, retrieval)))
     encoders.append(ScoredEncoder("before training", "stage", SentenceScores.load(folder / SCORES)))
     for number, (stage, named) in enumerate(zip(arguments.stages, training, strict=True), start=1):
         folder = _run_stage(number, stage, named, folder, arguments, scored, retrieval)
         encoders.append(ScoredEncoder(f"stage {number}, {stage.loss}", "stage", SentenceScores.load(folder / SCORES)))
-    final = output / FINAL
-    shutil.rmtree(final, ignore_errors=True)
-    shutil.copytree(folder / "model", final)
-    write_sentence_report(output, encoders, _settings(arguments), arguments.bootstrap_resamples)
+    on_main_process(lambda: _finish(output, folder, encoders, arguments))
     return output
 
 
@@ -100,7 +99,7 @@ def read_evaluation(
         if not pairs:
             raise ValueError(f"{name} has no scored pairs to evaluate on; name it under retrieval")
     named = read_named(arguments.retrieval, arguments.data, "test")
-    return scored, {one.name: task_from_triples(one.rows.triples) for one in named}
+    return scored, {one.name: task_from_triples(one.rows.triples, one.rows.passages) for one in named}
 
 
 def check_leakage(
@@ -128,6 +127,14 @@ def check_leakage(
     return [without_leaks(stage, leaks) for stage in training]
 
 
+def _finish(output: Path, folder: Path, encoders: Sequence[ScoredEncoder], arguments: ContrastiveArguments) -> None:
+    """Copy the last stage's model to `final` and write the report."""
+    final = output / FINAL
+    shutil.rmtree(final, ignore_errors=True)
+    shutil.copytree(folder / "model", final)
+    write_sentence_report(output, encoders, _settings(arguments), arguments.bootstrap_resamples)
+
+
 def _first_stage(
     output: Path,
     arguments: ContrastiveArguments,
@@ -150,7 +157,7 @@ def _first_stage(
         }
         start = run_pretraining(load_recipe([PretrainingArguments], arguments.pretraining_recipe, changes)[0])
     model = load_encoder(start, arguments)
-    _keep(folder, model, record, arguments, scored, retrieval)
+    on_main_process(lambda: _keep(folder, model, record, arguments, scored, retrieval))
     return folder
 
 
@@ -180,7 +187,8 @@ def _run_stage(
         transformer: Any = model[0]
         transformer.model = transformer.model.merge_and_unload()
     losses = [line for line in trainer.state.log_history if "loss" in line]
-    _keep(folder, model, {**record, "log": losses}, arguments, scored, retrieval)
+    record["log"] = losses
+    on_main_process(lambda: _keep(folder, model, record, arguments, scored, retrieval))
     return folder
 
 
@@ -215,26 +223,30 @@ def _settings(arguments: ContrastiveArguments) -> dict[str, Any]:
 
 
 def _is_finished(folder: Path, record: dict[str, Any], arguments: ContrastiveArguments) -> bool:
-    """Return whether a stage was kept under the same settings.
+    """Return whether a stage was kept under the same settings; what another run or a broken one left goes.
 
     Raises:
         FileExistsError: If the folder holds a stage of other settings and `overwrite` is off.
     """
+    on_main_process(lambda: _clear_unfinished(folder, record, arguments))
+    return (folder / SCORES).is_file()
+
+
+def _clear_unfinished(folder: Path, record: dict[str, Any], arguments: ContrastiveArguments) -> None:
     if not (folder / SCORES).is_file() or not (folder / STAGE).is_file():
         shutil.rmtree(folder, ignore_errors=True)
-        return False
+        return
     old = json.loads((folder / STAGE).read_text(encoding="utf-8"))
     plain = json.loads(json.dumps(record))
     different = [key for key in plain if old.get(key) != plain[key]]
     if not different:
         logger.info("%s is finished", folder)
-        return True
-    if not arguments.overwrite:
+    elif arguments.overwrite:
+        shutil.rmtree(folder)
+    else:
         raise FileExistsError(
             f"{folder} was trained with other {' and '.join(different)}; give another output_dir, or --overwrite"
         )
-    shutil.rmtree(folder)
-    return False
 
 
 def _keep(
@@ -244,7 +256,7 @@ def _keep(
     arguments: ContrastiveArguments,
     scored: Mapping[str, Sequence[ScoredPair]],
     retrieval: Mapping[str, RetrievalTask],
-) -> SentenceScores:
+) -> None:
     """Save and evaluate a stage; the scores are written last, as the sign that it is complete."""
     inner = transformer_of(model)
     if record["stage"] is not None and inner is not None:  # a stage trains on short texts, its model reads long ones
@@ -256,4 +268,3 @@ def _keep(
     shutil.rmtree(folder / "training", ignore_errors=True)
     for name, one in scores.similarity.items():
         logger.info("%s %s: %s", folder.name, name, ", ".join(f"{key} {value}" for key, value in one.scores.items()))
-    return scores

@@ -44,11 +44,9 @@ class ContrastiveTrainer(SentenceTransformerTrainer):
         for name, dataset in train_dataset.items():
             if len(dataset) < 2:
                 raise ValueError(f"{name} has {len(dataset)} rows; a batch needs at least two")
-            if args.world_size > 1 and len(dataset) < args.per_device_train_batch_size:
-                raise ValueError(
-                    f"{name} has {len(dataset)} rows, less than the batch of {args.per_device_train_batch_size} that the "
-                    "processes share; give a smaller batch_size"
-                )
+            batch = args.per_device_train_batch_size
+            if args.world_size > 1 and len(dataset) < batch:
+                raise ValueError(f"{name} has {len(dataset)} rows, the processes share batches of {batch}; use less")
         share_batches(args, args.world_size)
         super().__init__(model=model, args=args, train_dataset=train_dataset, loss=losses, **kwargs)
 

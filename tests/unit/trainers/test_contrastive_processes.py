@@ -1,5 +1,6 @@
 """Two processes give the loss, the gradients and the batches of one; no text twice in a batch that spans both."""
 
+import json
 import socket
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from chinese_modernbert.trainers.contrastive_trainer import share_batches
 from reference.contrastive_processes import TRAINING, loss_and_gradients, settings, train, work
 from reference.tiny_checkpoint import write_tiny_checkpoint
+from reference.torchrun import finish, start
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,31 @@ def test_training_on_two_processes_is_training_on_one(
         assert [sum(columns, []) for columns in zip(*halves, strict=True)] == batch["texts"]
     for one in found:
         torch.testing.assert_close(one["weights"], weights, atol=1e-5, rtol=1e-3)
+
+
+def test_the_command_on_two_processes_writes_one_report(checkpoint: str, tmp_path: Path) -> None:
+    triples = [{"anchor": f"问{n}", "positive": f"答{n}"} for n in range(32)]
+    held = [{"sentence1": f"第{n}", "sentence2": f"第{n + n % 2}个", "score": n % 2} for n in range(20)]
+    for name, rows in (("triples", triples), ("held", held)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    recipe = {
+        "model": checkpoint,
+        "data": str(tmp_path),
+        "stages": [{"data": [str(tmp_path / "triples.jsonl")], "batch_size": 8}],
+        "evaluation": [str(tmp_path / "held.jsonl")],
+        "output_dir": str(tmp_path / "run"),
+        "bootstrap_resamples": 5,
+        "baselines": False,
+        "use_cpu": True,
+        "ddp_backend": "gloo",
+        "report_to": "none",
+    }
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe), encoding="utf-8")
+    words = ["-m", "chinese_modernbert.cli", "sts", "--config", str(tmp_path / "recipe.yaml")]
+    assert finish(start(words, tmp_path)) == [0], (tmp_path / "err-0.txt").read_text()[:3000]
+    rows = json.loads((tmp_path / "run" / "report.json").read_text("utf-8"))["encoders"]
+    assert [row["name"] for row in rows][-2:] == ["before training", "stage 1, in_batch_negatives"]
+    assert (tmp_path / "run" / "final" / "modules.json").is_file()
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(checkpoint: str, tmp_path: Path) -> None:
