@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
-from ..tokenization.output_folder import write_text_atomically
+from ..tokenization.output_folder import save_picture_atomically, write_text_atomically
 from .clue_published import PUBLISHED
 from .clue_submissions import write_submissions
+from .environment import describe_environment
 from .significance import compare
 
 REPORT, REPORT_JSON, PICTURE, SUBMISSIONS = "report.md", "report.json", "scores.png", "submissions"
@@ -54,7 +52,7 @@ def write_report(
         if other is not None and row["task"] in other:
             row["against"] = against_row(row, other[row["task"]])
         row["submissions"] = [str(path.relative_to(output)) for path in write_submissions(output / SUBMISSIONS, result)]
-    content = {"settings": {**settings, **_versions()}, "skipped": dict(skipped), "tasks": rows}
+    content = {"settings": {**settings, **describe_environment()}, "skipped": dict(skipped), "tasks": rows}
     write_text_atomically(output / REPORT_JSON, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
     picture = draw_scores(rows, str(settings["model"]), output / PICTURE) if rows else None
     write_text_atomically(output / REPORT, _markdown(content, results, picture))
@@ -118,21 +116,6 @@ def against_row(row: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, A
         raise ValueError(f"{row['task']}: the two models were scored on other dev rows; run both on the same data")
     found = compare(np.array(row["dev_examples"]), np.array(other["dev_examples"]))
     return {"other": other["dev"]["mean"], **vars(found)}
-
-
-def _versions() -> dict[str, str]:
-    """Return the versions of what computed, and the commit where the package is a checkout."""
-    names = ("chinese-modernbert", "transformers", "torch")
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    try:
-        commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    except OSError:
-        commit = ""
-    return {
-        **{name: metadata.version(name) for name in names},
-        "commit": commit or "not a checkout",
-        "cores": str(os.cpu_count()),
-    }
 
 
 def format_spread(value: Mapping[str, float | None]) -> str:
@@ -312,5 +295,4 @@ def draw_scores(rows: Sequence[Mapping[str, Any]], model: str, picture: Path) ->
     axes.set_ylim(0, 100)
     axes.grid(axis="y", alpha=0.3)
     axes.legend(fontsize=7, loc="lower right")
-    figure.savefig(picture, dpi=100, metadata={"Software": None})
-    return picture
+    return save_picture_atomically(figure, picture, dpi=100, metadata={"Software": None})

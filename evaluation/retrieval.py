@@ -66,13 +66,11 @@ def search_vectors(queries: np.ndarray, passages: np.ndarray, depth: int = DEPTH
     return np.array(numbers), np.array([[hit["score"] for hit in row] for row in hits])
 
 
-def search_encoder(
-    model: SentenceTransformer, task: RetrievalTask, depth: int = DEPTH
-) -> tuple[np.ndarray, np.ndarray]:
-    """Search with an encoder; queries and passages get the model's own prompts."""
+def encode_task(model: SentenceTransformer, task: RetrievalTask) -> tuple[np.ndarray, np.ndarray]:
+    """Return the vectors of queries and passages, float32; each side gets the model's own prompt."""
     queries = model.encode_query(list(task.queries), show_progress_bar=False)
     passages = model.encode_document(list(task.passages), show_progress_bar=False)
-    return search_vectors(np.asarray(queries), np.asarray(passages), depth)
+    return np.asarray(queries), np.asarray(passages)
 
 
 def search_bm25(task: RetrievalTask, segmenter: WordSegmenter, depth: int = DEPTH) -> tuple[np.ndarray, np.ndarray]:

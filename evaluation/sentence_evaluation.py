@@ -12,7 +12,8 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from ..tokenization.output_folder import write_text_atomically
-from .retrieval import RetrievalTask, score_retrieval, search_encoder
+from .quantization import PRECISIONS, search_quantized
+from .retrieval import RetrievalTask, encode_task, score_retrieval, search_vectors
 from .sentence_data import ScoredPair
 from .similarity import (
     RESAMPLES,
@@ -29,6 +30,9 @@ from .similarity import (
 SPACE_TEXTS = 2_000
 # From which score on a pair counts as positive for the alignment. Source: our default.
 ALIGNED_SCORE = 0.8
+
+# Files hold six decimals. Source: `SentenceScores.as_dict`.
+GOLD_TOLERANCE = 1e-5
 
 Encode = Callable[[Sequence[str]], np.ndarray]
 
@@ -62,8 +66,16 @@ class SentenceScores:
     retrieval: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def gains_over(self, other: SentenceScores, resamples: int = RESAMPLES) -> dict[str, Estimate]:
-        """Return the paired gain in Spearman over another encoder on every set that both have."""
+        """Return the paired gain in Spearman over another encoder on every set that both have.
+
+        Raises:
+            ValueError: If a set of the same name holds other pairs.
+        """
         shared = [name for name in self.similarity if name in other.similarity]
+        for name in shared:
+            own, others = self.similarity[name].gold, other.similarity[name].gold
+            if own.shape != others.shape or not np.allclose(own, others, atol=GOLD_TOLERANCE):
+                raise ValueError(f"{name}: the two encoders were scored on other pairs; score both on the same data")
         return {
             name: compare_similarity(
                 self.similarity[name].gold,
@@ -153,8 +165,22 @@ def evaluate_encoder(
 
     return SentenceScores(
         {name: evaluate_similarity(encode, pairs, resamples) for name, pairs in scored.items()},
-        {name: score_retrieval(task, *search_encoder(model, task)) for name, task in retrieval.items()},
+        {name: evaluate_retrieval(model, task) for name, task in retrieval.items()},
     )
+
+
+def evaluate_retrieval(model: SentenceTransformer, task: RetrievalTask) -> dict[str, float]:
+    """Score an encoder on retrieval, with float vectors and with quantised ones.
+
+    Returns:
+        The measures of `score_retrieval`, and `ndcg@10 NAME` for each way to quantise of `PRECISIONS`.
+    """
+    queries, passages = encode_task(model, task)
+    found = score_retrieval(task, *search_vectors(queries, passages))
+    for precision in PRECISIONS:
+        kept = score_retrieval(task, *search_quantized(queries, passages, precision))
+        found[f"ndcg@10 {precision}"] = kept["ndcg@10"]
+    return found
 
 
 def _texts(pair: ScoredPair) -> tuple[str, str]:

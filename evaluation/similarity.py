@@ -7,6 +7,7 @@ the curve, which has no such cap, always stands beside it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,13 +114,19 @@ class SpaceFigures:
         uniformity: log of the mean of exp(-2 d^2) over random texts, lower is more even.
             Source: Wang and Isola 2020 (arXiv 2005.10242), t = 2.
         alignment: Mean d^2 of positive pairs, lower is closer. Same source, alpha = 2.
-        first_component: Share of the variance on the first principal component.
+        spectrum: Share of the variance on each principal component, largest first; a steep fall means that few
+            directions carry the texts.
     """
 
     anisotropy: float
     uniformity: float
     alignment: float
-    first_component: float
+    spectrum: Sequence[float]
+
+    @property
+    def first_component(self) -> float:
+        """Share of the variance on the first principal component."""
+        return self.spectrum[0]
 
 
 def measure_space(vectors: np.ndarray, positives: tuple[np.ndarray, np.ndarray]) -> SpaceFigures:
@@ -136,12 +143,12 @@ def measure_space(vectors: np.ndarray, positives: tuple[np.ndarray, np.ndarray])
     cosines = (unit @ unit.T)[np.triu_indices(len(unit), k=1)]
     left, right = (_unit(side) for side in positives)
     centred = unit - unit.mean(axis=0)
-    spectrum = np.linalg.svd(centred, compute_uv=False) ** 2
+    variances = np.linalg.svd(centred, compute_uv=False) ** 2
     return SpaceFigures(
         anisotropy=float(cosines.mean()),
         uniformity=float(np.log(np.exp(-2 * (2 - 2 * cosines)).mean())),
         alignment=float(((left - right) ** 2).sum(axis=1).mean()),
-        first_component=float(spectrum[0] / spectrum.sum()),
+        spectrum=(variances / variances.sum()).round(8).tolist(),
     )
 
 

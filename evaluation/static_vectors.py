@@ -81,7 +81,8 @@ def static_encoder(
     information = positive_information(count_neighbours(documents, len(tokenizer)))
     if information.nnz <= dimensions:
         raise ValueError(
-            f"{information.nnz} pairs of neighbours are too few for {dimensions} dimensions; give more text"
+            f"{information.nnz} pairs of neighbours are too few for {dimensions} dimensions; give more text, or leave "
+            "static vectors out (baselines: false)"
         )
     decomposition = TruncatedSVD(dimensions, random_state=seed)
     left = decomposition.fit_transform(information)

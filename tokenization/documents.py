@@ -168,7 +168,7 @@ def _decompressed(file: Path, raw: IO[bytes]) -> Iterator[IO[bytes]]:
         yield raw
 
 
-def _read_lines(file: Path, position: ReadPosition) -> Iterator[tuple[int, str]]:
+def read_lines(file: Path, position: ReadPosition) -> Iterator[tuple[int, str]]:
     """Yield (number, line without its end); lines end at LF alone, a CR before it belongs to the end."""
     number = 0
     with _open_bytes(file, position) as stream:
@@ -193,7 +193,7 @@ def _read_lines(file: Path, position: ReadPosition) -> Iterator[tuple[int, str]]
 def _read_plain_text(file: Path, position: ReadPosition) -> Iterator[TextDocument]:
     lines: list[str] = []
     first = 1
-    for number, line in _read_lines(file, position):
+    for number, line in read_lines(file, position):
         if line.strip():
             first = first if lines else number
             lines.append(line)
@@ -214,7 +214,7 @@ def read_word_list(path: str | Path) -> list[str]:
     file = Path(path)
     if not file.is_file():
         raise FileNotFoundError(f"{path} does not exist; give a text file with one entry a line.")
-    words = [line.strip() for _, line in _read_lines(file, ReadPosition()) if line.strip()]
+    words = [line.strip() for _, line in read_lines(file, ReadPosition()) if line.strip()]
     if not words:
         raise ValueError(f"{path} holds no entry; write one a line.")
     return words
@@ -226,7 +226,7 @@ def read_json_rows(file: Path, position: ReadPosition | None = None) -> Iterator
     Raises:
         ValueError: With file and line, for broken JSON, a line that is no object, or bytes that are not UTF-8.
     """
-    for number, line in _read_lines(file, position or ReadPosition()):
+    for number, line in read_lines(file, position or ReadPosition()):
         if not line.strip():
             continue
         location = f"{file}:{number}"

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -78,6 +79,16 @@ def write_text_atomically(path: str | Path, text: str) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def save_picture_atomically(figure: Any, path: str | Path, **options: Any) -> Path:
+    """Save a figure of matplotlib as PNG under a temporary name, then rename it to `path`, which is returned."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    figure.savefig(partial, format="png", **options)
+    os.replace(partial, target)
+    return target
 
 
 def _current_umask() -> int:

@@ -11,39 +11,41 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from transformers import set_seed
 
-from .. import modeling as _registered  # noqa: F401  # our classes are known to AutoModel from here on
 from ..evaluation.retrieval import RetrievalTask, task_from_triples
 from ..evaluation.sentence_data import ScoredPair
 from ..evaluation.sentence_evaluation import SentenceScores, evaluate_encoder
+from ..evaluation.sentence_report import ScoredEncoder, write_sentence_report
 from ..tokenization.output_folder import write_text_atomically
 from .arguments import load_recipe
 from .contrastive_arguments import ContrastiveArguments, ContrastiveStage
+from .contrastive_beside import SCORES, check_others, score_beside
 from .contrastive_data import NamedRows, read_named, stage_datasets, texts_of, without_leaks
+from .contrastive_models import add_adapter, is_encoder_folder, load_encoder, transformer_of
 from .contrastive_trainer import ContrastiveTrainer
 from .leakage import find_leaks
 from .pretraining import run_pretraining
 from .pretraining_arguments import PretrainingArguments
+from .processes import on_main_process
 
 logger = logging.getLogger(__name__)
 
-SCORES, STAGE, FINAL = "scores.json", "stage.json", "final"
-LORA_TARGETS = ["Wqkv", "attn.Wo"]
+STAGE, FINAL = "stage.json", "final"
 
 
 def run_contrastive(arguments: ContrastiveArguments) -> Path:
-    """Train a sentence encoder over all its stages; finished stages of an interrupted run are kept.
+    """Train a sentence encoder over all its stages, or score it as it is where there are none.
+
+    Finished stages of an interrupted run are kept.
 
     Args:
         arguments: See `ContrastiveArguments`.
 
     Returns:
-        `output_dir`, with `stage-0` (before training), `stage-1` ..., `final` (a sentence-transformers folder) and the
-        scores of each.
+        `output_dir`, with `stage-0` (before training), `stage-1` ..., the scores of each, `final` (a folder of
+        sentence-transformers) and `report.md`.
 
     Raises:
         FileNotFoundError: If a file of a set or the model is missing.
@@ -56,11 +58,13 @@ def run_contrastive(arguments: ContrastiveArguments) -> Path:
     training = check_leakage(training, scored, retrieval, arguments)
     output = Path(arguments.output_dir or "")
     folder = _first_stage(output, arguments, scored, retrieval)
+    encoders: list[ScoredEncoder] = []
+    on_main_process(lambda: encoders.extend(score_beside(arguments, training, scored, retrieval)))
+    encoders.append(ScoredEncoder("before training", "stage", SentenceScores.load(folder / SCORES)))
     for number, (stage, named) in enumerate(zip(arguments.stages, training, strict=True), start=1):
         folder = _run_stage(number, stage, named, folder, arguments, scored, retrieval)
-    final = output / FINAL
-    shutil.rmtree(final, ignore_errors=True)
-    shutil.copytree(folder / "model", final)
+        encoders.append(ScoredEncoder(f"stage {number}, {stage.loss}", "stage", SentenceScores.load(folder / SCORES)))
+    on_main_process(lambda: _finish(output, folder, encoders, arguments))
     return output
 
 
@@ -70,13 +74,16 @@ def check_arguments(arguments: ContrastiveArguments) -> None:
     Raises:
         ValueError, FileNotFoundError: What is missing.
     """
-    for name in ("model", "data", "stages", "output_dir"):
+    for name in ("model", "data", "output_dir"):
         if not getattr(arguments, name):
             raise ValueError(f"{name} is not given; set it in the recipe or with --{name}")
-    if not (Path(arguments.model) / "config.json").is_file() and not (Path(arguments.model) / "modules.json").is_file():
+    if not is_encoder_folder(arguments.model):
         raise FileNotFoundError(f"model='{arguments.model}' is no folder of a checkpoint or release")
     if not arguments.evaluation and not arguments.retrieval:
         raise ValueError("nothing to evaluate on; name at least one set, such as evaluation: [stsb:test]")
+    if not arguments.stages:
+        logger.info("there are no stages: the model is scored as it is")
+    check_others(arguments)
 
 
 def read_evaluation(
@@ -92,7 +99,7 @@ def read_evaluation(
         if not pairs:
             raise ValueError(f"{name} has no scored pairs to evaluate on; name it under retrieval")
     named = read_named(arguments.retrieval, arguments.data, "test")
-    return scored, {one.name: task_from_triples(one.rows.triples) for one in named}
+    return scored, {one.name: task_from_triples(one.rows.triples, one.rows.passages) for one in named}
 
 
 def check_leakage(
@@ -120,20 +127,12 @@ def check_leakage(
     return [without_leaks(stage, leaks) for stage in training]
 
 
-def load_encoder(folder: str | Path, arguments: ContrastiveArguments) -> SentenceTransformer:
-    """Return a sentence encoder with float32 weights: as a folder describes it, or with the pooling of the arguments.
-
-    A folder with `modules.json` is loaded as it is, other folders get pooling over the last hidden states.
-    """
-    prompts = {"query": arguments.query_prompt, "document": arguments.document_prompt}
-    options: dict[str, Any] = {"dtype": torch.float32}
-    if (Path(folder) / "modules.json").is_file():
-        return SentenceTransformer(str(folder), trust_remote_code=True, model_kwargs=options, prompts=prompts)
-    transformer = Transformer(str(folder), model_kwargs=options)
-    dimension: Any = transformer.get_embedding_dimension()
-    pooling = Pooling(dimension, "cls" if arguments.pooling == "cls" else "mean")
-    modules = [transformer, pooling, *([Normalize()] if arguments.normalize else [])]
-    return SentenceTransformer(modules=modules, prompts=prompts)
+def _finish(output: Path, folder: Path, encoders: Sequence[ScoredEncoder], arguments: ContrastiveArguments) -> None:
+    """Copy the last stage's model to `final` and write the report."""
+    final = output / FINAL
+    shutil.rmtree(final, ignore_errors=True)
+    shutil.copytree(folder / "model", final)
+    write_sentence_report(output, encoders, _settings(arguments), arguments.bootstrap_resamples)
 
 
 def _first_stage(
@@ -158,7 +157,7 @@ def _first_stage(
         }
         start = run_pretraining(load_recipe([PretrainingArguments], arguments.pretraining_recipe, changes)[0])
     model = load_encoder(start, arguments)
-    _keep(folder, model, record, arguments, scored, retrieval)
+    on_main_process(lambda: _keep(folder, model, record, arguments, scored, retrieval))
     return folder
 
 
@@ -181,14 +180,15 @@ def _run_stage(
     model.max_seq_length = stage.max_length
     datasets = stage_datasets(named, stage, arguments.seed, model, arguments.mining_margin)
     if arguments.lora_rank:
-        _add_adapter(model, arguments)
+        add_adapter(model, arguments)
     trainer = ContrastiveTrainer(model, _stage_arguments(stage, arguments, folder), datasets)
     trainer.train()
     if arguments.lora_rank:
         transformer: Any = model[0]
         transformer.model = transformer.model.merge_and_unload()
     losses = [line for line in trainer.state.log_history if "loss" in line]
-    _keep(folder, model, {**record, "log": losses}, arguments, scored, retrieval)
+    record["log"] = losses
+    on_main_process(lambda: _keep(folder, model, record, arguments, scored, retrieval))
     return folder
 
 
@@ -200,21 +200,6 @@ def _stage_arguments(stage: ContrastiveStage, arguments: ContrastiveArguments, f
     own.per_device_train_batch_size = stage.batch_size
     own.learning_rate = arguments.learning_rate if stage.learning_rate is None else stage.learning_rate
     return own
-
-
-def _add_adapter(model: SentenceTransformer, arguments: ContrastiveArguments) -> None:
-    """Train a low-rank adapter in place of all weights; it is merged when the stage ends.
-
-    Raises:
-        ImportError: Without peft.
-    """
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError as error:
-        raise ImportError("lora_rank needs peft: pip install 'chinese-modernbert[eval]'.") from error
-    transformer: Any = model[0]
-    config = LoraConfig(r=arguments.lora_rank, lora_alpha=arguments.lora_alpha, target_modules=LORA_TARGETS)
-    transformer.model = get_peft_model(transformer.model, config)
 
 
 def _record(number: int, stage: ContrastiveStage | None, arguments: ContrastiveArguments) -> dict[str, Any]:
@@ -229,27 +214,39 @@ def _record(number: int, stage: ContrastiveStage | None, arguments: ContrastiveA
     }
 
 
+def _settings(arguments: ContrastiveArguments) -> dict[str, Any]:
+    """Return what the report says about the command."""
+    record = _record(0, None, arguments)["settings"]
+    more = ("both_directions", "leakage_similarity", "bootstrap_resamples", "cached_batch_size", "weight_decay", "bf16")
+    stages = {f"stage {number}": asdict(stage) for number, stage in enumerate(arguments.stages, start=1)}
+    return {**record, **stages, **{name: getattr(arguments, name) for name in more}, "data": arguments.data}
+
+
 def _is_finished(folder: Path, record: dict[str, Any], arguments: ContrastiveArguments) -> bool:
-    """Return whether a stage was kept under the same settings.
+    """Return whether a stage was kept under the same settings; what another run or a broken one left goes.
 
     Raises:
         FileExistsError: If the folder holds a stage of other settings and `overwrite` is off.
     """
+    on_main_process(lambda: _clear_unfinished(folder, record, arguments))
+    return (folder / SCORES).is_file()
+
+
+def _clear_unfinished(folder: Path, record: dict[str, Any], arguments: ContrastiveArguments) -> None:
     if not (folder / SCORES).is_file() or not (folder / STAGE).is_file():
         shutil.rmtree(folder, ignore_errors=True)
-        return False
+        return
     old = json.loads((folder / STAGE).read_text(encoding="utf-8"))
     plain = json.loads(json.dumps(record))
     different = [key for key in plain if old.get(key) != plain[key]]
     if not different:
         logger.info("%s is finished", folder)
-        return True
-    if not arguments.overwrite:
+    elif arguments.overwrite:
+        shutil.rmtree(folder)
+    else:
         raise FileExistsError(
             f"{folder} was trained with other {' and '.join(different)}; give another output_dir, or --overwrite"
         )
-    shutil.rmtree(folder)
-    return False
 
 
 def _keep(
@@ -259,10 +256,11 @@ def _keep(
     arguments: ContrastiveArguments,
     scored: Mapping[str, Sequence[ScoredPair]],
     retrieval: Mapping[str, RetrievalTask],
-) -> SentenceScores:
+) -> None:
     """Save and evaluate a stage; the scores are written last, as the sign that it is complete."""
-    longest = getattr(model[0], "model").config.max_position_embeddings  # noqa: B009
-    model.max_seq_length = longest
+    inner = transformer_of(model)
+    if record["stage"] is not None and inner is not None:  # a stage trains on short texts, its model reads long ones
+        model.max_seq_length = inner.config.max_position_embeddings
     model.save(str(folder / "model"))
     write_text_atomically(folder / STAGE, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
     scores = evaluate_encoder(model.eval(), scored, retrieval, arguments.bootstrap_resamples)
@@ -270,4 +268,3 @@ def _keep(
     shutil.rmtree(folder / "training", ignore_errors=True)
     for name, one in scores.similarity.items():
         logger.info("%s %s: %s", folder.name, name, ", ".join(f"{key} {value}" for key, value in one.scores.items()))
-    return scores

@@ -20,7 +20,7 @@ class ContrastiveStage:
         loss: `in_batch_negatives` (triples; in-batch softmax) or `cosent` (scored pairs; a ranking loss).
         epochs: Passes over the data.
         learning_rate: Peak learning rate; None takes that of the recipe.
-        batch_size: Rows of a batch on one device; every other row of it is a negative.
+        batch_size: Rows of a batch, which all processes share; every other row of it is a negative.
         max_length: Longest text in tokens; longer ones are cut.
         hard_negatives: Given negatives of a row that are used; rows with fewer make batches of their own. 0 uses none.
         mined_negatives: Negatives that are mined for each row with the model as it is when the stage begins.
@@ -61,9 +61,12 @@ class ContrastiveArguments(SentenceTransformerTrainingArguments):
 
     model: str = argument("", "Checkpoint or released folder to start from; any encoder of AutoModel works.")
     data: str = argument("", "Folder of the sentence sets of the table.")
-    stages: list[ContrastiveStage] = argument(list, "Stages: data, loss, epochs, batch_size, max_length and more.")
+    stages: list[ContrastiveStage] = argument(list, "Stages: data, loss, epochs, batch_size ...; none: only score.")
     evaluation: list[str] = argument(list, "Scored sets to evaluate on after every stage, such as stsb:test.")
     retrieval: list[str] = argument(list, "Sets of passages or triples to search in after every stage.")
+    baselines: bool = argument(True, "Score fresh weights, static vectors and BM25 beside the model.")
+    baseline_corpus: list[str] = argument(list, "Text files of the static vectors; none: the texts of the stages.")
+    against: list[str] = argument(list, "Other encoders, or output_dirs of other sts runs, beside it in the report.")
     pretraining_recipe: str | None = argument(None, "Recipe of `pretrain` that runs first, from the model.")
     pretraining_options: dict | None = argument(None, "Keys of that recipe that differ, such as train_data.")
     temperature: float = argument(0.05, "Cosines are divided by it before the softmax.")

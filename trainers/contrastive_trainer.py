@@ -44,13 +44,43 @@ class ContrastiveTrainer(SentenceTransformerTrainer):
         for name, dataset in train_dataset.items():
             if len(dataset) < 2:
                 raise ValueError(f"{name} has {len(dataset)} rows; a batch needs at least two")
+            batch = args.per_device_train_batch_size
+            if args.world_size > 1 and len(dataset) < batch:
+                raise ValueError(f"{name} has {len(dataset)} rows, the processes share batches of {batch}; use less")
+        share_batches(args, args.world_size)
         super().__init__(model=model, args=args, train_dataset=train_dataset, loss=losses, **kwargs)
+
+
+def share_batches(args: ContrastiveArguments, world_size: int) -> None:
+    """Let the processes share each batch, so that training does not depend on their number.
+
+    The library would give every process a batch of its own: one text may then be a positive on one process and its own
+    negative on the other, and the batches of one step may come from different data sets, which cannot be gathered. A
+    sampled batch that is split holds no text twice and comes from one set. A last batch that is not full is left out.
+
+    Args:
+        args: Changed in place; `per_device_train_batch_size` is the size of the whole batch from here on.
+        world_size: Number of processes; 1 changes nothing.
+
+    Raises:
+        ValueError: If the batch cannot be split evenly.
+    """
+    if world_size == 1:
+        return
+    if args.per_device_train_batch_size % world_size:
+        raise ValueError(
+            f"batch_size={args.per_device_train_batch_size} is no multiple of the {world_size} processes that share it"
+        )
+    options: Any = args.accelerator_config
+    options.split_batches = True
+    args.dataloader_drop_last = True
 
 
 def build_loss(model: SentenceTransformer, args: ContrastiveArguments, columns: list[str]) -> nn.Module:
     """Return the loss for a data set's columns.
 
-    With several processes the batch is gathered from all of them, so that every process's rows are negatives.
+    With several processes the batch is gathered from all of them, so that every process's rows are negatives: the mean
+    of the losses over the processes, and that of the gradients, are those of one process with the whole batch.
 
     Raises:
         ValueError: If the columns are neither those of triples nor of scored pairs, or a Matryoshka size is longer

@@ -1,10 +1,10 @@
 """Pictures of runs from their JSON lines: one run with all its curves, or several runs side by side."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..tokenization.output_folder import save_picture_atomically
 from .training_log import LOG_FILE, read_training_log
 
 DOTS_PER_INCH = 100
@@ -42,7 +42,7 @@ def draw_curves(log: str | Path, picture: str | Path, title: str = "Pre-training
     _name_stages(columns[0], training)
     columns[-1].set_xlabel(_step_label(training[-1]))
     figure.align_ylabels(columns)
-    return _save(figure, Path(picture))
+    return save_picture_atomically(figure, picture)
 
 
 def draw_comparison(logs: Sequence[str | Path], picture: str | Path, title: str = "Pre-training") -> Path:
@@ -78,7 +78,7 @@ def draw_comparison(logs: Sequence[str | Path], picture: str | Path, title: str 
         _finish(axes, [])
     columns[-1].set_xlabel("optimizer step")
     figure.align_ylabels(columns)
-    return _save(figure, Path(picture))
+    return save_picture_atomically(figure, picture)
 
 
 def _run_names(logs: Sequence[str | Path]) -> list[str]:
@@ -193,12 +193,3 @@ def _step_label(last: dict[str, Any]) -> str:
     if not last.get("positions_seen"):
         return "optimizer step"
     return f"optimizer step of {round(last['positions_seen'] / last['step']):,} positions"
-
-
-def _save(figure: Any, target: Path) -> Path:
-    """Write the picture under another name first, so that a picture is never half there."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    figure.savefig(partial, format="png")
-    os.replace(partial, target)
-    return target

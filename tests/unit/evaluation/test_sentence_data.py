@@ -1,6 +1,7 @@
 """Reading sentence sets: every kind becomes pairs and triples as its meaning says, and wrong rows are named."""
 
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,3 +127,45 @@ def test_a_file_of_ones_own_is_read_by_its_fields(write: Write, tmp_path: Path) 
         find_set(str(tmp_path / "rows.jsonl"))
     with pytest.raises(ValueError, match="neither a file nor one of stsb, lcqmc"):
         find_set("sts")
+
+
+def test_afqmc_is_read_from_the_archive_of_clue_beside_the_data(tmp_path: Path) -> None:
+    rows = [
+        {"sentence1": "花呗怎么开", "sentence2": "怎么开花呗", "label": "1"},
+        {"sentence1": "甲", "sentence2": "乙", "label": 0},
+    ]
+    (tmp_path / "clue").mkdir()
+    (tmp_path / "sts").mkdir()
+    with zipfile.ZipFile(tmp_path / "clue" / "afqmc_public.zip", "w") as archive:
+        archive.writestr("train.json", "".join(json.dumps(row) + "\n" for row in rows))
+        rows[1]["label"] = 2
+        archive.writestr("dev.json", "".join(json.dumps(row) + "\n" for row in rows))
+    found = read_rows(SENTENCE_SETS["afqmc"], "train", tmp_path / "sts")
+    assert found.pairs == [ScoredPair("花呗怎么开", "怎么开花呗", 1.0), ScoredPair("甲", "乙", 0.0)]
+    with pytest.raises(ValueError, match=r"afqmc_public.zip/dev.json:2: label=2 is outside 0 to 1"):
+        read_rows(SENTENCE_SETS["afqmc"], "dev", tmp_path / "sts")
+    with pytest.raises(FileNotFoundError, match="no data of afqmc"):
+        read_rows(SENTENCE_SETS["afqmc"], "train", tmp_path / "nowhere" / "sts")
+
+
+def test_the_real_afqmc_has_the_rows_that_clue_says(real_data: Path) -> None:
+    assert len(read_rows(SENTENCE_SETS["afqmc"], "train", real_data / "sts").pairs) > 30_000
+
+
+def test_paws_x_is_read_from_its_tables(tmp_path: Path) -> None:
+    folder = tmp_path / "x-final" / "zh"
+    folder.mkdir(parents=True)
+    head = "id\tsentence1\tsentence2\tlabel\n"
+    (folder / "dev_2k.tsv").write_text(f'{head}1\t他说"好\t他说好\t1\n2\tNS\t乙\t0\n3\t甲\t乙\t0\n', encoding="utf-8")
+    found = read_rows(SENTENCE_SETS["pawsx"], "dev", tmp_path)
+    assert found.pairs == [ScoredPair('他说"好', "他说好", 1.0), ScoredPair("甲", "乙", 0.0)]
+    assert found.dropped == {"not translated": 1}
+    (folder / "test_2k.tsv").write_text(f"{head}1\t甲\t乙\t1\n2\t甲\t1\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"test_2k.tsv:3 has 3 cells, the first line names 4: id, sentence1"):
+        read_rows(SENTENCE_SETS["pawsx"], "test", tmp_path)
+
+
+def test_a_text_of_a_hundred_thousand_characters_is_read_whole(write: Write, tmp_path: Path) -> None:
+    long = "长" * 100_000
+    found = read_rows(write("scores", "a b s", [{"a": long, "b": "短", "s": 1}]), "train", tmp_path)
+    assert found.pairs[0].first == long

@@ -14,7 +14,7 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 from chinese_modernbert.evaluation.sentence_data import ReadRows, ScoredPair, Triple
 from chinese_modernbert.evaluation.sentence_evaluation import SentenceScores
 from chinese_modernbert.trainers.arguments import load_recipe
-from chinese_modernbert.trainers.contrastive import check_arguments, load_encoder, run_contrastive
+from chinese_modernbert.trainers.contrastive import check_arguments, run_contrastive
 from chinese_modernbert.trainers.contrastive_arguments import ContrastiveArguments, ContrastiveStage
 from chinese_modernbert.trainers.contrastive_data import (
     NamedRows,
@@ -24,8 +24,10 @@ from chinese_modernbert.trainers.contrastive_data import (
     texts_of,
     without_leaks,
 )
+from chinese_modernbert.trainers.contrastive_models import load_encoder
 from chinese_modernbert.trainers.contrastive_trainer import ContrastiveTrainer, build_loss
 from chinese_modernbert.trainers.leakage import LeakageReport
+from reference.tiny_bert import write_tiny_bert
 from reference.tiny_checkpoint import write_tiny_checkpoint
 
 THINGS = "虎狮熊猫狗马牛羊鸡鸭鱼鸟花草树木山水风云"
@@ -62,6 +64,7 @@ def settings(checkpoint: Path, tmp_path: Path) -> dict[str, Any]:
         "evaluation": [str(tmp_path / "held.jsonl")],
         "output_dir": str(tmp_path / "run"),
         "bootstrap_resamples": 10,
+        "baselines": False,
         "leakage_similarity": 1.0,
         "learning_rate": 1e-3,
         "use_cpu": True,
@@ -218,3 +221,66 @@ def test_columns_that_no_loss_reads_are_refused(settings: dict[str, Any]) -> Non
         ContrastiveTrainer(model, arguments(settings), {"x": Dataset.from_dict({"anchor": ["甲"], "positive": ["乙"]})})
     with pytest.raises(ValueError, match="is named twice"):
         read_named([settings["evaluation"][0]] * 2, "", "test")
+
+
+def test_the_report_sets_baselines_and_every_stage_side_by_side(settings: dict[str, Any], tmp_path: Path) -> None:
+    changes = {
+        "baselines": True,
+        "retrieval": [write_passages(tmp_path)],
+        "baseline_corpus": [str(write_corpus(tmp_path))],
+    }
+    output = run_contrastive(arguments(settings, **changes))
+    rows = json.loads((output / "report.json").read_text("utf-8"))["encoders"]
+    stages = ["before training", "stage 1, in_batch_negatives", "stage 2, cosent"]
+    assert [row["name"] for row in rows] == ["untrained", "static vectors", "BM25", *stages]
+    assert rows[0]["similarity"]["held:test"]["scores"] != rows[3]["similarity"]["held:test"]["scores"]
+    assert not rows[2]["similarity"] and set(rows[2]["retrieval"]) == {"passages:test"}
+    assert {"similarity.png", "spectrum.png", "report.md"} < {file.name for file in output.iterdir()}
+    kept = (output / "beside" / "static.json").stat().st_mtime_ns
+    run_contrastive(arguments(settings, **changes))
+    assert (output / "beside" / "static.json").stat().st_mtime_ns == kept
+
+
+def write_passages(folder: Path) -> str:
+    rows = [
+        {"query": f"{a}在哪里住", "passage": f"{a}住在山上，{b}也在"}
+        for a, b in zip(THINGS, reversed(THINGS), strict=True)
+    ]
+    (folder / "passages.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(folder / "passages.jsonl")
+
+
+def write_corpus(folder: Path) -> Path:
+    random = np.random.default_rng(0)
+    letters = list("北京是中国的首都今天气很好我们去公园散步他喜欢读书写字第三届会议在上海举行" + THINGS)
+    lines = ["".join(random.choice(letters, 30)) for _ in range(200)]
+    (folder / "corpus.txt").write_text("\n\n".join(lines), encoding="utf-8")
+    return folder / "corpus.txt"
+
+
+def test_without_stages_any_encoder_is_scored_and_another_stands_beside_it(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    bert = write_tiny_bert(tmp_path / "bert", characters=THINGS + "跑得很慢")
+    own = run_contrastive(arguments(settings, stages=settings["stages"][:1]))
+    changes = {"stages": [], "output_dir": str(tmp_path / "other")}
+    beside = {"against": [str(own), settings["model"]]}
+    output = run_contrastive(arguments(settings, **changes, model=str(bert), **beside))
+    rows = json.loads((output / "report.json").read_text("utf-8"))["encoders"]
+    assert [row["role"] for row in rows] == ["other", "other", "stage"] and rows[0]["name"].endswith("stage-1")
+    trained = json.loads((own / "report.json").read_text("utf-8"))["encoders"][-1]
+    assert rows[0]["similarity"]["held:test"]["scores"] == trained["similarity"]["held:test"]["scores"]
+    again = run_contrastive(
+        arguments(settings, **{**changes, "output_dir": str(tmp_path / "again")}, model=str(own / "final"))
+    )
+    scored = json.loads((again / "report.json").read_text("utf-8"))["encoders"][-1]["similarity"]["held:test"]
+    assert scored["scores"] == trained["similarity"]["held:test"]["scores"]
+    with pytest.raises(FileNotFoundError, match="neither an encoder nor a finished stage"):
+        run_contrastive(arguments(settings, against=[str(tmp_path)]))
+
+
+def test_prompts_of_a_folder_stay_unless_others_are_given(settings: dict[str, Any], tmp_path: Path) -> None:
+    given = arguments(settings, query_prompt="问题：")
+    load_encoder(given.model, given).save(str(tmp_path / "saved"))
+    assert load_encoder(tmp_path / "saved", arguments(settings)).prompts["query"] == "问题："
+    assert load_encoder(tmp_path / "saved", arguments(settings, query_prompt="问")).prompts["query"] == "问"

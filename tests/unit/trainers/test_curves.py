@@ -52,7 +52,7 @@ def test_an_evaluated_run_has_one_panel_more(tmp_path: Path) -> None:
 def test_every_stage_is_named_over_its_own_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
     figures: list[Any] = []
-    monkeypatch.setattr(curves, "_save", lambda figure, target: figures.append(figure) or target)
+    monkeypatch.setattr(curves, "save_picture_atomically", lambda figure, target: figures.append(figure) or target)
     stages = {10: 1, 20: 1, 30: 2, 40: 2, 50: 3}
     write_log(
         tmp_path, [{"step": s, "loss": 5.0, "stage": stage, "positions_seen": 8 * s} for s, stage in stages.items()]
@@ -80,7 +80,7 @@ def test_a_run_without_log_is_refused(tmp_path: Path) -> None:
 def test_runs_are_compared_under_names_that_tell_them_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
     figures: list[Any] = []
-    monkeypatch.setattr(curves, "_save", lambda figure, target: figures.append(figure) or target)
+    monkeypatch.setattr(curves, "save_picture_atomically", lambda figure, target: figures.append(figure) or target)
     for name, loss in (("first", 5.0), ("second", 4.0)):
         (tmp_path / name).mkdir()
         write_log(tmp_path / name, [{"step": s, "loss": loss, "learning_rate": 1e-3} for s in (1, 2)])

@@ -1,0 +1,152 @@
+"""What stands beside a sentence encoder in its report: baselines that saw no pair, and other encoders."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sentence_transformers import SentenceTransformer
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from ..evaluation.retrieval import RetrievalTask, score_retrieval, search_bm25
+from ..evaluation.sentence_data import ScoredPair
+from ..evaluation.sentence_evaluation import SentenceScores, evaluate_encoder
+from ..evaluation.sentence_report import ScoredEncoder
+from ..evaluation.static_vectors import static_encoder
+from ..tokenization import load_segmenter, read_documents
+from ..tokenization.output_folder import write_text_atomically
+from .contrastive_arguments import ContrastiveArguments
+from .contrastive_data import NamedRows, texts_of
+from .contrastive_models import is_encoder_folder, load_encoder, untrained_twin
+
+logger = logging.getLogger(__name__)
+
+SCORES, BESIDE = "scores.json", "beside"
+UNTRAINED, STATIC, BM25 = "untrained", "static vectors", "BM25"
+TEXTS_AT_ONCE = 1_000
+
+
+def check_others(arguments: ContrastiveArguments) -> None:
+    """Refuse what cannot stand beside the model.
+
+    Raises:
+        FileNotFoundError: If a folder of `against` holds neither an encoder nor a finished stage.
+    """
+    for folder in arguments.against:
+        if _last_stage(Path(folder)) is None and not is_encoder_folder(folder):
+            raise FileNotFoundError(
+                f"against='{folder}' holds neither an encoder nor a finished stage; give the folder of a model, or the "
+                "output_dir of another sts command"
+            )
+
+
+def score_beside(
+    arguments: ContrastiveArguments,
+    training: Sequence[Sequence[NamedRows]],
+    scored: Mapping[str, Sequence[ScoredPair]],
+    retrieval: Mapping[str, RetrievalTask],
+) -> list[ScoredEncoder]:
+    """Score baselines and other encoders; what was scored before under the same settings is read again.
+
+    Args:
+        arguments: See `ContrastiveArguments`: `baselines`, `baseline_corpus`, `against`.
+        training: Rows of each stage, whose texts make the static vectors where no corpus is given.
+        scored: Pairs of each set.
+        retrieval: Task of each set.
+
+    Returns:
+        The rows of the report that stand above the model's own.
+    """
+    folder = Path(arguments.output_dir or "") / BESIDE
+    sets = {"evaluation": arguments.evaluation, "retrieval": arguments.retrieval, "data": arguments.data}
+
+    def evaluate(model: SentenceTransformer) -> SentenceScores:
+        return evaluate_encoder(model.eval(), scored, retrieval, arguments.bootstrap_resamples)
+
+    found: list[ScoredEncoder] = []
+    if arguments.baselines:
+        common = {**sets, "model": arguments.model, "pooling": arguments.pooling, "seed": arguments.seed}
+        twin = untrained_twin(load_encoder(arguments.model, arguments), arguments.seed)
+        if twin is not None:
+            scores = _once(folder / "untrained.json", common, lambda: evaluate(twin))
+            found.append(ScoredEncoder(UNTRAINED, "baseline", scores))
+        corpus = {"corpus": arguments.baseline_corpus or [stage.data for stage in arguments.stages]}
+        if arguments.baseline_corpus or training:
+            scores = _once(
+                folder / "static.json", common | corpus, lambda: evaluate(_static_encoder(arguments, training))
+            )
+            found.append(ScoredEncoder(STATIC, "baseline", scores))
+        if retrieval:
+            scores = _once(folder / "bm25.json", sets, lambda: _score_bm25(retrieval))
+            found.append(ScoredEncoder(BM25, "baseline", scores))
+    for number, name in enumerate(arguments.against):
+        stage = _last_stage(Path(name))
+        if stage is not None:
+            scores = SentenceScores.load(stage / SCORES)
+        else:
+            record = {**sets, "model": name, "pooling": arguments.pooling}
+            scores = _once(
+                folder / f"against-{number}.json", record, lambda name=name: evaluate(load_encoder(name, arguments))
+            )
+        found.append(ScoredEncoder(name if stage is None else f"{name}, {stage.name}", "other", scores))
+    return found
+
+
+def _once(file: Path, record: Mapping[str, Any], score: Callable[[], SentenceScores]) -> SentenceScores:
+    """Return kept scores where they were made under the same settings, else make and keep them."""
+    settings = file.with_suffix(".settings.json")
+    plain = json.loads(json.dumps(record))
+    if file.is_file() and settings.is_file() and json.loads(settings.read_text(encoding="utf-8")) == plain:
+        logger.info("%s is there", file)
+        return SentenceScores.load(file)
+    settings.unlink(missing_ok=True)
+    scores = score()
+    scores.save(file)
+    write_text_atomically(settings, json.dumps(plain, ensure_ascii=False, indent=1) + "\n")
+    logger.info("scored %s", file)
+    return scores
+
+
+def _last_stage(folder: Path) -> Path | None:
+    """Return the folder of the last stage that a run has finished, None where it has none."""
+    numbers = [int(path.parent.name.removeprefix("stage-")) for path in folder.glob(f"stage-[0-9]*/{SCORES}")]
+    return folder / f"stage-{max(numbers)}" if numbers else None
+
+
+def _score_bm25(retrieval: Mapping[str, RetrievalTask]) -> SentenceScores:
+    segmenter = load_segmenter()
+    found = {name: score_retrieval(task, *search_bm25(task, segmenter)) for name, task in retrieval.items()}
+    return SentenceScores({}, found)
+
+
+def _static_encoder(arguments: ContrastiveArguments, training: Sequence[Sequence[NamedRows]]) -> SentenceTransformer:
+    """Return static vectors from `baseline_corpus`, or from the texts of all stages, over the model's own tokens.
+
+    Raises:
+        ValueError: If the model's tokenizer is not of the fast kind.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(arguments.model, trust_remote_code=True)
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise ValueError(f"static vectors need a fast tokenizer; {arguments.model} has none, so set baselines: false")
+    return static_encoder(tokenizer, _token_ids(arguments, training, tokenizer), seed=arguments.seed)
+
+
+def _token_ids(
+    arguments: ContrastiveArguments, training: Sequence[Sequence[NamedRows]], tokenizer: PreTrainedTokenizerFast
+) -> Iterator[np.ndarray]:
+    """Yield the ids of text after text, without special tokens."""
+    if arguments.baseline_corpus:
+        texts = (document.text for document in read_documents(arguments.baseline_corpus))
+    else:
+        named = texts_of([one for stage in training for one in stage])
+        texts = (text for found in named.values() for text in found)
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    while batch := list(islice(texts, TEXTS_AT_ONCE)):
+        for encoding in backend.encode_batch(batch, add_special_tokens=False):
+            yield np.array(encoding.ids)
