@@ -25,6 +25,8 @@ OUTPUTS = {"encoder": "last_hidden_state", "mlm": "logits", "embedding": "senten
 NEEDED_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 # Ours: the oldest that the exporter writes, which every onnxruntime since 1.14 reads; newer ones were no faster.
 OPSET = 18
+# What one protobuf message holds, less room for everything that is no weight.
+LARGEST_GRAPH_BYTES = 2**31 - 2**24
 
 
 def check_onnx_installed() -> None:
@@ -70,9 +72,9 @@ def export_graphs(
         shape: `(batch, length)` of a graph for one shape only; default: both are free.
 
     Raises:
-        ValueError: for rotary positions that depend on the length of the text.
+        ValueError: for rotary positions that depend on the length of the text, or weights beyond protobuf's limit.
     """
-    _check_rotary(model)
+    _check_model(model)
     window = model.config.sliding_window
     # A text within the window would be traced without the window's mask, and the graph be wrong for longer ones.
     batch, length = shape or (2, 2 * window + 3)
@@ -96,8 +98,13 @@ def export_graphs(
     return {name: _cut(whole, OUTPUTS[name]) for name in graphs}
 
 
-def _check_rotary(model: ChineseModernBertForMaskedLM) -> None:
-    """Refuse the one kind of positions whose table depends on the longest text of the batch."""
+def _check_model(model: ChineseModernBertForMaskedLM) -> None:
+    """Refuse positions whose table depends on the longest text of the batch, and weights too large for one file."""
+    size = sum(4 * parameter.numel() for parameter in model.parameters())
+    if size > LARGEST_GRAPH_BYTES:
+        raise ValueError(
+            f"the weights take {size:,} bytes in float32, one graph holds {LARGEST_GRAPH_BYTES:,}; take a smaller model"
+        )
     kinds = {parameters["rope_type"] for parameters in model.config.rope_parameters.values()}
     if "dynamic" in kinds:
         raise ValueError("rope_type='dynamic' changes with the length of a text and has no graph; use 'yarn'")

@@ -276,6 +276,11 @@ def test_positions_that_grow_with_the_text_have_no_graph(folder: Path) -> None:
     assert "use 'yarn'" in message(folder, ValueError)
 
 
+def test_weights_beyond_one_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_graphs, "LARGEST_GRAPH_BYTES", 1000)
+    assert "one graph holds 1,000" in message(folder, ValueError)
+
+
 def test_a_shape_beyond_the_positions(folder: Path) -> None:
     assert "max_position_embeddings=128" in message(folder, ValueError, ("fp32",), ("encoder",), (1, 129))
 
