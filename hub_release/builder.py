@@ -32,6 +32,8 @@ from .checkpoint import (
     write_weights,
 )
 from .model_card import CARD_FILE, render_model_card
+from .onnx_files import ONNX_FOLDER, OnnxOptions, float_model, write_onnx_folder
+from .onnx_graphs import check_onnx_installed
 
 RELEASE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 MANIFEST_FILE = "release_manifest.json"
@@ -61,6 +63,13 @@ class ReleaseArguments:
     normalize_embeddings: bool = field(
         default=False, metadata={"help": "Scale sentence embeddings to length 1 (adds 2_Normalize)."}
     )
+    onnx: str = field(default="", metadata={"help": "ONNX graphs: fp32, int8, or fp32,int8; none if empty."})
+    onnx_graphs: str = field(
+        default="encoder,mlm,embedding", metadata={"help": "What they give: encoder, mlm, embedding, one or more."}
+    )
+    onnx_shape: str = field(
+        default="", metadata={"help": "Also graphs for this shape alone, BATCHxLENGTH such as 8x128."}
+    )
     license_id: str = field(default="apache-2.0", metadata={"help": "Licence identifier in the model card."})
     overwrite: bool = field(default=False, metadata={"help": "Replace an earlier release in output_dir."})
 
@@ -68,7 +77,9 @@ class ReleaseArguments:
         """Check what can be checked without reading the checkpoint.
 
         Raises:
-            ValueError: for an unknown dtype, a negative length or an output folder that is the checkpoint.
+            ValueError: for an unknown dtype, a negative length, an output folder that is the checkpoint, or ONNX
+                options that are not offered.
+            ImportError: where ONNX graphs are wanted and a package of the extra `onnx` is absent.
         """
         if self.dtype not in RELEASE_DTYPES:
             raise ValueError(f"dtype={self.dtype!r} is not offered; use one of {', '.join(RELEASE_DTYPES)}")
@@ -76,6 +87,9 @@ class ReleaseArguments:
             raise ValueError(f"max_seq_length={self.max_seq_length} is negative; use 0 for the model's longest text")
         if Path(self.checkpoint).resolve() == Path(self.output_dir).resolve():
             raise ValueError(f"output_dir {self.output_dir} is the checkpoint itself; give another folder")
+        if self.onnx:
+            OnnxOptions.parse(self.onnx, self.onnx_graphs, self.onnx_shape)
+            check_onnx_installed()
 
 
 def modeling_files() -> list[Path]:
@@ -125,6 +139,9 @@ def build_release(args: ReleaseArguments) -> Path:
             record_files=[name for name in RECORD_FILES if (folder / name).is_file()],
         )
         (folder / CARD_FILE).write_text(card, encoding="utf-8")
+        if args.onnx:
+            options = OnnxOptions.parse(args.onnx, args.onnx_graphs, args.onnx_shape)
+            write_onnx_folder(folder / ONNX_FOLDER, float_model(config, tensors), tokenizer, options)
         _write_manifest(folder, args.dtype)
     return output_dir
 

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from ..modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
+from ..tokenization.output_folder import write_text_atomically
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -62,8 +63,8 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: dict[str, Any] | list[Any]) -> None:
-    """Write JSON with a fixed layout, so that equal values give equal bytes."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+    """Write JSON with a fixed layout, so that equal values give equal bytes; the file is whole or not there."""
+    write_text_atomically(path, json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
 
 
 def read_model_config(folder: str | Path) -> ChineseModernBertConfig:

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,11 +40,14 @@ from .checkpoint import (
     write_json,
 )
 from .model_card import CARD_FILE
+from .onnx_check import write_job
+from .onnx_files import exported_files, float_model
 from .reference_outputs import HEADS, PROBE_TEXTS, ReferenceOutputs
 from .stranger_check import digest
 
 PACKAGE = "chinese_modernbert"
 STRANGER_SCRIPT = Path(__file__).with_name("stranger_check.py")
+ONNX_STRANGER_SCRIPT = Path(__file__).with_name("onnx_stranger.py")
 # Ours: float32 sums in another order differ by about 1e-6; a wrong window, norm or position by 1e-2 or more.
 TOLERANCE = 1e-4
 TIME_LIMIT_SECONDS = 3600.0
@@ -141,6 +144,7 @@ def verify_release(
     if checkpoint is not None:
         checks.append(_weights_check(folder, reference.tensors))
     checks += _run_stranger(folder, reference, str(python))
+    checks += _run_onnx_stranger(folder, reference, str(python))
     return VerificationReport(folder, tuple(checks))
 
 
@@ -285,12 +289,34 @@ def _weights_check(folder: Path, wanted: dict[str, torch.Tensor]) -> Check:
 
 
 def _run_stranger(folder: Path, reference: _Reference, python: str) -> list[Check]:
-    """Run the script in a fresh process and return its checks."""
+    """Return the checks of whoever has Transformers."""
+    return _run_script(STRANGER_SCRIPT, python, lambda place: _write_job(place, folder, reference))
+
+
+def _run_onnx_stranger(folder: Path, reference: _Reference, python: str) -> list[Check]:
+    """Return the checks of whoever has onnxruntime and no torch; none for a release without graphs."""
+    try:
+        files = exported_files(folder)
+    except ValueError as error:
+        return [Check("ONNX graphs", FAIL, str(error))]
+    if not files:
+        return []
+    model = float_model(reference.config, reference.tensors)
+    return _run_script(
+        ONNX_STRANGER_SCRIPT,
+        python,
+        lambda place: {**write_job(place, files, model, reference.tokenizer), "release": str(folder)},
+    )
+
+
+def _run_script(script: Path, python: str, make_job: Callable[[Path], dict[str, Any]]) -> list[Check]:
+    """Run a script in a fresh process, in an empty folder, and return its checks."""
     with tempfile.TemporaryDirectory(prefix="verify_release_") as temporary:
         place = Path(temporary).resolve()
         (place / "empty").mkdir()
-        write_json(place / "job.json", _write_job(place, folder, reference))
-        command = [python, "-P", "-s", str(STRANGER_SCRIPT), str(place / "job.json")]
+        results = place / "results.json"
+        write_json(place / "job.json", {**make_job(place), "results": str(results)})
+        command = [python, "-P", "-s", str(script), str(place / "job.json")]
         try:
             process = subprocess.run(
                 command,
@@ -305,7 +331,6 @@ def _run_stranger(folder: Path, reference: _Reference, python: str) -> list[Chec
             )
         except subprocess.TimeoutExpired:
             return [Check("the stranger's process", FAIL, f"did not end within {TIME_LIMIT_SECONDS:.0f} s")]
-        results = place / "results.json"
         if process.returncode != 0 or not results.is_file():
             last_line = (process.stderr.strip().split("\n") or [""])[-1]
             return [Check("the stranger's process", FAIL, f"ended with {process.returncode}: {last_line}")]
@@ -322,7 +347,6 @@ def _write_job(place: Path, folder: Path, reference: _Reference) -> dict[str, An
         "release": str(folder),
         "reference": str(place / "reference.safetensors"),
         "views": str(place / "views"),
-        "results": str(place / "results.json"),
         "blocked_package": PACKAGE,
         "dtype": reference.dtype,
         "threads": torch.get_num_threads(),
