@@ -2,15 +2,18 @@
 
 from .builder import ReleaseArguments, build_release
 from .conversion import ConversionArguments, convert_checkpoint, run_conversion
+from .push import PushArguments, push_release
 from .verify import Check, VerificationReport, verify_release
 
 __all__ = [
     "Check",
     "ConversionArguments",
+    "PushArguments",
     "ReleaseArguments",
     "VerificationReport",
     "build_release",
     "convert_checkpoint",
+    "push_release",
     "run_conversion",
     "verify_release",
 ]
