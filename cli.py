@@ -35,10 +35,12 @@ class Command:
         purpose: one line for `--help`.
         load: imports the command's code and returns its dataclasses and what runs them. Called only when the command
             is, so that `--help` is quick and a missing optional package is reported by the command that needs it.
+        first: the option that a first word without `--` stands for; None: every word belongs to a named option.
     """
 
     purpose: str
     load: Callable[[], tuple[list[type], Callable[..., str]]]
+    first: str | None = None
 
 
 @dataclass
@@ -159,6 +161,12 @@ def _convert() -> tuple[list[type], Callable[..., str]]:
     return [ConversionArguments], lambda args: f"checkpoint: {run_conversion(args)}"
 
 
+def _push() -> tuple[list[type], Callable[..., str]]:
+    from .hub_release.push import PushArguments, push_release
+
+    return [PushArguments], push_release
+
+
 def _demo() -> tuple[list[type], Callable[..., str]]:
     from .hub_release.demo import DemoArguments, run_demo
 
@@ -176,8 +184,9 @@ COMMANDS: dict[str, Command] = {
     "clue": Command("fine-tune and score a model on CLUE, or on a task of your own", _clue),
     "pretrain --plot": Command("draw the curves of a run, or of several side by side", _plot),
     "release": Command("build a Hub folder from a checkpoint", _release),
-    "verify": Command("load a Hub folder in a fresh process without this package and compare", _verify),
+    "verify": Command("load a Hub folder in a fresh process without this package and compare", _verify, "folder"),
     "convert": Command("turn any checkpoint of the ModernBERT family into ours, or back with --native", _convert),
+    "push": Command("upload a Hub folder, private unless --public", _push, "folder"),
     "demo": Command("the whole path on a generated corpus, in minutes on a CPU", _demo),
 }
 
@@ -202,7 +211,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(f"unknown command '{words[0]}'; use one of {', '.join(COMMANDS)}")
     level = logging.INFO if _is_main_process() else logging.WARNING
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for client in ("httpx", "httpx2"):  # a line for every request
+        logging.getLogger(client).setLevel(logging.WARNING)
     try:
         return _run(words[0], words[1:])
     except CheckFailedError as failure:
@@ -231,6 +241,8 @@ def name_of_command(words: list[str]) -> list[str]:
 def _run(name: str, words: list[str]) -> int:
     """Load a command, read its options, run it and print where the result is."""
     types, run = COMMANDS[name].load()
+    if COMMANDS[name].first and words and not words[0].startswith("-"):
+        words = [f"--{COMMANDS[name].first}", *words]
     from .trainers.arguments import describe_arguments, load_recipe
 
     if "-h" in words or "--help" in words:
