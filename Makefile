@@ -35,7 +35,7 @@ suite: $(STAMP)
 $(OLD_STAMP): constraints-4.57.txt
 	$(PYTHON) -m venv $(OLD_VENV)
 	$(OLD_VENV)/bin/pip install --quiet --constraint constraints-4.57.txt torch
-	$(OLD_VENV)/bin/pip install --quiet --constraint constraints-4.57.txt transformers sentence-transformers
+	$(OLD_VENV)/bin/pip install --quiet --constraint constraints-4.57.txt transformers sentence-transformers peft
 	touch $(OLD_STAMP)
 
 compat: $(STAMP) $(OLD_STAMP)

@@ -71,9 +71,11 @@ class Stranger:
         ]
         for name in self.job["heads"]:
             checks.append((f"{name}: logits", lambda name=name: self.outputs_are_equal(name)))
+            checks.append((f"{name}: saved and loaded again", lambda name=name: self.saved_head_is_equal(name)))
         checks += [
             ("pipeline fill-mask", self.pipeline_fills_masks),
             ("SentenceTransformer", self.sentence_transformer_encodes),
+            ("peft: a LoRA adapter", self.adapter_is_kept),
             ("saved and loaded again", self.saved_copy_is_equal),
         ]
         return [self.outcome(name, check) for name, check in checks]
@@ -189,13 +191,27 @@ class Stranger:
 
     def outputs_are_equal(self, auto_class: str) -> str:
         """Compare a head's numbers with the local ones; what the release lacks of a head is taken from the job."""
+        model = self.load_with_fresh_parameters(auto_class)
+        return self.compare("the output", self.forward(auto_class, model), self.reference[f"output/{auto_class}"])
+
+    def load_with_fresh_parameters(self, auto_class: str) -> Any:
+        """Return a model whose parameters that the release lacks are those of the job."""
         model, info = self.load(auto_class)
         prefix = f"fresh/{auto_class}/"
         fresh = {key[len(prefix) :]: tensor for key, tensor in self.reference.items() if key.startswith(prefix)}
         if set(info["missing_keys"]) != set(fresh):
             raise CheckFailedError(f"new in this head are {sorted(info['missing_keys'])}, expected {sorted(fresh)}")
         model.load_state_dict(fresh, strict=False)
-        return self.compare("the output", self.forward(auto_class, model), self.reference[f"output/{auto_class}"])
+        return model
+
+    def saved_head_is_equal(self, auto_class: str) -> str:
+        """Save a head as after fine-tuning, load it again, and compare numbers."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.load_with_fresh_parameters(auto_class).save_pretrained(folder)
+            again, info = self.load(auto_class, folder)
+        if info["missing_keys"]:
+            raise CheckFailedError(f"the saved head lost {', '.join(sorted(info['missing_keys']))}")
+        return self.compare("the output", self.forward(auto_class, again), self.reference[f"output/{auto_class}"])
 
     def packed_rows_are_equal(self) -> str:
         """Two documents in one row must give what each gives alone."""
@@ -231,6 +247,23 @@ class Stranger:
             raise CheckFailedError(f"max_seq_length is {encoder.max_seq_length}, not {self.job['max_seq_length']}")
         given = self.torch.from_numpy(encoder.encode(self.job["texts"], show_progress_bar=False))
         return self.compare("a sentence embedding", given, self.reference["sentence_embeddings"])
+
+    def adapter_is_kept(self) -> str:
+        """Put a LoRA adapter onto the model, save it alone, and load it onto the release again."""
+        if importlib.util.find_spec("peft") is None:
+            raise CheckSkippedError("peft is not installed")
+        from peft import LoraConfig, PeftModel, get_peft_model
+
+        # Not the usual start at zero: the adapter shall move the numbers.
+        config = LoraConfig(r=4, target_modules=["Wqkv", "attn.Wo"], init_lora_weights=False)
+        adapted = get_peft_model(self.load("AutoModel")[0], config).eval()
+        wanted = self.forward("AutoModel", adapted)
+        if self.torch.equal(wanted, self.reference["output/AutoModel"]):
+            raise CheckFailedError("the adapter changes nothing")
+        with tempfile.TemporaryDirectory() as folder:
+            adapted.save_pretrained(folder)
+            again = PeftModel.from_pretrained(self.load("AutoModel")[0], folder).eval()
+        return self.compare("a hidden state", self.forward("AutoModel", again), wanted)
 
     def saved_copy_is_equal(self) -> str:
         """Save what was loaded, load that again, and compare numbers, base model and tokenizer."""

@@ -43,6 +43,7 @@ from .model_card import CARD_FILE
 from .onnx_check import write_job
 from .onnx_files import exported_files, float_model
 from .reference_outputs import HEADS, PROBE_TEXTS, ReferenceOutputs
+from .security import code_faults, imported_modules, kind_faults, outside_code_faults
 from .stranger_check import digest
 
 PACKAGE = "chinese_modernbert"
@@ -172,6 +173,9 @@ def _static_checks(folder: Path) -> Iterator[Check]:
     yield _check("modeling files import only siblings", _bad_imports(folder))
     yield _check("auto_map is complete", _auto_map_faults(folder))
     yield _check("entry files name every sibling they need", _indirect_imports(folder))
+    yield _check("security: code only computes", code_faults(folder))
+    yield _check("security: no pickles, archives or binaries", kind_faults(folder))
+    yield _check("security: no code from elsewhere", outside_code_faults(folder))
 
 
 def _check(name: str, faults: list[str]) -> Check:
@@ -214,17 +218,10 @@ def _bad_imports(folder: Path) -> list[str]:
         except SyntaxError as error:
             faults.append(f"{path.name} is no Python ({error.msg}, line {error.lineno})")
             continue
-        faults += [f"{path.name} imports {name}" for name in _imported_names(tree) if not _is_portable(folder, name)]
+        faults += [
+            f"{path.name} imports {name}" for _, name in imported_modules(tree) if not _is_portable(folder, name)
+        ]
     return faults
-
-
-def _imported_names(tree: ast.Module) -> Iterator[str]:
-    """Yield the module names of every import, with the leading dots of relative ones."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield "." * node.level + (node.module or "")
 
 
 def _is_portable(folder: Path, name: str) -> bool:
@@ -260,7 +257,7 @@ def _sibling_imports(path: Path) -> set[str]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError:
         return set()
-    return {name[1:] for name in _imported_names(tree) if name.startswith(".")}
+    return {name[1:] for _, name in imported_modules(tree) if name.startswith(".")}
 
 
 def _auto_map_faults(folder: Path) -> list[str]:

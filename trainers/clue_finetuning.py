@@ -24,6 +24,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
 from ..evaluation.clue_report import write_report
+from ..evaluation.fingerprint import model_fingerprint
 from ..evaluation.task_data import TaskData, describe, read_task
 from ..evaluation.task_readers import Example
 from ..evaluation.task_scores import example_scores, reference, score
@@ -93,7 +94,7 @@ def run_clue(args: ClueArguments) -> Path:
     output = Path(args.output_dir or "clue")
     output.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(args.tokenizer or args.model, trust_remote_code=args.trust_remote_code)
-    model = _fingerprint(args.model)
+    model = model_fingerprint(args.model)
     finished, skipped = [], {}
     for task in args.chosen_tasks():
         others = (args.train_from or {}).get(task.name, [])
@@ -326,16 +327,6 @@ def _sampled(examples: list[Example], limit: int | None) -> list[Example]:
 def _folder_of(args: ClueArguments, task: str) -> Path:
     """Return the folder of the YAML file that describes a task of one's own."""
     return next(Path(file).parent for file in args.task_file if Path(file).stem == task)
-
-
-def _fingerprint(model: str) -> str:
-    """Return a model's name, and 16 hexadecimal digits of its weights where they are in a folder."""
-    files = sorted(Path(model).glob("*.safetensors")) if Path(model).is_dir() else []
-    digest = hashlib.sha256()
-    for file in (*files, *sorted(Path(model).glob("config.json"))):
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return f"{Path(model).name} {digest.hexdigest()[:16]}" if files else model
 
 
 def _settings(args: ClueArguments, model: str) -> dict[str, Any]:

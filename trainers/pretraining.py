@@ -29,6 +29,7 @@ from .pretraining_arguments import PretrainingArguments
 from .pretraining_trainer import PretrainingTrainer
 from .processes import on_every_process, on_main_process, require_agreement
 from .run_guards import EXIT_TO_RESUME, BatchGuard
+from .run_record import RUN_RECORD, run_record
 from .shards import TokenShards
 from .stages import StagedBatches, stage_ends, stage_weights, steps_for_positions
 from .training_log import LOG_FILE
@@ -177,7 +178,11 @@ def build_trainer(arguments: PretrainingArguments, setup: Setup) -> PretrainingT
         "tokenizer": tokenizer,
         "eval_rows": eval_rows,
         "unigram": unigram,
-        "record": {RECIPE: _recipe_text(arguments), IDENTITY: json.dumps(setup.identity, indent=1) + "\n"},
+        "record": {
+            RECIPE: _recipe_text(arguments),
+            IDENTITY: json.dumps(setup.identity, indent=1) + "\n",
+            RUN_RECORD: run_record(setup.shards.folder),
+        },
     }
     if objective is None:
         return PretrainingTrainer(model, arguments, **rest)

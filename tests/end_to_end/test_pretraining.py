@@ -33,7 +33,9 @@ def test_a_run_learns_and_leaves_a_checkpoint_that_loads(make_run: Run) -> None:
     assert model.config.rope_parameters["full_attention"]["rope_theta"] == 80_000
     assert model(**tokenizer("老虎是一种动物。", return_tensors="pt")).logits.isfinite().all()
     assert not list(final.glob("*.bin"))
-    assert {"recipe.yaml", "pretraining.json", "tokenizer.json"} <= {path.name for path in final.iterdir()}
+    assert {"recipe.yaml", "pretraining.json", "run_record.json", "tokenizer.json"} <= {
+        path.name for path in final.iterdir()
+    }
     assert str(arguments.output_dir) not in (final / "recipe.yaml").read_text()
 
 

@@ -59,9 +59,9 @@ def test_a_stranger_gets_the_numbers_of_the_checkpoint(built: Path, checkpoint: 
         torch.rand(3), torch.rand(3, generator=torch.Generator().manual_seed(7))
     )
     names = [check.name for check in report.checks]
-    assert len(names) == len(set(names)) == 22
+    assert len(names) == len(set(names)) == 30
     skipped = {check.name for check in report.checks if check.outcome == "skip"}
-    assert skipped <= {"SentenceTransformer"}, report.summary()
+    assert skipped <= {"SentenceTransformer", "peft: a LoRA adapter"}, report.summary()
 
 
 def test_layer_norm_untied_in_bfloat16_and_normalised_holds_without_its_checkpoint(tmp_path: Path) -> None:

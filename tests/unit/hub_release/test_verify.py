@@ -148,6 +148,9 @@ def test_every_static_check_can_fail(release: Path) -> None:
         lambda: (release / "LICENSE").unlink(),
         lambda: edit(release, "heads_chinese_modernbert.py", "from .rotary_chinese_modernbert", "from .gone"),
         lambda: edit(release, "config.json", '"AutoModel"', '"AutoModelX"'),
+        lambda: edit(release, "heads_chinese_modernbert.py", "import torch\n", "import torch\nimport os\n"),
+        lambda: (release / "weights.bin").write_bytes(b""),
+        lambda: edit(release, "modules.json", "sentence_transformers.models.Pooling", "elsewhere.Pooling"),
     ]
     names = {check.name for check in _static_checks(release)}
     for damage in damages:
