@@ -14,7 +14,6 @@ Shapes: b rows, h heads, t tokens, d head size. Queries, keys and values are `(b
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from itertools import groupby
 from typing import cast
@@ -28,7 +27,7 @@ from .layout_chinese_modernbert import PADDING, TokenLayout
 try:  # torch >= 2.10, and windows later still; the kernel itself needs CUDA
     from torch.nn.attention.varlen import varlen_attn
 
-    if "window_size" not in inspect.signature(varlen_attn).parameters:
+    if "window_size" not in varlen_attn.__annotations__:
         varlen_attn = None
 except ImportError:
     varlen_attn = None
