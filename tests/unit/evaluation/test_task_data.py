@@ -39,6 +39,13 @@ def test_gold_labels_of_the_real_wsc_are_the_stated_ones(real_data: Path) -> Non
     assert Counter(example.label for example in dev) == {0: 193, 1: 111}
 
 
+def test_the_real_wsc_fits_its_default_length_character_by_character(real_data: Path) -> None:
+    """A marked span that is cut off stops the command; 128 tokens, the length of other tasks, were not enough."""
+    task = TASKS["cluewsc2020"]
+    texts = [example.texts[0] for rows in read_task(task, real_data / "clue").splits.values() for example in rows]
+    assert 128 < max(map(len, texts)) < task.max_length - 2
+
+
 def test_a_zip_and_its_unpacked_folder_give_the_same_examples(tmp_path: Path) -> None:
     write_task(tmp_path / "a", "c3", as_zip=False)
     archive = write_task(tmp_path, "c3")
