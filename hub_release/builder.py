@@ -31,6 +31,7 @@ from .checkpoint import (
     write_json,
     write_weights,
 )
+from .evaluation_facts import read_evaluations
 from .model_card import CARD_FILE, render_model_card
 from .onnx_files import ONNX_FOLDER, OnnxOptions, float_model, write_onnx_folder
 from .onnx_graphs import check_onnx_installed
@@ -71,6 +72,12 @@ class ReleaseArguments:
         default="", metadata={"help": "Also graphs for this shape alone, BATCHxLENGTH such as 8x128."}
     )
     license_id: str = field(default="apache-2.0", metadata={"help": "Licence identifier in the model card."})
+    clue_report: str = field(
+        default="", metadata={"help": "report.json of clue on this checkpoint, for the model card; none if empty."}
+    )
+    sts_report: str = field(
+        default="", metadata={"help": "Output folder of sts on this checkpoint, for the model card; none if empty."}
+    )
     overwrite: bool = field(default=False, metadata={"help": "Replace an earlier release in output_dir."})
 
     def __post_init__(self) -> None:
@@ -107,9 +114,9 @@ def build_release(args: ReleaseArguments) -> Path:
         The folder, complete; where anything fails nothing is left behind.
 
     Raises:
-        FileNotFoundError: for a missing checkpoint, config, weights or tokenizer.
+        FileNotFoundError: for a missing checkpoint, config, weights, tokenizer or report.
         FileExistsError: for an output folder that holds something else.
-        ValueError: for a checkpoint whose parts do not fit together.
+        ValueError: for a checkpoint whose parts do not fit together, or a report about other weights.
     """
     config = read_model_config(args.checkpoint)
     if args.max_seq_length > config.max_position_embeddings:
@@ -137,6 +144,7 @@ def build_release(args: ReleaseArguments) -> Path:
             license_id=args.license_id,
             checkpoint=Path(args.checkpoint),
             record_files=[name for name in RECORD_FILES if (folder / name).is_file()],
+            evaluations=read_evaluations(args.clue_report, args.sts_report, (Path(args.checkpoint), folder)),
         )
         (folder / CARD_FILE).write_text(card, encoding="utf-8")
         if args.onnx:

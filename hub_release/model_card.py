@@ -13,6 +13,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from ..modeling import ChineseModernBertConfig
 from ..trainers.training_log import LOG_FILE, read_training_log
 from .checkpoint import EMBEDDING_PARAMETER, read_json_object, record_folders
+from .evaluation_facts import EvaluationFacts
 
 CARD_FILE = "README.md"
 TEMPLATE_FILE = "model_card_template.md"
@@ -72,6 +73,7 @@ def render_model_card(
     license_id: str,
     checkpoint: Path,
     record_files: list[str],
+    evaluations: EvaluationFacts,
 ) -> str:
     """Return the text of the card.
 
@@ -83,8 +85,14 @@ def render_model_card(
         license_id: licence identifier of the Hub, such as `apache-2.0`.
         checkpoint: folder whose logs tell about the training, where there are any.
         record_files: names of recipe and masking files inside the release.
+        evaluations: figures of reports about these weights.
     """
+    training = list(training_rows(checkpoint))
+    title = name.rsplit("/", maxsplit=1)[-1]
+    results = evaluations.results()
     data = ModelCardData(
+        model_name=title if results else None,
+        eval_results=results or None,
         language="zh",
         license=license_id,
         library_name="transformers",
@@ -95,13 +103,29 @@ def render_model_card(
         data,
         template_str=(Path(__file__).parent / TEMPLATE_FILE).read_text(encoding="utf-8"),
         name=name,
-        title=name.rsplit("/", maxsplit=1)[-1],
+        title=title,
         max_tokens=f"{config.max_position_embeddings:,}",
         model_rows=list(model_rows(config, parameter_sizes, dtype)),
-        training_rows=list(training_rows(checkpoint)),
+        training_rows=training,
         record_files=record_files,
+        evaluations=evaluations,
+        missing=list(missing_facts(training, record_files, evaluations)),
     )
     return card.content.rstrip("\n") + "\n"
+
+
+def missing_facts(
+    training: list[CardRow], record_files: list[str], evaluations: EvaluationFacts
+) -> Iterator[tuple[str, str]]:
+    """Yield what nobody recorded or gave, in English and Chinese."""
+    if not training:
+        yield "training log", "训练日志"
+    if "recipe.yaml" not in record_files:
+        yield "recipe", "训练配方"
+    if not evaluations.tasks:
+        yield "CLUE figures", "CLUE 成绩"
+    if not evaluations.similarity:
+        yield "sentence similarity figures", "句子相似度成绩"
 
 
 def model_rows(config: ChineseModernBertConfig, parameter_sizes: dict[str, int], dtype: str) -> Iterator[CardRow]:

@@ -14,6 +14,7 @@ from typing import Any
 from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 
+from ..evaluation.fingerprint import model_fingerprint
 from ..evaluation.retrieval import RetrievalTask, task_from_triples
 from ..evaluation.sentence_data import ScoredPair
 from ..evaluation.sentence_evaluation import SentenceScores, evaluate_encoder
@@ -208,7 +209,10 @@ def _record(number: int, stage: ContrastiveStage | None, arguments: ContrastiveA
     more = ("pooling", "normalize", "leakage", "mining_margin", "lora_rank", "lora_alpha", "seed", "max_steps")
     rest = ("evaluation", "retrieval", "pretraining_recipe", "pretraining_options", "learning_rate", "warmup_steps")
     return {
-        "settings": {name: getattr(arguments, name) for name in (*names, *more, *rest)},
+        "settings": {
+            **{name: getattr(arguments, name) for name in (*names, *more, *rest)},
+            "weights": model_fingerprint(arguments.model),
+        },
         "before": [asdict(one) for one in arguments.stages[: max(0, number - 1)]],
         "stage": None if stage is None else asdict(stage),
     }

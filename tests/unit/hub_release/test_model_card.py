@@ -5,6 +5,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from chinese_modernbert.hub_release.builder import RECORD_FILES
+from chinese_modernbert.hub_release.evaluation_facts import EvaluationFacts
 from chinese_modernbert.hub_release.model_card import _rope_text, last_logged_values, render_model_card, training_rows
 from chinese_modernbert.modeling import ChineseModernBertConfig
 from chinese_modernbert.trainers.training_log import LOG_FILE
@@ -21,6 +22,7 @@ def card(checkpoint: Path, name: str = "owner/chinese-encoder", record_files: tu
         license_id="apache-2.0",
         checkpoint=checkpoint,
         record_files=list(record_files),
+        evaluations=EvaluationFacts(),
     )
 
 
@@ -62,7 +64,7 @@ def test_numbers_come_from_config_and_weights(row: str, tmp_path: Path) -> None:
 def test_a_run_without_logs_has_no_training_section(tmp_path: Path) -> None:
     text = card(tmp_path)
     assert values_of(tmp_path) == {}
-    assert "## Training" not in text and "训练日志" not in text and "Recorded by the run" not in text
+    assert "## Training" not in text and "训练日志中的记录" not in text and "Recorded by the run" not in text
 
 
 def test_no_place_of_the_template_stays_open(tmp_path: Path) -> None:
@@ -145,6 +147,15 @@ def test_scaled_positions_are_told() -> None:
 def test_a_bare_name_is_no_repository(tmp_path: Path) -> None:
     assert "`owner/chinese-encoder` is a Chinese" in card(tmp_path)
     assert "\nA Chinese masked language model" in card(tmp_path, name="encoder")
+
+
+def test_what_nobody_recorded_is_listed_in_both_languages(tmp_path: Path) -> None:
+    lines = card(tmp_path).split("\n")
+    assert "Not recorded: training log, recipe, CLUE figures, sentence similarity figures." in lines
+    assert "没有记录：训练日志、训练配方、CLUE 成绩、句子相似度成绩。" in lines
+    write_log(tmp_path / LOG_FILE, {"step": 5, "loss": 1.0})
+    told = card(tmp_path, record_files=("recipe.yaml",))
+    assert "Not recorded: CLUE figures, sentence similarity figures." in told.split("\n")
 
 
 def test_record_files_are_linked(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from datasets import Dataset
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
+from chinese_modernbert.evaluation.fingerprint import model_fingerprint
 from chinese_modernbert.evaluation.sentence_data import ReadRows, ScoredPair, Triple
 from chinese_modernbert.evaluation.sentence_evaluation import SentenceScores
 from chinese_modernbert.trainers.arguments import load_recipe
@@ -230,7 +231,9 @@ def test_the_report_sets_baselines_and_every_stage_side_by_side(settings: dict[s
         "baseline_corpus": [str(write_corpus(tmp_path))],
     }
     output = run_contrastive(arguments(settings, **changes))
-    rows = json.loads((output / "report.json").read_text("utf-8"))["encoders"]
+    report = json.loads((output / "report.json").read_text("utf-8"))
+    assert report["settings"]["weights"] == model_fingerprint(settings["model"])
+    rows = report["encoders"]
     stages = ["before training", "stage 1, in_batch_negatives", "stage 2, cosent"]
     assert [row["name"] for row in rows] == ["untrained", "static vectors", "BM25", *stages]
     assert rows[0]["similarity"]["held:test"]["scores"] != rows[3]["similarity"]["held:test"]["scores"]
