@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from .evaluation_facts import read_evaluations
 from .model_card import CARD_FILE, render_model_card
 from .onnx_files import ONNX_FOLDER, OnnxOptions, float_model, write_onnx_folder
 from .onnx_graphs import check_onnx_installed
+from .provenance import PROVENANCE_FILE, without_local_folders, write_provenance
 
 RELEASE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 MANIFEST_FILE = "release_manifest.json"
@@ -135,6 +135,7 @@ def build_release(args: ReleaseArguments) -> Path:
         save_tokenizer(tokenizer, folder)
         _write_sentence_encoder(folder, config, args)
         _copy_records(folder, Path(args.checkpoint))
+        provenance = write_provenance(Path(args.checkpoint), folder)
         (folder / LICENSE_FILE).write_bytes(_license_bytes(Path(args.checkpoint)))
         card = render_model_card(
             name=args.model_name or output_dir.resolve().name,
@@ -143,7 +144,8 @@ def build_release(args: ReleaseArguments) -> Path:
             dtype=args.dtype,
             license_id=args.license_id,
             checkpoint=Path(args.checkpoint),
-            record_files=[name for name in RECORD_FILES if (folder / name).is_file()],
+            record_files=[name for name in (*RECORD_FILES, PROVENANCE_FILE) if (folder / name).is_file()],
+            provenance=provenance,
             evaluations=read_evaluations(args.clue_report, args.sts_report, (Path(args.checkpoint), folder)),
         )
         (folder / CARD_FILE).write_text(card, encoding="utf-8")
@@ -226,11 +228,6 @@ def _copy_records(folder: Path, checkpoint: Path) -> None:
                 text = (source / name).read_text(encoding="utf-8")
                 (folder / name).write_text(without_local_folders(text), encoding="utf-8")
                 break
-
-
-def without_local_folders(text: str) -> str:
-    """Return text in which an absolute path keeps only its last part: `/home/me/corpus/a.txt` becomes `a.txt`."""
-    return re.sub(r"(?<![\w.:/~-])~?/(?:[^\s/'\",\]]+/)*(?=[^\s/'\",\]])", "", text)
 
 
 def _license_bytes(checkpoint: Path) -> bytes:

@@ -10,7 +10,6 @@ from typing import Any
 from huggingface_hub import EvalResult
 
 from ..evaluation.fingerprint import model_fingerprint
-from ..evaluation.similarity import Estimate
 from ..evaluation.tasks import TASKS
 from .checkpoint import read_json_object
 
@@ -48,6 +47,8 @@ class SimilarityFigure:
     """How well one encoder follows the given similarities of a set of pairs; correlations from -1 to 1.
 
     Attributes:
+        low: lower end of Spearman's 95 % bootstrap interval.
+        high: its upper end.
         is_released: whether the encoder is the released model itself, untrained on pairs and pooled as released.
     """
 
@@ -55,13 +56,15 @@ class SimilarityFigure:
     name: str
     pairs: int
     pearson: float
-    spearman: Estimate
+    spearman: float
+    low: float
+    high: float
     is_released: bool
 
     @property
     def interval(self) -> str:
         """Spearman with its 95 % bootstrap interval as the card shows it."""
-        return f"{self.spearman.value:.4f} [{self.spearman.low:.4f}, {self.spearman.high:.4f}]"
+        return f"{self.spearman:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class EvaluationFacts:
         found = [_task_result(one) for one in self.tasks]
         for one in self.similarity:
             if one.is_released:
-                for metric, value in (("pearson", one.pearson), ("spearman", one.spearman.value)):
+                for metric, value in (("pearson", one.pearson), ("spearman", one.spearman)):
                     name, _, split = one.name.partition(":")
                     found.append(
                         EvalResult(
@@ -199,7 +202,9 @@ def _similarity(content: dict[str, Any]) -> list[SimilarityFigure]:
             name=name,
             pairs=found["pairs"],
             pearson=float(found["scores"]["pearson"]["value"]),
-            spearman=Estimate(**found["scores"]["spearman"]),
+            spearman=float(found["scores"]["spearman"]["value"]),
+            low=float(found["scores"]["spearman"]["low"]),
+            high=float(found["scores"]["spearman"]["high"]),
             is_released=is_plain and number == 0,
         )
         for number, one in enumerate(stages)

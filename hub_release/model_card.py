@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,13 @@ LOGGED_FACTS = (
     LoggedFact(("eval_unigram_word_accuracy",), "The same of a unigram guess", "一元猜测的掩码整词准确率", 4),
 )
 
+PROVENANCE_PARTS = (
+    ("recipe", "recipe", "训练配方"),
+    ("run", "seeds and masking", "种子与掩码方式"),
+    ("data", "training data", "训练数据"),
+    ("packages", "package versions", "软件包版本"),
+)
+
 
 def render_model_card(
     name: str,
@@ -73,6 +80,7 @@ def render_model_card(
     license_id: str,
     checkpoint: Path,
     record_files: list[str],
+    provenance: Mapping[str, Any],
     evaluations: EvaluationFacts,
 ) -> str:
     """Return the text of the card.
@@ -84,7 +92,8 @@ def render_model_card(
         dtype: data type of the released weights.
         license_id: licence identifier of the Hub, such as `apache-2.0`.
         checkpoint: folder whose logs tell about the training, where there are any.
-        record_files: names of recipe and masking files inside the release.
+        record_files: names of recipe, masking and provenance files inside the release.
+        provenance: what the provenance file holds, by part.
         evaluations: figures of reports about these weights.
     """
     training = list(training_rows(checkpoint))
@@ -109,19 +118,20 @@ def render_model_card(
         training_rows=training,
         record_files=record_files,
         evaluations=evaluations,
-        missing=list(missing_facts(training, record_files, evaluations)),
+        missing=list(missing_facts(training, provenance, evaluations)),
     )
     return card.content.rstrip("\n") + "\n"
 
 
 def missing_facts(
-    training: list[CardRow], record_files: list[str], evaluations: EvaluationFacts
+    training: list[CardRow], provenance: Mapping[str, Any], evaluations: EvaluationFacts
 ) -> Iterator[tuple[str, str]]:
     """Yield what nobody recorded or gave, in English and Chinese."""
     if not training:
         yield "training log", "训练日志"
-    if "recipe.yaml" not in record_files:
-        yield "recipe", "训练配方"
+    for part, english, chinese in PROVENANCE_PARTS:
+        if part not in provenance:
+            yield english, chinese
     if not evaluations.tasks:
         yield "CLUE figures", "CLUE 成绩"
     if not evaluations.similarity:

@@ -7,8 +7,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from chinese_modernbert import modeling
-from chinese_modernbert.hub_release import ReleaseArguments, build_release
-from chinese_modernbert.hub_release.builder import MANIFEST_FILE, without_local_folders
+from chinese_modernbert.hub_release import ReleaseArguments, build_release, provenance
+from chinese_modernbert.hub_release.builder import MANIFEST_FILE, file_digest
+from chinese_modernbert.hub_release.provenance import PROVENANCE_FILE, without_local_folders
 from chinese_modernbert.modeling import ChineseModernBertForMaskedLM, ChineseModernBertForSequenceClassification
 
 
@@ -40,10 +41,47 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def record_a_run(folder: Path) -> None:
+    """Write what a run leaves beside its weights, with folders of its machine where they could be."""
+    (folder / "recipe.yaml").write_text("seed: 7\ntrain: /home/me/shards\n")
+    identity = {"seed": 7, "data_seed": None, "masking": "whole_word", "masking_options": {"lexicon": "/home/me/w.txt"}}
+    (folder / "pretraining.json").write_text(json.dumps({**identity, "shards": ["ab" * 32]}))
+    data = {"manifest_sha256": "cd" * 32, "sources": {"/home/me/news": 3}, "shards": [{"sha256": {"ids": "ab" * 32}}]}
+    (folder / "run_record.json").write_text(json.dumps({"packages": {"torch": "2.13.0"}, "data": data}))
+
+
 def test_the_same_checkpoint_gives_the_same_bytes(checkpoint: Path, tmp_path: Path) -> None:
+    record_a_run(checkpoint)
     first = build_release(ReleaseArguments(str(checkpoint), str(tmp_path / "one" / "name")))
     second = build_release(ReleaseArguments(str(checkpoint), str(tmp_path / "two" / "name")))
     assert contents(first) == contents(second)
+
+
+def test_the_provenance_is_what_the_run_recorded_without_its_folders(checkpoint: Path, tmp_path: Path) -> None:
+    record_a_run(checkpoint)
+    folder = release_of(checkpoint, tmp_path)
+    text = (folder / PROVENANCE_FILE).read_text()
+    told = json.loads(text)
+    options = {"lexicon": "w.txt"}
+    assert told["run"] == {"seed": 7, "data_seed": None, "masking": "whole_word", "masking_options": options}
+    assert told["recipe"] == {"file": "recipe.yaml", "sha256": file_digest(folder / "recipe.yaml")}
+    assert told["packages"] == {"torch": "2.13.0"}
+    assert told["data"]["sources"] == {"news": 3} and told["data"]["manifest_sha256"] == "cd" * 32
+    assert "/home" not in text and str(tmp_path) not in text
+    card = (folder / "README.md").read_text()
+    assert f"[`{PROVENANCE_FILE}`]({PROVENANCE_FILE})" in card
+    assert "Not recorded: training log, CLUE figures, sentence similarity figures." in card
+    again = build_release(ReleaseArguments(str(folder), str(tmp_path / "again")))
+    assert (again / PROVENANCE_FILE).read_text() == text
+
+
+def test_a_checkpoint_without_records_has_no_provenance(saved_release: Path) -> None:
+    assert not (saved_release / PROVENANCE_FILE).exists()
+
+
+def test_the_records_are_those_of_the_trainer() -> None:
+    pretraining = pytest.importorskip("chinese_modernbert.trainers.pretraining")
+    assert (provenance.IDENTITY, provenance.RECIPE) == (pretraining.IDENTITY, pretraining.RECIPE)
 
 
 def test_a_release_of_a_release_holds_the_same_weights_and_code(saved_release: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import ModelCard
@@ -13,7 +14,9 @@ from chinese_modernbert.trainers.training_log import LOG_FILE
 EMBEDDING = "model.embeddings.tok_embeddings.weight"
 
 
-def card(checkpoint: Path, name: str = "owner/chinese-encoder", record_files: tuple[str, ...] = ()) -> str:
+def card(
+    checkpoint: Path, name: str = "owner/chinese-encoder", record_files: tuple[str, ...] = (), **provenance: Any
+) -> str:
     return render_model_card(
         name=name,
         config=ChineseModernBertConfig.preset("base"),
@@ -22,6 +25,7 @@ def card(checkpoint: Path, name: str = "owner/chinese-encoder", record_files: tu
         license_id="apache-2.0",
         checkpoint=checkpoint,
         record_files=list(record_files),
+        provenance=provenance,
         evaluations=EvaluationFacts(),
     )
 
@@ -151,11 +155,12 @@ def test_a_bare_name_is_no_repository(tmp_path: Path) -> None:
 
 def test_what_nobody_recorded_is_listed_in_both_languages(tmp_path: Path) -> None:
     lines = card(tmp_path).split("\n")
-    assert "Not recorded: training log, recipe, CLUE figures, sentence similarity figures." in lines
-    assert "没有记录：训练日志、训练配方、CLUE 成绩、句子相似度成绩。" in lines
+    parts = "recipe, seeds and masking, training data, package versions"
+    assert f"Not recorded: training log, {parts}, CLUE figures, sentence similarity figures." in lines
+    assert "没有记录：训练日志、训练配方、种子与掩码方式、训练数据、软件包版本、CLUE 成绩、句子相似度成绩。" in lines
     write_log(tmp_path / LOG_FILE, {"step": 5, "loss": 1.0})
-    told = card(tmp_path, record_files=("recipe.yaml",))
-    assert "Not recorded: CLUE figures, sentence similarity figures." in told.split("\n")
+    told = card(tmp_path, recipe={}, run={}, packages={})
+    assert "Not recorded: training data, CLUE figures, sentence similarity figures." in told.split("\n")
 
 
 def test_record_files_are_linked(tmp_path: Path) -> None:
