@@ -121,6 +121,8 @@ def _task_result(one: TaskFigure) -> EvalResult:
         task_type="other" if task is None else HUB_TASKS.get(task.kind, "other"),
         dataset_type=(task.hub if task is not None else "") or one.task,
         dataset_name=one.task,
+        # Without it the Hub's client takes all tasks of one data set for one, and puts their figures in one list.
+        dataset_config=one.task,
         dataset_split="dev",
         metric_type=one.figure,
         metric_value=round(one.mean, 2),

@@ -29,7 +29,8 @@ def write_clue_report(path: Path, model: str, **settings: Any) -> Path:
     about = {"kind": "classification", "summary": "", "used_training_rows": 4_000}
     result = {"task": "tnews", "figure": "accuracy", "learning_rate": 3e-4, "grid": {}, "data": about}
     row = summarise({**result, "runs": [run(1, 50.0), run(2, 53.0)]})
-    path.write_text(json.dumps({"settings": {"model": model, **SETTINGS, **settings}, "tasks": [row]}))
+    other = {**row, "task": "ocnli", "dev": {"mean": 40.0, "deviation": 1.0}}
+    path.write_text(json.dumps({"settings": {"model": model, **SETTINGS, **settings}, "tasks": [row, other]}))
     return path
 
 
@@ -71,6 +72,7 @@ def test_the_hub_reads_the_figures_of_both_reports(checkpoint: Path, tmp_path: P
     # The stage after is another model: its figures are in the table alone.
     assert found == [
         ("text-classification", "tnews", "dev", "accuracy", 51.5),
+        ("text-classification", "ocnli", "dev", "accuracy", 40.0),
         ("sentence-similarity", "stsb", "test", "pearson", 0.4),
         ("sentence-similarity", "stsb", "test", "spearman", 0.41),
     ]
