@@ -42,6 +42,8 @@ LICENSE_FILE = "LICENSE"
 TOKEN_ROLES = ("pad", "unk", "cls", "sep", "mask")
 # Files that tell how the checkpoint came about; looked for in the checkpoint, then in the run folder above it.
 RECORD_FILES = ("recipe.yaml", "masking.yaml")
+# For any shape, the more exact one first.
+EMBEDDING_GRAPHS = ("model_embedding.onnx", "model_embedding_qint8.onnx")
 # The old spelling of the module paths and keys: every release of sentence-transformers so far reads it.
 TRANSFORMER_MODULE = "sentence_transformers.models.Transformer"
 POOLING_MODULE = "sentence_transformers.models.Pooling"
@@ -125,18 +127,20 @@ def build_release(args: ReleaseArguments) -> Path:
             f"{config.max_position_embeddings}; use that or less"
         )
     tokenizer = read_matching_tokenizer(args.checkpoint, config)
-    tensors = drop_tied_decoder(read_weights(args.checkpoint), config.tie_word_embeddings)
-    check_masked_lm_weights(tensors, config, args.checkpoint)
-    tensors = {name: tensor.to(RELEASE_DTYPES[args.dtype]) for name, tensor in tensors.items()}
+    tensors = _read_tensors(args, config)
     output_dir = Path(args.output_dir)
     with new_output_folder(output_dir, overwrite=args.overwrite, marker=MANIFEST_FILE) as folder:
         _write_model(folder, config, tensors, args.dtype)
+        evaluations = read_evaluations(args.clue_report, args.sts_report, (Path(args.checkpoint), folder))
         tokenizer.model_max_length = config.max_position_embeddings
         save_tokenizer(tokenizer, folder)
         _write_sentence_encoder(folder, config, args)
         _copy_records(folder, Path(args.checkpoint))
         provenance = write_provenance(Path(args.checkpoint), folder)
         (folder / LICENSE_FILE).write_bytes(_license_bytes(Path(args.checkpoint)))
+        if args.onnx:
+            options = OnnxOptions.parse(args.onnx, args.onnx_graphs, args.onnx_shape)
+            write_onnx_folder(folder / ONNX_FOLDER, float_model(config, tensors), tokenizer, options)
         card = render_model_card(
             name=args.model_name or output_dir.resolve().name,
             config=config,
@@ -146,12 +150,10 @@ def build_release(args: ReleaseArguments) -> Path:
             checkpoint=Path(args.checkpoint),
             record_files=[name for name in (*RECORD_FILES, PROVENANCE_FILE) if (folder / name).is_file()],
             provenance=provenance,
-            evaluations=read_evaluations(args.clue_report, args.sts_report, (Path(args.checkpoint), folder)),
+            evaluations=evaluations,
+            onnx_graph=next((name for name in EMBEDDING_GRAPHS if (folder / ONNX_FOLDER / name).is_file()), ""),
         )
         (folder / CARD_FILE).write_text(card, encoding="utf-8")
-        if args.onnx:
-            options = OnnxOptions.parse(args.onnx, args.onnx_graphs, args.onnx_shape)
-            write_onnx_folder(folder / ONNX_FOLDER, float_model(config, tensors), tokenizer, options)
         _write_manifest(folder, args.dtype)
     return output_dir
 
@@ -177,6 +179,13 @@ def read_matching_tokenizer(checkpoint: str | Path, config: ChineseModernBertCon
                 "use the tokenizer that the model was trained with"
             )
     return tokenizer
+
+
+def _read_tensors(args: ReleaseArguments, config: ChineseModernBertConfig) -> dict[str, torch.Tensor]:
+    """Return the checkpoint's tensors, checked, without a tied decoder, in the data type of the release."""
+    tensors = drop_tied_decoder(read_weights(args.checkpoint), config.tie_word_embeddings)
+    check_masked_lm_weights(tensors, config, args.checkpoint)
+    return {name: tensor.to(RELEASE_DTYPES[args.dtype]) for name, tensor in tensors.items()}
 
 
 def _write_model(folder: Path, config: ChineseModernBertConfig, tensors: dict[str, torch.Tensor], dtype: str) -> None:

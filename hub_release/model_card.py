@@ -82,6 +82,7 @@ def render_model_card(
     record_files: list[str],
     provenance: Mapping[str, Any],
     evaluations: EvaluationFacts,
+    onnx_graph: str = "",
 ) -> str:
     """Return the text of the card.
 
@@ -95,21 +96,12 @@ def render_model_card(
         record_files: names of recipe, masking and provenance files inside the release.
         provenance: what the provenance file holds, by part.
         evaluations: figures of reports about these weights.
+        onnx_graph: file in `onnx/` that gives sentence embeddings; no example if empty.
     """
     training = list(training_rows(checkpoint))
     title = name.rsplit("/", maxsplit=1)[-1]
-    results = evaluations.results()
-    data = ModelCardData(
-        model_name=title if results else None,
-        eval_results=results or None,
-        language="zh",
-        license=license_id,
-        library_name="transformers",
-        pipeline_tag="fill-mask",
-        tags=["chinese", "modernbert", "masked-language-model", "sentence-transformers", "custom_code"],
-    )
     card = ModelCard.from_template(
-        data,
+        _front_matter(title, license_id, evaluations),
         template_str=(Path(__file__).parent / TEMPLATE_FILE).read_text(encoding="utf-8"),
         name=name,
         title=title,
@@ -118,9 +110,24 @@ def render_model_card(
         training_rows=training,
         record_files=record_files,
         evaluations=evaluations,
+        onnx_graph=onnx_graph,
         missing=list(missing_facts(training, provenance, evaluations)),
     )
     return card.content.rstrip("\n") + "\n"
+
+
+def _front_matter(title: str, license_id: str, evaluations: EvaluationFacts) -> ModelCardData:
+    """Return what the Hub reads of the card."""
+    results = evaluations.results()
+    return ModelCardData(
+        model_name=title if results else None,
+        eval_results=results or None,
+        language="zh",
+        license=license_id,
+        library_name="transformers",
+        pipeline_tag="fill-mask",
+        tags=["chinese", "modernbert", "masked-language-model", "sentence-transformers", "custom_code"],
+    )
 
 
 def missing_facts(

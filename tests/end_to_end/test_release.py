@@ -171,10 +171,17 @@ def test_an_interpreter_that_does_not_start_is_a_failure(release: Path, tmp_path
 
 
 def test_the_examples_of_the_card_run_as_they_are(built: Path, checkpoint: Path, tmp_path: Path) -> None:
-    pytest.importorskip("sentence_transformers")
-    folder = build_release(ReleaseArguments(str(checkpoint), str(tmp_path / "release"), model_name=str(built)))
+    for package in ("sentence_transformers", "peft", "accelerate", "onnxruntime", "onnxscript"):
+        pytest.importorskip(package)
+    options = {"model_name": str(built), "onnx": "fp32", "onnx_graphs": "embedding"}
+    folder = build_release(ReleaseArguments(str(checkpoint), str(tmp_path / "release"), **options))
     examples = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert len(examples) == 3
+    assert len(examples) == 6
     command = [sys.executable, "-P", "-c", "\n".join(examples)]
     process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
+    kept = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    for part in ("attn.Wqkv.lora_A", "attn.Wo.lora_B", "head.dense", "classifier.weight"):
+        assert any(part in name for name in kept), part
+    without = (built / "README.md").read_text(encoding="utf-8")
+    assert without.count("```python") == 5 and "onnx" not in without

@@ -163,6 +163,12 @@ def test_what_nobody_recorded_is_listed_in_both_languages(tmp_path: Path) -> Non
     assert "Not recorded: training data, CLUE figures, sentence similarity figures." in told.split("\n")
 
 
+def test_the_paper_is_cited_in_both_languages(tmp_path: Path) -> None:
+    english, chinese = card(tmp_path).split("\n## 中文\n")
+    assert "## Citation" in english and "eprint = {2510.12285}" in english
+    assert "arXiv 2510.12285" in chinese
+
+
 def test_record_files_are_linked(tmp_path: Path) -> None:
     assert "[`recipe.yaml`](recipe.yaml), [`masking.yaml`](masking.yaml)." in card(
         tmp_path, record_files=("recipe.yaml", "masking.yaml")
