@@ -104,7 +104,7 @@ class Reader:
 
     def __init__(self, model: str) -> None:
         self.name = model
-        self.tokenizer = AutoTokenizer.from_pretrained(model)
+        self.tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=True)
         self.model = AutoModelForMaskedLM.from_pretrained(model, trust_remote_code=True).eval()
 
     @cached_property
@@ -188,7 +188,7 @@ class Reader:
         return sorted(rows, key=lambda row: -row.score)
 
     def _vectors(self, texts: Sequence[str], common: Sequence[str]) -> torch.Tensor:
-        """Return vectors of length 1, [n, hidden]; less the mean of the `common` texts where those are three or more."""
+        """Return vectors of length 1, [n, hidden]; the mean of three or more `common` texts is taken off first."""
         vectors = self.encoder.encode(list(texts), convert_to_tensor=True, show_progress_bar=False).float().cpu()
         if len(common) >= 3:
             vectors = vectors - vectors[-len(common) :].mean(dim=0)

@@ -88,9 +88,9 @@ class Page:
             self._language.change(self._speak, self._language, everything, show_progress="hidden")
             for handle, inputs, output in self._handlers:
                 self._language.change(_again(handle), [output, self._language, *inputs], output, **ONE_AT_A_TIME)
-            self.blocks.load(language_of_browser, None, self._language, show_progress="hidden").then(
-                first[0], [self._language, *first[1]], first[2], **ONE_AT_A_TIME
-            )
+            handle, inputs, output = first
+            # One call for both: an answer asked for apart from the language could come in the other one.
+            self.blocks.load(_greeting(handle), inputs, [self._language, output], **ONE_AT_A_TIME)
 
     def _say(self, component: Any, **keys: str) -> Any:
         """Set properties of a component to texts, now and whenever the language changes."""
@@ -182,11 +182,21 @@ def _again(handle: Callable[..., str]) -> Callable[..., Any]:
     return lambda current, *inputs: handle(*inputs) if current else gr.skip()
 
 
+def _greeting(handle: Callable[..., str]) -> Callable[..., tuple[str, str]]:
+    """Return a handler that answers in the language of the browser and names it."""
+
+    def greet(text: str, request: gr.Request) -> tuple[str, str]:
+        language = language_of_browser(request)
+        return language, handle(language, text)
+
+    return greet
+
+
 def head_of(model: str, language: str) -> str:
     """Return title, lead and the name of the model; of a folder its last part alone."""
     words = WORDS[language]
     name = Path(model).resolve().name if Path(model).is_dir() else model
-    return f"<h1>{words['title']}</h1><p>{words['lead']} {rendering.escape(name)}</p>"
+    return f"<h1>{words['title']}</h1><p>{words['lead']} <b>{rendering.escape(name)}</b></p>"
 
 
 def language_of_browser(request: gr.Request) -> str:
