@@ -35,7 +35,7 @@ setup(
         f"{PACKAGE}.tokenization": ["*.txt"],
         f"{PACKAGE}.trainers": ["recipes/*.yaml", "recipes/*.sbatch"],
         f"{PACKAGE}.trainers.demo_corpus": ["*.yaml"],
-        f"{PACKAGE}.hub_release": ["*.md", "assets/tokenizer/*", "examples/*.py"],
+        f"{PACKAGE}.hub_release": ["*.md", "assets/tokenizer/*", "examples/*.py", "space/*"],
     },
     include_package_data=False,
     cmdclass={"build_py": BuildPackage},
