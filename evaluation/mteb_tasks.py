@@ -10,7 +10,7 @@ from datasets import Dataset
 from sentence_transformers import SentenceTransformer
 
 from .retrieval import RetrievalTask
-from .sentence_data import ScoredPair
+from .sentence_rows import ScoredPair, scored_columns
 
 BENCHMARK = "MTEB(cmn, v1)"
 SPLIT = "test"
@@ -47,12 +47,7 @@ def similarity_task(name: str, pairs: Sequence[ScoredPair]) -> Any:
     """
     if not pairs:
         raise ValueError(f"{name} has no scored pair")
-    columns = {
-        "sentence1": [pair.first for pair in pairs],
-        "sentence2": [pair.second for pair in pairs],
-        "score": [pair.score for pair in pairs],
-    }
-    content = {"default": {SPLIT: Dataset.from_dict(columns)}}
+    content = {"default": {SPLIT: Dataset.from_dict(scored_columns(pairs))}}
     from mteb.abstasks.sts import AbsTaskSTS
 
     return _local(AbsTaskSTS, _metadata(name, "STS", "cosine_spearman"), content, {"min_score": 0, "max_score": 1})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,15 @@ class ScoredPair:
     first: str
     second: str
     score: float
+
+
+def scored_columns(pairs: Sequence[ScoredPair]) -> dict[str, list[Any]]:
+    """Return pairs as the columns that sentence-transformers and mteb read."""
+    return {
+        "sentence1": [pair.first for pair in pairs],
+        "sentence2": [pair.second for pair in pairs],
+        "score": [pair.score for pair in pairs],
+    }
 
 
 @dataclass(frozen=True, slots=True)

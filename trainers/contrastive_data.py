@@ -14,6 +14,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import mine_hard_negatives
 
 from ..evaluation.sentence_data import ReadRows, ScoredPair, Triple, find_set, read_rows
+from ..evaluation.sentence_rows import scored_columns
 from .contrastive_arguments import ContrastiveStage
 from .leakage import LeakageReport
 
@@ -157,12 +158,7 @@ def _scored(one: NamedRows, stage: ContrastiveStage, seed: int) -> Dataset:
     pairs = _sample(one.rows.pairs, stage.max_rows, seed)
     if not pairs:
         raise ValueError(f"{one.name} has no scored pair for cosent; use in_batch_negatives")
-    columns = {
-        "sentence1": [pair.first for pair in pairs],
-        "sentence2": [pair.second for pair in pairs],
-        "score": [pair.score for pair in pairs],
-    }
-    return Dataset.from_dict(columns)
+    return Dataset.from_dict(scored_columns(pairs))
 
 
 def _columns(triples: Sequence[Triple], negatives: int) -> dict[str, list[str]]:

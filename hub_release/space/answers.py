@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -256,11 +257,12 @@ def unit_numbers(spans: Sequence[tuple[int, int]], starts: set[int]) -> list[int
 def choose_units(units: Sequence[int], rate: float, seed: int) -> set[int]:
     """Return units to mask, so that their tokens are the share `rate` on average and no length is preferred."""
     generator = random.Random(seed)
-    order = sorted(set(units))
+    lengths = Counter(units)
+    order = sorted(lengths)
     generator.shuffle(order)
     room, chosen = rate * len(units), set()
     for unit in order:
-        length = units.count(unit)
+        length = lengths[unit]
         # The unit that does not fit is taken with the chance that keeps the rate.
         if room >= length or generator.random() < room / length:
             chosen.add(unit)

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from chinese_modernbert.trainers.pretraining import _recipe_text, build_trainer,
 from chinese_modernbert.trainers.pretraining_arguments import PretrainingArguments
 from chinese_modernbert.trainers.training_log import read_training_log
 from reference.torchrun import finish, start, workers_of
+from reference.two_processes import free_port
 
 # Two torchrun processes import torch and Transformers twice, on two cores: most of a minute for some of these tests.
 pytestmark = pytest.mark.slow
@@ -195,12 +195,14 @@ def slurm(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "bin").mkdir()
     for name in ("srun", "scontrol"):
         (tmp_path / "bin" / name).symlink_to(REFERENCE / f"stand_in_{name}")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     path = f"{tmp_path / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     job = {"SLURM_JOB_ID": "17", "SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "node[1-2]", "PROCESSES_PER_NODE": "1"}
-    own = {"PATH": path, "OMP_NUM_THREADS": "1", "MEETING_PORT": str(port), "REQUEUED": str(tmp_path / "requeued")}
+    own = {
+        "PATH": path,
+        "OMP_NUM_THREADS": "1",
+        "MEETING_PORT": str(free_port()),
+        "REQUEUED": str(tmp_path / "requeued"),
+    }
     return {**os.environ, **job, **own}
 
 

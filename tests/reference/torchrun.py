@@ -1,11 +1,12 @@
 """Start commands the way a user starts them on several processes or machines: torchrun, here on the CPU."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from reference.two_processes import free_port
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -15,9 +16,7 @@ def start(words: Sequence[str], folder: Path, agents: int = 1) -> list[subproces
     if agents == 1:
         options = [["--standalone", "--nproc_per_node", "2"]]
     else:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         meeting = ["--rdzv_backend", "c10d", "--rdzv_endpoint", f"127.0.0.1:{port}", "--rdzv_id", folder.name]
         options = [["--nnodes", str(agents), "--nproc_per_node", "1", *meeting]] * agents
     started = []

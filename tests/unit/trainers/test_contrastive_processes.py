@@ -1,8 +1,6 @@
 """Two processes give the loss, the gradients and the batches of one; no text twice in a batch that spans both."""
 
 import json
-import socket
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from chinese_modernbert.trainers.contrastive_trainer import share_batches
 from reference.contrastive_processes import TRAINING, loss_and_gradients, settings, train, work
 from reference.tiny_checkpoint import write_tiny_checkpoint
 from reference.torchrun import finish, start
+from reference.two_processes import free_port, run_two
 
 
 @pytest.fixture(scope="module")
@@ -24,17 +23,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
 def found(checkpoint: str, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two processes found."""
     folder = tmp_path_factory.mktemp("two")
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        port = server.getsockname()[1]
-    context = torch.multiprocessing.spawn(work, (port, checkpoint, str(folder)), nprocs=2, join=False)
-    assert context is not None
-    deadline = time.monotonic() + 180
-    while not context.join(timeout=5):
-        if time.monotonic() > deadline:
-            for process in context.processes:
-                process.kill()
-            pytest.fail("two processes did not end within three minutes")
+    run_two(work, free_port(), checkpoint, str(folder))
     return [torch.load(folder / f"rank-{rank}.pt") for rank in range(2)]
 
 

@@ -1,7 +1,5 @@
 """Feedback tables in a run: fed with every masked token, saved, resumed, and alike on one and two processes."""
 
-import socket
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from chinese_modernbert.trainers.masking import (
 )
 from chinese_modernbert.trainers.masking_feedback import FEEDBACK_FILE, MaskingFeedback, masked_token_losses
 from reference.feedback_training import SIZE, TAGS, masker, result, rows, train, train_as_process
+from reference.two_processes import free_port, run_two
 
 REPLACE = Replace(MaskVocabulary(SIZE, 4, (0, 1, 2, 3, 4)))
 
@@ -66,22 +65,8 @@ def test_a_checkpoint_without_the_tables_is_refused(tmp_path: Path) -> None:
         train(tmp_path, 8, max_steps=2, resume=str(tmp_path / "checkpoint-1"))
 
 
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
-
-
 def spawn(folder: Path, resume: str | None = None) -> list[dict[str, torch.Tensor]]:
-    arguments = (2, free_port(), str(folder), resume)
-    context = torch.multiprocessing.spawn(train_as_process, arguments, nprocs=2, join=False)
-    assert context is not None
-    deadline = time.monotonic() + 180
-    while not context.join(timeout=5):
-        if time.monotonic() > deadline:
-            for process in context.processes:
-                process.kill()
-            pytest.fail("two processes did not end within three minutes")
+    run_two(train_as_process, 2, free_port(), str(folder), resume)
     name = "resumed" if resume else "rank"
     return [torch.load(folder / f"{name}-{rank}.pt") for rank in range(2)]
 
