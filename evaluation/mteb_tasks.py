@@ -86,6 +86,25 @@ def _local(base: Any, metadata: Any, content: dict[str, Any], more: dict[str, An
     return task
 
 
+def named_tasks(names: Sequence[str]) -> list[Any]:
+    """Return tasks of mteb by name, a benchmark's name standing for all of its tasks; each task once.
+
+    Raises:
+        ImportError: Without mteb.
+        ValueError: For a name that mteb does not know.
+    """
+    mteb = _mteb()
+    benchmarks = {one.name for one in mteb.get_benchmarks()}
+    found: dict[str, Any] = {}
+    for name in names:
+        try:
+            tasks = mteb.get_benchmark(name).tasks if name in benchmarks else mteb.get_tasks(tasks=[name])
+        except KeyError as error:
+            raise ValueError(f"mteb has no task or benchmark '{name}': {error.args[0]}") from error
+        found.update((task.metadata.name, task) for task in tasks)
+    return list(found.values())
+
+
 def run_mteb(
     model: SentenceTransformer, tasks: Sequence[Any] | None = None, folder: Path | None = None
 ) -> dict[str, float]:
@@ -103,7 +122,7 @@ def run_mteb(
         ImportError: Without mteb.
     """
     mteb = _mteb()
-    chosen = mteb.get_benchmark(BENCHMARK).tasks if tasks is None else list(tasks)
+    chosen = named_tasks([BENCHMARK]) if tasks is None else list(tasks)
     cache = None if folder is None else mteb.ResultCache(folder)
     found = mteb.evaluate(model, chosen, cache=cache, show_progress_bar=False)
     return {one.task_name: float(one.get_score()) for one in found.task_results}

@@ -37,7 +37,11 @@ class ScoredEncoder:
 
 
 def write_sentence_report(
-    output: Path, encoders: Sequence[ScoredEncoder], settings: Mapping[str, Any], resamples: int
+    output: Path,
+    encoders: Sequence[ScoredEncoder],
+    settings: Mapping[str, Any],
+    resamples: int,
+    mteb_scores: Mapping[str, float] | None = None,
 ) -> Path:
     """Write the report.
 
@@ -46,6 +50,7 @@ def write_sentence_report(
         encoders: In the order of the rows; the last one is what the others are compared with.
         settings: What was asked for; `model` is in the title.
         resamples: Bootstrap samples of the paired differences.
+        mteb_scores: Main score of each task of mteb, of the last encoder; none by default.
 
     Returns:
         The Markdown file.
@@ -60,6 +65,7 @@ def write_sentence_report(
         "settings": dict(settings),
         "environment": environment,
         "encoders": [_plain(one, gains.get(one.name, {})) for one in encoders],
+        "mteb": dict(mteb_scores or {}),
     }
     write_text_atomically(output / REPORT_JSON, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
     pictures = {}
@@ -68,7 +74,7 @@ def write_sentence_report(
         shown = [stages[0], stages[-1]] if len(stages) > 1 else stages
         pictures["cosines of alike and of different pairs"] = draw_similarity(shown, output / SIMILARITY_PICTURE)
         pictures["share of the variance by principal component"] = draw_spectrum(encoders, output / SPECTRUM_PICTURE)
-    lines = _markdown(encoders, gains, settings, environment, pictures)
+    lines = _markdown(encoders, gains, settings, environment, pictures, mteb_scores or {})
     write_text_atomically(output / REPORT, "\n".join(lines) + "\n")
     return output / REPORT
 
@@ -89,6 +95,7 @@ def _markdown(
     settings: Mapping[str, Any],
     environment: Mapping[str, str],
     pictures: Mapping[str, Path],
+    mteb_scores: Mapping[str, float],
 ) -> list[str]:
     lines = [
         f"# Sentence embeddings: {settings['model']}",
@@ -102,6 +109,9 @@ def _markdown(
         lines += _retrieval_section(name, encoders)
     if any(one.scores.similarity for one in encoders):
         lines += _space_section(encoders)
+    if mteb_scores:
+        lines += ["", f"## mteb, {encoders[-1].name}", "", *_head("task", "main score")]
+        lines += [_row(name, f"{score:.4f}") for name, score in mteb_scores.items()]
     for title, file in pictures.items():
         lines += ["", f"![{title}]({file.name})"]
     lines += ["", "## Settings", "", *(f"- {name}: {_written(value)}" for name, value in settings.items())]

@@ -35,6 +35,8 @@ from .model_card import CARD_FILE, render_model_card
 from .onnx_files import ONNX_FOLDER, OnnxOptions, float_model, write_onnx_folder
 from .onnx_graphs import check_onnx_installed
 from .provenance import PROVENANCE_FILE, without_local_folders, write_provenance
+from .tokenizer_facts import read_tokenizer_figures
+from .training_facts import read_training
 
 RELEASE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 MANIFEST_FILE = "release_manifest.json"
@@ -80,14 +82,24 @@ class ReleaseArguments:
     sts_report: str = field(
         default="", metadata={"help": "Output folder of sts on this checkpoint, for the model card; none if empty."}
     )
+    tokenizer_report: str = field(
+        default="", metadata={"help": "Output folder of tokenizer --report on this tokenizer; none if empty."}
+    )
+    power_watts: float = field(
+        default=0.0,
+        metadata={"help": "Power of all machines in training, to estimate energy and carbon; 0: no estimate."},
+    )
+    carbon_intensity: float = field(
+        default=0.0, metadata={"help": "Grams of CO2 equivalents a kWh of that electricity; goes with power_watts."}
+    )
     overwrite: bool = field(default=False, metadata={"help": "Replace an earlier release in output_dir."})
 
     def __post_init__(self) -> None:
         """Check what can be checked without reading the checkpoint.
 
         Raises:
-            ValueError: for an unknown dtype, a negative length, an output folder that is the checkpoint, or ONNX
-                options that are not offered.
+            ValueError: for an unknown dtype, a negative length, an output folder that is the checkpoint, half of what
+                an estimate of carbon needs, or ONNX options that are not offered.
             ImportError: where ONNX graphs are wanted and a package of the extra `onnx` is absent.
         """
         if self.dtype not in RELEASE_DTYPES:
@@ -96,6 +108,11 @@ class ReleaseArguments:
             raise ValueError(f"max_seq_length={self.max_seq_length} is negative; use 0 for the model's longest text")
         if Path(self.checkpoint).resolve() == Path(self.output_dir).resolve():
             raise ValueError(f"output_dir {self.output_dir} is the checkpoint itself; give another folder")
+        given = (self.power_watts, self.carbon_intensity)
+        if min(given) < 0 or any(given) != all(given):
+            raise ValueError(
+                f"power_watts={given[0]:g} and carbon_intensity={given[1]:g} must both be positive, or both left out"
+            )
         if self.onnx:
             OnnxOptions.parse(self.onnx, self.onnx_graphs, self.onnx_shape)
             check_onnx_installed()
@@ -132,6 +149,7 @@ def build_release(args: ReleaseArguments) -> Path:
     with new_output_folder(output_dir, overwrite=args.overwrite, marker=MANIFEST_FILE) as folder:
         _write_model(folder, config, tensors, args.dtype)
         evaluations = read_evaluations(args.clue_report, args.sts_report, (Path(args.checkpoint), folder))
+        tokenizer_figures = read_tokenizer_figures(args.tokenizer_report, tokenizer)
         tokenizer.model_max_length = config.max_position_embeddings
         save_tokenizer(tokenizer, folder)
         _write_sentence_encoder(folder, config, args)
@@ -147,10 +165,11 @@ def build_release(args: ReleaseArguments) -> Path:
             parameter_sizes={name: tensor.numel() for name, tensor in tensors.items()},
             dtype=args.dtype,
             license_id=args.license_id,
-            checkpoint=Path(args.checkpoint),
+            training=read_training(Path(args.checkpoint), folder, args.power_watts, args.carbon_intensity),
             record_files=[name for name in (*RECORD_FILES, PROVENANCE_FILE) if (folder / name).is_file()],
             provenance=provenance,
             evaluations=evaluations,
+            tokenizer_figures=tokenizer_figures,
             onnx_graph=next((name for name in EMBEDDING_GRAPHS if (folder / ONNX_FOLDER / name).is_file()), ""),
         )
         (folder / CARD_FILE).write_text(card, encoding="utf-8")

@@ -151,8 +151,16 @@ def _read_shards(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def write_weights(tensors: dict[str, torch.Tensor], path: Path) -> None:
-    """Write tensors as one safetensors file; equal tensors give equal bytes."""
-    save_file({name: tensors[name].contiguous() for name in sorted(tensors)}, str(path), metadata={"format": "pt"})
+    """Write tensors as one safetensors file; equal tensors give equal bytes.
+
+    Raises:
+        OSError: where the disk is full or may not be written to.
+    """
+    ordered = {name: tensors[name].contiguous() for name in sorted(tensors)}
+    try:
+        save_file(ordered, str(path), metadata={"format": "pt"})
+    except SafetensorError as error:  # what the library makes of every error of the system
+        raise OSError(f"{path.name} could not be written ({error}); make room, or write to another disk") from error
 
 
 def drop_tied_decoder(tensors: dict[str, torch.Tensor], is_tied: bool) -> dict[str, torch.Tensor]:

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from .documents import TextDocument, read_documents
-from .loading import load_tokenizer
+from .loading import load_tokenizer, tokenizer_hash
 from .normalization import fold_width
 from .output_folder import new_output_folder, write_text_atomically
 from .pre_tokenization import BYTE_TOKENS
@@ -68,6 +68,8 @@ class TokenizerReport:
     """Everything measured on one tokenizer."""
 
     name: str
+    tokenizer_hash: str = ""
+    """As `tokenization.tokenizer_hash` gives it, so that a reader can tell which tokenizer it was."""
     entries: dict[str, Any] = field(default_factory=dict)
     total: TextCounts = field(default_factory=TextCounts)
     by_script: dict[str, TextCounts] = field(default_factory=dict)
@@ -81,6 +83,7 @@ class TokenizerReport:
         units = {"units_by_tokens": self.units_by_tokens, "units_by_characters": self.units_by_characters}
         return {
             "name": self.name,
+            "tokenizer_hash": self.tokenizer_hash,
             "entries": self.entries,
             "total": self.total.as_row(),
             **{name: {key: row.as_row() for key, row in sorted(group.items())} for name, group in groups.items()},
@@ -98,7 +101,7 @@ def inspect_tokenizer(
     tokenizer: PreTrainedTokenizerFast, segmenter: WordSegmenter, documents: Iterable[TextDocument], name: str = ""
 ) -> TokenizerReport:
     """Measure a tokenizer on documents; words and their borders are those of `segmenter`."""
-    report = TokenizerReport(name, entries=inspect_entries(tokenizer))
+    report = TokenizerReport(name, tokenizer_hash(tokenizer), inspect_entries(tokenizer))
     encoder = DocumentEncoder(tokenizer, segmenter)
     vocabulary = tokenizer.get_vocab()
     byte_ids = np.array([vocabulary[entry] for entry in BYTE_TOKENS if entry in vocabulary], dtype=np.uint32)

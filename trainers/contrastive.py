@@ -15,6 +15,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 
 from ..evaluation.fingerprint import model_fingerprint
+from ..evaluation.mteb_tasks import named_tasks, run_mteb
 from ..evaluation.retrieval import RetrievalTask, task_from_triples
 from ..evaluation.sentence_data import ScoredPair
 from ..evaluation.sentence_evaluation import SentenceScores, evaluate_encoder
@@ -74,6 +75,7 @@ def check_arguments(arguments: ContrastiveArguments) -> None:
 
     Raises:
         ValueError, FileNotFoundError: What is missing.
+        ImportError: Where tasks of mteb are named and it is not installed.
     """
     for name in ("model", "data", "output_dir"):
         if not getattr(arguments, name):
@@ -85,6 +87,8 @@ def check_arguments(arguments: ContrastiveArguments) -> None:
     if not arguments.stages:
         logger.info("there are no stages: the model is scored as it is")
     check_others(arguments)
+    if arguments.mteb:
+        named_tasks(arguments.mteb)
 
 
 def read_evaluation(
@@ -129,11 +133,14 @@ def check_leakage(
 
 
 def _finish(output: Path, folder: Path, encoders: Sequence[ScoredEncoder], arguments: ContrastiveArguments) -> None:
-    """Copy the last stage's model to `final` and write the report."""
+    """Copy the last stage's model to `final`, score it on what is asked of mteb, and write the report."""
     final = output / FINAL
     shutil.rmtree(final, ignore_errors=True)
     shutil.copytree(folder / "model", final)
-    write_sentence_report(output, encoders, _settings(arguments), arguments.bootstrap_resamples)
+    scores: dict[str, float] = {}
+    if arguments.mteb:  # its own cache keeps the tasks that an interrupted run had finished
+        scores = run_mteb(load_encoder(final, arguments), named_tasks(arguments.mteb), output / "mteb")
+    write_sentence_report(output, encoders, _settings(arguments), arguments.bootstrap_resamples, scores)
 
 
 def _first_stage(

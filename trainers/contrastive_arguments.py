@@ -82,6 +82,8 @@ class ContrastiveArguments(SentenceTransformerTrainingArguments):
     mining_margin: float = argument(0.05, "A mined text this close to the positive's score (share) is no negative.")
     lora_rank: int = argument(0, "Train an adapter of this rank in place of all weights; 0 trains all.")
     lora_alpha: int = argument(32, "Scale of the adapter.")
+    mteb: list[str] = argument(list, "Tasks or benchmarks of mteb for the last stage, fetched: 'MTEB(cmn, v1)', LCQMC.")
+    trust_remote_code: bool = argument(False, "Allow other models' own code from their folders; ours never needs it.")
     bootstrap_resamples: int = argument(1_000, "Samples behind every interval.")
     overwrite: bool = argument(False, "Replace finished stages in output_dir.")
 

@@ -130,7 +130,7 @@ def _static_encoder(arguments: ContrastiveArguments, training: Sequence[Sequence
     Raises:
         ValueError: If the model's tokenizer is not of the fast kind.
     """
-    tokenizer = AutoTokenizer.from_pretrained(arguments.model, trust_remote_code=True)
+    tokenizer = AutoTokenizer.from_pretrained(arguments.model, trust_remote_code=arguments.trust_remote_code)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ValueError(f"static vectors need a fast tokenizer; {arguments.model} has none, so set baselines: false")
     return static_encoder(tokenizer, _token_ids(arguments, training, tokenizer), seed=arguments.seed)

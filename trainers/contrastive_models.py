@@ -26,14 +26,17 @@ def is_encoder_folder(folder: str | Path) -> bool:
 def load_encoder(folder: str | Path, arguments: ContrastiveArguments) -> SentenceTransformer:
     """Return a sentence encoder with float32 weights: as a folder describes it, or with the pooling of the arguments.
 
-    A folder with `modules.json` is loaded as it is, other folders get pooling over the last hidden states.
+    A folder with `modules.json` is loaded as it is, other folders get pooling over the last hidden states. Our own
+    architecture never needs `trust_remote_code`: this package's classes stand for the code in the folder.
     """
     prompts = {"query": arguments.query_prompt, "document": arguments.document_prompt}
+    trust = arguments.trust_remote_code
     options: dict[str, Any] = {"dtype": torch.float32}
     if (Path(folder) / MODULES_FILE).is_file():
         own: dict[str, Any] = {"prompts": prompts} if any(prompts.values()) else {}
-        return SentenceTransformer(str(folder), trust_remote_code=True, model_kwargs=options, **own)
-    transformer = Transformer(str(folder), model_kwargs=options)
+        return SentenceTransformer(str(folder), trust_remote_code=trust, model_kwargs=options, **own)
+    code = {"trust_remote_code": trust}
+    transformer = Transformer(str(folder), model_kwargs=options | code, config_kwargs=code, processor_kwargs=code)
     dimension: Any = transformer.get_embedding_dimension()
     pooling = Pooling(dimension, "cls" if arguments.pooling == "cls" else "mean")
     modules = [transformer, pooling, *([Normalize()] if arguments.normalize else [])]

@@ -1,5 +1,6 @@
 """Pictures of runs from their JSON lines: one run with all its curves, or several runs side by side."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ RUN_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9",
 TRAINING, EVALUATION, WORDS, BASELINE = "#0072b2", "#d55e00", "#009e73", "#777777"
 
 
-def draw_curves(log: str | Path, picture: str | Path, title: str = "Pre-training") -> Path:
+def draw_curves(log: str | Path, picture: str | Path, title: str = "Pre-training", last_step: float = math.inf) -> Path:
     """Draw the curves of a run; the panel of accuracies is there if the run was evaluated.
 
     Args:
         log: The run's folder, or its JSON-lines file.
         picture: PNG file to write.
         title: Title of the picture.
+        last_step: Later steps are left out; all are drawn by default.
 
     Returns:
         The picture's path.
@@ -31,7 +33,7 @@ def draw_curves(log: str | Path, picture: str | Path, title: str = "Pre-training
         ImportError: If matplotlib is not installed.
         ValueError: If the log holds no training step.
     """
-    records, training = _read(log)
+    records, training = _read(log, last_step)
     accuracy = [_draw_accuracy] if any("eval_token_accuracy" in record for record in records) else []
     panels: list[Callable[[Any, Sequence[dict[str, Any]]], None]]
     panels = [_draw_loss, *accuracy, _draw_learning_rate, _draw_masking_rate]
@@ -91,9 +93,9 @@ def _run_names(logs: Sequence[str | Path]) -> list[str]:
     raise ValueError(f"a run is given twice: {', '.join(map(str, logs))}; give each once")
 
 
-def _read(log: str | Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return all lines of a log and those of training."""
-    records = read_training_log(log)
+def _read(log: str | Path, last_step: float = math.inf) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return all lines of a log up to a step, and those of training."""
+    records = [record for record in read_training_log(log) if record.get("step", 0) <= last_step]
     training = [record for record in records if "loss" in record]
     if not training:
         raise ValueError(f"{log} holds no training step; let the run reach its first logging step")

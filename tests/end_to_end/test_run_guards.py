@@ -242,18 +242,6 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint_whole(
     assert_same_weights(run_pretraining(make_run("straight")), final)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Any:
-    """Return a file system of a megabyte and a half, or skip."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(folder)], capture_output=True)
-    if done.returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_disk_that_is_really_full_is_one_line(small_disk: Path, make_run: Run) -> None:
     with pytest.raises(OSError, match=r"checkpoint-\d+ could not be written .*--resume auto") as caught:
         run_pretraining(make_run(output_dir=str(small_disk / "run"), save_steps=1, max_steps=40, save_total_limit=40))

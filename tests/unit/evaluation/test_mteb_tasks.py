@@ -5,7 +5,7 @@ import pytest
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
-from chinese_modernbert.evaluation.mteb_tasks import BENCHMARK, retrieval_task, run_mteb, similarity_task
+from chinese_modernbert.evaluation.mteb_tasks import BENCHMARK, named_tasks, retrieval_task, run_mteb, similarity_task
 from chinese_modernbert.evaluation.retrieval import RetrievalTask
 from chinese_modernbert.evaluation.sentence_data import ScoredPair
 from chinese_modernbert.evaluation.sentence_evaluation import evaluate_encoder
@@ -31,3 +31,11 @@ def test_the_benchmark_is_known_by_its_name_and_an_empty_task_is_refused() -> No
     assert mteb.get_benchmark(BENCHMARK).tasks
     with pytest.raises(ValueError, match="has no scored pair"):
         similarity_task("Empty", [])
+
+
+def test_tasks_are_found_by_name_and_a_benchmark_stands_for_its_tasks() -> None:
+    names = [task.metadata.name for task in named_tasks(["LCQMC", BENCHMARK])]
+    assert names[0] == "LCQMC"
+    assert len(names) == len(set(names)) == len(mteb.get_benchmark(BENCHMARK).tasks)
+    with pytest.raises(ValueError, match="no task or benchmark 'LCQMCC'"):
+        named_tasks(["LCQMCC"])

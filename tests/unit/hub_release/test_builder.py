@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from chinese_modernbert.hub_release import ReleaseArguments, build_release, prov
 from chinese_modernbert.hub_release.builder import MANIFEST_FILE, file_digest
 from chinese_modernbert.hub_release.provenance import PROVENANCE_FILE, without_local_folders
 from chinese_modernbert.modeling import ChineseModernBertForMaskedLM, ChineseModernBertForSequenceClassification
+from chinese_modernbert.tokenization.diagnostics import TokenizerReportArguments, run_tokenizer_report
 
 
 def edit_json(path: Path, **values: object) -> None:
@@ -70,7 +72,7 @@ def test_the_provenance_is_what_the_run_recorded_without_its_folders(checkpoint:
     assert "/home" not in text and str(tmp_path) not in text
     card = (folder / "README.md").read_text()
     assert f"[`{PROVENANCE_FILE}`]({PROVENANCE_FILE})" in card
-    assert "Not recorded: training log, CLUE figures, sentence similarity figures." in card
+    assert "Not recorded: training log, energy and carbon, tokenizer figures, CLUE figures, sentence" in card
     again = build_release(ReleaseArguments(str(folder), str(tmp_path / "again")))
     assert (again / PROVENANCE_FILE).read_text() == text
 
@@ -328,3 +330,33 @@ def test_missing_folder_and_config(checkpoint: Path, tmp_path: Path) -> None:
     assert "is not a folder" in message(tmp_path / "nowhere", tmp_path, FileNotFoundError)
     (checkpoint / "config.json").unlink()
     assert "has no config.json" in message(checkpoint, tmp_path, FileNotFoundError)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(checkpoint: Path, small_disk: Path) -> None:
+    (small_disk / "filler").write_bytes(bytes(shutil.disk_usage(small_disk).free - 100_000))
+    with pytest.raises(OSError, match=r"model.safetensors could not be written .*No space left.*make room") as caught:
+        build_release(ReleaseArguments(str(checkpoint), str(small_disk / "built")))
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in small_disk.iterdir()] == ["filler"]
+
+
+@pytest.mark.parametrize("given", [{"power_watts": 300.0}, {"carbon_intensity": 400.0}, {"power_watts": -1.0}])
+def test_half_an_estimate_of_carbon_is_refused(given: dict[str, float], checkpoint: Path, tmp_path: Path) -> None:
+    assert "must both be positive, or both left out" in message(checkpoint, tmp_path, **given)
+
+
+def test_figures_of_a_tokenizer_are_those_of_its_own_report(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.jsonl").write_text(
+        '{"text": "今天天气很好。"}\n{"text": "這個問題說來話長。"}\n', encoding="utf-8"
+    )
+    report = tmp_path / "report"
+    run_tokenizer_report(TokenizerReportArguments([str(checkpoint)], [str(tmp_path / "text.jsonl")], str(report)))
+    figures = json.loads((report / "report.json").read_text(encoding="utf-8"))
+    card = (release_of(checkpoint, tmp_path, tokenizer_report=str(report)) / "README.md").read_text(encoding="utf-8")
+    density = figures[0]["by_script"]["traditional"]["characters_per_token"]
+    assert f"| Traditional | {density:.3f} |" in card and "2 documents of 16 characters" in card
+    (report / "report.json").write_text(json.dumps([{**figures[0], "tokenizer_hash": "0" * 64}]))
+    shutil.rmtree(tmp_path / "built")
+    assert "is not about the released tokenizer" in message(checkpoint, tmp_path, tokenizer_report=str(report))
+    missing = str(tmp_path / "nothing")
+    assert "is not there" in message(checkpoint, tmp_path, FileNotFoundError, tokenizer_report=missing)

@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,14 @@ from huggingface_hub import ModelCard
 
 from chinese_modernbert.hub_release.builder import RECORD_FILES
 from chinese_modernbert.hub_release.evaluation_facts import EvaluationFacts
-from chinese_modernbert.hub_release.model_card import _rope_text, last_logged_values, render_model_card, training_rows
+from chinese_modernbert.hub_release.model_card import _rope_text, render_model_card
+from chinese_modernbert.hub_release.tokenizer_facts import TokenizerFigure
+from chinese_modernbert.hub_release.training_facts import (
+    CURVES_FILE,
+    last_logged_values,
+    read_training,
+    training_rows,
+)
 from chinese_modernbert.modeling import ChineseModernBertConfig
 from chinese_modernbert.trainers.training_log import LOG_FILE
 
@@ -15,7 +23,12 @@ EMBEDDING = "model.embeddings.tok_embeddings.weight"
 
 
 def card(
-    checkpoint: Path, name: str = "owner/chinese-encoder", record_files: tuple[str, ...] = (), **provenance: Any
+    checkpoint: Path,
+    name: str = "owner/chinese-encoder",
+    record_files: tuple[str, ...] = (),
+    power: tuple[float, float] = (0.0, 0.0),
+    tokenizer_figures: tuple[TokenizerFigure, ...] = (),
+    **provenance: Any,
 ) -> str:
     return render_model_card(
         name=name,
@@ -23,10 +36,11 @@ def card(
         parameter_sizes={EMBEDDING: 1_000, "decoder.bias": 234},
         dtype="bfloat16",
         license_id="apache-2.0",
-        checkpoint=checkpoint,
+        training=read_training(checkpoint, checkpoint, *power),
         record_files=list(record_files),
         provenance=provenance,
         evaluations=EvaluationFacts(),
+        tokenizer_figures=tokenizer_figures,
     )
 
 
@@ -156,11 +170,66 @@ def test_a_bare_name_is_no_repository(tmp_path: Path) -> None:
 def test_what_nobody_recorded_is_listed_in_both_languages(tmp_path: Path) -> None:
     lines = card(tmp_path).split("\n")
     parts = "recipe, seeds and masking, training data, package versions"
-    assert f"Not recorded: training log, {parts}, CLUE figures, sentence similarity figures." in lines
-    assert "没有记录：训练日志、训练配方、种子与掩码方式、训练数据、软件包版本、CLUE 成绩、句子相似度成绩。" in lines
+    figures = "tokenizer figures, {}, CLUE figures, sentence similarity figures."
+    assert f"Not recorded: training log, energy and carbon, {figures.format(parts)}" in lines
+    chinese = (
+        "训练日志、能耗与碳排放、分词器指标、训练配方、种子与掩码方式、训练数据、软件包版本、CLUE 成绩、句子相似度成绩"
+    )
+    assert f"没有记录：{chinese}。" in lines
     write_log(tmp_path / LOG_FILE, {"step": 5, "loss": 1.0})
     told = card(tmp_path, recipe={}, run={}, packages={})
-    assert "Not recorded: training data, CLUE figures, sentence similarity figures." in told.split("\n")
+    assert f"Not recorded: energy and carbon, {figures.format('training data')}" in told.split("\n")
+
+
+def test_carbon_is_estimated_from_every_part_of_a_run_that_stopped(tmp_path: Path) -> None:
+    lines = [
+        {"step": 10, "loss": 4.0, "positions_seen": 4_000, "fill": 0.5, "tokens_per_second": 1.0},  # 2,000 seconds
+        {"step": 10, "eval_loss": 4.0},
+        {"step": 20, "loss": 3.0, "positions_seen": 12_000, "fill": 1.0, "tokens_per_second": 5.0},  # 1,600 seconds
+        {"step": 20, "train_runtime": 1.0},
+    ]
+    write_log(tmp_path / LOG_FILE, *lines)
+    text = card(tmp_path, power=(250.0, 400.0))
+    for row in (
+        "| Hours of training steps | 1.00 |",
+        "| Energy, estimated | 0.250 kWh (250 W) |",
+        "| Carbon, estimated | 0.100 kg CO2eq (400 g CO2eq/kWh) |",
+        "| 碳排放（估算） | 0.100 kg CO2eq (400 g CO2eq/kWh) |",
+    ):
+        assert row in text.split("\n")
+    assert ModelCard(text).data.to_dict()["co2_eq_emissions"]["emissions"] == 100.0
+    assert "energy and carbon" not in text
+
+
+def test_carbon_without_a_log_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no training log with tokens_per_second"):
+        card(tmp_path, power=(250.0, 400.0))
+
+
+def test_curves_are_drawn_up_to_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = tmp_path / "checkpoint-20"
+    checkpoint.mkdir()
+    (checkpoint / "trainer_state.json").write_text(json.dumps({"global_step": 20}))
+    lines = [{"step": step, "loss": 10.0 - step / 10, "learning_rate": 1e-3, "mask_rate": 0.3} for step in (10, 20, 30)]
+    write_log(tmp_path / LOG_FILE, *lines)
+    assert f"]({CURVES_FILE})" in card(checkpoint)
+    early = (checkpoint / CURVES_FILE).read_bytes()
+    card(checkpoint)
+    assert (checkpoint / CURVES_FILE).read_bytes() == early
+    write_log(tmp_path / LOG_FILE, *lines[:2])
+    card(checkpoint)
+    assert (checkpoint / CURVES_FILE).read_bytes() == early
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    without = card(checkpoint)
+    assert CURVES_FILE not in without and "Not recorded: training curves, energy" in without
+
+
+def test_figures_of_the_tokenizer_are_given_in_both_languages(tmp_path: Path) -> None:
+    figure = TokenizerFigure("Traditional", "繁体", 1_200, 34_000, 1.4567, 2.345, 0.0123, 0.0)
+    text = card(tmp_path, tokenizer_figures=(figure,))
+    assert "| Traditional | 1.457 | 2.35 % | 0.012 % | 0.000 % |" in text.split("\n")
+    assert "| 繁体 | 1.457 | 2.35 % | 0.012 % | 0.000 % |" in text.split("\n")
+    assert "1,200 documents of 34,000 characters" in text and "tokenizer figures" not in text
 
 
 def test_the_paper_is_cited_in_both_languages(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
 from chinese_modernbert.evaluation.fingerprint import model_fingerprint
+from chinese_modernbert.evaluation.mteb_tasks import similarity_task
 from chinese_modernbert.evaluation.sentence_data import ReadRows, ScoredPair, Triple
 from chinese_modernbert.evaluation.sentence_evaluation import SentenceScores
+from chinese_modernbert.trainers import contrastive
 from chinese_modernbert.trainers.arguments import load_recipe
 from chinese_modernbert.trainers.contrastive import check_arguments, run_contrastive
 from chinese_modernbert.trainers.contrastive_arguments import ContrastiveArguments, ContrastiveStage
@@ -287,3 +289,32 @@ def test_prompts_of_a_folder_stay_unless_others_are_given(settings: dict[str, An
     load_encoder(given.model, given).save(str(tmp_path / "saved"))
     assert load_encoder(tmp_path / "saved", arguments(settings)).prompts["query"] == "问题："
     assert load_encoder(tmp_path / "saved", arguments(settings, query_prompt="问")).prompts["query"] == "问"
+
+
+def test_a_run_ends_with_the_tasks_of_mteb_that_were_asked_for(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mteb", reason="mteb is not installed")
+    pairs = read_named(settings["evaluation"], settings["data"], "test")[0].rows.pairs
+    with pytest.raises(ValueError, match="no task or benchmark 'none'"):
+        run_contrastive(arguments(settings, mteb=["none"]))
+    monkeypatch.setattr(contrastive, "named_tasks", lambda names: [similarity_task(name, pairs) for name in names])
+    output = run_contrastive(arguments(settings, stages=[], mteb=["OurPairs"]))
+    report = json.loads((output / "report.json").read_text(encoding="utf-8"))
+    own = report["encoders"][-1]["similarity"]["held:test"]["scores"]["spearman"]["value"]
+    assert report["mteb"]["OurPairs"] == pytest.approx(own, abs=1e-3)
+    assert f"| OurPairs | {report['mteb']['OurPairs']:.4f} |" in (output / "report.md").read_text(encoding="utf-8")
+
+
+def test_code_of_another_model_runs_only_when_it_is_allowed(tmp_path: Path, settings: dict[str, Any]) -> None:
+    folder = write_tiny_bert(tmp_path / "foreign")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config |= {"model_type": "foreign", "auto_map": {"AutoConfig": "own.Config", "AutoModel": "own.Model"}}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    own = "from transformers import BertConfig, BertModel\n\n\n"
+    own += "class Config(BertConfig):\n    model_type = 'foreign'\n\n\n"
+    own += "class Model(BertModel):\n    config_class = Config\n"
+    (folder / "own.py").write_text(own, encoding="utf-8")
+    with pytest.raises(ValueError, match="trust_remote_code"):
+        load_encoder(folder, arguments(settings))
+    assert load_encoder(folder, arguments(settings, trust_remote_code=True)).encode(["虎"]).shape == (1, 32)
