@@ -120,15 +120,15 @@ def _read_scores(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
 
 def _read_triples(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
     for location, row in rows:
-        anchor, *others = one.fields
-        texts = [checked_texts(row, name, location) for name in others]
+        anchor = checked_text(row, one.fields[0], location)
+        texts = [checked_texts(row, name, location) for name in one.fields[1:]]
         negatives = texts[1] if len(texts) > 1 else ()
         for positive in texts[0]:
-            if positive == row[anchor]:
+            if positive == anchor:
                 found.drop("the positive is the anchor")
                 continue
             kept = tuple(text for text in negatives if text != positive)
-            found.triples.append(Triple(checked_text(row, anchor, location), positive, kept))
+            found.triples.append(Triple(anchor, positive, kept))
 
 
 def _read_inference(rows: Rows, one: SentenceSet, found: ReadRows) -> None:

@@ -71,7 +71,7 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
         Values as strings, lists of strings, or True; `load_recipe` converts them by the field's type.
 
     Raises:
-        ValueError: For a word that belongs to no option.
+        ValueError: For a word that belongs to no option, or an option that is given twice.
     """
     values: dict[str, Any] = {}
     name = None
@@ -79,6 +79,8 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
         if word.startswith("--") and len(word) > 2:
             name, equals, value = word[2:].partition("=")
             name = name.replace("-", "_")
+            if name in values:
+                raise ValueError(f"--{name} is given twice; give several values behind one: --{name} a b")
             values[name] = value if equals else True
         elif name is None:
             raise ValueError(f"'{word}' belongs to no option; write --name value")
@@ -200,15 +202,27 @@ def _convert_scalar(value: Any, annotation: Any, key: str, origin: str) -> Any:
         if annotation in (int, float):
             if isinstance(value, bool) or value is None:
                 raise ValueError
-            number = float(str(value).replace("_", ""))
-            if annotation is int and number != int(number):
-                raise ValueError
-            return annotation(number) if annotation is float else int(str(value).replace("_", "").split(".")[0], 10)
+            return _number(str(value).replace("_", ""), annotation)
     except (KeyError, ValueError, OverflowError):
         raise ValueError(f"{key}={value!r} in {origin} is not of type {annotation.__name__}") from None
     if annotation is str:
+        if isinstance(value, bool):  # an option without its value, or a word that YAML takes for yes or no
+            raise ValueError(f"{key}={value} in {origin} is not text; give a value, in quotes if it is such a word")
         return str(_checked(value, (str, int, float), key, origin, "text"))
     return Path(value) if annotation is Path else value
+
+
+def _number(text: str, kind: type) -> int | float:
+    """Return a number; `2.5e9` and `1e3` are whole too, and whole numbers of any length stay exact."""
+    if kind is float:
+        return float(text)
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+        if number != int(number):
+            raise
+        return int(number)
 
 
 def _checked(value: Any, wanted: Any, key: str, origin: str, name: str) -> Any:

@@ -8,6 +8,7 @@ import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from ..tokenization.output_folder import write_text_atomically
 from .arguments import load_recipe
 from .contrastive_arguments import ContrastiveArguments, ContrastiveStage
 from .contrastive_beside import SCORES, check_others, score_beside
-from .contrastive_data import NamedRows, read_named, stage_datasets, texts_of, without_leaks
+from .contrastive_data import NamedRows, read_named, rows_fingerprint, stage_datasets, texts_of, without_leaks
 from .contrastive_models import add_adapter, is_encoder_folder, load_encoder, transformer_of
 from .contrastive_trainer import ContrastiveTrainer
 from .leakage import find_leaks
@@ -35,6 +36,15 @@ from .processes import on_main_process
 logger = logging.getLogger(__name__)
 
 STAGE, FINAL = "stage.json", "final"
+
+# Options that change what a stage computes or scores; a finished stage of others is not taken for this one.
+IDENTITY_FIELDS = (
+    "model", "temperature", "both_directions", "matryoshka_sizes", "query_prompt", "document_prompt", "pooling",
+    "normalize", "leakage", "leakage_similarity", "mining_margin", "lora_rank", "lora_alpha", "seed", "max_steps",
+    "evaluation", "retrieval", "bootstrap_resamples", "pretraining_recipe", "pretraining_options", "learning_rate",
+    "warmup_steps", "lr_scheduler_type", "weight_decay", "max_grad_norm", "gradient_accumulation_steps", "optim",
+    "batch_sampler", "bf16", "fp16",
+)  # fmt: skip
 
 
 def run_contrastive(arguments: ContrastiveArguments) -> Path:
@@ -59,12 +69,14 @@ def run_contrastive(arguments: ContrastiveArguments) -> Path:
     scored, retrieval = read_evaluation(arguments)
     training = check_leakage(training, scored, retrieval, arguments)
     output = Path(arguments.output_dir or "")
-    folder = _first_stage(output, arguments, scored, retrieval)
+    rows = [rows_fingerprint(chain(*training[:number]), scored, retrieval) for number in range(len(training) + 1)]
+    folder = _first_stage(output, arguments, scored, retrieval, rows[0])
     encoders: list[ScoredEncoder] = []
-    on_main_process(lambda: encoders.extend(score_beside(arguments, training, scored, retrieval)))
+    on_main_process(lambda: encoders.extend(score_beside(arguments, training, scored, retrieval, rows[-1])))
     encoders.append(ScoredEncoder("before training", "stage", SentenceScores.load(folder / SCORES)))
     for number, (stage, named) in enumerate(zip(arguments.stages, training, strict=True), start=1):
-        folder = _run_stage(number, stage, named, folder, arguments, scored, retrieval)
+        record = _record(number, stage, arguments, rows[number])
+        folder = _run_stage(number, stage, named, folder, arguments, scored, retrieval, record)
         encoders.append(ScoredEncoder(f"stage {number}, {stage.loss}", "stage", SentenceScores.load(folder / SCORES)))
     on_main_process(lambda: _finish(output, folder, encoders, arguments))
     return output
@@ -139,7 +151,8 @@ def _finish(output: Path, folder: Path, encoders: Sequence[ScoredEncoder], argum
     shutil.copytree(folder / "model", final)
     scores: dict[str, float] = {}
     if arguments.mteb:  # its own cache keeps the tasks that an interrupted run had finished
-        scores = run_mteb(load_encoder(final, arguments), named_tasks(arguments.mteb), output / "mteb")
+        weights = model_fingerprint(final).rsplit(" ", maxsplit=1)[-1]  # mteb calls every folder alike
+        scores = run_mteb(load_encoder(final, arguments), named_tasks(arguments.mteb), output / "mteb" / weights)
     write_sentence_report(output, encoders, _settings(arguments), arguments.bootstrap_resamples, scores)
 
 
@@ -148,10 +161,11 @@ def _first_stage(
     arguments: ContrastiveArguments,
     scored: Mapping[str, Sequence[ScoredPair]],
     retrieval: Mapping[str, RetrievalTask],
+    rows: str,
 ) -> Path:
     """Evaluate the model before any contrastive stage, after retrieval pre-training where the recipe has it."""
     folder = output / "stage-0"
-    record = _record(0, None, arguments)
+    record = _record(0, None, arguments, rows)
     if _is_finished(folder, record, arguments):
         return folder
     start = Path(arguments.model)
@@ -177,10 +191,10 @@ def _run_stage(
     arguments: ContrastiveArguments,
     scored: Mapping[str, Sequence[ScoredPair]],
     retrieval: Mapping[str, RetrievalTask],
+    record: dict[str, Any],
 ) -> Path:
     """Train, evaluate and keep one stage, unless it is finished."""
     folder = Path(arguments.output_dir or "") / f"stage-{number}"
-    record = _record(number, stage, arguments)
     if _is_finished(folder, record, arguments):
         return folder
     set_seed(arguments.seed)
@@ -207,19 +221,21 @@ def _stage_arguments(stage: ContrastiveStage, arguments: ContrastiveArguments, f
     own.num_train_epochs = stage.epochs
     own.per_device_train_batch_size = stage.batch_size
     own.learning_rate = arguments.learning_rate if stage.learning_rate is None else stage.learning_rate
+    prompts = {"anchor": arguments.query_prompt, "positive": arguments.document_prompt}
+    negatives = range(1, max(stage.hard_negatives, stage.mined_negatives) + 1)
+    prompts |= {f"negative_{number}": arguments.document_prompt for number in negatives}
+    own.prompts = prompts if any(prompts.values()) else None  # pairs of `cosent` are alike: they get none
     return own
 
 
-def _record(number: int, stage: ContrastiveStage | None, arguments: ContrastiveArguments) -> dict[str, Any]:
-    """Return what decides the result of a stage: its own settings, and those of every stage before it."""
-    names = ("model", "temperature", "both_directions", "matryoshka_sizes", "query_prompt", "document_prompt")
-    more = ("pooling", "normalize", "leakage", "mining_margin", "lora_rank", "lora_alpha", "seed", "max_steps")
-    rest = ("evaluation", "retrieval", "pretraining_recipe", "pretraining_options", "learning_rate", "warmup_steps")
+def _record(number: int, stage: ContrastiveStage | None, arguments: ContrastiveArguments, rows: str) -> dict[str, Any]:
+    """Return what decides the result of a stage: its own settings and rows, and those of every stage before it."""
     return {
         "settings": {
-            **{name: getattr(arguments, name) for name in (*names, *more, *rest)},
+            **{name: getattr(arguments, name) for name in IDENTITY_FIELDS},
             "weights": model_fingerprint(arguments.model),
         },
+        "rows": rows,
         "before": [asdict(one) for one in arguments.stages[: max(0, number - 1)]],
         "stage": None if stage is None else asdict(stage),
     }
@@ -227,10 +243,9 @@ def _record(number: int, stage: ContrastiveStage | None, arguments: ContrastiveA
 
 def _settings(arguments: ContrastiveArguments) -> dict[str, Any]:
     """Return what the report says about the command."""
-    record = _record(0, None, arguments)["settings"]
-    more = ("both_directions", "leakage_similarity", "bootstrap_resamples", "cached_batch_size", "weight_decay", "bf16")
+    settings = _record(0, None, arguments, "")["settings"]
     stages = {f"stage {number}": asdict(stage) for number, stage in enumerate(arguments.stages, start=1)}
-    return {**record, **stages, **{name: getattr(arguments, name) for name in more}, "data": arguments.data}
+    return {**settings, **stages, "cached_batch_size": arguments.cached_batch_size, "data": arguments.data}
 
 
 def _is_finished(folder: Path, record: dict[str, Any], arguments: ContrastiveArguments) -> bool:

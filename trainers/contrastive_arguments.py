@@ -7,6 +7,8 @@ from sentence_transformers.sentence_transformer.training_args import SentenceTra
 
 from .arguments import argument
 
+# At 0.6 the search finds 0.99 of the pairs, and less below. Source: 32 bands of 4 (see `leakage`).
+LOWEST_LEAKAGE_SIMILARITY = 0.6
 LOSSES = ("in_batch_negatives", "cosent")
 
 
@@ -101,8 +103,11 @@ class ContrastiveArguments(SentenceTransformerTrainingArguments):
             raise ValueError(f"leakage='{self.leakage}' is not known; choose refuse, drop or report")
         if self.pooling not in ("mean", "cls"):
             raise ValueError(f"pooling='{self.pooling}' is not known; choose mean or cls")
-        if not 0 < self.leakage_similarity <= 1:
-            raise ValueError(f"leakage_similarity={self.leakage_similarity} must be above 0 and at most 1")
+        if not LOWEST_LEAKAGE_SIMILARITY <= self.leakage_similarity <= 1:
+            raise ValueError(
+                f"leakage_similarity={self.leakage_similarity} must be from {LOWEST_LEAKAGE_SIMILARITY} to 1: less "
+                "similar texts are not found for certain"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as trackers such as TensorBoard write it."""

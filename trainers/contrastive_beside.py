@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from ..evaluation.fingerprint import model_fingerprint
 from ..evaluation.retrieval import RetrievalTask, score_retrieval, search_bm25
 from ..evaluation.sentence_data import ScoredPair
 from ..evaluation.sentence_evaluation import SentenceScores, evaluate_encoder
@@ -29,6 +31,8 @@ logger = logging.getLogger(__name__)
 SCORES, BESIDE = "scores.json", "beside"
 UNTRAINED, STATIC, BM25 = "untrained", "static vectors", "BM25"
 TEXTS_AT_ONCE = 1_000
+# What changes the scores of an encoder that is trained no further.
+SETTINGS = ("evaluation", "retrieval", "pooling", "normalize", "query_prompt", "document_prompt", "bootstrap_resamples")
 
 
 def check_others(arguments: ContrastiveArguments) -> None:
@@ -50,6 +54,7 @@ def score_beside(
     training: Sequence[Sequence[NamedRows]],
     scored: Mapping[str, Sequence[ScoredPair]],
     retrieval: Mapping[str, RetrievalTask],
+    rows: str,
 ) -> list[ScoredEncoder]:
     """Score baselines and other encoders; what was scored before under the same settings is read again.
 
@@ -58,50 +63,55 @@ def score_beside(
         training: Rows of each stage, whose texts make the static vectors where no corpus is given.
         scored: Pairs of each set.
         retrieval: Task of each set.
+        rows: Fingerprint of all rows, of training and evaluation.
 
     Returns:
         The rows of the report that stand above the model's own.
     """
     folder = Path(arguments.output_dir or "") / BESIDE
-    sets = {"evaluation": arguments.evaluation, "retrieval": arguments.retrieval, "data": arguments.data}
+    sets = {"rows": rows, **{name: getattr(arguments, name) for name in SETTINGS}}
+    once = partial(_once, overwrite=arguments.overwrite)
 
     def evaluate(model: SentenceTransformer) -> SentenceScores:
         return evaluate_encoder(model.eval(), scored, retrieval, arguments.bootstrap_resamples)
 
     found: list[ScoredEncoder] = []
     if arguments.baselines:
-        common = {**sets, "model": arguments.model, "pooling": arguments.pooling, "seed": arguments.seed}
+        common = {**sets, "model": model_fingerprint(arguments.model), "seed": arguments.seed}
         twin = untrained_twin(load_encoder(arguments.model, arguments), arguments.seed)
         if twin is not None:
-            scores = _once(folder / "untrained.json", common, lambda: evaluate(twin))
+            scores = once(folder / "untrained.json", common, lambda: evaluate(twin))
             found.append(ScoredEncoder(UNTRAINED, "baseline", scores))
         corpus = {"corpus": arguments.baseline_corpus or [stage.data for stage in arguments.stages]}
         if arguments.baseline_corpus or training:
-            scores = _once(
+            scores = once(
                 folder / "static.json", common | corpus, lambda: evaluate(_static_encoder(arguments, training))
             )
             found.append(ScoredEncoder(STATIC, "baseline", scores))
         if retrieval:
-            scores = _once(folder / "bm25.json", sets, lambda: _score_bm25(retrieval))
+            scores = once(folder / "bm25.json", sets, lambda: _score_bm25(retrieval))
             found.append(ScoredEncoder(BM25, "baseline", scores))
     for number, name in enumerate(arguments.against):
         stage = _last_stage(Path(name))
         if stage is not None:
             scores = SentenceScores.load(stage / SCORES)
         else:
-            record = {**sets, "model": name, "pooling": arguments.pooling}
-            scores = _once(
+            record = {**sets, "model": model_fingerprint(name)}
+            scores = once(
                 folder / f"against-{number}.json", record, lambda name=name: evaluate(load_encoder(name, arguments))
             )
         found.append(ScoredEncoder(name if stage is None else f"{name}, {stage.name}", "other", scores))
     return found
 
 
-def _once(file: Path, record: Mapping[str, Any], score: Callable[[], SentenceScores]) -> SentenceScores:
+def _once(
+    file: Path, record: Mapping[str, Any], score: Callable[[], SentenceScores], overwrite: bool
+) -> SentenceScores:
     """Return kept scores where they were made under the same settings, else make and keep them."""
     settings = file.with_suffix(".settings.json")
     plain = json.loads(json.dumps(record))
-    if file.is_file() and settings.is_file() and json.loads(settings.read_text(encoding="utf-8")) == plain:
+    is_kept = file.is_file() and settings.is_file() and not overwrite
+    if is_kept and json.loads(settings.read_text(encoding="utf-8")) == plain:
         logger.info("%s is there", file)
         return SentenceScores.load(file)
     settings.unlink(missing_ok=True)

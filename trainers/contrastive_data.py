@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,6 +39,8 @@ class NamedRows:
 def read_named(names: Sequence[str], folder: str | Path, split: str) -> list[NamedRows]:
     """Read sets by name (`stsb`, `stsb:dev`, a file); `split` is taken where a name has none.
 
+    A second file of the same bare name, `b/train.jsonl` beside `a/train.jsonl`, goes by its path.
+
     Raises:
         FileNotFoundError, ValueError: see `find_set` and `read_rows`; a set that is named twice.
     """
@@ -47,6 +51,8 @@ def read_named(names: Sequence[str], folder: str | Path, split: str) -> list[Nam
         one = find_set(name if is_file else bare)
         wanted = own if colon and not is_file else split
         key = f"{one.name}:{wanted}"
+        if is_file and key in found and name not in names[: len(found)]:
+            key = f"{name}:{wanted}"
         if key in found:
             raise ValueError(f"'{name}' is named twice; a set is read once")
         found[key] = NamedRows(key, read_rows(one, wanted, "" if is_file else folder))
@@ -54,20 +60,29 @@ def read_named(names: Sequence[str], folder: str | Path, split: str) -> list[Nam
 
 
 def texts_of(named: Iterable[NamedRows]) -> dict[str, list[str]]:
-    """Return every text of each set, once."""
-    return {
-        one.name: list(
-            dict.fromkeys(
-                text
-                for texts in (
-                    *((pair.first, pair.second) for pair in one.rows.pairs),
-                    *((triple.anchor, triple.positive, *triple.negatives) for triple in one.rows.triples),
-                )
-                for text in texts
-            )
-        )
-        for one in named
-    }
+    """Return every text of each set, once; files of one name that different stages train on count as one set."""
+    found: dict[str, dict[str, None]] = {}
+    for one in named:
+        texts = found.setdefault(one.name, {})
+        for pair in one.rows.pairs:
+            texts.update(dict.fromkeys((pair.first, pair.second)))
+        for triple in one.rows.triples:
+            texts.update(dict.fromkeys((triple.anchor, triple.positive, *triple.negatives)))
+    return {name: list(texts) for name, texts in found.items()}
+
+
+def rows_fingerprint(named: Iterable[NamedRows], *evaluation: Mapping[str, Any]) -> str:
+    """Return 16 hexadecimal digits that name rows: others under the same name are other data.
+
+    Args:
+        named: Sets to train on.
+        evaluation: Pairs or tasks by set.
+    """
+    digest = hashlib.sha256()
+    rows = (row for one in named for row in (one.name, *one.rows.pairs, *one.rows.triples))
+    for row in chain(evaluation, rows):
+        digest.update(repr(row).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:16]
 
 
 def without_leaks(named: Sequence[NamedRows], leaks: LeakageReport) -> list[NamedRows]:

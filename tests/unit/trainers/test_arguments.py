@@ -131,3 +131,24 @@ def test_an_unknown_recipe_lists_the_shipped_ones() -> None:
 def test_help_names_every_field() -> None:
     text = describe_arguments([Settings], "command")
     assert all(f"--{name}" in text for name in ("corpus", "rate", "steps", "fast", "mode"))
+
+
+@pytest.mark.parametrize(
+    ("written", "steps"),
+    [("1.5e3", 1500), ("2.0e6", 2_000_000), ("1e3", 1000), ("7.0", 7), ("9007199254740993", 9007199254740993)],
+)
+def test_whole_numbers_may_be_written_with_an_exponent(written: str, steps: int) -> None:
+    assert load_recipe([Settings], None, {"corpus": "a", "steps": written})[0].steps == steps
+
+
+@pytest.mark.parametrize("written", ["1.5", "1e-3", "inf", "nan", "many"])
+def test_what_is_no_whole_number_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match="is not of type int"):
+        load_recipe([Settings], None, {"corpus": "a", "steps": written})
+
+
+def test_an_option_without_its_value_is_no_text_and_none_is_given_twice() -> None:
+    with pytest.raises(ValueError, match="name=True in the command line is not text"):
+        load_recipe([Settings], None, ["--corpus", "a", "--name", "--fast"])
+    with pytest.raises(ValueError, match="--corpus is given twice"):
+        parse_overrides(["--corpus", "a", "--corpus", "b"])

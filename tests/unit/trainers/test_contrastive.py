@@ -1,6 +1,7 @@
 """Contrastive training: losses equal the library's plain one, stages are kept, resumed and refused, data never mix."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -318,3 +319,71 @@ def test_code_of_another_model_runs_only_when_it_is_allowed(tmp_path: Path, sett
     with pytest.raises(ValueError, match="trust_remote_code"):
         load_encoder(folder, arguments(settings))
     assert load_encoder(folder, arguments(settings, trust_remote_code=True)).encode(["虎"]).shape == (1, 32)
+
+
+def test_a_second_file_of_the_same_name_is_compared_with_the_evaluation_too(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    held = (tmp_path / "held.jsonl").read_text(encoding="utf-8").split("\n")[0]
+    for folder, line in (("a", held), ("b", '{"sentence1": "山高", "sentence2": "水长", "score": 1}')):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "train.jsonl").write_text(f"{line}\n", encoding="utf-8")
+    files = [str(tmp_path / folder / "train.jsonl") for folder in ("a", "b")]
+    for data in ([[files[0]], [files[1]]], [[files[1]], [files[0]]], [files]):
+        stages = [{"data": names, "loss": "cosent"} for names in data]
+        with pytest.raises(ValueError, match="training texts occur in the evaluation"):
+            run_contrastive(arguments(settings, stages=stages))
+    with pytest.raises(ValueError, match="named twice"):
+        read_named([files[0], files[0]], tmp_path, "train")
+    assert [one.name for one in read_named(files, tmp_path, "train")] == ["train:train", f"{files[1]}:train"]
+
+
+def test_a_stage_of_other_options_or_other_rows_is_not_taken_for_this_one(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = {**settings, "stages": settings["stages"][1:], "max_steps": 1}
+    run_contrastive(arguments(settings))
+    changes = {"weight_decay": 0.9, "lr_scheduler_type": "constant", "gradient_accumulation_steps": 4, "seed": 3}
+    for name, value in changes.items():
+        with pytest.raises(FileExistsError, match="trained with other settings"):
+            run_contrastive(arguments(settings, **{name: value}))
+    rows = (tmp_path / "pairs.jsonl").read_text(encoding="utf-8").split("\n")
+    (tmp_path / "pairs.jsonl").write_text("\n".join(rows[1:]), encoding="utf-8")
+    with pytest.raises(FileExistsError, match="trained with other rows"):
+        run_contrastive(arguments(settings))
+
+
+def test_an_encoder_that_was_trained_again_is_scored_again(
+    settings: dict[str, Any], checkpoint: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(checkpoint, tmp_path / "other"))
+    settings = {**settings, "stages": [], "against": [str(other)]}
+    first = reported(run_contrastive(arguments(settings)), str(other))
+    write_tiny_checkpoint(other, num_hidden_layers=2)
+    assert reported(run_contrastive(arguments(settings)), str(other)) != first
+
+
+def reported(output: Path, encoder: str) -> float:
+    """Return the Pearson correlation of an encoder as the report has it."""
+    rows = json.loads((output / "report.json").read_text(encoding="utf-8"))["encoders"]
+    row = next(one for one in rows if one["name"] == encoder)
+    return row["similarity"]["held:test"]["scores"]["pearson"]["value"]
+
+
+def test_prompts_are_part_of_training_as_of_search(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    class Watched(ContrastiveTrainer):
+        def train(self, *args: Any, **kwargs: Any) -> Any:
+            batch = next(iter(self.get_train_dataloader()))
+            ids = {name: value[0] for name, value in batch.items() if name.endswith("input_ids")}
+            tokenizer: Any = self.model.tokenizer
+            seen.extend(f"{name.removesuffix('_input_ids')} {tokenizer.decode(row)}" for name, row in ids.items())
+            return super().train(*args, **kwargs)
+
+    monkeypatch.setattr(contrastive, "ContrastiveTrainer", Watched)
+    run_contrastive(arguments(settings, query_prompt="问：", document_prompt="文：", max_steps=1))
+    found = {text.split(" ")[0]: text for text in seen}
+    assert "问：" in found["anchor"]
+    assert "文：" in found["positive"] and "文：" in found["negative_1"]
+    assert "：" not in found["sentence1"] + found["sentence2"]
