@@ -15,7 +15,15 @@ SLIDING_ATTENTION = "sliding_attention"
 LAYER_TYPES = (FULL_ATTENTION, SLIDING_ATTENTION)
 NORM_TYPES = ("rmsnorm", "layernorm")
 POOLING_TYPES = ("cls", "mean")
-ROPE_TYPES = ("default", "linear", "dynamic", "yarn")
+TRAINED_LENGTH = "original_max_position_embeddings"
+# Rope types, and the parameters that each reads beside its type and theta.
+ROPE_KEYS = {
+    "default": (),
+    "linear": ("factor",),
+    "dynamic": ("factor",),
+    "yarn": ("factor", TRAINED_LENGTH, "attention_factor", "beta_fast", "beta_slow"),
+}
+ROPE_TYPES = tuple(ROPE_KEYS)
 
 # Source: arXiv 2510.12285 for both values (global theta 80,000; local 10,000 as in ModernBERT).
 DEFAULT_ROPE_THETA = {FULL_ATTENTION: 80_000.0, SLIDING_ATTENTION: 10_000.0}
@@ -85,7 +93,9 @@ class ChineseModernBertConfig(PretrainedConfig):
             Full width of the local window: token i sees j where `|i - j| <= local_attention // 2`.
         rope_parameters (`dict`, *optional*):
             `{"full_attention": {"rope_type": "default", "rope_theta": 80000.0}, "sliding_attention": {...: 10000.0}}`.
-            Other types, for texts longer than trained on, are `linear`, `dynamic` and `yarn` with their `factor`.
+            Other types, for texts longer than trained on, are `linear`, `dynamic` and `yarn` with their `factor`; yarn
+            also reads `original_max_position_embeddings` (default: `max_position_embeddings`), `attention_factor`,
+            `beta_fast` and `beta_slow`. Anything else is refused.
         global_rope_theta, local_rope_theta (`float`, *optional*):
             The older spelling of the two thetas, read where `rope_parameters` is absent.
         decoder_bias (`bool`, *optional*, defaults to `True`):
@@ -159,7 +169,12 @@ class ChineseModernBertConfig(PretrainedConfig):
         for name, value in given.items():
             setattr(self, name, value)
         self.layer_types = _layer_types(layer_types, num_hidden_layers, global_attn_every_n_layers)
-        self.rope_parameters = _rope_parameters(rope_parameters, global_rope_theta, local_rope_theta)
+        for name in ("rope_scaling", "rope_theta"):
+            if kwargs.get(name) is not None:
+                raise ValueError(f"{name}={kwargs[name]} is not read; give rope_parameters, by layer type")
+        self.rope_parameters = _rope_parameters(
+            rope_parameters, global_rope_theta, local_rope_theta, max_position_embeddings
+        )
         self.bos_token_id = cls_token_id if bos_token_id is None else bos_token_id
         self.eos_token_id = sep_token_id if eos_token_id is None else eos_token_id
         self.validate_shape()
@@ -255,19 +270,45 @@ def _layer_types(layer_types: list[str] | None, num_layers: int, every: int) -> 
 
 
 def _rope_parameters(
-    parameters: dict[str, dict[str, Any]] | None, global_theta: float | None, local_theta: float | None
+    parameters: dict[str, dict[str, Any]] | None,
+    global_theta: float | None,
+    local_theta: float | None,
+    trained_length: int,
 ) -> dict[str, dict[str, Any]]:
     """Return `{layer_type: {"rope_type": ..., "rope_theta": theta}}`, from the new or the old spelling."""
+    unknown = sorted(set(parameters or {}) - set(LAYER_TYPES))
+    if unknown:
+        raise ValueError(
+            f"rope_parameters holds {', '.join(map(str, unknown))}; give parameters by layer type, "
+            f"{' and '.join(LAYER_TYPES)}"
+        )
     thetas = {
         FULL_ATTENTION: global_theta or DEFAULT_ROPE_THETA[FULL_ATTENTION],
         SLIDING_ATTENTION: local_theta or DEFAULT_ROPE_THETA[SLIDING_ATTENTION],
     }
-    complete = {}
-    for layer_type in LAYER_TYPES:
-        given = {"rope_type": "default", "rope_theta": thetas[layer_type], **((parameters or {}).get(layer_type) or {})}
-        if given["rope_type"] not in ROPE_TYPES:
-            raise ValueError(f"rope_type={given['rope_type']!r} for {layer_type}; use one of {', '.join(ROPE_TYPES)}")
-        if given["rope_type"] != "default" and not given.get("factor", 0.0) >= 1.0:
-            raise ValueError(f"rope_type={given['rope_type']!r} for {layer_type} needs a factor of 1.0 or more")
-        complete[layer_type] = given
-    return complete
+    return {
+        layer_type: _checked_rope(
+            layer_type,
+            {"rope_type": "default", "rope_theta": thetas[layer_type], **((parameters or {}).get(layer_type) or {})},
+            trained_length,
+        )
+        for layer_type in LAYER_TYPES
+    }
+
+
+def _checked_rope(layer_type: str, given: dict[str, Any], trained_length: int) -> dict[str, Any]:
+    """Return the parameters of a layer type; what would be passed over without a word is refused."""
+    kind = given["rope_type"]
+    if kind not in ROPE_KEYS:
+        raise ValueError(f"rope_type={kind!r} for {layer_type}; use one of {', '.join(ROPE_TYPES)}")
+    if given.get("partial_rotary_factor", 1.0) != 1.0:
+        raise ValueError(f"partial_rotary_factor={given['partial_rotary_factor']} for {layer_type}; only 1.0 is known")
+    known = {"rope_type", "rope_theta", "partial_rotary_factor", *ROPE_KEYS[kind]}
+    unknown = sorted(name for name in set(given) - known if given[name] is not None)
+    if unknown:
+        raise ValueError(f"rope_type={kind!r} for {layer_type} does not know {', '.join(unknown)}; leave them out")
+    if kind != "default" and not given.get("factor", 0.0) >= 1.0:
+        raise ValueError(f"rope_type={kind!r} for {layer_type} needs a factor of 1.0 or more")
+    if kind == "yarn":  # Transformers wants it written
+        given = {**given, TRAINED_LENGTH: given.get(TRAINED_LENGTH) or trained_length}
+    return given

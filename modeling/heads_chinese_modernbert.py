@@ -74,13 +74,31 @@ def labelled_cross_entropy(
     return mean_loss(summed, (labels != ignore_index).sum(), num_items_in_batch)
 
 
-def pool(hidden_states: torch.Tensor, pooling: str, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
-    """Return one vector a row from hidden states `(batch, length, hidden)`: `cls`, or `mean` over real tokens."""
+def pool(
+    hidden_states: torch.Tensor,
+    pooling: str,
+    attention_mask: torch.Tensor | None = None,
+    document_ids: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return one vector a row from hidden states `(batch, length, hidden)`: the first real token, or their mean.
+
+    Args:
+        hidden_states (`torch.Tensor` of shape `(batch, length, hidden)`).
+        pooling: `cls` or `mean`.
+        attention_mask, document_ids (`torch.Tensor` of shape `(batch, length)`): tell padding, 0 and negative; where
+            neither is given there is none.
+    """
+    real = None if attention_mask is None else attention_mask != 0
+    if document_ids is not None:
+        real = document_ids >= 0 if real is None else real & (document_ids >= 0)
     if pooling == "cls":
-        return hidden_states[:, 0]
-    if attention_mask is None:
+        if real is None:
+            return hidden_states[:, 0]
+        first = real.int().argmax(dim=1)  # padding may stand on the left
+        return hidden_states[torch.arange(len(first), device=first.device), first]
+    if real is None:
         return hidden_states.mean(dim=1)
-    kept = (attention_mask != 0).unsqueeze(-1)
+    kept = real.unsqueeze(-1)
     summed = (hidden_states * kept).sum(dim=1)
     return summed / kept.sum(dim=1).clamp(min=1).to(summed.dtype)
 
@@ -188,7 +206,8 @@ class ChineseModernBertForSequenceClassification(ChineseModernBertClassifierMode
         Args:
             input_ids, attention_mask, position_ids, inputs_embeds, kwargs: as in `ChineseModernBertModel.forward`.
             labels: `(batch,)` class ids, `(batch, num_labels)` floats 0/1 for several labels at once, or numbers for
-                regression. `config.problem_type` decides; where it is not set, the shape and dtype of the labels do.
+                regression. `config.problem_type` decides; where it is not set, `num_labels` (1 is regression) and the
+                dtype of the labels do (floats are several labels).
             num_items_in_batch: labels of the whole optimizer step; default: of this batch.
 
         Returns:
@@ -201,7 +220,8 @@ class ChineseModernBertForSequenceClassification(ChineseModernBertClassifierMode
             inputs_embeds=inputs_embeds,
             **kwargs,
         )
-        logits = self.classify(pool(outputs.last_hidden_state, self.config.classifier_pooling, attention_mask))
+        pooling, documents = self.config.classifier_pooling, kwargs.get("document_ids")
+        logits = self.classify(pool(outputs.last_hidden_state, pooling, attention_mask, documents))
         loss = None if labels is None else self._loss(logits, labels.to(logits.device), num_items_in_batch)
         return SequenceClassifierOutput(
             loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions

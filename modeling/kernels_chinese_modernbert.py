@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import groupby
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
@@ -114,15 +114,16 @@ def attend(
 def visible(layout: TokenLayout, window: int | None) -> torch.Tensor:
     """Return the boolean mask `(b, 1, t, t)` of a dense layout: True where a query sees a key.
 
-    A padded query sees the other padding of its row, so that no row of the softmax is empty.
+    A padded query sees the other padding of its row, so that no row of the softmax is empty. The window is measured
+    over real tokens, as in a flat layout, where padding is gone.
     """
     cached = layout.masks.get(window)
     if cached is None:
         documents = layout.document_ids
         cached = (documents.unsqueeze(2) == documents.unsqueeze(1)).unsqueeze(1)
         if window is not None:
-            index = torch.arange(documents.shape[1], device=documents.device)
-            cached = cached & ((index.unsqueeze(1) - index.unsqueeze(0)).abs() <= window)
+            places = layout.places
+            cached = cached & ((places.unsqueeze(2) - places.unsqueeze(1)).abs() <= window).unsqueeze(1)
         layout.masks[window] = cached
     return cached
 
@@ -386,6 +387,7 @@ def flash_attention(
         scaling=query.shape[-1] ** -0.5,
         # Transformers hands flash attention (w - 1, w - 1), which is inclusive on both sides.
         sliding_window=None if window is None else window + 1,
+        **({"deterministic": True} if cast(Any, module).config.deterministic_flash_attn else {}),
         cu_seq_lens_q=bounds,
         cu_seq_lens_k=bounds,
         max_length_q=longest,

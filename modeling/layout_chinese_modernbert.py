@@ -16,12 +16,18 @@ import torch
 PADDING = -1
 
 
+def is_recording() -> bool:
+    """Tell whether torch is compiling, exporting or tracing this call: no value of a tensor may be looked at."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+
+
 @dataclass
 class TokenLayout:
     """Which token belongs to which document, and at which position.
 
     Attributes:
-        document_ids (`torch.Tensor` of shape `(rows, tokens)`, int64): equal = same document; -1 = padding.
+        document_ids (`torch.Tensor` of shape `(rows, tokens)`, int64): number of the document within its row, counted
+            anew from what the caller gave; -1 = padding.
         position_ids (`torch.Tensor` of shape `(rows, tokens)`, int64): rotary position of each token.
         batch_shape: `(batch, length)` of what the caller gave.
         is_flat: one row that holds real tokens only, the documents one after another.
@@ -45,6 +51,20 @@ class TokenLayout:
     def longest(self) -> int:
         """Length of the longest document, in tokens (of a row, for a dense layout)."""
         return max(self.lengths, default=0) if self.is_flat else self.batch_shape[1]
+
+    @property
+    def longest_document(self) -> int:
+        """As `longest`, but exact for a dense layout too, unless a graph is being recorded."""
+        if self.is_flat or is_recording():
+            return self.longest
+        documents = self.document_ids
+        alike = (documents.unsqueeze(2) == documents.unsqueeze(1)) & (documents != PADDING).unsqueeze(1)
+        return int(alike.sum(dim=2).max()) if documents.numel() else 0
+
+    @property
+    def places(self) -> torch.Tensor:
+        """Place of each token among the real ones of its row, `(rows, tokens)`: what a window is measured in."""
+        return (self.document_ids != PADDING).cumsum(dim=1) - 1
 
     def flatten(self, tokens: torch.Tensor) -> torch.Tensor:
         """Bring a tensor of shape `(batch, length, ...)` into this layout's `(rows, tokens, ...)`."""
@@ -86,6 +106,8 @@ def build_layout(
         cu_seq_lens (`torch.Tensor` of shape `(documents + 1,)`): boundaries of one flat row, `[0, ..., length]`.
         flat: drop padding and make one row; else keep the batch's shape.
 
+    Padding inside a row (a hole) parts no document: positions count it, a window does not.
+
     Raises:
         ValueError: for masks of a wrong shape or boundaries that do not cover the row.
     """
@@ -94,12 +116,14 @@ def build_layout(
     documents = _document_ids(shape, device, document_ids, position_ids, cu_seq_lens)
     if attention_mask is not None:
         documents = documents.masked_fill(attention_mask.to(device) == 0, PADDING)
+    index = torch.arange(length, device=device).expand(batch, length)
+    positions = index
+    if document_ids is not None or position_ids is not None or cu_seq_lens is not None:
+        begins = _beginnings(documents)
+        documents = (begins.cumsum(dim=1) - 1).masked_fill(documents == PADDING, PADDING)
+        positions = index - torch.where(begins, index, torch.zeros_like(index)).cummax(dim=1).values
     if position_ids is not None:
         positions = position_ids.to(device).expand(batch, length)
-    elif document_ids is not None or cu_seq_lens is not None:
-        positions = _positions_within_documents(documents)
-    else:
-        positions = torch.arange(length, device=device).expand(batch, length)
     layout = TokenLayout(document_ids=documents, position_ids=positions, batch_shape=(batch, length))
     is_padded = attention_mask is not None or document_ids is not None
     return _flat_layout(layout, is_padded) if flat else layout
@@ -121,9 +145,17 @@ def _check_shapes(
             )
     if position_ids is not None and (position_ids.dim() != 2 or position_ids.shape[1] != shape[1]):
         raise ValueError(f"position_ids has shape {tuple(position_ids.shape)}; use {shape} or (1, {shape[1]})")
-    if cu_seq_lens is not None and shape[0] != 1:
+    if cu_seq_lens is None:
+        return
+    if shape[0] != 1:
         raise ValueError(
             f"cu_seq_lens describes one flat row, but the batch has {shape[0]} rows; flatten it to (1, tokens)"
+        )
+    bounds = [] if is_recording() else cu_seq_lens.tolist()
+    if bounds and (bounds[0] != 0 or bounds[-1] != shape[1] or bounds != sorted(bounds)):
+        raise ValueError(
+            f"cu_seq_lens goes from {bounds[0]} to {bounds[-1]} over a row of {shape[1]} tokens; "
+            f"it must rise from 0 to {shape[1]}, each document beginning where the one before ends"
         )
 
 
@@ -147,23 +179,18 @@ def _document_ids(
     return documents
 
 
-def _starts(documents: torch.Tensor) -> torch.Tensor:
-    """Return a boolean of the shape of `documents`: True where a document (or padding) begins."""
-    return torch.nn.functional.pad(documents[:, 1:] != documents[:, :-1], (1, 0), value=True)
-
-
-def _positions_within_documents(documents: torch.Tensor) -> torch.Tensor:
-    """Return positions that restart at every document."""
+def _beginnings(documents: torch.Tensor) -> torch.Tensor:
+    """Return a boolean `(batch, length)`: True at the first token of each document; padding is looked past."""
+    real = documents != PADDING
     index = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
-    first = torch.where(_starts(documents), index, torch.zeros_like(index)).cummax(dim=1).values
-    return index - first
+    last_real = torch.where(real, index, torch.full_like(index, -1)).cummax(dim=1).values
+    before = torch.nn.functional.pad(last_real[:, :-1], (1, 0), value=-1)  # the real token before each token
+    return real & ((before < 0) | (documents.gather(1, before.clamp(min=0)) != documents))
 
 
 def _flat_layout(layout: TokenLayout, is_padded: bool) -> TokenLayout:
     """Turn a dense layout into one row of real tokens, with the boundaries of its documents."""
     documents = layout.document_ids
-    starts = _starts(documents)
-    starts[:, 0] = True
     kept = None
     if is_padded:
         real = documents.reshape(-1) != PADDING

@@ -17,7 +17,7 @@ from transformers.utils.generic import can_return_tuple
 
 from .configuration_chinese_modernbert import SLIDING_ATTENTION, ChineseModernBertConfig
 from .kernels_chinese_modernbert import attend, check_kernel
-from .layout_chinese_modernbert import TokenLayout, build_layout
+from .layout_chinese_modernbert import TokenLayout, build_layout, is_recording
 from .rotary_chinese_modernbert import RotaryTable, apply_rotary, rotary_table
 
 
@@ -272,7 +272,7 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
             position_ids=position_ids,
             cu_seq_lens=cu_seq_lens_q,
             # Padding is dropped, but not for eager, nor while a graph is recorded, where sizes must be known.
-            flat=implementation != "eager" and not _is_recording(),
+            flat=implementation != "eager" and not is_recording(),
         )
         hidden_states = self.embeddings(
             input_ids=None if input_ids is None else layout.flatten(input_ids),
@@ -291,12 +291,17 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
         keep_weights: bool,
     ) -> BaseModelOutput:
         """Run the layers on hidden states that are already in the form of `layout`."""
-        longest, trained = layout.longest, self.config.max_position_embeddings
         rotary = {
             layer_type: rotary_table(
-                layout.position_ids, self.config.head_dim, self.config.rope_parameters[layer_type], longest, trained
+                layout.position_ids,
+                self.config.head_dim,
+                parameters,
+                # Exact where it is read: the padding of a batch must not change its numbers.
+                layout.longest_document if parameters["rope_type"] == "dynamic" else layout.longest,
+                self.config.max_position_embeddings,
             )
-            for layer_type in dict.fromkeys(self.config.layer_types)
+            for layer_type, parameters in self.config.rope_parameters.items()
+            if layer_type in self.config.layer_types
         }
         states: list[torch.Tensor | None] = []
         weights: list[torch.Tensor] = []
@@ -330,8 +335,3 @@ def _kept_states(wanted: bool | int | Sequence[int] | None, count: int) -> froze
         return frozenset(range(count))
     indices = [wanted] if isinstance(wanted, int) else wanted
     return frozenset(index % count for index in indices if -count <= index < count)
-
-
-def _is_recording() -> bool:
-    """Tell whether torch is compiling, exporting or tracing this call."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]

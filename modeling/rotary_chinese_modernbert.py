@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .configuration_chinese_modernbert import ROPE_TYPES
+from .configuration_chinese_modernbert import ROPE_TYPES, TRAINED_LENGTH
 
 
 class RotaryTable(NamedTuple):
@@ -67,7 +67,7 @@ def _frequencies(
     if kind == "linear":
         return frequencies / factor, 1.0
     if kind == "yarn":
-        trained_length = parameters.get("original_max_position_embeddings") or trained_length
+        trained_length = parameters.get(TRAINED_LENGTH) or trained_length
         kept = _kept_by_yarn(device, head_dim, theta, parameters, trained_length)
         scale = parameters.get("attention_factor") or 0.1 * math.log(factor) + 1.0
         return frequencies * kept + frequencies / factor * (1 - kept), scale

@@ -1,6 +1,7 @@
 """The configuration: exact sizes, checked at construction, the same after saving."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -98,3 +99,25 @@ def test_saving_keeps_every_field_and_the_whole_auto_map(tmp_path, tiny_config) 
 def test_auto_classes_are_registered_by_the_import(tiny_config) -> None:
     assert type(AutoModel.from_config(tiny_config())) is ChineseModernBertModel
     assert type(AutoModelForMaskedLM.from_config(tiny_config())) is ChineseModernBertForMaskedLM
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "rope_parameters holds factor, rope_type; give"),
+        ({"rope_parameters": {"full_atention": {"rope_theta": 5e5}}}, "holds full_atention"),
+        ({"rope_theta": 5e5}, "rope_theta=500000.0 is not read"),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, "rope_scaling=.* is not read"),
+        ({"rope_parameters": {"full_attention": {"rope_type": "yarn", "factor": 4.0, "mscale": 0.7}}}, "know mscale"),
+        ({"rope_parameters": {"full_attention": {"partial_rotary_factor": 0.5}}}, "only 1.0 is known"),
+    ],
+)
+def test_rope_settings_that_nothing_reads_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ChineseModernBertConfig(**given)
+
+
+def test_yarn_takes_the_longest_text_for_that_of_training_where_none_is_given() -> None:
+    config = ChineseModernBertConfig(rope_parameters={"full_attention": {"rope_type": "yarn", "factor": 4.0}})
+    assert config.rope_parameters["full_attention"]["original_max_position_embeddings"] == 8192
+    assert ChineseModernBertConfig.from_dict(config.to_dict()).rope_parameters == config.rope_parameters

@@ -47,6 +47,30 @@ def test_mean_pooling_leaves_padding_out_and_cls_takes_the_first(tiny_config) ->
     assert pool(hidden, "mean", torch.zeros(2, 3)).tolist() == [[0.0], [0.0]]
 
 
+def test_pooling_knows_padding_from_document_ids_and_finds_the_first_token_behind_it() -> None:
+    hidden = torch.tensor([[[100.0], [3.0], [5.0]], [[5.0], [7.0], [100.0]]])
+    documents = torch.tensor([[-1, 0, 0], [0, 1, -1]])
+    assert pool(hidden, "mean", document_ids=documents).tolist() == [[4.0], [6.0]]
+    assert pool(hidden, "cls", document_ids=documents).tolist() == [[3.0], [5.0]]
+    assert pool(hidden, "cls", torch.tensor([[0, 1, 1], [1, 1, 0]])).tolist() == [[3.0], [5.0]]
+    assert pool(hidden, "mean", torch.tensor([[1, 1, 0], [1, 1, 1]]), documents).tolist() == [[3.0], [6.0]]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_a_classifier_takes_padding_on_either_side_and_in_either_form(tiny_config, pooling: str) -> None:
+    torch.manual_seed(0)
+    model = ChineseModernBertForSequenceClassification(tiny_config(classifier_pooling=pooling)).eval()
+    ids = torch.randint(5, 211, (1, 9))
+    expected = model(input_ids=ids).logits
+    padding = torch.zeros(1, 4, dtype=torch.int64)
+    for parts in ((ids, padding), (padding, ids)):
+        padded = torch.cat(parts, dim=1)
+        kept = torch.cat([torch.ones_like(part) if part is ids else part for part in parts], dim=1)
+        torch.testing.assert_close(model(input_ids=padded, attention_mask=kept).logits, expected)
+        torch.testing.assert_close(model(input_ids=padded, document_ids=kept - 1).logits, expected)
+
+
 @torch.no_grad()
 def test_a_head_says_in_its_signature_that_it_hands_attentions_on_and_does(tiny_config) -> None:
     for head in HEADS:

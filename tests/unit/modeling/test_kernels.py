@@ -2,10 +2,12 @@
 
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
+from chinese_modernbert.modeling import ChineseModernBertConfig
 from chinese_modernbert.modeling import kernels_chinese_modernbert as kernels
 from chinese_modernbert.modeling.layout_chinese_modernbert import build_layout
 
@@ -123,12 +125,15 @@ def test_flash_attention_gets_boundaries_and_an_inclusive_window(monkeypatch) ->
             reach = last if sliding_window is None else sliding_window - 1  # Transformers passes (w - 1, w - 1) on
             result[:, :, first:last] = slow_attention(*part, lambda _, i, j, reach=reach: abs(i - j) <= reach)
         assert kwargs["max_length_q"] == 90
+        assert kwargs.get("deterministic", False) is module.config.deterministic_flash_attn
         return result.transpose(1, 2), None
 
     monkeypatch.setitem(kernels.ALL_ATTENTION_FUNCTIONS, "flash_stand_in", stand_in)
-    for window in (None, 64):
+    module: Any = torch.nn.Module()
+    for window, is_deterministic in ((None, False), (64, True)):
+        module.config = ChineseModernBertConfig(deterministic_flash_attn=is_deterministic)
         expected, _ = kernels.eager_attention(query, key, value, dense, window, 0.0)
-        got, _ = kernels.attend("flash_stand_in", torch.nn.Module(), query, key, value, flat, window, 0.0)
+        got, _ = kernels.attend("flash_stand_in", module, query, key, value, flat, window, 0.0)
         torch.testing.assert_close(got, expected)
 
 

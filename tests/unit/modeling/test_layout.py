@@ -87,3 +87,25 @@ def test_a_batch_of_nothing_but_padding_has_no_document() -> None:
 def test_wrong_shapes_are_named(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build_layout((2, 3), CPU, **arguments)
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows_of_documents)
+def test_a_dense_layout_has_the_documents_and_positions_of_the_flat_one(rows: list[list[int]]) -> None:
+    ids = torch.tensor(rows)
+    flat = build_layout(tuple(ids.shape), CPU, document_ids=ids)
+    dense = build_layout(tuple(ids.shape), CPU, document_ids=ids, flat=False)
+    real = dense.document_ids >= 0
+    assert torch.equal(real, ids >= 0)
+    assert dense.position_ids[real].tolist() == flat.position_ids[0].tolist()
+    row_of = torch.arange(len(rows)).unsqueeze(1).expand_as(ids)[real]
+    pairs = list(zip(row_of.tolist(), dense.document_ids[real].tolist(), strict=True))
+    numbers = {pair: number for number, pair in enumerate(dict.fromkeys(pairs))}
+    assert [numbers[pair] for pair in pairs] == flat.document_ids[0].tolist()
+    assert dense.longest_document == flat.longest
+
+
+@pytest.mark.parametrize("bounds", [[0, 4], [0, 4, 30], [3, 12], [0, 8, 4, 12]])
+def test_boundaries_that_do_not_cover_the_row_are_refused(bounds: list[int]) -> None:
+    with pytest.raises(ValueError, match="must rise from 0 to 12"):
+        build_layout((1, 12), CPU, cu_seq_lens=torch.tensor(bounds))

@@ -206,3 +206,44 @@ def test_the_variable_length_kernel_names_what_it_needs(tiny_config) -> None:
 def test_a_kernel_without_dropout_is_refused_where_dropout_is_wanted(tiny_config) -> None:
     with pytest.raises(ValueError, match=r"flex_attention cannot drop.*attention_dropout=0\.1"):
         ChineseModernBertModel._from_config(tiny_config(attention_dropout=0.1), attn_implementation="flex_attention")
+
+
+HOLE = [[1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1, 1]]
+DESCRIPTIONS: dict[str, dict[str, list[list[int]]]] = {
+    "a number that comes again": {"document_ids": [[7, 7, 7, 7, 8, 8, 8, 8, 7, 7, 7, 7]]},
+    "a hole in the mask": {"attention_mask": HOLE},
+    "a hole in the document": {"document_ids": [[0, 0, 0, 0, -1, -1, 0, 0, 0, 0, 0, 0]]},
+    "a hole in the mask of a document": {"document_ids": [[0] * 12], "attention_mask": HOLE},
+    "padding on the left": {"attention_mask": [[0] * 3 + [1] * 9]},
+    "padding between documents": {"document_ids": [[-1, 3, 3, 3, -1, 3, 3, 5, 5, 5, 5, -1]]},
+}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("rope_type", ["default", "dynamic"])
+@pytest.mark.parametrize("name", DESCRIPTIONS)
+def test_dense_and_flat_layouts_give_the_same_numbers(tiny_config, name: str, rope_type: str) -> None:
+    rope = {"rope_type": rope_type, **({"factor": 4.0} if rope_type == "dynamic" else {})}
+    config = tiny_config(local_attention=4, max_position_embeddings=4, rope_parameters={"full_attention": rope})
+    torch.manual_seed(0)
+    model = ChineseModernBertModel(config).eval()
+    ids = torch.randint(5, 211, (1, 12))
+    given = {key: torch.tensor(value) for key, value in DESCRIPTIONS[name].items()}
+    states = {}
+    for kernel in ("sdpa", "eager"):
+        model.set_attn_implementation(kernel)
+        states[kernel] = model(input_ids=ids, **given).last_hidden_state
+    kept = states["sdpa"].abs().sum(dim=-1) > 0
+    torch.testing.assert_close(states["eager"][kept], states["sdpa"][kept])
+
+
+@torch.no_grad()
+def test_a_hole_is_the_same_however_it_is_given(tiny_config) -> None:
+    torch.manual_seed(0)
+    model = ChineseModernBertModel(tiny_config(local_attention=4)).eval()
+    ids, found = torch.randint(5, 211, (1, 12)), []
+    for name in ("a hole in the mask", "a hole in the document", "a hole in the mask of a document"):
+        given = {key: torch.tensor(value) for key, value in DESCRIPTIONS[name].items()}
+        found.append(model(input_ids=ids, **given).last_hidden_state)
+    torch.testing.assert_close(found[1], found[0])
+    torch.testing.assert_close(found[2], found[0])
