@@ -54,7 +54,8 @@ IDENTITY_FIELDS = (
     "select_on", "folds", "patience", "max_length", "max_train_samples", "max_eval_samples", "layer_decay",
     "class_weights", "focal_gamma", "lora_rank", "lora_alpha", "masked_fine_tuning", "num_train_epochs",
     "per_device_train_batch_size", "gradient_accumulation_steps", "warmup_steps", "weight_decay", "bf16", "fp16",
-    "predict_test", "optim", "max_steps",
+    "predict_test", "optim", "optim_args", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm",
+    "lr_scheduler_type", "lr_scheduler_kwargs", "max_steps",
 )  # fmt: skip
 
 
@@ -143,12 +144,17 @@ class TaskRuns:
         self.inputs = INPUTS[self.task.kind](tokenizer, self.task, args.max_length, limit)
         if self.inputs.max_length < (args.max_length or self.task.max_length):
             logger.info("%s: %d tokens, the longest that the model takes", self.task.name, self.inputs.max_length)
-        self.identity = {
+        # The numbers of the task stand where none are given: another description of the task is another run.
+        chosen = run_arguments(args, self.inputs, args.learning_rate, args.seed)
+        identity = {
             "model": model,
             "data": data.fingerprint(),
             "tokenizer": hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()[:16],
-            **{name: getattr(args, name) for name in IDENTITY_FIELDS},
+            "figure": self.task.figure,
+            **{name: getattr(chosen, name) for name in IDENTITY_FIELDS},
+            "max_length": self.inputs.max_length,
         }
+        self.identity = json.loads(json.dumps(identity))  # as a file has it
         self.train = _sampled(data.splits["train"], args.max_train_samples)
         self.scored = {
             split: examples[: args.max_eval_samples]
@@ -195,12 +201,9 @@ class TaskRuns:
         key = RunKey(self.task.name, rate, seed, fold)
         file = key.file(self.output)
         found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() and not self.args.overwrite else None
+        if found is not None:
+            self._check_identity(file, found["identity"])
         if found is not None and self._is_complete(found, key):
-            old = found["identity"]
-            changed = {name: value for name, value in self.identity.items() if old.get(name) != value}
-            different = [f"{name} was {old.get(name)}, is {value}" for name, value in changed.items()]
-            if different:
-                raise ValueError(f"{file} is of other settings: {'; '.join(different)}; give another output_dir")
             logger.info("%s %s: done before", key.task, key.name)
             return found
         found = self._train(key)
@@ -209,6 +212,12 @@ class TaskRuns:
             "%s %s: selection %.2f, dev %.2f", key.task, key.name, found["selection"], found["dev"][self.task.figure]
         )
         return found
+
+    def _check_identity(self, file: Path, old: dict[str, Any]) -> None:
+        changed = {name: value for name, value in self.identity.items() if old.get(name) != value}
+        different = [f"{name} was {old.get(name)}, is {value}" for name, value in changed.items()]
+        if different:
+            raise ValueError(f"{file} is of other settings: {'; '.join(different)}; give another output_dir")
 
     def _is_complete(self, found: dict[str, Any], key: RunKey) -> bool:
         """Return whether a finished run has also what was not asked for when it ran."""

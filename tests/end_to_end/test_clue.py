@@ -43,6 +43,16 @@ def report(folder: Path) -> dict[str, Any]:
     return {row["task"]: row for row in json.loads((folder / "report.json").read_text(encoding="utf-8"))["tasks"]}
 
 
+def write_own_task(folder: Path, rows: list[dict[str, Any]], **keys: Any) -> Path:
+    """Write `own.yaml` with these keys, a classification unless they say otherwise, and its rows as train and dev."""
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    for name in ("train", "dev"):
+        (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    values = {"kind": "classification", "train": "train.jsonl", "dev": "dev.jsonl", **keys}
+    (folder / "own.yaml").write_text(json.dumps(values), encoding="utf-8")
+    return folder / "own.yaml"
+
+
 def run(model: str, data: Path, output: Path, *words: str) -> int:
     return main(["clue", "--model", model, "--data", str(data), "--output_dir", str(output), *words])
 
@@ -108,9 +118,30 @@ def test_results_of_other_settings_are_not_mixed_in(
 ) -> None:
     words = ["--tasks", "afqmc", "--predict_test", "false", *SHORT]
     assert run(models["ours"], data, tmp_path, *words) == 0
-    assert run(models["ours"], data, tmp_path, *words, "--weight_decay", "0.5") == 2
-    assert "weight_decay was 0.01, is 0.5" in capsys.readouterr().err
+    for name, change in {
+        "weight_decay was 0.01, is 0.5": ["--weight_decay", "0.5"],
+        "weight_decay was 0.01, is 0.25": ["--weight_decay", "0.25", "--save_model"],  # what is missing is no excuse
+        "lr_scheduler_type was linear, is cosine": ["--lr_scheduler_type", "cosine"],
+        "max_grad_norm was 1.0, is 2.0": ["--max_grad_norm", "2"],
+    }.items():
+        assert run(models["ours"], data, tmp_path, *words, *change) == 2
+        assert name in capsys.readouterr().err
     assert run(models["ours"], data, tmp_path, *words, "--weight_decay", "0.5", "--overwrite") == 0
+
+
+def test_results_of_another_description_of_a_task_are_not_mixed_in(
+    models: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"text": f"北京读书{i}", "label": i % 2} for i in range(16)]
+    file = write_own_task(tmp_path, rows, epochs=1)
+    words = ["--task_file", str(file), *QUIET, "--max_length", "0"]
+    assert run(models["ours"], tmp_path, tmp_path / "out", *words) == 0
+    changed = {"epochs": 2, "max_length": 16, "batch_size": 4, "metric": "macro_f1"}
+    write_own_task(tmp_path, rows, **changed)
+    assert run(models["ours"], tmp_path, tmp_path / "out", *words) == 2
+    error = capsys.readouterr().err
+    assert "num_train_epochs was 1.0, is 2.0" in error and "per_device_train_batch_size was 16, is 4" in error
+    assert "max_length was 128, is 16" in error and "figure was accuracy, is macro_f1" in error
 
 
 def test_the_rows_that_select_are_not_the_rows_that_are_reported(
@@ -177,24 +208,18 @@ def test_a_task_of_ones_own_is_trained_by_the_same_command(kind: str, models: di
             )
         else:
             rows.append({"text": f"{city}读书{i}", "other": f"散步{i}", "label": ["no", "yes"][i % 2]})
-    for name in ("train", "dev"):
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        (tmp_path / f"{name}.jsonl").write_text(lines, encoding="utf-8")
-    fields = "fields: [text, other]\n" if kind == "pair" else ""
-    text = f"kind: {'classification' if kind == 'pair' else kind}\ntrain: train.jsonl\ndev: dev.jsonl\n{fields}"
-    (tmp_path / "own.yaml").write_text(text, encoding="utf-8")
-    assert run(models["ours"], tmp_path, tmp_path / "out", "--task_file", str(tmp_path / "own.yaml"), *SHORT) == 0
+    keys: dict[str, Any] = {"fields": ["text", "other"]} if kind == "pair" else {"kind": kind}
+    file = write_own_task(tmp_path, rows, **keys)
+    assert run(models["ours"], tmp_path, tmp_path / "out", "--task_file", str(file), *SHORT) == 0
     assert report(tmp_path / "out")["own"]["dev_rows"] == 24
 
 
 def test_a_tiny_model_learns_an_easy_task(models: dict[str, str], tmp_path: Path) -> None:
-    lines = [json.dumps({"text": f"{'北京' if i % 2 else '上海'}会议{i % 7}", "label": i % 2}) for i in range(64)]
-    for name in ("train", "dev"):
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    (tmp_path / "easy.yaml").write_text("kind: classification\ntrain: train.jsonl\ndev: dev.jsonl\n", encoding="utf-8")
-    words = ["--task_file", str(tmp_path / "easy.yaml"), "--learning_rate", "5e-3", "--num_train_epochs", "8", *QUIET]
+    rows = [{"text": f"{'北京' if i % 2 else '上海'}会议{i % 7}", "label": i % 2} for i in range(64)]
+    file = write_own_task(tmp_path, rows)
+    words = ["--task_file", str(file), "--learning_rate", "5e-3", "--num_train_epochs", "8", *QUIET]
     assert run(models["ours"], tmp_path, tmp_path / "out", *words) == 0
-    assert report(tmp_path / "out")["easy"]["dev"]["mean"] == 100.0
+    assert report(tmp_path / "out")["own"]["dev"]["mean"] == 100.0
 
 
 @pytest.mark.parametrize(
