@@ -116,7 +116,7 @@ class ClueArguments(TrainingArguments):
         """Return the tasks asked for.
 
         Raises:
-            ValueError: If a name is unknown, or given twice.
+            ValueError: If a name is unknown, or given twice, or `train_from` names a task that is not there.
         """
         if self.task_file:
             chosen = [read_own_task(file) for file in self.task_file]
@@ -130,4 +130,21 @@ class ClueArguments(TrainingArguments):
         names = [task.name for task in chosen]
         if len(set(names)) != len(names):
             raise ValueError(f"a task is named twice: {', '.join(names)}")
+        for name in self.train_from or {}:
+            if name not in names:
+                raise ValueError(f"train_from names {name!r}, which is not one of the chosen tasks: {', '.join(names)}")
+            self.lenders(name)
         return chosen
+
+    def lenders(self, task: str) -> list[Task]:
+        """Return the tasks whose training rows are added to those of `task`.
+
+        Raises:
+            ValueError: If `train_from` names an unknown one.
+        """
+        given = (self.train_from or {}).get(task, [])
+        names = [given] if isinstance(given, str) else list(given)
+        unknown = [name for name in names if name not in TASKS]
+        if unknown:
+            raise ValueError(f"train_from takes rows of {unknown[0]!r}, which is not one of {', '.join(TASKS)}")
+        return [TASKS[name] for name in names]

@@ -28,7 +28,6 @@ from ..evaluation.fingerprint import model_fingerprint
 from ..evaluation.task_data import TaskData, describe, read_task
 from ..evaluation.task_readers import Example
 from ..evaluation.task_scores import example_scores, reference, score
-from ..evaluation.tasks import TASKS
 from ..tokenization.output_folder import write_text_atomically
 from .clue_arguments import ALL, ClueArguments
 from .clue_explain import explain_hardest
@@ -92,16 +91,16 @@ def run_clue(args: ClueArguments) -> Path:
         raise ValueError("masked_fine_tuning counts rows in one process; set dataloader_num_workers to 0")
     if args.world_size > 1:
         raise ValueError(f"clue was started in {args.world_size} processes; start one a device, with tasks of its own")
+    tasks = args.chosen_tasks()
     output = Path(args.output_dir or "clue")
     output.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(args.tokenizer or args.model, trust_remote_code=args.trust_remote_code)
     model = model_fingerprint(args.model)
     finished, skipped = [], {}
-    for task in args.chosen_tasks():
-        others = (args.train_from or {}).get(task.name, [])
-        extra = [TASKS[name] for name in ([others] if isinstance(others, str) else others)]
+    for task in tasks:
         try:
-            data = read_task(task, args.data_folder if not args.task_file else _folder_of(args, task.name), extra)
+            folder = args.data_folder if not args.task_file else _folder_of(args, task.name)
+            data = read_task(task, folder, args.lenders(task.name))
         except FileNotFoundError as error:
             if args.tasks != [ALL] or args.task_file:
                 raise
@@ -155,7 +154,9 @@ class TaskRuns:
             "max_length": self.inputs.max_length,
         }
         self.identity = json.loads(json.dumps(identity))  # as a file has it
-        self.train = _sampled(data.splits["train"], args.max_train_samples)
+        kept = _sampled(len(data.splits["train"]), args.max_train_samples)
+        self.train = [data.splits["train"][i] for i in kept.tolist()]
+        self.is_own = kept < len(data.splits["train"]) - sum(data.borrowed.values())  # borrowed rows come last
         self.scored = {
             split: examples[: args.max_eval_samples]
             for split, examples in data.splits.items()
@@ -284,18 +285,25 @@ class TaskRuns:
         return found
 
     def _split(self, fold: int) -> tuple[Sequence[Example], Sequence[Example]]:
-        """Return training and selection rows; rows of one group lie on one side."""
+        """Return training and selection rows; rows of one group lie on one side.
+
+        The fold is drawn from the task's own rows, where it has any; a borrowed row of a held-out group is left out.
+        """
         if self.args.select_on == "dev":
             return self.train, self.scored["dev"]
         groups = np.unique([example.group for example in self.train], return_inverse=True)[1]
-        count = int(groups.max()) + 1
-        if count < self.args.folds:
-            raise ValueError(f"{self.task.name}: {count} groups of training rows cannot make folds={self.args.folds}")
+        may_select = self.is_own if self.is_own.any() else ~self.is_own
+        drawn = np.unique(groups[may_select])
+        if len(drawn) < self.args.folds:
+            raise ValueError(
+                f"{self.task.name}: {len(drawn)} groups of training rows cannot make folds={self.args.folds}"
+            )
         # The fold of a group does not depend on the run's seed: every run is selected on the same rows.
-        of_group = np.random.default_rng(0).permutation(count) % self.args.folds
+        of_group = np.full(int(groups.max()) + 1, -1)
+        of_group[drawn] = np.random.default_rng(0).permutation(len(drawn)) % self.args.folds
         held_out = of_group[groups] == fold
-        rows = list(zip(self.train, held_out, strict=True))
-        return [one for one, is_out in rows if not is_out], [one for one, is_out in rows if is_out]
+        train, selection = (np.flatnonzero(chosen).tolist() for chosen in (~held_out, held_out & may_select))
+        return [self.train[i] for i in train], [self.train[i] for i in selection]
 
     def _loss(self, train: Sequence[Example]) -> TaskLoss:
         weights = None
@@ -325,12 +333,9 @@ class TaskRuns:
         ]
 
 
-def _sampled(examples: list[Example], limit: int | None) -> list[Example]:
-    """Draw `limit` rows, the same for every seed, in their old order."""
-    if limit is None or limit >= len(examples):
-        return examples
-    chosen = np.sort(np.random.default_rng(0).permutation(len(examples))[:limit])
-    return [examples[i] for i in chosen]
+def _sampled(count: int, limit: int | None) -> np.ndarray:
+    """Draw the numbers of `limit` rows, the same for every seed, in their old order; int64 `[rows]`."""
+    return np.sort(np.random.default_rng(0).permutation(count)[:limit])
 
 
 def _folder_of(args: ClueArguments, task: str) -> Path:

@@ -160,6 +160,28 @@ def test_the_rows_that_select_are_not_the_rows_that_are_reported(
     assert "so dev is optimistic" in (tmp_path / "dev" / "report.md").read_text(encoding="utf-8")
 
 
+def test_borrowed_rows_train_and_never_select(models: dict[str, str], tmp_path: Path) -> None:
+    for name in ("ocnli", "cmnli"):
+        write_task(tmp_path, name, rows=32, dev_rows=12)
+    words = ["--tasks", "ocnli", "--train_from", "{ocnli: cmnli}", "--predict_test", "false", *SHORT]
+    assert run(models["ours"], tmp_path, tmp_path / "out", *words) == 0
+    (file,) = (tmp_path / "out" / "runs" / "ocnli").glob("*.json")
+    found = json.loads(file.read_text(encoding="utf-8"))
+    assert found["selection_rows"] == 8  # a fourth of the 32 rows of ocnli
+    # Both tasks are made of the same texts here, so that the copies of the held-out rows must stay out as well.
+    assert found["training_rows"] == 48
+
+
+def test_a_task_without_rows_of_its_own_selects_on_borrowed_ones(models: dict[str, str], tmp_path: Path) -> None:
+    write_task(tmp_path, "ocnli", rows=32, dev_rows=12)
+    (write_task(tmp_path, "cmnli", as_zip=False) / "train.json").unlink()
+    words = ["--tasks", "cmnli", "--train_from", "{cmnli: [ocnli]}", "--predict_test", "false", *SHORT]
+    assert run(models["ours"], tmp_path, tmp_path / "out", *words) == 0
+    (file,) = (tmp_path / "out" / "runs" / "cmnli").glob("*.json")
+    found = json.loads(file.read_text(encoding="utf-8"))
+    assert (found["training_rows"], found["selection_rows"]) == (24, 8)
+
+
 def test_every_option_of_training_at_once_and_a_second_model_beside_it(
     models: dict[str, str], data: Path, tmp_path: Path
 ) -> None:

@@ -48,6 +48,27 @@ def test_an_unknown_task_is_refused() -> None:
         options("--tasks", "tnews,tnews").chosen_tasks()
 
 
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("{afqcm: ocnli}", "train_from names 'afqcm', which is not one of the chosen tasks: afqmc, ocnli"),
+        ("{cmnli: ocnli}", "train_from names 'cmnli', which is not one of the chosen tasks"),
+        ("{afqmc: ocnl}", "train_from takes rows of 'ocnl', which is not one of afqmc, tnews"),
+        ("{afqmc: [ocnli, cmnl]}", "train_from takes rows of 'cmnl'"),
+    ],
+)
+def test_a_wrong_name_in_train_from_is_refused(written: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        options("--tasks", "afqmc,ocnli", "--train_from", written).chosen_tasks()
+
+
+def test_train_from_takes_one_name_or_several() -> None:
+    found = options("--tasks", "cmnli,ocnli", "--train_from", "{cmnli: ocnli, ocnli: [cmnli]}")
+    assert [task.name for task in found.lenders("cmnli")] == ["ocnli"]
+    assert [task.name for task in found.lenders("ocnli")] == ["cmnli"]
+    assert options().lenders("afqmc") == []
+
+
 def test_the_folder_of_data_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHINESE_MODERNBERT_DATA", "/somewhere")
     assert options().data_folder == str(Path("/somewhere/clue"))
