@@ -193,6 +193,9 @@ def read_task(task: Task, data: str | Path, extra_training: Sequence[Task] = ())
     found = TaskData(task, source, splits, _dropped(documents, task), borrowed=counts)
     for split in ("train", "dev"):
         _check_gold(found, split)
+    for split in [split for split, examples in splits.items() if not examples]:
+        logger.warning("%s: %s of %s has no rows to predict; it is left out", source, split, task.name)
+        del splits[split]
     found.repeated_dev_rows = _repeated(splits["train"], splits["dev"])
     return found
 

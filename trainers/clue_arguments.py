@@ -20,6 +20,9 @@ DATA_VARIABLE = "CHINESE_MODERNBERT_DATA"
 TASK_DEFAULT = 0
 """A number that the task's row of the table decides."""
 
+FIXED = {"eval_strategy": "epoch", "eval_delay": 0, "save_strategy": "no", "remove_unused_columns": False}
+"""Options of the library that the protocol decides: a score after every epoch, and features as they are."""
+
 
 @dataclass
 class ClueArguments(TrainingArguments):
@@ -85,6 +88,9 @@ class ClueArguments(TrainingArguments):
         super().__post_init__()
         self.tasks = [name for part in self.tasks for name in part.split(",") if name] or [ALL]
         self.learning_rates = self.learning_rates or list(GRID)
+        for name, wanted in FIXED.items():
+            if (given := getattr(self, name)) != wanted:
+                raise ValueError(f"{name}={getattr(given, 'value', given)} must stay {wanted} for clue; leave it off")
         for name, lowest in (("seeds", 1), ("folds", 2), ("patience", 0), ("max_length", 0), ("lora_rank", 0)):
             if getattr(self, name) < lowest:
                 raise ValueError(f"{name}={getattr(self, name)} is under {lowest}; give {lowest} or more")

@@ -23,7 +23,7 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
-from ..evaluation.clue_report import write_report
+from ..evaluation.clue_report import read_report, write_report
 from ..evaluation.fingerprint import model_fingerprint
 from ..evaluation.task_data import TaskData, describe, read_task
 from ..evaluation.task_readers import Example
@@ -84,7 +84,7 @@ def run_clue(args: ClueArguments) -> Path:
         The report, `output_dir/report.md`.
 
     Raises:
-        FileNotFoundError: If a task asked for by name has no data.
+        FileNotFoundError: If a task asked for by name has no data, none has any, or `against` holds no report.
         ValueError: If data are wrong, or the folder holds runs of other settings.
     """
     if args.masked_fine_tuning and args.dataloader_num_workers:
@@ -92,6 +92,8 @@ def run_clue(args: ClueArguments) -> Path:
     if args.world_size > 1:
         raise ValueError(f"clue was started in {args.world_size} processes; start one a device, with tasks of its own")
     tasks = args.chosen_tasks()
+    if args.against is not None:
+        read_report(args.against)  # refused now, not after the training
     output = Path(args.output_dir or "clue")
     output.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(args.tokenizer or args.model, trust_remote_code=args.trust_remote_code)
@@ -109,6 +111,8 @@ def run_clue(args: ClueArguments) -> Path:
             continue
         logger.info(describe(data))
         finished.append(TaskRuns(args, data, tokenizer, output, model).run())
+    if not finished:
+        raise FileNotFoundError(f"no task has data in {args.data_folder}; give --data a folder with <task>_public.zip")
     return write_report(output, [asdict(result) for result in finished], skipped, _settings(args, model), args.against)
 
 

@@ -252,6 +252,8 @@ def test_a_tiny_model_learns_an_easy_task(models: dict[str, str], tmp_path: Path
         (["--tasks", "c3", "--class_weights"], "c3 has none"),
         (["--tasks", "afqmc", "--folds", "500"], "cannot make folds=500"),
         (["--tasks", "afqmc", "--masked_fine_tuning", "--dataloader_num_workers", "2"], "dataloader_num_workers"),
+        (["--tasks", "afqmc", "--against", "nowhere"], "nowhere holds no report.json"),
+        (["--tasks", "all", "--data", "nowhere"], "no task has data in nowhere"),
     ],
 )
 def test_a_users_mistake_is_one_line(
@@ -265,3 +267,21 @@ def test_a_users_mistake_is_one_line(
     assert run(models["ours"], data, tmp_path, *SHORT, *words) == 2
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error
+
+
+def test_nothing_is_trained_or_written_before_the_other_models_report_is_found(
+    models: dict[str, str], data: Path, tmp_path: Path
+) -> None:
+    assert run(models["ours"], data, tmp_path / "out", "--tasks", "afqmc", *SHORT, "--against", "nowhere") == 2
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", ["[]", '{"sentence1": "甲", "sentence2": "乙", "label": "-"}'])
+def test_a_test_file_without_rows_is_left_out(
+    content: str, models: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_task(tmp_path, "ocnli", as_zip=False)
+    (folder / "test.json").write_text(content, encoding="utf-8")
+    assert run(models["ours"], tmp_path, tmp_path / "out", "--tasks", "ocnli", *SHORT) == 0
+    assert "test of ocnli has no rows to predict" in caplog.text
+    assert set(report(tmp_path / "out")["ocnli"]["scored"]) == {"dev"}

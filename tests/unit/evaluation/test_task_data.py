@@ -110,6 +110,14 @@ def test_a_dev_row_without_a_label_is_refused(tmp_path: Path) -> None:
         read_task(TASKS["afqmc"], tmp_path)
 
 
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_training_and_dev_files_without_rows_are_refused(split: str, tmp_path: Path) -> None:
+    folder = write_task(tmp_path, "afqmc", as_zip=False)
+    (folder / f"{split}.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(ValueError, match=f"{split} of afqmc has no rows"):
+        read_task(TASKS["afqmc"], tmp_path)
+
+
 def test_rows_of_another_task_are_added_and_told(tmp_path: Path) -> None:
     folder = write_task(tmp_path, "cmnli", as_zip=False)
     (folder / "train.json").unlink()

@@ -34,6 +34,10 @@ def test_grid_and_seeds_are_read_from_the_command_line() -> None:
         (["--select_on", "dev", "--cross_validate"], "no fold"),
         (["--learning_rates", "0"], "positive"),
         (["--model", ""], "add --model"),
+        (["--eval_strategy", "no"], "eval_strategy=no must stay epoch"),
+        (["--save_strategy", "epoch"], "save_strategy=epoch must stay no"),
+        (["--remove_unused_columns", "true"], "remove_unused_columns=True must stay False"),
+        (["--eval_delay", "2"], r"eval_delay=2\.0 must stay 0"),
     ],
 )
 def test_an_option_out_of_range_is_refused(words: list[str], message: str) -> None:
