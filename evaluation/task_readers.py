@@ -18,6 +18,7 @@ KEYWORD_SEPARATOR = "；"
 CHOICE_BLANK = "{choice}"
 PLACEHOLDER_ANSWER = "FAKE_ANSWER"
 _IDIOM = re.compile(r"#idiom\d+#")
+_TAG = re.compile(r"O|([BIMES])-(.+)")
 
 
 class Span(NamedTuple):
@@ -250,7 +251,9 @@ def _answers(row: Row, context: str) -> tuple[tuple[str, int], ...]:
 
 
 def read_cluener(documents: Sequence[Document], task: Task) -> Iterator[Example]:
-    """Read texts with entities: `{type: {mention: [[first, last], ...]}}`, or `tokens` with BIO `labels`.
+    """Read texts with entities: `{type: {mention: [[first, last], ...]}}`, or `tokens` with `labels`.
+
+    Such labels are BIO, BMES or BIOES tags, one a token: M and E go on as I does, and S is an entity of one token.
 
     Raises:
         ValueError: If a mention is not at its place, or a tag is not one of the task's.
@@ -282,22 +285,31 @@ def _tagged_tokens(row: Row, number: int, task: Task) -> Example:
     tags = row.get("labels", list) if "labels" in row.values else ["O"] * len(tokens)
     if len(tags) != len(tokens):
         raise ValueError(f"{row.place}: {len(tokens)} tokens but {len(tags)} labels")
-    text, spans = "", []
+    text, spans, open_type = "", [], ""  # open_type: of an entity that may go on
     for token, tag in zip(tokens, tags, strict=True):
         if text and text[-1].isascii() and token[:1].isascii() and text[-1].isalnum() and token[:1].isalnum():
             text += " "
         start, text = len(text), text + token
-        if tag == "O":
-            continue
-        prefix, _, kind = str(tag).partition("-")
-        _check_entity_type(kind, row.place, task)
-        goes_on = prefix == "I" and spans and spans[-1].label == kind and spans[-1].end >= start - 1
-        if goes_on:
-            spans[-1] = Span(spans[-1].start, len(text), kind)
-        else:
-            spans.append(Span(start, len(text), kind))
+        prefix, kind = _tag_parts(tag, row.place)
+        if kind:
+            _check_entity_type(kind, row.place, task)
+            begins = prefix in "BS" or kind != open_type
+            spans.append(Span(start if begins else spans.pop().start, len(text), kind))
+        open_type = kind if prefix in "BIM" else ""
     given = tuple(spans) if "labels" in row.values else None
     return Example(_identity(row, number), (text,), group=text, entities=given)
+
+
+def _tag_parts(tag: Any, place: str) -> tuple[str, str]:
+    """Return the letter and the type of a tag; of "O" the type is empty.
+
+    Raises:
+        ValueError: If it is no tag, such as a number.
+    """
+    found = _TAG.fullmatch(str(tag))
+    if found is None:
+        raise ValueError(f"{place}: tag {tag!r} is not O or a type after B-, I-, M-, E- or S-; write the tags so")
+    return found[1] or "O", found[2] or ""
 
 
 def _check_entity_type(kind: str, place: str, task: Task) -> None:
@@ -312,7 +324,8 @@ def observed_labels(documents: Sequence[Document], task: Task) -> tuple[str, ...
         if task.kind == "classification":
             seen[str(row.get(task.label_field, (str, int)))] = None
         elif "tokens" in row.values:
-            seen.update(dict.fromkeys(str(tag).partition("-")[2] for tag in row.get("labels", list) if tag != "O"))
+            kinds = (_tag_parts(tag, row.place)[1] for tag in row.get("labels", list))
+            seen.update(dict.fromkeys(kind for kind in kinds if kind))
         else:
             seen.update(dict.fromkeys(row.get(task.label_field, dict)))
     seen.pop(NO_GOLD_LABEL, None)

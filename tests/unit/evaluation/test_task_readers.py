@@ -1,11 +1,12 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chinese_modernbert.evaluation.task_data import parse_json, read_task
-from chinese_modernbert.evaluation.task_readers import CHOICE_BLANK, READERS, Document, Row, Span
+from chinese_modernbert.evaluation.task_readers import CHOICE_BLANK, READERS, Document, Row, Span, observed_labels
 from chinese_modernbert.evaluation.tasks import TASKS, Task
 from reference.clue_files import task_files
 
@@ -88,6 +89,35 @@ def test_mentions_and_tags_give_the_same_entities() -> None:
     (tokens,) = lines(task, {"tokens": ["他", "在", "北", "京", "abc", "读", "书"], "labels": tags})
     assert mentions.texts == tokens.texts
     assert mentions.entities == tokens.entities == (Span(2, 4, "address"), Span(4, 7, "book"))
+
+
+@pytest.mark.parametrize(
+    ("tags", "wanted"),
+    [
+        ("B-name I-name I-name O", [(0, 3)]),
+        ("B-name M-name E-name O", [(0, 3)]),
+        ("B-name I-name E-name S-name", [(0, 3), (3, 4)]),
+        ("S-name S-name B-name E-name", [(0, 1), (1, 2), (2, 4)]),
+        ("B-name E-name B-name E-name", [(0, 2), (2, 4)]),
+        ("B-name E-name I-name O", [(0, 2), (2, 3)]),  # what is closed stays closed
+        ("B-name O I-name I-name", [(0, 1), (2, 4)]),
+        ("I-name I-name O O", [(0, 2)]),  # an I without a B begins one, as seqeval does by default
+    ],
+)
+def test_bio_bmes_and_bioes_tags_give_whole_entities(tags: str, wanted: list[tuple[int, int]]) -> None:
+    (one,) = lines(TASKS["cluener"], {"tokens": list("甲乙丙丁"), "labels": tags.split()})
+    assert one.entities == tuple(Span(start, end, "name") for start, end in wanted)
+
+
+@pytest.mark.parametrize(
+    "tags", [[1, 2, 2, 0], ["B_PER", "I_PER", "O", "O"], ["B-", "O", "O", "O"], ["U-PER"] + ["O"] * 3]
+)
+def test_tags_of_another_kind_are_refused_with_their_line(tags: list[Any]) -> None:
+    document = Document("file", [Row("file:1", {"tokens": list("甲乙丙丁"), "labels": tags})], None)
+    task = replace(TASKS["cluener"], labels=("PER",))
+    for read_tags in (observed_labels, lambda *given: list(READERS["cluener"](*given))):
+        with pytest.raises(ValueError, match=f"file:1: tag {tags[0]!r} is not O or a type after B-, I-, M-, E- or S-"):
+            read_tags([document], task)
 
 
 def test_latin_words_of_a_token_file_keep_a_space_between_them() -> None:
