@@ -109,13 +109,19 @@ def _spread(values: Sequence[float]) -> dict[str, float | None]:
 def against_row(row: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """Compare two models on the dev rows of a task.
 
+    Returns:
+        `figure`, `this` and `other` in percent, and the fields of `PairedComparison`; all of them of one figure: the
+        task's, or accuracy where that is macro F1, to which a row adds no share of its own.
+
     Raises:
         ValueError: If the rows or their gold labels differ.
     """
     if row["dev_gold"] != other["dev_gold"]:
         raise ValueError(f"{row['task']}: the two models were scored on other dev rows; run both on the same data")
     found = compare(np.array(row["dev_examples"]), np.array(other["dev_examples"]))
-    return {"other": other["dev"]["mean"], **vars(found)}
+    figure = "accuracy" if row["figure"] == "macro_f1" else row["figure"]
+    means = {name: one["scored"]["dev"][figure]["mean"] for name, one in (("this", row), ("other", other))}
+    return {"figure": figure, **means, **vars(found)}
 
 
 def format_spread(value: Mapping[str, float | None]) -> str:
@@ -179,14 +185,14 @@ def _comparison(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         "",
         "Dev, paired row by row, means over runs; interval from a paired bootstrap, p from approximate randomisation.",
         "",
-        "| task | this | other | difference | 95 % | p |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| task | figure | this | other | difference | 95 % | p |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in compared:
         pair = row["against"]
         lines.append(
-            f"| {row['task']} | {row['dev']['mean']:.2f} | {pair['other']:.2f} | {pair['difference']:+.2f} | "
-            f"{pair['low']:+.2f} to {pair['high']:+.2f} | {pair['p_value']:.4f} |"
+            f"| {row['task']} | {pair['figure']} | {pair['this']:.2f} | {pair['other']:.2f} | "
+            f"{pair['difference']:+.2f} | {pair['low']:+.2f} to {pair['high']:+.2f} | {pair['p_value']:.4f} |"
         )
     return lines
 

@@ -102,11 +102,23 @@ def test_two_models_are_compared_on_the_same_rows(tmp_path: Path) -> None:
     text = write_report(tmp_path / "a", [result(run(0, GOLD, GOLD))], {}, SETTINGS, str(tmp_path / "b")).read_text(
         "utf-8"
     )
-    assert "| afqmc | 100.00 | 0.00 | +100.00 |" in text
+    assert "| afqmc | accuracy | 100.00 | 0.00 | +100.00 |" in text
     with pytest.raises(ValueError, match="other dev rows"):
         write_report(tmp_path / "c", [result(run(0, [0, 1], [0, 1]))], {}, SETTINGS, str(tmp_path / "b"))
     with pytest.raises(FileNotFoundError, match=REPORT_JSON):
         read_report(tmp_path)
+
+
+def test_models_that_are_ranked_by_macro_f1_are_compared_by_one_figure_throughout(tmp_path: Path) -> None:
+    """Macro F1 is no ratio of sums over rows, so interval and p are of accuracy: so must be all of the row."""
+    for name, predictions, macro_f1 in (("b", [0, 0, 0, 0], 33.33), ("a", [0, 1, 1, 1], 73.33)):
+        made = run(0, predictions, GOLD)
+        made["scored"]["dev"]["macro_f1"] = macro_f1
+        against = str(tmp_path / "b") if name == "a" else None
+        write_report(tmp_path / name, [{**result(made), "figure": "macro_f1"}], {}, SETTINGS, against)
+    text = (tmp_path / "a" / "report.md").read_text("utf-8")
+    assert "| afqmc | macro_f1 | 50.00 | 73.33 | 1 |" in text
+    assert "| afqmc | accuracy | 75.00 | 50.00 | +25.00 |" in text
 
 
 @pytest.mark.parametrize(
