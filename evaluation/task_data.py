@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .task_readers import READERS, Document, Example, Row, observed_labels
+from .task_readers import READERS, Document, Example, Row, is_without_gold, observed_labels
 from .tasks import TASKS, Task
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,8 @@ class TaskFiles:
     """The files of one task, in a folder or in a zip.
 
     Args:
-        data: folder that holds `<task>_public.zip` or a folder of the task's name; or the zip or that folder itself.
+        data: folder that holds `<task>_public.zip` or a folder of the task's name; or the zip or that folder itself. A
+            task of one's own names its files whole, and `data` is but their name in reports.
         task: the task.
 
     Raises:
@@ -73,9 +74,12 @@ class TaskFiles:
         places = [root] if root.is_file() else [root / f"{name}_public.zip", root / f"{name}.zip", root / name]
         places += [root / f"{name}_public", root]
         wanted = {file for files in task.files.values() for file in files}
+        if all(Path(file).is_absolute() for file in wanted):  # a task of one's own
+            self.place, self.members = root, {file: file for file in wanted if Path(file).is_file()}
+            return
         for place in places:
             members = self._members(place)
-            if any(Path(file).is_absolute() or file in members for file in wanted):
+            if wanted & members.keys():
                 self.place, self.members = place, members
                 return
         raise FileNotFoundError(
@@ -93,7 +97,7 @@ class TaskFiles:
 
     def has(self, file: str) -> bool:
         """Return whether a file is there."""
-        return Path(file).is_file() if Path(file).is_absolute() else file in self.members
+        return file in self.members
 
     def read(self, file: str) -> Document:
         """Read one file: CSV, one JSON document, or one JSON object a line (lines end with a line feed only).
@@ -101,12 +105,12 @@ class TaskFiles:
         Raises:
             ValueError: If it is not UTF-8, or a line is not JSON; with file and line.
         """
-        place = file if Path(file).is_absolute() else f"{self.place}/{self.members[file]}"
-        if self.place.is_file() and not Path(file).is_absolute():
+        place = str(self.place / self.members[file])
+        if self.place.is_file():
             with zipfile.ZipFile(self.place) as archive:
                 content = archive.read(self.members[file])
         else:
-            content = (self.place / file).read_bytes()
+            content = Path(place).read_bytes()
         try:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -193,6 +197,7 @@ def read_task(task: Task, data: str | Path, extra_training: Sequence[Task] = ())
     found = TaskData(task, source, splits, _dropped(documents, task), borrowed=counts)
     for split in ("train", "dev"):
         _check_gold(found, split)
+    _check_classes(found)
     for split in [split for split, examples in splits.items() if not examples]:
         logger.warning("%s: %s of %s has no rows to predict; it is left out", source, split, task.name)
         del splits[split]
@@ -240,7 +245,7 @@ def _dropped(documents: dict[str, list[Document]], task: Task) -> dict[str, int]
     if task.reader != "fields":
         return {}
     counted = {
-        split: sum(str(row.values.get(task.label_field)) == "-" for document in found for row in document.rows)
+        split: sum(is_without_gold(row, task) for document in found for row in document.rows)
         for split, found in documents.items()
     }
     return {split: count for split, count in counted.items() if count}
@@ -253,6 +258,16 @@ def _check_gold(data: TaskData, split: str) -> None:
     if not examples or bare:
         what = f"{len(bare)} rows without a label, first {bare[0]!r}" if bare else "no rows"
         raise ValueError(f"{data.source}: {split} of {data.task.name} has {what}")
+
+
+def _check_classes(data: TaskData) -> None:
+    """Raise a ValueError where there is nothing to tell apart."""
+    found = ("O", *data.task.labels) if data.task.kind == "entities" else data.task.labels
+    if data.task.kind in ("classification", "entities") and len(set(found)) < 2:
+        raise ValueError(
+            f"{data.source}: {data.task.name} has one class, {found[0]}; give 2 or more (a row labelled '-' has no "
+            "gold label, unless labels name '-')"
+        )
 
 
 def _repeated(train: Sequence[Example], dev: Sequence[Example]) -> list[int]:

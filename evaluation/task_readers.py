@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .tasks import Task
+from .tasks import Task, label_text
 
 NO_GOLD_LABEL = "-"
 """Label of rows on which the annotators did not agree; such rows are dropped and counted. Source: OCNLI, CMNLI."""
@@ -105,13 +105,16 @@ def _label(row: Row, task: Task) -> int | None:
     """
     if task.label_field not in row.values:
         return None
-    written = str(row.get(task.label_field, (str, int, bool))).strip()
-    if isinstance(row.values[task.label_field], bool):
-        written = written.lower()
+    written = label_text(row.get(task.label_field, (str, int, bool)))
     if written not in task.labels:
         shown = ", ".join(task.labels[:8]) + (", ..." if len(task.labels) > 8 else "")
         raise ValueError(f"{row.place}: label {written!r} of {task.name} is not one of {shown}")
     return task.labels.index(written)
+
+
+def is_without_gold(row: Row, task: Task) -> bool:
+    """Return whether a row is labelled "-", where that is not one of the task's labels."""
+    return NO_GOLD_LABEL not in task.labels and label_text(row.values.get(task.label_field)) == NO_GOLD_LABEL
 
 
 def _identity(row: Row, number: int) -> str | int:
@@ -121,7 +124,7 @@ def _identity(row: Row, number: int) -> str | int:
 def read_fields(documents: Sequence[Document], task: Task) -> Iterator[Example]:
     """Read one or two texts and a label; rows labelled "-" are passed by."""
     for number, row in enumerate(row for document in documents for row in document.rows):
-        if str(row.values.get(task.label_field)) == NO_GOLD_LABEL:
+        if is_without_gold(row, task):
             continue
         texts = tuple(row.get(name) for name in task.fields)
         yield Example(_identity(row, number), texts, _label(row, task), group=texts[0])
@@ -322,7 +325,7 @@ def observed_labels(documents: Sequence[Document], task: Task) -> tuple[str, ...
     seen: dict[str, None] = defaultdict()
     for row in (row for document in documents for row in document.rows):
         if task.kind == "classification":
-            seen[str(row.get(task.label_field, (str, int)))] = None
+            seen[label_text(row.get(task.label_field, (str, int)))] = None
         elif "tokens" in row.values:
             kinds = (_tag_parts(tag, row.place)[1] for tag in row.get("labels", list))
             seen.update(dict.fromkeys(kind for kind in kinds if kind))

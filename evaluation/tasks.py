@@ -282,11 +282,12 @@ class OwnTask:
 
     Attributes:
         kind: "classification" (one or two texts), "entities" (tokens or spans) or "choice".
-        train, dev, test: files beside the YAML file or absolute, `.jsonl`, `.json` (one object a line) or `.csv`;
+        train, dev, test: files, seen from the folder of the YAML file, `.jsonl`, `.json` (one object a line) or `.csv`;
             `test` may be left out.
-        fields: columns of the texts; default by kind: text, text, context and question.
+        fields: columns of the texts, by kind 1 or 2, 1, 2; default: text, text, context and question.
         label_field: column of the label.
-        labels: labels in order; default: those of the training file, sorted.
+        labels: labels in order; default: those of the training file, sorted. A row labelled "-" has no gold label,
+            unless "-" is one of them.
         metric: "accuracy" or "macro_f1" for a classification; the other kinds have one figure.
         max_length, batch_size, epochs, learning_rate: default 128, 16, 3, 2e-5 (ours).
     """
@@ -306,15 +307,21 @@ class OwnTask:
 
 
 OWN_FIELDS = {"classification": ("text",), "entities": ("text",), "choice": ("context", "question")}
+OWN_FIELD_COUNTS = {"classification": (1, 2), "entities": (1,), "choice": (2,)}
 OWN_READERS = {"classification": "fields", "entities": "cluener", "choice": "choices"}
 OWN_METRICS = {"classification": ("accuracy", "macro_f1"), "entities": ("f1",), "choice": ("accuracy",)}
+
+
+def label_text(value: object) -> str:
+    """Return a label as labels are compared: without spaces around it, true and false as JSON writes them."""
+    return str(value).lower() if isinstance(value, bool) else str(value).strip()
 
 
 def read_own_task(path: str | Path) -> Task:
     """Return the task that a YAML file describes; its name is the file's.
 
     Raises:
-        FileNotFoundError: If the file is not there.
+        FileNotFoundError: If the file, or one that it names, is not there.
         ValueError: If a key is unknown or missing, or a value is not one that `OwnTask` allows.
     """
     file = Path(path)
@@ -327,18 +334,22 @@ def read_own_task(path: str | Path) -> Task:
     if missing:
         raise ValueError(f"{file}: a task needs {', '.join(missing)}")
     own = OwnTask(**values)
-    if own.kind not in OWN_FIELDS:
-        raise ValueError(f"{file}: kind={own.kind!r} is not one of {', '.join(OWN_FIELDS)}")
-    if own.metric and own.metric not in OWN_METRICS[own.kind]:
-        raise ValueError(f"{file}: metric={own.metric!r} is not one of {', '.join(OWN_METRICS[own.kind])}")
-    splits = {split: (str(getattr(own, split)),) for split in ("train", "dev", "test") if getattr(own, split)}
+    _check_own_task(own, file)
+    splits = {
+        split: str(file.absolute().parent / getattr(own, split))
+        for split in ("train", "dev", "test")
+        if getattr(own, split)
+    }
+    for split, path in splits.items():
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"{file}: the {split} file {path} is not there")
     return Task(
         name=file.stem,
         kind=own.kind,  # pyright: ignore[reportArgumentType]
         reader=OWN_READERS[own.kind],
-        files=splits,
+        files={split: (path,) for split, path in splits.items()},
         fields=tuple(own.fields or OWN_FIELDS[own.kind]),
-        labels=tuple(map(str, own.labels)),
+        labels=tuple(map(label_text, own.labels or ())),
         max_length=int(own.max_length),
         batch_size=int(own.batch_size),
         epochs=float(own.epochs),
@@ -350,3 +361,17 @@ def read_own_task(path: str | Path) -> Task:
         submissions={"test": f"{file.stem}_predict.json"},
         citation="",
     )
+
+
+def _check_own_task(own: OwnTask, file: Path) -> None:
+    """Raise a ValueError where a value is not one that its kind allows."""
+    if own.kind not in OWN_FIELDS:
+        raise ValueError(f"{file}: kind={own.kind!r} is not one of {', '.join(OWN_FIELDS)}")
+    if own.metric and own.metric not in OWN_METRICS[own.kind]:
+        raise ValueError(f"{file}: metric={own.metric!r} is not one of {', '.join(OWN_METRICS[own.kind])}")
+    counts, given = OWN_FIELD_COUNTS[own.kind], own.fields or list(OWN_FIELDS[own.kind])
+    if not isinstance(given, list) or len(given) not in counts or not all(isinstance(name, str) for name in given):
+        wanted = " or ".join(map(str, counts))
+        raise ValueError(f"{file}: fields={given!r} is not a list of column names, {wanted} for {own.kind}")
+    if own.labels and not isinstance(own.labels, list):
+        raise ValueError(f"{file}: labels={own.labels!r} is not a list")

@@ -344,7 +344,7 @@ def _sampled(count: int, limit: int | None) -> np.ndarray:
 
 def _folder_of(args: ClueArguments, task: str) -> Path:
     """Return the folder of the YAML file that describes a task of one's own."""
-    return next(Path(file).parent for file in args.task_file if Path(file).stem == task)
+    return next(Path(file).absolute().parent for file in args.task_file if Path(file).stem == task)
 
 
 def _settings(args: ClueArguments, model: str) -> dict[str, Any]:

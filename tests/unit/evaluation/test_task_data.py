@@ -2,11 +2,12 @@ import json
 import zipfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pytest
 
-from chinese_modernbert.evaluation.task_data import describe, parse_json, read_task
+from chinese_modernbert.evaluation.task_data import TaskData, describe, parse_json, read_task
 from chinese_modernbert.evaluation.tasks import TASKS, read_own_task
 from reference.clue_files import task_files, write_task
 
@@ -152,6 +153,45 @@ def test_a_csv_of_ones_own_is_read_with_its_labels_from_the_training_rows(tmp_pa
     (tmp_path / "train.csv").write_text("text,label\n一\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"train\.csv:2: the row has not the 2 columns"):
         read_task(read_own_task(tmp_path / "mood.yaml"), tmp_path)
+
+
+def own(folder: Path, rows: list[dict[str, Any]], **keys: Any) -> TaskData:
+    """Read a classification of one's own that has these rows as train and dev."""
+    for name in ("train", "dev"):
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    values = {"kind": "classification", "train": "train.jsonl", "dev": "dev.jsonl", **keys}
+    (folder / "own.yaml").write_text(json.dumps(values), encoding="utf-8")
+    return read_task(read_own_task(folder / "own.yaml"), folder)
+
+
+@pytest.mark.parametrize("keys", [{}, {"labels": [False, True]}, {"labels": ["false", "true"]}])
+def test_labels_may_be_true_and_false(keys: dict[str, Any], tmp_path: Path) -> None:
+    found = own(tmp_path, [{"text": "甲", "label": True}, {"text": "乙", "label": False}], **keys)
+    assert found.task.labels == ("false", "true")
+    assert [example.label for example in found.splits["train"]] == [1, 0]
+
+
+def test_a_space_around_a_label_is_no_part_of_it(tmp_path: Path) -> None:
+    rows = [{"text": "甲", "label": "good "}, {"text": "乙", "label": "good"}, {"text": "丙", "label": "bad"}]
+    assert own(tmp_path, rows).task.labels == ("bad", "good")
+
+
+def test_a_minus_is_a_label_where_it_is_given_as_one(tmp_path: Path) -> None:
+    rows = [{"text": "甲", "label": "+"}, {"text": "乙", "label": "-"}]
+    found = own(tmp_path, rows, labels=["+", "-"])
+    assert [example.label for example in found.splits["train"]] == [0, 1]
+    assert not found.dropped
+    with pytest.raises(ValueError, match=r"own has one class, \+; .* labelled '-' has no gold"):
+        own(tmp_path, rows)
+
+
+def test_a_file_beside_the_description_and_a_file_elsewhere_go_together(tmp_path: Path) -> None:
+    rows = [{"text": "甲", "label": "x"}, {"text": "乙", "label": "y"}]
+    (tmp_path / "data").mkdir()
+    own(tmp_path / "data", rows)
+    found = own(tmp_path, rows, train=str(tmp_path / "data" / "train.jsonl"), test="data/dev.jsonl")
+    assert found.counts() == {"train": 2, "dev": 2, "test": 2}
+    assert found.source == tmp_path.name
 
 
 def test_a_task_of_the_hub_gets_the_names_of_its_labels_back(monkeypatch: pytest.MonkeyPatch) -> None:
