@@ -170,6 +170,7 @@ class TaskRuns:
     def run(self) -> TaskResult:
         """Search the rate with the first seed, then run the other seeds with the rate that was chosen."""
         args = self.args
+        self._tell_cut_rows()
         rates = args.learning_rates if args.grid else [args.learning_rate or self.task.learning_rate]
         folds = range(args.folds if args.cross_validate else 1)
         first = {rate: [self._result(rate, args.seed, fold) for fold in folds] for rate in rates}
@@ -200,6 +201,14 @@ class TaskRuns:
             "ids": {split: [one.identity for one in rows] for split, rows in self.scored.items()},
         }
         return TaskResult(self.task.name, self.task.figure, about, chosen, grid, runs)
+
+    def _tell_cut_rows(self) -> None:
+        """Log how many training and dev rows are longer than the input, where there are any."""
+        rows = {"train": self.train, "dev": self.scored["dev"]}
+        cut = {split: self.inputs.count_cut(examples) for split, examples in rows.items()}
+        if any(cut.values()):
+            told = " and ".join(f"{count:,} of {len(rows[split]):,} {split}" for split, count in cut.items())
+            logger.warning("%s: %s rows were cut (max_length=%d)", self.task.name, told, self.inputs.max_length)
 
     def _result(self, rate: float, seed: int, fold: int) -> dict[str, Any]:
         """Return a run's result: from its file if it is done, else by running it."""

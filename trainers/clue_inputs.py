@@ -71,6 +71,19 @@ class TaskInputs(ABC):
     def decode(self, logits: np.ndarray, features: Sequence[Feature], examples: Sequence[Example]) -> Predictions:
         """Turn logits, one row a feature, padded to a common shape, into predictions, one an example."""
 
+    def count_cut(self, examples: Sequence[Example]) -> int:
+        """Return how many examples are longer than `max_length`, so that a part of them is not read."""
+        rows = [(number, texts) for number, example in enumerate(examples) for texts in self.whole(example)]
+        if not rows:
+            return 0
+        encoded = self.tokenize([texts for _, texts in rows], truncation=False, max_length=None, verbose=False)
+        lengths = zip(rows, encoded["input_ids"], strict=True)
+        return len({number for (number, _), ids in lengths if len(ids) > self.max_length})
+
+    def whole(self, example: Example) -> list[tuple[str, ...]]:
+        """Return the texts of each tokenized row of an example, before anything is cut."""
+        return [example.texts]
+
     def collate(self, features: Sequence[Feature]) -> dict[str, torch.Tensor]:
         """Pad features to the longest; `labels` come first, since Trainer counts rows by the first tensor."""
         batch: dict[str, torch.Tensor] = {}
@@ -181,7 +194,7 @@ class ChoiceInputs(TaskInputs):
 
     def encode(self, examples: Sequence[Example]) -> list[Feature]:
         """Tokenize every choice of every question."""
-        texts = [self._texts(example, choice) for example in examples for choice in example.choices]
+        texts = [self._texts(example, choice, self.max_length) for example in examples for choice in example.choices]
         rows = self.rows(self.tokenize(texts)) if texts else []
         features, first = [], 0
         for number, example in enumerate(examples):
@@ -193,15 +206,31 @@ class ChoiceInputs(TaskInputs):
             features.append(feature)
         return features
 
-    def _texts(self, example: Example, choice: str) -> tuple[str, str]:
-        """Return the pair of texts that one choice is judged by: passage, then question and choice."""
+    def count_cut(self, examples: Sequence[Example]) -> int:
+        """Count what the window around a blank leaves out too."""
+        kept = [
+            one
+            for one in examples
+            if self.whole(one) == [self._texts(one, text, self.max_length) for text in one.choices]
+        ]
+        return len(examples) - len(kept) + super().count_cut(kept)
+
+    def whole(self, example: Example) -> list[tuple[str, ...]]:
+        """Return the pair of texts of every choice."""
+        return [self._texts(example, choice, UNLIMITED) for choice in example.choices]
+
+    def _texts(self, example: Example, choice: str, room: int) -> tuple[str, str]:
+        """Return the pair of texts that one choice is judged by: passage, then question and choice.
+
+        Of a passage with a blank at most `room` characters are kept.
+        """
         if len(example.texts) == 2:
             context, question = example.texts
             return context, f"{question}\n{choice}"
         before, after = example.texts[0].split(CHOICE_BLANK)
         mask = str(self.tokenizer.mask_token) * len(choice)
         # Half of the room on each side of the blank; a token is a character or more, so nothing near is lost.
-        side = max((self.max_length - 2 * len(choice)) // 2, 1)
+        side = max((room - 2 * len(choice)) // 2, 1)
         return f"{before[-side:]}{mask}{after[:side]}", choice
 
     def collate(self, features: Sequence[Feature]) -> dict[str, torch.Tensor]:

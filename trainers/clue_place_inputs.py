@@ -58,6 +58,10 @@ class AnswerInputs(TaskInputs):
                 feature["labels"] = _places(feature["offsets"], examples[number])
         return features
 
+    def count_cut(self, examples: Sequence[Example]) -> int:
+        """Return how many questions are cut; a passage is read whole, window by window."""
+        return sum(self._shortened(example.texts[0]) != example.texts[0] for example in examples)
+
     def _shortened(self, question: str) -> str:
         """Cut a question that would leave no room for the passage."""
         limit = min(MAX_QUESTION_TOKENS, self.max_length // 3)

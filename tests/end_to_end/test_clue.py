@@ -160,6 +160,16 @@ def test_the_rows_that_select_are_not_the_rows_that_are_reported(
     assert "so dev is optimistic" in (tmp_path / "dev" / "report.md").read_text(encoding="utf-8")
 
 
+def test_rows_that_are_cut_are_told_once_a_task(
+    models: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [{"text": "北京读书" * (9 if i < 3 else 1) + str(i), "label": i % 2} for i in range(16)]
+    file = write_own_task(tmp_path, rows)
+    assert run(models["ours"], tmp_path, tmp_path / "out", "--task_file", str(file), *SHORT, "--max_length", "16") == 0
+    told = [one for one in caplog.messages if "were cut" in one]
+    assert told == ["own: 3 of 16 train and 3 of 16 dev rows were cut (max_length=16)"]
+
+
 def test_borrowed_rows_train_and_never_select(models: dict[str, str], tmp_path: Path) -> None:
     for name in ("ocnli", "cmnli"):
         write_task(tmp_path, name, rows=32, dev_rows=12)
