@@ -54,7 +54,15 @@ def write_own_task(folder: Path, rows: list[dict[str, Any]], **keys: Any) -> Pat
 
 
 def run(model: str, data: Path, output: Path, *words: str) -> int:
-    return main(["clue", "--model", model, "--data", str(data), "--output_dir", str(output), *words])
+    """Run the command; an option among `words` that comes again takes the place of the one before."""
+    options: dict[str, list[str]] = {"--model": [model], "--data": [str(data)], "--output_dir": [str(output)]}
+    name = ""
+    for word in words:
+        if word.startswith("--"):
+            options[name := word] = []
+        else:
+            options[name].append(word)
+    return main(["clue", *(word for name, values in options.items() for word in (name, *values))])
 
 
 def test_all_tasks_train_predict_and_report(

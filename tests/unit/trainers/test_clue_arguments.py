@@ -33,7 +33,6 @@ def test_grid_and_seeds_are_read_from_the_command_line() -> None:
         (["--select_on", "test"], "not one of fold, dev"),
         (["--select_on", "dev", "--cross_validate"], "no fold"),
         (["--learning_rates", "0"], "positive"),
-        (["--model", ""], "add --model"),
         (["--eval_strategy", "no"], "eval_strategy=no must stay epoch"),
         (["--save_strategy", "epoch"], "save_strategy=epoch must stay no"),
         (["--remove_unused_columns", "true"], "remove_unused_columns=True must stay False"),
@@ -43,6 +42,11 @@ def test_grid_and_seeds_are_read_from_the_command_line() -> None:
 def test_an_option_out_of_range_is_refused(words: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         options(*words)
+
+
+def test_a_model_must_be_named() -> None:
+    with pytest.raises(ValueError, match="add --model"):
+        load_recipe([ClueArguments], None, ["--use_cpu", "--output_dir", "o"])
 
 
 def test_an_unknown_task_is_refused() -> None:
