@@ -105,7 +105,7 @@ def test_auto_classes_are_registered_by_the_import(tiny_config) -> None:
     ("given", "message"),
     [
         ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "rope_parameters holds factor, rope_type; give"),
-        ({"rope_parameters": {"full_atention": {"rope_theta": 5e5}}}, "holds full_atention"),
+        ({"rope_parameters": {"global_attention": {"rope_theta": 5e5}}}, "holds global_attention"),
         ({"rope_theta": 5e5}, "rope_theta=500000.0 is not read"),
         ({"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, "rope_scaling=.* is not read"),
         ({"rope_parameters": {"full_attention": {"rope_type": "yarn", "factor": 4.0, "mscale": 0.7}}}, "know mscale"),
