@@ -166,7 +166,7 @@ class Stranger:
         """Load the tokenizer without trust and encode the job's texts."""
         from transformers import AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(self.release())
+        tokenizer = AutoTokenizer.from_pretrained(self.release(), trust_remote_code=False)
         for text, wanted in zip(self.job["texts"], self.job["text_ids"], strict=True):
             given = tokenizer(text)["input_ids"]
             if given != wanted:
@@ -272,10 +272,10 @@ class Stranger:
         model, _ = self.load("AutoModelForMaskedLM")
         with tempfile.TemporaryDirectory() as folder:
             model.save_pretrained(folder)
-            AutoTokenizer.from_pretrained(self.release()).save_pretrained(folder)
+            AutoTokenizer.from_pretrained(self.release(), trust_remote_code=False).save_pretrained(folder)
             again, info = self.load("AutoModelForMaskedLM", folder)
             base, _ = self.load("AutoModel", folder)
-            tokenizer = AutoTokenizer.from_pretrained(folder)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             ids = [tokenizer(text)["input_ids"] for text in self.job["texts"]]
         if info["missing_keys"] or ids != self.job["text_ids"]:
             raise CheckFailedError("the saved copy lost tensors or its tokenizer changed")

@@ -7,11 +7,7 @@ with plain Transformers and compares.
 from __future__ import annotations
 
 import ast
-import json
-import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +33,8 @@ from .checkpoint import (
     read_json_object,
     read_model_config,
     read_weights,
-    write_json,
 )
+from .fresh_process import ProcessFailedError, run_script
 from .model_card import CARD_FILE
 from .onnx_check import write_job
 from .onnx_files import exported_files, float_model
@@ -51,8 +47,8 @@ STRANGER_SCRIPT = Path(__file__).with_name("stranger_check.py")
 ONNX_STRANGER_SCRIPT = Path(__file__).with_name("onnx_stranger.py")
 # Ours: float32 sums in another order differ by about 1e-6; a wrong window, norm or position by 1e-2 or more.
 TOLERANCE = 1e-4
-TIME_LIMIT_SECONDS = 3600.0
 PASS, FAIL, SKIP = "pass", "fail", "skip"
+OWN_CODE, SECURITY, PROCESS = "modeling files are this library's", "security: ", "the stranger's process"
 NEEDED_FILES = (
     CONFIG_FILE,
     WEIGHTS_FILE,
@@ -66,8 +62,6 @@ NEEDED_FILES = (
     "config_sentence_transformers.json",
     "1_Pooling/config.json",
 )
-# Environment variables that would let the child find our code, or other caches than its own.
-HIDDEN_VARIABLES = ("PYTHON", "HF_", "HUGGINGFACE", "TRANSFORMERS_", "SENTENCE_TRANSFORMERS_")
 
 
 @dataclass(frozen=True)
@@ -120,6 +114,8 @@ def verify_release(
 ) -> VerificationReport:
     """Check a release in a fresh process without our package.
 
+    No process starts, and the report says so, where the folder holds code or settings that are not this library's.
+
     Args:
         folder: the release, as `build_release` wrote it.
         checkpoint: what it was built from; default: the release's own weights and tokenizer, run by the local classes.
@@ -144,6 +140,9 @@ def verify_release(
         return VerificationReport(folder, tuple(checks))
     if checkpoint is not None:
         checks.append(_weights_check(folder, reference.tensors))
+    if faults := [check.name for check in checks if check.outcome == FAIL and _is_about_trust(check.name)]:
+        checks.append(Check(PROCESS, SKIP, f"not run: {', '.join(faults)} failed"))
+        return VerificationReport(folder, tuple(checks))
     checks += _run_stranger(folder, reference, str(python))
     checks += _run_onnx_stranger(folder, reference, str(python))
     return VerificationReport(folder, tuple(checks))
@@ -169,13 +168,18 @@ def _static_checks(folder: Path) -> Iterator[Check]:
     """Yield the checks that need no process."""
     yield _check("every file is there", _missing_files(folder))
     yield _check("files are as built", _changed_files(folder))
-    yield _check("modeling files are this library's", _foreign_modeling_files(folder))
+    yield _check(OWN_CODE, _foreign_modeling_files(folder))
     yield _check("modeling files import only siblings", _bad_imports(folder))
     yield _check("auto_map is complete", _auto_map_faults(folder))
     yield _check("entry files name every sibling they need", _indirect_imports(folder))
-    yield _check("security: code only computes", code_faults(folder))
-    yield _check("security: no pickles, archives or binaries", kind_faults(folder))
-    yield _check("security: no code from elsewhere", outside_code_faults(folder))
+    yield _check(SECURITY + "code only computes", code_faults(folder))
+    yield _check(SECURITY + "no pickles, archives or binaries", kind_faults(folder))
+    yield _check(SECURITY + "no code from elsewhere", outside_code_faults(folder))
+
+
+def _is_about_trust(name: str) -> bool:
+    """Tell whether a check says that the folder may run code that nobody reviewed, if it is loaded."""
+    return name == OWN_CODE or name.startswith(SECURITY)
 
 
 def _check(name: str, faults: list[str]) -> Check:
@@ -307,31 +311,11 @@ def _run_onnx_stranger(folder: Path, reference: _Reference, python: str) -> list
 
 
 def _run_script(script: Path, python: str, make_job: Callable[[Path], dict[str, Any]]) -> list[Check]:
-    """Run a script in a fresh process, in an empty folder, and return its checks."""
-    with tempfile.TemporaryDirectory(prefix="verify_release_") as temporary:
-        place = Path(temporary).resolve()
-        (place / "empty").mkdir()
-        results = place / "results.json"
-        write_json(place / "job.json", {**make_job(place), "results": str(results)})
-        command = [python, "-P", "-s", str(script), str(place / "job.json")]
-        try:
-            process = subprocess.run(
-                command,
-                cwd=place / "empty",
-                env=_stranger_environment(place),
-                capture_output=True,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-                timeout=TIME_LIMIT_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return [Check("the stranger's process", FAIL, f"did not end within {TIME_LIMIT_SECONDS:.0f} s")]
-        if process.returncode != 0 or not results.is_file():
-            last_line = (process.stderr.strip().split("\n") or [""])[-1]
-            return [Check("the stranger's process", FAIL, f"ended with {process.returncode}: {last_line}")]
-        return [Check(**row) for row in json.loads(results.read_text(encoding="utf-8"))]
+    """Return what a script found in a fresh process, or how that process failed."""
+    try:
+        return [Check(**row) for row in run_script(script, python, make_job)]
+    except ProcessFailedError as error:
+        return [Check(PROCESS, FAIL, str(error))]
 
 
 def _write_job(place: Path, folder: Path, reference: _Reference) -> dict[str, Any]:
@@ -368,19 +352,3 @@ def _is_normalized(folder: Path) -> bool:
     """Tell whether the release declares sentence embeddings of length 1."""
     path = folder / "modules.json"
     return path.is_file() and "Normalize" in path.read_text(encoding="utf-8")
-
-
-def _stranger_environment(place: Path) -> dict[str, str]:
-    """Return an environment without paths to our code, with caches of its own and no network."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(HIDDEN_VARIABLES)}
-    return {
-        **kept,
-        "HF_HOME": str(place / "hf_home"),
-        "HF_MODULES_CACHE": str(place / "hf_modules"),
-        "XDG_CACHE_HOME": str(place / "cache"),
-        "HF_HUB_OFFLINE": "1",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }

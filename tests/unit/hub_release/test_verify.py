@@ -1,14 +1,13 @@
 """The checks that need no process; what the fresh process finds is in tests/end_to_end/test_release.py."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from chinese_modernbert.hub_release import Check, VerificationReport, verify_release
-from chinese_modernbert.hub_release.verify import _static_checks, _stranger_environment
+from chinese_modernbert.hub_release.verify import _static_checks
 
 
 def faults(folder: Path) -> dict[str, str]:
@@ -114,16 +113,14 @@ def test_a_broken_checkpoint_is_an_error_and_no_verdict(release: Path, checkpoin
         verify_release(release, checkpoint)
 
 
-def test_the_environment_hides_our_paths_and_the_users_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hidden = ("PYTHONPATH", "HF_TOKEN", "HF_HOME", "HF_HUB_CACHE", "TRANSFORMERS_CACHE")
-    for name in hidden:
-        monkeypatch.setenv(name, "of the user")
-    environment = _stranger_environment(tmp_path)
-    assert "of the user" not in environment.values()
-    assert environment["HF_HUB_OFFLINE"] == "1"
-    for name in ("HF_HOME", "HF_MODULES_CACHE"):
-        assert Path(environment[name]).parent == tmp_path
-    assert environment["PATH"] == os.environ["PATH"]
+def test_condemned_code_is_not_run(release: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "it_ran"
+    with (release / "modeling_chinese_modernbert.py").open("a", encoding="utf-8") as stream:
+        stream.write(f"\nimport pathlib\npathlib.Path({str(mark)!r}).touch()\n")
+    last = verify_release(release).checks[-1]
+    assert not mark.exists()
+    assert (last.name, last.outcome) == ("the stranger's process", "skip")
+    assert last.detail == "not run: modeling files are this library's, security: code only computes failed"
 
 
 def make_report(*outcomes: str) -> VerificationReport:
