@@ -41,6 +41,7 @@ from .training_facts import read_training
 RELEASE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 MANIFEST_FILE = "release_manifest.json"
 LICENSE_FILE = "LICENSE"
+MODULES_FILE = "modules.json"
 TOKEN_ROLES = ("pad", "unk", "cls", "sep", "mask")
 # Files that tell how the checkpoint came about; looked for in the checkpoint, then in the run folder above it.
 RECORD_FILES = ("recipe.yaml", "masking.yaml")
@@ -232,7 +233,7 @@ def _write_sentence_encoder(folder: Path, config: ChineseModernBertConfig, args:
     rows = [
         {"idx": index, "name": str(index), "path": path, "type": kind} for index, (path, kind) in enumerate(modules)
     ]
-    write_json(folder / "modules.json", rows)
+    write_json(folder / MODULES_FILE, rows)
     length = args.max_seq_length or config.max_position_embeddings
     write_json(folder / "sentence_bert_config.json", {"max_seq_length": length, "do_lower_case": False})
     pooling = {

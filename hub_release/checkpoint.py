@@ -53,7 +53,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: for broken JSON, or JSON that is not an object.
     """
-    value = _read_json(path)
+    value = read_json(path)
     if not isinstance(value, dict):
         raise ValueError(f"{path} holds a JSON {type(value).__name__}, an object is needed; save the checkpoint again")
     return value
@@ -65,14 +65,18 @@ def read_json_rows(path: Path) -> list[dict[str, Any]]:
     Raises:
         ValueError: for broken JSON, or JSON that is not a list of objects.
     """
-    value = _read_json(path)
+    value = read_json(path)
     if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
         raise ValueError(f"{path} holds no list of JSON objects; write it again")
     return value
 
 
-def _read_json(path: Path) -> Any:
-    """Return the value of a JSON file; what is wrong with it in one line."""
+def read_json(path: Path) -> Any:
+    """Return the value of a JSON file.
+
+    Raises:
+        ValueError: for broken JSON, in one line.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -10,8 +10,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from .checkpoint import read_json_object, read_json_rows
+from ..modeling import ChineseModernBertConfig
+from ..tokenization.loading import TOKENIZER_FILE
+from .builder import MANIFEST_FILE, MODULES_FILE, NORMALIZE_MODULE, POOLING_MODULE, TRANSFORMER_MODULE
+from .checkpoint import CONFIG_FILE, read_json, read_json_rows
+from .provenance import PROVENANCE_FILE
 
 # Exactly what the files of `modeling/` import. Source: our default; a new import is a decision, made here.
 ALLOWED_MODULES = frozenset(
@@ -44,7 +49,19 @@ ALLOWED_SUFFIXES = frozenset(
     (".safetensors", ".json", ".jsonl", ".yaml", ".md", ".txt", ".png", ".py", ".onnx", ".data")
 )
 ALLOWED_WITHOUT_SUFFIX = frozenset(("LICENSE", "NOTICE"))
-SENTENCE_MODULES = "sentence_transformers."
+SENTENCE_MODULES = frozenset((TRANSFORMER_MODULE, POOLING_MODULE, NORMALIZE_MODULE))
+# By these Transformers, peft and sentence-transformers find code, kernels or another model. None is in a release but
+# the `auto_map` of its config, which is looked at by itself.
+CODE_SETTINGS = frozenset(
+    (
+        *("auto_map", "custom_pipelines", "base_model_name_or_path"),
+        *("attn_implementation", "_attn_implementation", "_attn_implementation_internal"),
+        *("experts_implementation", "_experts_implementation", "_experts_implementation_internal"),
+        *("activation_function", "activation_fn", "sbert_ce_default_activation_function"),
+    )
+)
+# Words and names of files are keys in these, and no library takes settings from them.
+RECORDS = frozenset((TOKENIZER_FILE, MANIFEST_FILE, PROVENANCE_FILE))
 
 
 def code_faults(folder: Path) -> list[str]:
@@ -113,21 +130,41 @@ def kind_faults(folder: Path) -> list[str]:
 
 
 def outside_code_faults(folder: Path) -> list[str]:
-    """Return places where the folder's settings make a library load code from elsewhere.
+    """Return places where the folder's settings make a library load code, or another model, from elsewhere.
 
-    Three exist: an `auto_map` that names another repository (`owner/name--module.Class`), an `auto_map` of the
-    tokenizer, and a type in `modules.json`, which sentence-transformers imports by its dotted name.
+    Those are: an `auto_map` with other classes than ours (`owner/name--module.Class` is another repository), a type in
+    `modules.json` that the builder does not write, since sentence-transformers imports types by their dotted names, and
+    any of `CODE_SETTINGS` in any JSON file, at any depth.
     """
     faults = []
-    try:
-        auto_map = read_json_object(folder / "config.json").get("auto_map") or {}
-        faults += [f"auto_map takes {name} from {value}" for name, value in auto_map.items() if "--" in str(value)]
-        if (folder / "tokenizer_config.json").is_file():
-            names = read_json_object(folder / "tokenizer_config.json").get("auto_map")
-            faults += [f"the tokenizer's auto_map names {names}"] if names else []
-        if (folder / "modules.json").is_file():
-            kinds = [str(row.get("type")) for row in read_json_rows(folder / "modules.json")]
-            faults += [f"modules.json imports {kind}" for kind in kinds if not kind.startswith(SENTENCE_MODULES)]
-    except ValueError as error:
-        faults.append(str(error))
+    for path in sorted(folder.rglob("*.json")):
+        name = path.relative_to(folder).as_posix()
+        if name in RECORDS:
+            continue
+        try:
+            values = read_json(path)
+            if name == CONFIG_FILE and isinstance(values, dict) and isinstance(values.get("auto_map"), dict):
+                faults += _foreign_classes(values.pop("auto_map"))
+            if name == MODULES_FILE:
+                kinds = [str(row.get("type")) for row in read_json_rows(path)]
+                faults += [f"{name} imports {kind}" for kind in kinds if kind not in SENTENCE_MODULES]
+        except ValueError as error:
+            faults.append(str(error))
+            continue
+        faults += [f"{name} sets {setting}" for setting in _code_settings(values)]
     return faults
+
+
+def _foreign_classes(auto_map: dict[str, Any]) -> list[str]:
+    """Return entries of an auto_map whose class is none of ours."""
+    known = ChineseModernBertConfig().auto_map.values()
+    return [f"auto_map takes {name} from {value}" for name, value in auto_map.items() if value not in known]
+
+
+def _code_settings(value: Any) -> Iterator[str]:
+    """Yield the settings in a value of JSON, at any depth, that lead to code."""
+    if isinstance(value, dict):
+        yield from (f"{name} to {part!r}" for name, part in value.items() if name in CODE_SETTINGS)
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _code_settings(part)

@@ -18,6 +18,7 @@ import torch
 from ..modeling import ChineseModernBertConfig
 from .builder import (
     MANIFEST_FILE,
+    MODULES_FILE,
     RELEASE_DTYPES,
     file_digest,
     modeling_files,
@@ -57,7 +58,7 @@ NEEDED_FILES = (
     "LICENSE",
     "tokenizer.json",
     "tokenizer_config.json",
-    "modules.json",
+    MODULES_FILE,
     "sentence_bert_config.json",
     "config_sentence_transformers.json",
     "1_Pooling/config.json",
@@ -170,7 +171,7 @@ def _static_checks(folder: Path) -> Iterator[Check]:
     yield _check("files are as built", _changed_files(folder))
     yield _check(OWN_CODE, _foreign_modeling_files(folder))
     yield _check("modeling files import only siblings", _bad_imports(folder))
-    yield _check("auto_map is complete", _auto_map_faults(folder))
+    yield _check("auto_map is complete and ours", _auto_map_faults(folder))
     yield _check("entry files name every sibling they need", _indirect_imports(folder))
     yield _check(SECURITY + "code only computes", code_faults(folder))
     yield _check(SECURITY + "no pickles, archives or binaries", kind_faults(folder))
@@ -208,9 +209,12 @@ def _changed_files(folder: Path) -> list[str]:
 
 
 def _foreign_modeling_files(folder: Path) -> list[str]:
-    """Return modeling files that are not byte-equal to the installed ones."""
-    present = [path for path in modeling_files() if (folder / path.name).is_file()]
-    return [f"{path.name} differs" for path in present if (folder / path.name).read_bytes() != path.read_bytes()]
+    """Return Python files, of sub-folders too, that are not byte-equal to the installed modeling files."""
+    ours = {path.name: path for path in modeling_files()}
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.py"))
+    extra = [f"{name} is none of them" for name in names if name not in ours]
+    present = [name for name in names if name in ours]
+    return extra + [f"{name} differs" for name in present if (folder / name).read_bytes() != ours[name].read_bytes()]
 
 
 def _bad_imports(folder: Path) -> list[str]:
@@ -243,7 +247,7 @@ def _indirect_imports(folder: Path) -> list[str]:
     not depending on what was loaded before.
     """
     direct = {path.stem: _sibling_imports(path) for path in sorted(folder.glob("*.py"))}
-    auto_map = read_config(folder).get("auto_map") or {}
+    auto_map = _auto_map(folder)
     faults = []
     for entry in sorted({str(value).split(".")[0] for value in auto_map.values()} & set(direct)):
         reached, waiting = {entry}, [entry]
@@ -264,12 +268,20 @@ def _sibling_imports(path: Path) -> set[str]:
     return {name[1:] for _, name in imported_modules(tree) if name.startswith(".")}
 
 
+def _auto_map(folder: Path) -> dict[str, Any]:
+    """Return the auto_map of the release's config; empty where there is none, or something else in its place."""
+    auto_map = read_config(folder).get("auto_map")
+    return auto_map if isinstance(auto_map, dict) else {}
+
+
 def _auto_map_faults(folder: Path) -> list[str]:
-    """Return entries of the complete auto_map that the release's config lacks or has otherwise."""
-    given = read_config(folder).get("auto_map") or {}
+    """Return entries of the auto_map that the release's config lacks, has otherwise, or has beyond the complete one."""
+    given = _auto_map(folder)
     wanted: dict[str, str] = ChineseModernBertConfig().auto_map
     return [
-        f"{name} is {given.get(name)!r}, not {value!r}" for name, value in wanted.items() if given.get(name) != value
+        f"{name} is {given.get(name)!r}, not {wanted.get(name)!r}"
+        for name in sorted({*wanted, *given})
+        if given.get(name) != wanted.get(name)
     ]
 
 
@@ -350,5 +362,5 @@ def _max_seq_length(folder: Path, default: int) -> int:
 
 def _is_normalized(folder: Path) -> bool:
     """Tell whether the release declares sentence embeddings of length 1."""
-    path = folder / "modules.json"
+    path = folder / MODULES_FILE
     return path.is_file() and "Normalize" in path.read_text(encoding="utf-8")

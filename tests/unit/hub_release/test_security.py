@@ -96,10 +96,46 @@ def test_settings_that_take_code_from_elsewhere_are_named(release: Path) -> None
     (release / "modules.json").write_text(json.dumps([{"idx": 0, "path": "", "type": "stolen.Transformer"}]))
     detail = security_faults(release)["security: no code from elsewhere"]
     assert "auto_map takes AutoModel from owner/name--modeling.Model" in detail
-    assert "the tokenizer's auto_map names" in detail
+    assert "tokenizer_config.json sets auto_map to {'AutoTokenizer'" in detail
     assert "modules.json imports stolen.Transformer" in detail
     (release / "modules.json").write_text("{}")
     assert "holds no list of JSON objects" in "; ".join(outside_code_faults(release))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("config.json", {"auto_map": "evil/repo--modeling.Model"}),
+        ("config.json", {"attn_implementation": "evil/kernel"}),
+        ("config.json", {"_attn_implementation": "evil/kernel"}),
+        ("config.json", {"experts_implementation": "evil/kernel"}),
+        ("config.json", {"custom_pipelines": {"fill-mask": {"impl": "evil/repo--pipe.Pipe"}}}),
+        ("sentence_bert_config.json", {"model_args": {"attn_implementation": "evil/kernel"}}),
+        ("adapter_config.json", {"base_model_name_or_path": "evil/repo"}),
+        ("2_Dense/config.json", {"activation_function": "evil.module.Thing"}),
+        (".hidden/config.json", [{"auto_map": {"AutoModel": "evil/repo--modeling.Model"}}]),
+    ],
+)
+def test_a_setting_that_leads_to_code_is_named_in_every_file(release: Path, name: str, values: object) -> None:
+    path = release / name
+    path.parent.mkdir(exist_ok=True)
+    if path.exists() and isinstance(values, dict):
+        edit_json(path, **values)
+    else:
+        path.write_text(json.dumps(values))
+    assert f"{name} sets " in security_faults(release)["security: no code from elsewhere"]
+
+
+def test_only_the_modules_that_the_builder_writes_are_allowed(release: Path) -> None:
+    kinds = ["sentence_transformers.models.Transformer", "sentence_transformers.models.Dense"]
+    (release / "modules.json").write_text(json.dumps([{"idx": 0, "path": "", "type": kind} for kind in kinds]))
+    assert outside_code_faults(release) == ["modules.json imports sentence_transformers.models.Dense"]
+
+
+def test_words_of_the_tokenizer_and_records_of_a_run_are_no_settings(release: Path) -> None:
+    for name in ("tokenizer.json", "training_provenance.json"):
+        (release / name).write_text('{"auto_map": 5}')
+    assert outside_code_faults(release) == []
 
 
 def test_the_list_of_modules_holds_no_more_than_is_imported(release: Path) -> None:

@@ -90,7 +90,23 @@ def test_a_missing_auto_class_is_named(release: Path) -> None:
     values = json.loads((release / "config.json").read_text())
     del values["auto_map"]["AutoModel"]
     (release / "config.json").write_text(json.dumps(values))
-    assert faults(release)["auto_map is complete"].startswith("AutoModel is None")
+    assert faults(release)["auto_map is complete and ours"].startswith("AutoModel is None")
+
+
+def test_a_class_beyond_ours_is_named_with_its_file(release: Path) -> None:
+    """What the allowed module `transformers` can do is no business of a list of names."""
+    edit(release, "config.json", '"auto_map": {', '"auto_map": {"AutoModelForCausalLM": "helper.Helper",')
+    (release / "helper.py").write_text("from transformers import pipeline\nHelper = pipeline\n")
+    found = faults(release)
+    assert found["auto_map is complete and ours"] == "AutoModelForCausalLM is 'helper.Helper', not None"
+    assert found["modeling files are this library's"] == "helper.py is none of them"
+    assert found["security: no code from elsewhere"] == "auto_map takes AutoModelForCausalLM from helper.Helper"
+
+
+@pytest.mark.parametrize("name", ["extra.py", "1_Pooling/pooling.py", "setup_chinese_modernbert.py"])
+def test_a_python_file_that_is_none_of_ours_is_named(name: str, release: Path) -> None:
+    (release / name).write_text("")
+    assert faults(release) == {"modeling files are this library's": f"{name} is none of them"}
 
 
 def test_a_folder_that_is_no_release_is_an_error(tmp_path: Path) -> None:
