@@ -134,3 +134,14 @@ def exported_files(folder: Path) -> list[GraphFile]:
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} is not as it was written ({error!r}); export again") from error
     return files
+
+
+def unrecorded_graphs(folder: Path) -> list[str]:
+    """Return the graphs in the folder `onnx`, relative to it, that its record does not name.
+
+    Raises:
+        ValueError: for a record that cannot be read.
+    """
+    onnx = folder / ONNX_FOLDER
+    present = {path.relative_to(onnx).as_posix() for path in onnx.rglob("*.onnx")}
+    return sorted(present - {file.name for file in exported_files(folder)})

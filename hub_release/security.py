@@ -46,7 +46,7 @@ FORBIDDEN_ATTRIBUTES = FORBIDDEN_NAMES - {"compile"} | frozenset(
 )
 # Everything a release may hold. Pickles (.bin, .pt, .pkl), archives and compiled code are in no row of this.
 ALLOWED_SUFFIXES = frozenset(
-    (".safetensors", ".json", ".jsonl", ".yaml", ".md", ".txt", ".png", ".py", ".onnx", ".data")
+    (".safetensors", ".json", ".jsonl", ".yaml", ".md", ".txt", ".png", ".py", ".onnx", ".onnx_data", ".data")
 )
 ALLOWED_WITHOUT_SUFFIX = frozenset(("LICENSE", "NOTICE"))
 SENTENCE_MODULES = frozenset((TRANSFORMER_MODULE, POOLING_MODULE, NORMALIZE_MODULE))

@@ -38,7 +38,7 @@ from .checkpoint import (
 from .fresh_process import ProcessFailedError, run_script
 from .model_card import CARD_FILE
 from .onnx_check import write_job
-from .onnx_files import exported_files, float_model
+from .onnx_files import ONNX_FOLDER, RECORD_FILE, exported_files, float_model, unrecorded_graphs
 from .reference_outputs import HEADS, PROBE_TEXTS, ReferenceOutputs
 from .security import code_faults, imported_modules, kind_faults, outside_code_faults
 from .stranger_check import digest
@@ -173,6 +173,7 @@ def _static_checks(folder: Path) -> Iterator[Check]:
     yield _check("modeling files import only siblings", _bad_imports(folder))
     yield _check("auto_map is complete and ours", _auto_map_faults(folder))
     yield _check("entry files name every sibling they need", _indirect_imports(folder))
+    yield _check("ONNX graphs are on record", _unrecorded_graphs(folder))
     yield _check(SECURITY + "code only computes", code_faults(folder))
     yield _check(SECURITY + "no pickles, archives or binaries", kind_faults(folder))
     yield _check(SECURITY + "no code from elsewhere", outside_code_faults(folder))
@@ -283,6 +284,15 @@ def _auto_map_faults(folder: Path) -> list[str]:
         for name in sorted({*wanted, *given})
         if given.get(name) != wanted.get(name)
     ]
+
+
+def _unrecorded_graphs(folder: Path) -> list[str]:
+    """Return graphs that no other check would look at, since the record of the export does not name them."""
+    try:
+        names = unrecorded_graphs(folder)
+    except ValueError as error:
+        return [str(error)]
+    return [f"{ONNX_FOLDER}/{name} is not in {ONNX_FOLDER}/{RECORD_FILE}" for name in names]
 
 
 def _weights_check(folder: Path, wanted: dict[str, torch.Tensor]) -> Check:

@@ -18,7 +18,7 @@ from chinese_modernbert.hub_release import OnnxOptions, ReleaseArguments, build_
 from chinese_modernbert.hub_release.onnx_check import GraphFile, check_batches
 from chinese_modernbert.hub_release.onnx_files import exported_files
 from chinese_modernbert.hub_release.onnx_stranger import BARS, Bar, agreement, faults, open_graph, run_graph
-from chinese_modernbert.hub_release.verify import _changed_files, _Reference, _run_onnx_stranger
+from chinese_modernbert.hub_release.verify import _changed_files, _Reference, _run_onnx_stranger, _static_checks
 from chinese_modernbert.modeling import (
     ChineseModernBertForMaskedLM,
     ChineseModernBertForSequenceClassification,
@@ -304,6 +304,7 @@ def test_wrong_options(given: tuple[str, ...], wanted: str) -> None:
 
 def test_a_stranger_without_torch_gets_the_numbers_and_names_every_broken_graph(exported: Path, tmp_path: Path) -> None:
     release = Path(shutil.copytree(exported, tmp_path / "release"))
+    assert not [check for check in _static_checks(release) if check.outcome == "fail"]
     reference = _Reference(release, release)
     checks = _run_onnx_stranger(release, reference, sys.executable)
     assert len(checks) == 12 and {check.outcome for check in checks} == {"pass"}, checks

@@ -80,9 +80,16 @@ def test_a_pickle_an_archive_or_a_binary_is_named(name: str, release: Path) -> N
 
 
 def test_what_git_and_the_hub_client_keep_is_no_fault(release: Path) -> None:
-    for name in (".gitattributes", ".cache/huggingface/download.lock", "__pycache__/heads.pyc", "model.onnx"):
+    for name in (".gitattributes", ".cache/huggingface/download.lock", "__pycache__/heads.pyc"):
         (release / name).parent.mkdir(parents=True, exist_ok=True)
         (release / name).write_bytes(b"x")
+    assert kind_faults(release) == []
+
+
+def test_the_parts_of_a_graph_are_no_fault(release: Path) -> None:
+    (release / "onnx").mkdir()
+    for name in ("model.onnx", "model.onnx_data", "model.onnx.data"):
+        (release / "onnx" / name).write_bytes(b"x")
     assert kind_faults(release) == []
 
 

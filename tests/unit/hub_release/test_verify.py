@@ -109,6 +109,19 @@ def test_a_python_file_that_is_none_of_ours_is_named(name: str, release: Path) -
     assert faults(release) == {"modeling files are this library's": f"{name} is none of them"}
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "other/model.onnx"])
+def test_a_graph_without_a_record_is_named(name: str, release: Path) -> None:
+    (release / "onnx" / name).parent.mkdir(parents=True)
+    (release / "onnx" / name).write_bytes(b"garbage")
+    assert faults(release) == {"ONNX graphs are on record": f"onnx/{name} is not in onnx/export.json"}
+
+
+def test_a_broken_record_of_graphs_is_a_fault(release: Path) -> None:
+    (release / "onnx").mkdir()
+    (release / "onnx" / "export.json").write_text('{"files": [{}]}')
+    assert "export again" in faults(release)["ONNX graphs are on record"]
+
+
 def test_a_folder_that_is_no_release_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"has no config\.json"):
         verify_release(tmp_path)
@@ -162,6 +175,8 @@ def test_every_static_check_can_fail(release: Path) -> None:
         lambda: edit(release, "heads_chinese_modernbert.py", "from .rotary_chinese_modernbert", "from .gone"),
         lambda: edit(release, "config.json", '"AutoModel"', '"AutoModelX"'),
         lambda: edit(release, "heads_chinese_modernbert.py", "import torch\n", "import torch\nimport os\n"),
+        lambda: (release / "onnx").mkdir(),
+        lambda: (release / "onnx" / "model.onnx").touch(),
         lambda: (release / "weights.bin").write_bytes(b""),
         lambda: edit(release, "modules.json", "sentence_transformers.models.Pooling", "elsewhere.Pooling"),
     ]
