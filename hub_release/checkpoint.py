@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from ..modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
-from ..tokenization.output_folder import write_text_atomically
+from ..tokenization.output_folder import make_as_readable_as_others, write_text_atomically
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -155,7 +155,7 @@ def _read_shards(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def write_weights(tensors: dict[str, torch.Tensor], path: Path) -> None:
-    """Write tensors as one safetensors file; equal tensors give equal bytes.
+    """Write tensors as one safetensors file, as readable as its neighbours; equal tensors give equal bytes.
 
     Raises:
         OSError: where the disk is full or may not be written to.
@@ -165,6 +165,7 @@ def write_weights(tensors: dict[str, torch.Tensor], path: Path) -> None:
         save_file(ordered, str(path), metadata={"format": "pt"})
     except SafetensorError as error:  # what the library makes of every error of the system
         raise OSError(f"{path.name} could not be written ({error}); make room, or write to another disk") from error
+    make_as_readable_as_others(path)
 
 
 def drop_tied_decoder(tensors: dict[str, torch.Tensor], is_tied: bool) -> dict[str, torch.Tensor]:

@@ -31,8 +31,7 @@ def new_output_folder(path: str | Path, overwrite: bool = False, *, marker: str)
         yield temporary
         if not (temporary / marker).exists():
             raise RuntimeError(f"The writer of {target} made no {marker}; this is a defect of the writer.")
-        # mkdtemp makes private folders; a result is as readable as any other folder of the user.
-        temporary.chmod(0o777 & ~_current_umask())
+        make_as_readable_as_others(temporary)
         _replace_folder(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -74,7 +73,7 @@ def write_text_atomically(path: str | Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
             stream.write(text)
-        os.chmod(name, 0o666 & ~_current_umask())
+        make_as_readable_as_others(Path(name))
         os.replace(name, target)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -91,8 +90,8 @@ def save_picture_atomically(figure: Any, path: str | Path, **options: Any) -> Pa
     return target
 
 
-def _current_umask() -> int:
-    """Return the process's file mode mask; it can only be read by setting it."""
-    mask = os.umask(0o022)
+def make_as_readable_as_others(path: Path) -> None:
+    """Give a file or folder the permissions of any new one; those of `tempfile` and safetensors are private."""
+    mask = os.umask(0o022)  # it can only be read by setting it
     os.umask(mask)
-    return mask
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -57,6 +58,17 @@ def test_the_same_checkpoint_gives_the_same_bytes(checkpoint: Path, tmp_path: Pa
     first = build_release(ReleaseArguments(str(checkpoint), str(tmp_path / "one" / "name")))
     second = build_release(ReleaseArguments(str(checkpoint), str(tmp_path / "two" / "name")))
     assert contents(first) == contents(second)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_every_file_is_as_readable_as_the_users_others(checkpoint: Path, tmp_path: Path) -> None:
+    mask = os.umask(0o027)
+    try:
+        folder = release_of(checkpoint, tmp_path)
+    finally:
+        os.umask(mask)
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in folder.rglob("*") if path.is_file()}
+    assert set(modes.values()) == {"0o640"}, modes
 
 
 def test_the_provenance_is_what_the_run_recorded_without_its_folders(checkpoint: Path, tmp_path: Path) -> None:
