@@ -34,7 +34,7 @@ from .evaluation_facts import read_evaluations
 from .model_card import CARD_FILE, render_model_card
 from .onnx_files import ONNX_FOLDER, OnnxOptions, float_model, write_onnx_folder
 from .onnx_graphs import check_onnx_installed
-from .provenance import PROVENANCE_FILE, without_local_folders, write_provenance
+from .provenance import PROVENANCE_FILE, write_provenance, yaml_without_local_folders
 from .tokenizer_facts import read_tokenizer_figures
 from .training_facts import read_training
 
@@ -254,8 +254,11 @@ def _copy_records(folder: Path, checkpoint: Path) -> None:
     for name in RECORD_FILES:
         for source in record_folders(checkpoint):
             if (source / name).is_file():
-                text = (source / name).read_text(encoding="utf-8")
-                (folder / name).write_text(without_local_folders(text), encoding="utf-8")
+                try:
+                    text = yaml_without_local_folders((source / name).read_text(encoding="utf-8"))
+                except ValueError as error:
+                    raise ValueError(f"{source / name} is {error}") from error
+                (folder / name).write_text(text, encoding="utf-8")
                 break
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from ..trainers.run_record import RUN_RECORD
 from .checkpoint import read_json_object, record_folders, write_json
@@ -13,6 +16,11 @@ from .checkpoint import read_json_object, record_folders, write_json
 # As `trainers.pretraining` names them; importing it needs the extra `train`, which a release does without.
 IDENTITY, RECIPE = "pretraining.json", "recipe.yaml"
 PROVENANCE_FILE = "training_provenance.json"
+# What stands before the last part of an absolute path: of POSIX, a home, a file's address, a drive or a share.
+_FOLDERS_OF_A_PATH = re.compile(r"^(?:file:|[A-Za-z]:|~[^\\/\s]*)?[\\/](?:.*[\\/])?(?=[^\\/])")
+_FOLDERS_IN_TEXT = re.compile(
+    r"(?<![\w.:/~\\-])(?:file:|[A-Za-z]:|~)?(?:/+|(?<=:)\\+)(?:[^\s\\/'\",\]]+[\\/]+)*(?=[^\s\\/'\",\]])"
+)
 
 
 def write_provenance(checkpoint: Path, release: Path) -> dict[str, Any]:
@@ -37,24 +45,44 @@ def write_provenance(checkpoint: Path, release: Path) -> dict[str, Any]:
     run = {name: value for name, value in _recorded(checkpoint, IDENTITY).items() if name != "shards"}
     facts.update({"run": run} if run else {})
     facts.update({name: part for name, part in _recorded(checkpoint, RUN_RECORD).items() if part})
-    facts = _without_local_folders_in(facts)
+    facts = without_local_folders(facts)
     if facts:
         write_json(release / PROVENANCE_FILE, facts)
     return facts
 
 
-def without_local_folders(text: str) -> str:
-    """Return text in which an absolute path keeps only its last part: `/home/me/corpus/a.txt` becomes `a.txt`."""
-    return re.sub(r"(?<![\w.:/~-])~?/(?:[^\s/'\",\]]+/)*(?=[^\s/'\",\]])", "", text)
+def without_local_folders(value: Any) -> Any:
+    r"""Return a value of JSON in which every text, keys too, has lost the folders of absolute paths.
 
-
-def _without_local_folders_in(value: Any) -> Any:
-    """Return a value of JSON in which every text, keys too, has lost absolute folders."""
+    A text that is a path keeps its last part, whatever its folders are called: `/home/me/my texts/a.txt`,
+    `file:///home/me/a.txt` and `C:\Users\me\a.txt` become `a.txt`. In other text a path ends at a blank.
+    """
     if isinstance(value, str):
-        return without_local_folders(value)
+        return _FOLDERS_IN_TEXT.sub("", _FOLDERS_OF_A_PATH.sub("", value))
     if isinstance(value, dict):
-        return {without_local_folders(name): _without_local_folders_in(one) for name, one in value.items()}
-    return [_without_local_folders_in(one) for one in value] if isinstance(value, list) else value
+        return {without_local_folders(name): without_local_folders(one) for name, one in value.items()}
+    return [without_local_folders(one) for one in value] if isinstance(value, list) else value
+
+
+def yaml_without_local_folders(text: str) -> str:
+    """Return the text of a YAML file whose values, keys and comments have lost the folders of absolute paths.
+
+    All else stays as it is written.
+
+    Raises:
+        ValueError: for text that is not YAML, in one line.
+    """
+    try:
+        scalars = [token for token in yaml.scan(text) if isinstance(token, yaml.ScalarToken)]
+    except yaml.YAMLError as error:
+        raise ValueError(f"not valid YAML ({' '.join(str(error).split())}); mend it, or remove it") from error
+    for scalar in reversed(scalars):
+        value = _FOLDERS_OF_A_PATH.sub("", scalar.value)
+        if value != scalar.value:
+            is_plain = scalar.plain and re.fullmatch(r"[^\W\d][\w.-]*", value) and yaml.safe_load(value) == value
+            written = value if is_plain else json.dumps(value, ensure_ascii=False)
+            text = text[: scalar.start_mark.index] + written + text[scalar.end_mark.index :]
+    return _FOLDERS_IN_TEXT.sub("", text)
 
 
 def _recorded(checkpoint: Path, name: str) -> dict[str, Any]:

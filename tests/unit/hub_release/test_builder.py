@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from chinese_modernbert import modeling
 from chinese_modernbert.hub_release import ReleaseArguments, build_release, provenance
 from chinese_modernbert.hub_release.builder import MANIFEST_FILE, file_digest
-from chinese_modernbert.hub_release.provenance import PROVENANCE_FILE, without_local_folders
+from chinese_modernbert.hub_release.provenance import PROVENANCE_FILE, without_local_folders, yaml_without_local_folders
 from chinese_modernbert.modeling import ChineseModernBertForMaskedLM, ChineseModernBertForSequenceClassification
 from chinese_modernbert.tokenization.diagnostics import TokenizerReportArguments, run_tokenizer_report
 
@@ -192,10 +193,37 @@ def test_the_run_folder_is_not_read_for_other_names(checkpoint: Path, tmp_path: 
         ("./runs/x", "./runs/x"),
         ("rate: 1/2", "rate: 1/2"),
         ("['/a/b', \"/c/d\"]", "['b', \"d\"]"),
+        ("/Users/John Smith/My Data/x.jsonl", "x.jsonl"),
+        ("file:///home/john/c.txt", "c.txt"),
+        (r"C:\Users\john\c.txt", "c.txt"),
+        ("C:/Users/John Smith/c.txt", "c.txt"),
+        (r"\\server\share\my texts\c.txt", "c.txt"),
+        ("~john/my texts/c.txt", "c.txt"),
+        ("from file:///home/john/c.txt", "from c.txt"),
+        (r"from C:\Users\john\c.txt", "from c.txt"),
+        (r"a regular expression: \d+\w", r"a regular expression: \d+\w"),
     ],
 )
 def test_only_absolute_paths_are_cut(text: str, wanted: str) -> None:
     assert without_local_folders(text) == wanted
+
+
+def test_a_recipe_keeps_its_values_and_comments_and_no_folder() -> None:
+    paths = [
+        "/Users/John Smith/My Data/" + "x" * 60 + ".jsonl",
+        r"C:\Users\john\c: d.txt",
+        *("/john/0123", "/john/yes", "/john/[a", "/john/b"),
+    ]
+    recipe = yaml.safe_dump({"seed": 7, "corpus": paths, "/home/john/news": 1.5, "eval": "runs/one"})
+    written = yaml_without_local_folders("# of /home/john/notes.md\n" + recipe)
+    assert "john" not in written.lower() and written.startswith("# of notes.md\n")
+    last = ["x" * 60 + ".jsonl", "c: d.txt", "0123", "yes", "[a", "b"]
+    assert yaml.safe_load(written) == {"seed": 7, "corpus": last, "news": 1.5, "eval": "runs/one"}
+
+
+def test_a_recipe_that_is_no_yaml_is_named(checkpoint: Path, tmp_path: Path) -> None:
+    (checkpoint / "recipe.yaml").write_text("a: 'open")
+    assert "recipe.yaml is not valid YAML" in message(checkpoint, tmp_path)
 
 
 def test_own_licence_of_the_checkpoint_goes_first(checkpoint: Path, tmp_path: Path) -> None:
