@@ -23,8 +23,10 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id
 
 from .. import __version__
-from .builder import MANIFEST_FILE
+from .builder import MANIFEST_FILE, RECORD_FILES
+from .provenance import PROVENANCE_FILE
 from .push_plan import PushPlan, plan_push
+from .training_facts import CURVES_FILE
 from .verify import verify_release
 
 logger = logging.getLogger(__name__)
@@ -33,7 +35,7 @@ MAIN = "main"
 # Files that the Hub itself puts into a new repository.
 FILES_OF_THE_HUB = {".gitattributes", "README.md", "LICENSE"}
 # Removed from the repository where the release no longer has them: with new weights beside them they would be wrong.
-STALE_FILES = ("*.safetensors", "*_chinese_modernbert.py", "onnx/*")
+STALE_FILES = ("*.safetensors", "*_chinese_modernbert.py", "onnx/*", *RECORD_FILES, PROVENANCE_FILE, CURVES_FILE)
 REASONS = {
     401: "the Hub does not accept the token; run `hf auth login`, or set HF_TOKEN to a valid one",
     403: "the token may not write there; use one with write rights for this owner",

@@ -19,12 +19,14 @@ from .checkpoint import read_json_object
 LATER_FILES = ("onnx/*.onnx", "onnx/*.onnx_data", "onnx/*.onnx.data", "onnx/*.json", "README.zh-CN.md", "*.png")
 # What a training run leaves behind; in no release, whatever its manifest says.
 RUN_STATE = ("*optimizer*", "*scheduler*", "*trainer_state*", "*rng_state*", "*.pt", "*.pth", "*.bin", "*.pkl", "*.env")
+# In no release either, and `*.png` above would find them.
+HIDDEN = (".*", "*/.*")
 # Looked for in every file that would be sent, weights too: a header of safetensors holds free text.
 SECRETS = {
-    "a token of the Hub": rb"\bhf_[A-Za-z0-9]{30,}",
-    "a token of GitHub": rb"\b(?:gh[pousr]|github_pat)_[A-Za-z0-9_]{30,}",
-    "an access key of AWS": rb"\bAKIA[0-9A-Z]{16}\b",
-    "a private key": rb"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----",
+    "a token of the Hub": rb"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{30,}",
+    "a token of GitHub": rb"(?<![A-Za-z0-9])(?:gh[pousr]|github_pat)_[A-Za-z0-9_]{30,}",
+    "an access key of AWS": rb"(?<![A-Za-z0-9])AKIA[0-9A-Z]{16}(?![A-Za-z0-9])",
+    "a private key": rb"-----BEGIN [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----",
 }
 _ANY_SECRET = re.compile(b"|".join(b"(" + pattern + b")" for pattern in SECRETS.values()))
 
@@ -63,8 +65,8 @@ def plan_push(folder: str | Path) -> PushPlan:
 
     Raises:
         FileNotFoundError: where the folder or a file that its manifest names is missing.
-        ValueError: for a folder that is no release, a link that leaves it, the state of a run in its manifest, or a
-            file that holds what looks like a secret.
+        ValueError: for a folder that is no release, a link that leaves it, the state of a run or a hidden file in its
+            manifest, or a file that holds what looks like a secret.
     """
     root = Path(folder).resolve()
     if not root.is_dir():
@@ -78,10 +80,13 @@ def plan_push(folder: str | Path) -> PushPlan:
     present = release_files(root)
     if lost := sorted(set(built) - set(present)):
         raise FileNotFoundError(f"{folder} lacks {', '.join(lost)}, which its {MANIFEST_FILE} names; build it again")
-    going = sorted([MANIFEST_FILE, *(name for name in present if name in built or _matches(name, LATER_FILES))])
+    later = {name for name in present if _matches(name, LATER_FILES) and not _matches(name, HIDDEN)}
+    going = sorted([MANIFEST_FILE, *(name for name in present if name in built or name in later)])
     for name in going:
         if _matches(name, RUN_STATE):
             raise ValueError(f"{MANIFEST_FILE} of {folder} names {name}, the state of a run; build the release again")
+        if _matches(name, HIDDEN):
+            raise ValueError(f"{MANIFEST_FILE} of {folder} names {name}, which is hidden; build the release again")
         _refuse_secrets(root, name)
     sizes = {name: (root / name).stat().st_size for name in going}
     return PushPlan(root, sizes, tuple(sorted(set(present) - set(going))))

@@ -126,6 +126,15 @@ def test_a_new_release_takes_the_old_weights_and_graphs_away(release: Path, hub:
     assert arrived(hub) == {**content(release), "discussion.md": b"written on the Hub"}
 
 
+def test_a_new_release_takes_the_records_of_the_old_weights_away(release: Path, hub: Hub) -> None:
+    """The card says that they are not recorded."""
+    push_quickly(release)
+    for name in ("recipe.yaml", "masking.yaml", "training_provenance.json", "training_curves.png"):
+        hub.repositories[NAME].branches["main"][name] = b"of the old weights"
+    push_quickly(release)
+    assert arrived(hub) == content(release)
+
+
 def test_other_content_is_not_written_over_unless_asked(release: Path, hub: Hub) -> None:
     hub.repositories[NAME] = Repository("private", {"main": {"thesis.tex": b"years of work"}})
     with pytest.raises(FileExistsError, match="exists and holds no release"):

@@ -37,10 +37,13 @@ def test_a_plan_holds_all_that_the_builder_writes(saved_release: Path) -> None:
         ("model.onnx", False),
         ("notes.md", False),
         ("onnx/export.py", False),
+        (".secret/x.png", False),
+        ("pictures/.x.png", False),
+        ("onnx/.hidden/model.onnx", False),
     ],
 )
 def test_what_comes_later_goes_only_if_it_belongs_to_a_release(release: Path, name: str, goes: bool) -> None:
-    (release / name).parent.mkdir(exist_ok=True)
+    (release / name).parent.mkdir(parents=True, exist_ok=True)
     (release / name).write_text("x")
     plan = plan_push(release)
     assert (name in plan.sizes, name in plan.left_out) == (goes, not goes)
@@ -58,12 +61,16 @@ def test_a_lost_file_is_named(release: Path) -> None:
     assert "lacks LICENSE" in refusal(release, FileNotFoundError)
 
 
-def test_a_manifest_that_names_the_state_of_a_run(release: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "what"), [("optimizer.pt", "the state of a run"), (".secret/x.png", "which is hidden")]
+)
+def test_a_manifest_that_names_what_no_release_holds(release: Path, name: str, what: str) -> None:
     manifest = json.loads((release / MANIFEST_FILE).read_text())
-    manifest["files"]["optimizer.pt"] = "0"
+    manifest["files"][name] = "0"
     (release / MANIFEST_FILE).write_text(json.dumps(manifest))
-    (release / "optimizer.pt").write_text("x")
-    assert "names optimizer.pt, the state of a run" in refusal(release)
+    (release / name).parent.mkdir(exist_ok=True)
+    (release / name).write_text("x")
+    assert f"names {name}, {what}" in refusal(release)
 
 
 @pytest.mark.parametrize("name", ["README.md", "model.safetensors", "config.json", "README.zh-CN.md"])
@@ -71,6 +78,8 @@ def test_a_manifest_that_names_the_state_of_a_run(release: Path) -> None:
     ("secret", "kind"),
     [
         (TOKEN, "a token of the Hub"),
+        ("token_" + TOKEN, "a token of the Hub"),
+        ("-----BEGIN PGP PRIVATE " + "KEY BLOCK-----", "a private key"),
         ("AKIA" + "ABCDEFGH12345678", "an access key of AWS"),
         ("ghp" + "_" + "x" * 36, "a token of GitHub"),
         ("-----BEGIN OPENSSH PRIVATE " + "KEY-----", "a private key"),
