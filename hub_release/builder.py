@@ -11,6 +11,7 @@ import hashlib
 import importlib.metadata
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerFast
@@ -24,6 +25,7 @@ from .checkpoint import (
     WEIGHTS_FILE,
     check_masked_lm_weights,
     drop_tied_decoder,
+    read_json_object,
     read_model_config,
     read_weights,
     record_folders,
@@ -290,6 +292,18 @@ def release_files(folder: Path) -> list[str]:
     hidden = (".git", ".cache", "__pycache__")
     kept = [path for path in paths if not path.parts[0].startswith(hidden) and path.as_posix() != MANIFEST_FILE]
     return sorted(path.as_posix() for path in kept)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the sha256 of every file of a release by its name, as its manifest has them.
+
+    Raises:
+        ValueError: for a manifest that is broken or names no files.
+    """
+    files = read_json_object(folder / MANIFEST_FILE).get("files")
+    if not isinstance(files, dict) or not files:
+        raise ValueError(f"{folder / MANIFEST_FILE} names no files; build the release again")
+    return files
 
 
 def _write_manifest(folder: Path, dtype: str) -> None:

@@ -81,6 +81,7 @@ def yaml_without_local_folders(text: str) -> str:
         if value != scalar.value:
             is_plain = scalar.plain and re.fullmatch(r"[^\W\d][\w.-]*", value) and yaml.safe_load(value) == value
             written = value if is_plain else json.dumps(value, ensure_ascii=False)
+            written += "\n" if scalar.style in ("|", ">") else ""  # the last line break belongs to such a block
             text = text[: scalar.start_mark.index] + written + text[scalar.end_mark.index :]
     return _FOLDERS_IN_TEXT.sub("", text)
 

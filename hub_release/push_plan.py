@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from .builder import MANIFEST_FILE, release_files
-from .checkpoint import read_json_object
+from .builder import MANIFEST_FILE, read_manifest, release_files
 
 # What may join a release after the builder wrote its manifest. `*` also stands for slashes. Source: our default.
 LATER_FILES = ("onnx/*.onnx", "onnx/*.onnx_data", "onnx/*.onnx.data", "onnx/*.json", "README.zh-CN.md", "*.png")
@@ -73,9 +72,7 @@ def plan_push(folder: str | Path) -> PushPlan:
         raise FileNotFoundError(f"{folder} is not a folder; give the folder of a release")
     if not (root / MANIFEST_FILE).is_file():
         raise ValueError(f"{folder} is no release, it has no {MANIFEST_FILE}; build one: chinese-modernbert release")
-    built = read_json_object(root / MANIFEST_FILE).get("files")
-    if not isinstance(built, dict) or not built:
-        raise ValueError(f"{root / MANIFEST_FILE} names no files; build the release again")
+    built = read_manifest(root)
     _refuse_links_that_leave(root)
     present = release_files(root)
     if lost := sorted(set(built) - set(present)):

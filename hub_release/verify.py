@@ -22,6 +22,7 @@ from .builder import (
     RELEASE_DTYPES,
     file_digest,
     modeling_files,
+    read_manifest,
     read_matching_tokenizer,
     release_files,
 )
@@ -200,7 +201,7 @@ def _changed_files(folder: Path) -> list[str]:
     if not (folder / MANIFEST_FILE).is_file():
         return [f"{MANIFEST_FILE} is missing"]
     try:
-        wanted: dict[str, Any] = read_json_object(folder / MANIFEST_FILE).get("files", {})
+        wanted = read_manifest(folder)
     except ValueError as error:
         return [str(error)]
     present = set(release_files(folder))

@@ -131,8 +131,10 @@ class Reader:
         places = (ids == self.tokenizer.mask_token_id).nonzero().flatten().tolist()
         if not places:
             raise UserMistakeError("no_mask")
-        if len(places) > MOST_MASKS or len(ids) > self.model.config.max_position_embeddings:
+        if len(places) > MOST_MASKS:
             raise UserMistakeError("too_many_masks", given=len(places), most=MOST_MASKS)
+        if len(ids) > (longest := self.model.config.max_position_embeddings):
+            raise UserMistakeError("too_many_tokens", given=len(ids), most=longest)
         blanks: list[list[int]] = []
         for place in places:
             if blanks and blanks[-1][-1] == place - 1:

@@ -221,6 +221,11 @@ def test_a_recipe_keeps_its_values_and_comments_and_no_folder() -> None:
     assert yaml.safe_load(written) == {"seed": 7, "corpus": last, "news": 1.5, "eval": "runs/one"}
 
 
+def test_a_path_in_a_block_of_text_is_cut_and_what_follows_stays() -> None:
+    written = yaml_without_local_folders("run:\n  name: |\n    /home/my texts/a b\n  seed: 7\n")
+    assert yaml.safe_load(written) == {"run": {"name": "a b\n", "seed": 7}}
+
+
 def test_a_recipe_that_is_no_yaml_is_named(checkpoint: Path, tmp_path: Path) -> None:
     (checkpoint / "recipe.yaml").write_text("a: 'open")
     assert "recipe.yaml is not valid YAML" in message(checkpoint, tmp_path)

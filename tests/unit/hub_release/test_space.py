@@ -95,6 +95,7 @@ def test_the_share_of_masked_tokens_is_the_one_asked_for_on_average(answers: Mod
         (lambda reader: reader.fill("没有空格"), "no_mask"),
         (lambda reader: reader.fill("[MASK] " * 13), "too_many_masks"),
         (lambda reader: reader.fill("字" * 100_000), "too_long"),
+        (lambda reader: reader.fill("字" * 500 + "[MASK]"), "too_many_tokens"),
         (lambda reader: reader.tokens("字" * 100_000), "too_long"),
         (lambda reader: reader.search("问", "字" * 100_000, True), "too_long"),
         (lambda reader: reader.search("", "文", True), "empty"),

@@ -46,9 +46,13 @@ def test_a_changed_file_is_named(release: Path) -> None:
     assert faults(release) == {"files are as built": "tokenizer.json was changed after the build"}
 
 
-def test_a_broken_manifest_is_a_fault(release: Path) -> None:
-    (release / "release_manifest.json").write_text("{")
-    assert "is not valid JSON" in faults(release)["files are as built"]
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("{", "is not valid JSON"), ("{}", "no files"), ('{"files": {}}', "no files"), ('{"files": ["a"]}', "no files")],
+)
+def test_a_manifest_that_names_nothing_is_a_fault(text: str, wanted: str, release: Path) -> None:
+    (release / "release_manifest.json").write_text(text)
+    assert wanted in faults(release)["files are as built"]
 
 
 def test_changed_code_is_named(release: Path) -> None:
