@@ -217,7 +217,18 @@ def load_any_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
         backend = Tokenizer.from_file(str(path))
     except Exception as error:  # the Rust reader raises bare Exception
         raise ValueError(f"{path} cannot be read as a tokenizer: {str(error).splitlines()[0]}") from error
-    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]")
+    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token=_unknown_token(backend))
+
+
+def _unknown_token(backend: Tokenizer) -> str | None:
+    """Return the entry that a tokenizer's model writes for what it cannot spell; none where it has none.
+
+    A name of our choice would become a new entry, which no text ever gives.
+    """
+    model = json.loads(backend.to_str())["model"]
+    if model.get("unk_id") is not None:  # Unigram names it by its place
+        return model["vocab"][model["unk_id"]][0]
+    return model.get("unk_token")
 
 
 def report_as_text(reports: Sequence[TokenizerReport]) -> str:

@@ -2,6 +2,9 @@ import json
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import BPE, Model, Unigram, WordLevel, WordPiece
+from tokenizers.pre_tokenizers import Split
 from transformers import PreTrainedTokenizerFast
 
 from chinese_modernbert.tokenization import TextDocument, WordSegmenter, save_tokenizer
@@ -108,6 +111,27 @@ def test_tokenizers_of_one_name_are_told_apart_by_their_paths(tokenizer_folder: 
     args = TokenizerReportArguments(names, [str(tmp_path / "corpus.txt")], str(tmp_path / "report"))
     rows = json.loads((run_tokenizer_report(args) / "report.json").read_text(encoding="utf-8"))
     assert [row["name"] for row in rows] == names
+
+
+@pytest.mark.parametrize(
+    ("model", "unknown"),
+    [
+        (WordLevel({"<unk>": 0, "我": 1}, unk_token="<unk>"), 2),
+        (WordPiece({"我": 0, "[UNK]": 1}, unk_token="[UNK]"), 2),
+        (Unigram([("我", -1.0), ("<unk>", 0.0)], unk_id=1), 2),
+        (BPE({"我": 0}, []), 0),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_unknown_tokens_are_counted_under_whatever_name_they_have(
+    model: Model, unknown: int, segmenter: WordSegmenter, tmp_path: Path
+) -> None:
+    backend = Tokenizer(model)
+    backend.pre_tokenizer = Split("", "isolated")
+    backend.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = load_any_tokenizer(tmp_path / "tokenizer.json")
+    assert len(tokenizer) == backend.get_vocab_size()
+    assert inspect_tokenizer(tokenizer, segmenter, [document("我𠮷𠮷")]).total.unknown_tokens == unknown
 
 
 def test_unusable_requests_are_clear_errors(tmp_path: Path) -> None:
