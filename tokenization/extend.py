@@ -9,6 +9,7 @@ pre-training improves from the first step instead of first unlearning noise.
 """
 
 import logging
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,10 @@ def run_extension(arguments: ExtensionArguments) -> Path:
 def add_entries(tokenizer: PreTrainedTokenizerFast, entries: Sequence[str]) -> dict[int, list[int]]:
     """Add `entries` to `tokenizer` in place and return, for each new id, the ids that spelled it before.
 
+    An entry is found wherever it stands in a text, before words are cut. In Chinese that is what is wanted; one that
+    begins or ends with a Latin letter or a digit is also found inside longer words: with ALT, SALTY becomes S, ALT, Y.
+    The log warns of those.
+
     Args:
         tokenizer: Changed in place; save it with `save_tokenizer`.
         entries: Words, width-folded before they are added. Those the tokenizer already has as one token are left out
@@ -75,9 +80,16 @@ def add_entries(tokenizer: PreTrainedTokenizerFast, entries: Sequence[str]) -> d
     new = [entry for entry in folded if len(pieces[entry]) > 1]
     if len(new) < len(folded):
         logger.warning("%d of %d entries are single tokens already.", len(folded) - len(new), len(folded))
+    if inside := [entry for entry in new if _is_part_of_words(entry[0]) or _is_part_of_words(entry[-1])]:
+        logger.warning("%d entries are also found inside longer words, such as %r.", len(inside), inside[0])
     tokenizer.add_tokens(new)
     vocabulary = tokenizer.get_vocab()
     return {vocabulary[entry]: pieces[entry] for entry in new}
+
+
+def _is_part_of_words(character: str) -> bool:
+    """Tell whether a character is a Latin letter or a digit, which stand in words without a border that is seen."""
+    return character.isdecimal() or unicodedata.name(character, "").startswith("LATIN ")
 
 
 def _check_entries(tokenizer: PreTrainedTokenizerFast, entries: Sequence[str]) -> None:

@@ -69,6 +69,25 @@ def test_entries_that_are_tokens_already_are_left_out(
 
 
 @pytest.mark.parametrize(
+    ("entry", "text"), [("ALT", "SALTY"), ("CT检查", "FCT检查"), ("检查5", "检查52"), ("é检", "né检"), ("ＣＴ", "ACTS")]
+)
+def test_an_entry_that_is_found_inside_longer_words_is_warned_of(
+    own_tokenizer: PreTrainedTokenizerFast, caplog: pytest.LogCaptureFixture, entry: str, text: str
+) -> None:
+    added = add_entries(own_tokenizer, ["心肌梗死", entry])
+    assert len(added) == 2 and max(added) in own_tokenizer(text)["input_ids"]
+    assert "1 entries are also found inside longer words" in caplog.text
+    assert "心肌梗死" not in caplog.text
+
+
+def test_chinese_entries_are_added_without_a_warning(
+    own_tokenizer: PreTrainedTokenizerFast, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_entries(own_tokenizer, ["心肌梗死", "维A酸", "嚟"])
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
     ("entries", "message"),
     [
         (["心肌", "心肌"], "occurs twice"),
