@@ -1,4 +1,4 @@
-"""Retrieval with exact search: an encoder, or BM25 on the same texts, under the same measures.
+"""Retrieval with exact search: the task, the search by vectors, and the measures of any search.
 
 The measures are those of sentence-transformers' evaluator, which ranks whatever hits it is given.
 """
@@ -14,7 +14,6 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 from sentence_transformers.util import semantic_search
 
-from ..tokenization import WordSegmenter
 from .sentence_data import Triple
 
 DEPTH = 100
@@ -71,35 +70,6 @@ def encode_task(model: SentenceTransformer, task: RetrievalTask) -> tuple[np.nda
     queries = model.encode_query(list(task.queries), show_progress_bar=False)
     passages = model.encode_document(list(task.passages), show_progress_bar=False)
     return np.asarray(queries), np.asarray(passages)
-
-
-def search_bm25(task: RetrievalTask, segmenter: WordSegmenter, depth: int = DEPTH) -> tuple[np.ndarray, np.ndarray]:
-    """Search with BM25 over words of the segmenter (the Lucene form of the library bm25s, k1 1.5, b 0.75).
-
-    Raises:
-        ImportError: If bm25s is not installed.
-    """
-    try:
-        import bm25s
-    except ImportError as error:
-        raise ImportError("BM25 needs bm25s: pip install 'chinese-modernbert[eval]'.") from error
-    index = bm25s.BM25()
-    index.index([_words(text, segmenter) or [""] for text in task.passages], show_progress=False)
-    words = [[word for word in _words(text, segmenter) if word in index.vocab_dict] for text in task.queries]
-    depth = min(depth, len(task.passages))
-    # A query without a known word scores 0 everywhere: it gets the first passages.
-    numbers = np.tile(np.arange(depth), (len(words), 1))
-    scores = np.zeros(numbers.shape)
-    known = [row for row, found in enumerate(words) if found]
-    if known:
-        hits, values = index.retrieve([words[row] for row in known], k=depth, show_progress=False)
-        numbers[known], scores[known] = hits, values
-    return numbers, scores
-
-
-def _words(text: str, segmenter: WordSegmenter) -> list[str]:
-    """Return the words of a text in lower case, without spaces and punctuation."""
-    return [word.lower() for word in segmenter.cut(text) if any(letter.isalnum() for letter in word)]
 
 
 def score_retrieval(task: RetrievalTask, numbers: np.ndarray, scores: np.ndarray) -> dict[str, float]:

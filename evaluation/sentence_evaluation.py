@@ -152,6 +152,13 @@ def evaluate_similarity(
     )
 
 
+def score_values(values: np.ndarray, pairs: Sequence[ScoredPair], resamples: int, seed: int = 0) -> SimilarityResult:
+    """Score similarities that come from no vectors, float `[N]`, one a pair."""
+    gold = np.array([pair.score for pair in pairs])
+    scores = score_similarity(gold, values, resamples, seed)
+    return SimilarityResult(scores, spearman_ceiling(gold), len(pairs), None, gold, values)
+
+
 def evaluate_encoder(
     model: SentenceTransformer,
     scored: Mapping[str, Sequence[ScoredPair]],

@@ -14,10 +14,11 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from ..evaluation.bm25 import bm25_similarity, search_bm25
 from ..evaluation.fingerprint import model_fingerprint
-from ..evaluation.retrieval import RetrievalTask, score_retrieval, search_bm25
+from ..evaluation.retrieval import RetrievalTask, score_retrieval
 from ..evaluation.sentence_data import ScoredPair
-from ..evaluation.sentence_evaluation import SentenceScores, evaluate_encoder
+from ..evaluation.sentence_evaluation import SentenceScores, evaluate_encoder, score_values
 from ..evaluation.sentence_report import ScoredEncoder
 from ..evaluation.static_vectors import static_encoder
 from ..tokenization import load_segmenter, read_documents
@@ -88,9 +89,8 @@ def score_beside(
                 folder / "static.json", common | corpus, lambda: evaluate(_static_encoder(arguments, training))
             )
             found.append(ScoredEncoder(STATIC, "baseline", scores))
-        if retrieval:
-            scores = once(folder / "bm25.json", sets, lambda: _score_bm25(retrieval))
-            found.append(ScoredEncoder(BM25, "baseline", scores))
+        scores = once(folder / "bm25.json", sets, lambda: _score_bm25(scored, retrieval, arguments.bootstrap_resamples))
+        found.append(ScoredEncoder(BM25, "baseline", scores))
     for number, name in enumerate(arguments.against):
         stage = _last_stage(Path(name))
         if stage is not None:
@@ -128,10 +128,19 @@ def _last_stage(folder: Path) -> Path | None:
     return folder / f"stage-{max(numbers)}" if numbers else None
 
 
-def _score_bm25(retrieval: Mapping[str, RetrievalTask]) -> SentenceScores:
+def _score_bm25(
+    scored: Mapping[str, Sequence[ScoredPair]], retrieval: Mapping[str, RetrievalTask], resamples: int
+) -> SentenceScores:
     segmenter = load_segmenter()
-    found = {name: score_retrieval(task, *search_bm25(task, segmenter)) for name, task in retrieval.items()}
-    return SentenceScores({}, found)
+    similarity = {}
+    for name, pairs in scored.items():
+        values = bm25_similarity(pairs, segmenter)
+        if values.min() == values.max():
+            logger.warning("%s: BM25 finds all pairs equally similar; it is left out", name)
+            continue
+        similarity[name] = score_values(values, pairs, resamples)
+    ranked = {name: score_retrieval(task, *search_bm25(task, segmenter)) for name, task in retrieval.items()}
+    return SentenceScores(similarity, ranked)
 
 
 def _static_encoder(arguments: ContrastiveArguments, training: Sequence[Sequence[NamedRows]]) -> SentenceTransformer:
