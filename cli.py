@@ -167,6 +167,12 @@ def _push() -> tuple[list[type], Callable[..., str]]:
     return [PushArguments], push_release
 
 
+def _benchmark() -> tuple[list[type], Callable[..., str]]:
+    from .trainers.model_speed import SpeedArguments, run_model_speed
+
+    return [SpeedArguments], run_model_speed
+
+
 def _demo() -> tuple[list[type], Callable[..., str]]:
     from .hub_release.demo import DemoArguments, run_demo
 
@@ -187,6 +193,7 @@ COMMANDS: dict[str, Command] = {
     "verify": Command("load a Hub folder in a fresh process without this package and compare", _verify, "folder"),
     "convert": Command("turn any checkpoint of the ModernBERT family into ours, or back with --native", _convert),
     "push": Command("upload a Hub folder, private unless --public", _push, "folder"),
+    "benchmark": Command("time the encoder against Transformers' ModernBERT with the same weights", _benchmark),
     "demo": Command("the whole path on a generated corpus, in minutes on a CPU", _demo),
 }
 
