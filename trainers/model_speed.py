@@ -121,9 +121,8 @@ def build_pair(preset: str, device: str, attention: str) -> dict[str, Any]:
     sizes = {name: getattr(config, name) for name in fields}
     ids = {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}
     torch.manual_seed(SEED)
-    theirs: Any = ModernBertForMaskedLM(
-        ModernBertConfig(**sizes, **ids, sparse_prediction=True, attn_implementation=attention)
-    )
+    options: dict[str, Any] = {**sizes, **ids, "sparse_prediction": True, "attn_implementation": attention}
+    theirs: Any = ModernBertForMaskedLM(ModernBertConfig(**options))
     ours: Any = ChineseModernBertForMaskedLM(config)
     ours.load_state_dict(theirs.state_dict())
     return {"transformers": theirs.to(device), "ours": ours.to(device)}
