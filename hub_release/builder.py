@@ -116,9 +116,16 @@ class ReleaseArguments:
             raise ValueError(
                 f"power_watts={given[0]:g} and carbon_intensity={given[1]:g} must both be positive, or both left out"
             )
-        if self.onnx:
-            OnnxOptions.parse(self.onnx, self.onnx_graphs, self.onnx_shape)
+        if self.onnx_options():
             check_onnx_installed()
+
+    def onnx_options(self) -> OnnxOptions | None:
+        """Return which graphs are wanted, or None.
+
+        Raises:
+            ValueError: for ONNX options that are not offered.
+        """
+        return OnnxOptions.parse(self.onnx, self.onnx_graphs, self.onnx_shape) if self.onnx else None
 
 
 def modeling_files() -> list[Path]:
@@ -147,8 +154,7 @@ def build_release(args: ReleaseArguments) -> Path:
             f"{config.max_position_embeddings}; use that or less"
         )
     tokenizer = read_matching_tokenizer(args.checkpoint, config)
-    tensors = _read_tensors(args, config)
-    output_dir = Path(args.output_dir)
+    tensors, output_dir = _read_tensors(args, config), Path(args.output_dir)
     with new_output_folder(output_dir, overwrite=args.overwrite, marker=MANIFEST_FILE) as folder:
         _write_model(folder, config, tensors, args.dtype)
         evaluations = read_evaluations(args.clue_report, args.sts_report, (Path(args.checkpoint), folder))
@@ -159,8 +165,7 @@ def build_release(args: ReleaseArguments) -> Path:
         _copy_records(folder, Path(args.checkpoint))
         provenance = write_provenance(Path(args.checkpoint), folder)
         (folder / LICENSE_FILE).write_bytes(_license_bytes(Path(args.checkpoint)))
-        if args.onnx:
-            options = OnnxOptions.parse(args.onnx, args.onnx_graphs, args.onnx_shape)
+        if options := args.onnx_options():
             write_onnx_folder(folder / ONNX_FOLDER, float_model(config, tensors), tokenizer, options)
         card = render_model_card(
             name=args.model_name or output_dir.resolve().name,

@@ -94,13 +94,11 @@ def score_beside(
     for number, name in enumerate(arguments.against):
         stage = _last_stage(Path(name))
         if stage is not None:
-            scores = SentenceScores.load(stage / SCORES)
-        else:
-            record = {**sets, "model": model_fingerprint(name)}
-            scores = once(
-                folder / f"against-{number}.json", record, lambda name=name: evaluate(load_encoder(name, arguments))
-            )
-        found.append(ScoredEncoder(name if stage is None else f"{name}, {stage.name}", "other", scores))
+            found.append(ScoredEncoder(f"{name}, {stage.name}", "other", SentenceScores.load(stage / SCORES)))
+            continue
+        record, file = {**sets, "model": model_fingerprint(name)}, folder / f"against-{number}.json"
+        scores = once(file, record, lambda name=name: evaluate(load_encoder(name, arguments)))
+        found.append(ScoredEncoder(name, "other", scores))
     return found
 
 
