@@ -45,9 +45,11 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def pretraining(folder: Path) -> list[str]:
+def pretraining(folder: Path, shards: Path | None = None, tokenizer: str | Path | None = None) -> list[str]:
+    """Return the words of a short run on what `work` made, or on other shards or with another tokenizer."""
     words = "--config pretrain_smoke --max_steps 8 --save_strategy no --eval_strategy no --report_to none"
-    return [*words.split(), "--train_data", f"{folder}/shards", "--tokenizer", f"{folder}/tokenizer"]
+    chosen = {"--train_data": shards or folder / "shards", "--tokenizer": tokenizer or folder / "tokenizer"}
+    return [*words.split(), *(str(word) for option in chosen.items() for word in option)]
 
 
 @pytest.fixture
@@ -161,7 +163,7 @@ def test_a_recipe_with_an_unknown_key_names_file_and_key(tmp_path: Path, complai
 def test_shards_of_another_tokenizer_are_refused(work: Path, tmp_path: Path, complaint: Complaint) -> None:
     options = ["--corpus", f"{work}/corpus.jsonl", "--output_dir", f"{tmp_path}/other", "--vocab_size", "320"]
     assert main(["tokenizer", *options]) == 0
-    said = complaint("pretrain", *pretraining(work), "--tokenizer", tmp_path / "other", "--output_dir", tmp_path / "r")
+    said = complaint("pretrain", *pretraining(work, tokenizer=tmp_path / "other"), "--output_dir", tmp_path / "r")
     assert "prepared with another tokenizer" in said
     said = complaint("mask", "--text", "老虎", "--tokenizer", tmp_path / "other", "--data_dir", work / "shards")
     assert "prepared with another tokenizer" in said
@@ -179,19 +181,9 @@ def test_a_tokenizer_that_is_not_the_models_is_refused(work: Path, tmp_path: Pat
     assert main(["prepare", "--corpus", corpus, "--data_dir", f"{tmp_path}/shards", *options]) == 0
     checkpoint = shutil.copytree(work / "run" / "final", tmp_path / "checkpoint")
     shutil.copytree(other, checkpoint, dirs_exist_ok=True)
-    wrong = [
-        "--train_data",
-        tmp_path / "shards",
-        "--tokenizer",
-        other,
-        "--model",
-        work / "run" / "final",
-        "--model_overrides",
-        "{}",
-    ]
-    assert "entries stand elsewhere" in complaint(
-        "pretrain", *pretraining(work), *wrong, "--output_dir", tmp_path / "run"
-    )
+    words = pretraining(work, tmp_path / "shards", other)
+    wrong = ["--model", work / "run" / "final", "--model_overrides", "{}"]
+    assert "entries stand elsewhere" in complaint("pretrain", *words, *wrong, "--output_dir", tmp_path / "run")
     said = complaint("release", "--checkpoint", checkpoint, "--output_dir", tmp_path / "release")
     assert "but the tokenizer 400 entries" in said
     assert not (tmp_path / "run").exists()
@@ -205,7 +197,7 @@ def test_a_truncated_shard_is_named(work: Path, tmp_path: Path, complaint: Compl
         (shards / name).write_bytes(content)
     largest = max(shards.rglob("*"), key=lambda path: path.stat().st_size if path.is_file() else 0)
     largest.write_bytes(largest.read_bytes()[:-2])
-    said = complaint("pretrain", *pretraining(work), "--train_data", shards, "--output_dir", tmp_path / "run")
+    said = complaint("pretrain", *pretraining(work, shards), "--output_dir", tmp_path / "run")
     assert largest.name in said
 
 
