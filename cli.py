@@ -76,33 +76,33 @@ def _report() -> tuple[list[type], Callable[..., str]]:
 
 
 def _prepare() -> tuple[list[type], Callable[..., str]]:
-    from .trainers.prepare import PrepareArguments, run_prepare
+    from .trainers.data.prepare import PrepareArguments, run_prepare
 
     return [PrepareArguments], lambda args: f"shards: {run_prepare(_with_tokenizer(args))}"
 
 
 def _mask() -> tuple[list[type], Callable[..., str]]:
-    from .trainers.masking_preview import MaskArguments, run_mask
+    from .trainers.masking.preview_command import MaskArguments, run_mask
 
     return [MaskArguments], lambda args: run_mask(_with_tokenizer(args))
 
 
 def _pretrain() -> tuple[list[type], Callable[..., str]]:
-    from .trainers.pretraining import run_pretraining
-    from .trainers.pretraining_arguments import PretrainingArguments
+    from .trainers.pretraining.arguments import PretrainingArguments
+    from .trainers.pretraining.run import run_pretraining
 
     return [PretrainingArguments], lambda args: f"checkpoint: {run_pretraining(_with_tokenizer(args))}"
 
 
 def _sts() -> tuple[list[type], Callable[..., str]]:
-    from .trainers.contrastive import run_contrastive
-    from .trainers.contrastive_arguments import ContrastiveArguments
+    from .trainers.contrastive.arguments import ContrastiveArguments
+    from .trainers.contrastive.run import run_contrastive
 
     return [ContrastiveArguments], lambda args: f"sentence encoder: {run_contrastive(args)}/final"
 
 
 def _clue() -> tuple[list[type], Callable[..., str]]:
-    from .trainers.clue_finetuning import ClueArguments, run_clue
+    from .trainers.clue.run import ClueArguments, run_clue
 
     return [ClueArguments], lambda args: f"report: {run_clue(args)}"
 
@@ -117,7 +117,7 @@ class PlotArguments:
 
 
 def _plot() -> tuple[list[type], Callable[..., str]]:
-    from .trainers.curves import draw_comparison, draw_curves
+    from .trainers.pretraining.curves import draw_comparison, draw_curves
 
     def run(args: PlotArguments) -> str:
         first = Path(args.plot[0])
@@ -144,7 +144,7 @@ def _release() -> tuple[list[type], Callable[..., str]]:
 
 
 def _verify() -> tuple[list[type], Callable[..., str]]:
-    from .hub_release.verify import verify_release
+    from .hub_release.verification.verify import verify_release
 
     def run(args: VerifyArguments) -> str:
         report = verify_release(args.folder, args.checkpoint, args.python)
@@ -162,19 +162,19 @@ def _convert() -> tuple[list[type], Callable[..., str]]:
 
 
 def _push() -> tuple[list[type], Callable[..., str]]:
-    from .hub_release.push import PushArguments, push_release
+    from .hub_release.upload.push import PushArguments, push_release
 
     return [PushArguments], push_release
 
 
 def _benchmark() -> tuple[list[type], Callable[..., str]]:
-    from .trainers.model_speed import SpeedArguments, run_model_speed
+    from .demo.speed import SpeedArguments, run_model_speed
 
     return [SpeedArguments], run_model_speed
 
 
 def _demo() -> tuple[list[type], Callable[..., str]]:
-    from .hub_release.demo import DemoArguments, run_demo
+    from .demo.run import DemoArguments, run_demo
 
     return [DemoArguments], lambda args: f"Hub folder: {run_demo(args)}"
 
@@ -250,7 +250,7 @@ def _run(name: str, words: list[str]) -> int:
     types, run = COMMANDS[name].load()
     if COMMANDS[name].first and words and not words[0].startswith("-"):
         words = [f"--{COMMANDS[name].first}", *words]
-    from .trainers.arguments import describe_arguments, load_recipe
+    from .runtime.options import describe_arguments, load_recipe
 
     if "-h" in words or "--help" in words:
         _write(f"{COMMANDS[name].purpose}\n\n{describe_arguments(types, f'{PROGRAM} {name} [--config RECIPE]')}")

@@ -5,15 +5,27 @@ from setuptools.command.build_py import build_py
 
 PACKAGE = "chinese_modernbert"
 FOLDERS = (
+    "runtime",
     "modeling",
     "tokenization",
     "evaluation",
-    "evaluation.metrics",
+    "evaluation.clue",
+    "evaluation.language_modeling",
+    "evaluation.sentences",
     "trainers",
-    "trainers.demo_corpus",
+    "trainers.clue",
+    "trainers.contrastive",
+    "trainers.data",
     "trainers.masking",
-    "trainers.objectives",
+    "trainers.pretraining",
+    "trainers.pretraining.objectives",
     "hub_release",
+    "hub_release.card",
+    "hub_release.onnx",
+    "hub_release.upload",
+    "hub_release.verification",
+    "demo",
+    "demo.corpus",
 )
 ROOT_MODULES = ("__init__", "cli")
 
@@ -34,8 +46,9 @@ setup(
         PACKAGE: ["py.typed"],
         f"{PACKAGE}.tokenization": ["*.txt"],
         f"{PACKAGE}.trainers": ["recipes/*.yaml", "recipes/*.sbatch"],
-        f"{PACKAGE}.trainers.demo_corpus": ["*.yaml"],
-        f"{PACKAGE}.hub_release": ["*.md", "assets/tokenizer/*", "examples/*.py", "space/*"],
+        f"{PACKAGE}.hub_release": ["assets/tokenizer/*"],
+        f"{PACKAGE}.hub_release.card": ["*.md"],
+        f"{PACKAGE}.demo.corpus": ["*.yaml"],
     },
     include_package_data=False,
     cmdclass={"build_py": BuildPackage},

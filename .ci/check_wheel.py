@@ -6,12 +6,12 @@ import zipfile
 from pathlib import Path
 
 PACKAGE = "chinese_modernbert"
-FOLDERS = ("modeling", "tokenization", "evaluation", "trainers", "hub_release")
+FOLDERS = ("runtime", "modeling", "tokenization", "evaluation", "trainers", "hub_release", "demo")
 ROOT_FILES = {"__init__.py", "cli.py", "py.typed"}
 
 
 def main(wheel: str) -> int:
-    """Return 0 where the wheel holds exactly the tracked files of the five folders and the root's own modules."""
+    """Return 0 where the wheel holds exactly the tracked files of the library's folders and the root's own modules."""
     tracked = subprocess.run(["git", "ls-files"], check=True, capture_output=True, text=True).stdout.split("\n")
     wanted = {f"{PACKAGE}/{path}" for path in tracked if path in ROOT_FILES or path.split("/")[0] in FOLDERS}
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}

@@ -17,7 +17,7 @@ from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast, Trainer, TrainingArguments, set_seed
 
 from chinese_modernbert.tokenization.documents import read_documents
-from chinese_modernbert.trainers.collator import WholeWordMaskingCollator
+from chinese_modernbert.trainers.masking.collator import WholeWordMaskingCollator
 from chinese_modernbert.trainers.masking.presets import bert_wwm
 from chinese_modernbert.trainers.masking.vocabulary import MaskVocabulary
 

@@ -20,12 +20,12 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
 from chinese_modernbert.cli import SHIPPED_TOKENIZER
-from chinese_modernbert.evaluation.environment import describe_environment
 from chinese_modernbert.hub_release.conversion import convert_checkpoint
 from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
+from chinese_modernbert.runtime.environment import describe_environment
+from chinese_modernbert.runtime.options import convert
 from chinese_modernbert.tokenization import load_tokenizer, save_tokenizer
-from chinese_modernbert.trainers.arguments import convert
-from chinese_modernbert.trainers.contrastive_data import read_named, texts_of
+from chinese_modernbert.trainers.contrastive.datasets import read_named, texts_of
 
 BATCH = 32
 

@@ -24,9 +24,9 @@ import numpy as np
 import onnxruntime
 import torch
 
-from chinese_modernbert.hub_release.onnx_graphs import export_graphs
-from chinese_modernbert.hub_release.onnx_quantization import quantize_graph
-from chinese_modernbert.hub_release.onnx_stranger import agreement, open_graph, run_graph
+from chinese_modernbert.hub_release.onnx.graphs import export_graphs
+from chinese_modernbert.hub_release.onnx.isolated_check import agreement, open_graph, run_graph
+from chinese_modernbert.hub_release.onnx.quantization import quantize_graph
 from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
 
 

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from chinese_modernbert.trainers.packing import SpecialIds, pack_rows, positions_of
-from chinese_modernbert.trainers.reading_order import epoch_order, epoch_readings, rest_of_epoch
-from chinese_modernbert.trainers.shards import TokenShards
-from chinese_modernbert.trainers.stages import Stage, StagedBatches, stage_weights
+from chinese_modernbert.trainers.data.packing import SpecialIds, pack_rows, positions_of
+from chinese_modernbert.trainers.data.sampling import epoch_order, epoch_readings, rest_of_epoch
+from chinese_modernbert.trainers.data.shards import TokenShards
+from chinese_modernbert.trainers.data.stages import Stage, StagedBatches, stage_weights
 
 CONTEXTS = (1024, 8192)
 MICRO_BATCH = 65_536

@@ -22,10 +22,10 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from chinese_modernbert import cli
-from chinese_modernbert.trainers.deduplication import ExactDuplicates, NearDuplicates, minhash_signatures
-from chinese_modernbert.trainers.prepare import run_prepare
-from chinese_modernbert.trainers.prepare_arguments import PrepareArguments
-from chinese_modernbert.trainers.shards import TokenShards
+from chinese_modernbert.trainers.data.arguments import PrepareArguments
+from chinese_modernbert.trainers.data.near_duplicates import ExactDuplicates, NearDuplicates, minhash_signatures
+from chinese_modernbert.trainers.data.prepare import run_prepare
+from chinese_modernbert.trainers.data.shards import TokenShards
 
 RUNS: dict[str, dict[str, Any]] = {
     "no filter, this process alone": {"prepare_workers": 0},

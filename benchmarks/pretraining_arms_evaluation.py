@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from chinese_modernbert.evaluation import MaskedLanguageModelingScores, MaskedTokens, UnigramBaseline
+from chinese_modernbert.evaluation.language_modeling import MaskedLanguageModelingScores, MaskedTokens, UnigramBaseline
 from chinese_modernbert.modeling import ChineseModernBertForMaskedLM
 from chinese_modernbert.tokenization import load_tokenizer
-from chinese_modernbert.trainers.curriculum import mask_tensors
+from chinese_modernbert.trainers.data.packing import PackedRows, SpecialIds
+from chinese_modernbert.trainers.data.shards import TokenShards
+from chinese_modernbert.trainers.data.stages import stack_rows
 from chinese_modernbert.trainers.masking import MaskVocabulary, chinese_modernbert
-from chinese_modernbert.trainers.packing import PackedRows, SpecialIds
-from chinese_modernbert.trainers.shards import TokenShards
-from chinese_modernbert.trainers.stages import stack_rows
+from chinese_modernbert.trainers.masking.trainer import mask_tensors
 
 CONTEXT, ROWS = 1_024, 4
 BINS = (0, 256, 512, 1_024)

@@ -2,9 +2,9 @@
 
     python benchmarks/pretraining_budget.py --output docs/budget.md
 
-Counted from the formula of trainers/throughput.py; measured here are bytes and characters a token (validation text of
-CHINESE_MODERNBERT_DATA, prepared by the shipped tokenizer), the size of saved checkpoints, and what autograd keeps of a
-token. The GPUs' share of their peak is an assumption and is written as one.
+Counted from the formula of trainers/pretraining/throughput.py; measured here are bytes and characters a token
+(validation text of CHINESE_MODERNBERT_DATA, prepared by the shipped tokenizer), the size of saved checkpoints, and what
+autograd keeps of a token. The GPUs' share of their peak is an assumption and is written as one.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import torch
 
 from chinese_modernbert.cli import SHIPPED_TOKENIZER
 from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
-from chinese_modernbert.trainers.optimizers import build_optimizer
-from chinese_modernbert.trainers.prepare import PrepareArguments, run_prepare
-from chinese_modernbert.trainers.throughput import PEAK_TERAFLOPS, Workload, training_flops
+from chinese_modernbert.trainers.data.prepare import PrepareArguments, run_prepare
+from chinese_modernbert.trainers.pretraining.optimizers import build_optimizer
+from chinese_modernbert.trainers.pretraining.throughput import PEAK_TERAFLOPS, Workload, training_flops
 
 SIZES = ("small", "base", "large")
 BUDGETS = {"10B": 10e9, "100B": 100e9, "300B": 300e9, "1.2T": 1.2e12}

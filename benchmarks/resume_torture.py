@@ -21,8 +21,8 @@ import torch
 from safetensors.torch import load_file
 
 from chinese_modernbert.tokenization import TokenizerArguments, run_tokenizer_training
-from chinese_modernbert.trainers.prepare import PrepareArguments, run_prepare
-from chinese_modernbert.trainers.training_log import read_training_log
+from chinese_modernbert.trainers.data.prepare import PrepareArguments, run_prepare
+from chinese_modernbert.trainers.pretraining.log import read_training_log
 
 STEPS = 160
 COMPARED = ("step", "loss", "grad_norm", "learning_rate", "mask_rate", "fill")

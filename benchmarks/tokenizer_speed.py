@@ -25,7 +25,7 @@ from chinese_modernbert.tokenization import (
     read_documents,
 )
 from chinese_modernbert.tokenization.word_starts import word_borders
-from chinese_modernbert.trainers.shard_tasks import ENCODING_BATCH
+from chinese_modernbert.trainers.data.shard_writer import ENCODING_BATCH
 
 SHIPPED_TOKENIZER = Path(__file__).parent.parent / "hub_release" / "assets" / "tokenizer"
 

@@ -2,10 +2,10 @@
 
 from .builder import ReleaseArguments, build_release
 from .conversion import ConversionArguments, convert_checkpoint, run_conversion
-from .onnx_export import export_onnx
-from .onnx_files import OnnxOptions
-from .push import PushArguments, push_release
-from .verify import Check, VerificationReport, verify_release
+from .onnx.export import export_onnx
+from .onnx.files import OnnxOptions
+from .upload.push import PushArguments, push_release
+from .verification.verify import Check, VerificationReport, verify_release
 
 __all__ = [
     "Check",

@@ -18,8 +18,12 @@ from transformers import PreTrainedTokenizerFast
 
 from .. import __version__, modeling
 from ..modeling import ChineseModernBertConfig
+from ..runtime.files import new_output_folder
 from ..tokenization.loading import TOKENIZER_FILE, check_vocabulary, load_tokenizer, save_tokenizer
-from ..tokenization.output_folder import new_output_folder
+from .card.evaluation_facts import read_evaluations
+from .card.model_card import CARD_FILE, render_model_card
+from .card.tokenizer_facts import read_tokenizer_figures
+from .card.training_facts import read_training
 from .checkpoint import (
     CONFIG_FILE,
     WEIGHTS_FILE,
@@ -32,13 +36,9 @@ from .checkpoint import (
     write_json,
     write_weights,
 )
-from .evaluation_facts import read_evaluations
-from .model_card import CARD_FILE, render_model_card
-from .onnx_files import ONNX_FOLDER, OnnxOptions, float_model, write_onnx_folder
-from .onnx_graphs import check_onnx_installed
+from .onnx.files import ONNX_FOLDER, OnnxOptions, float_model, write_onnx_folder
+from .onnx.graphs import check_onnx_installed
 from .provenance import PROVENANCE_FILE, write_provenance, yaml_without_local_folders
-from .tokenizer_facts import read_tokenizer_figures
-from .training_facts import read_training
 
 RELEASE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 MANIFEST_FILE = "release_manifest.json"

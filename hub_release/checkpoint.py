@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from ..modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
-from ..tokenization.output_folder import make_as_readable_as_others, write_text_atomically
+from ..runtime.files import make_as_readable_as_others, write_text_atomically
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"

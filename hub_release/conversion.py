@@ -18,7 +18,7 @@ from transformers import AutoTokenizer, ModernBertConfig
 
 from .. import __version__, modeling
 from ..modeling import ChineseModernBertConfig
-from ..tokenization.output_folder import new_output_folder
+from ..runtime.files import new_output_folder
 from .checkpoint import (
     CONFIG_FILE,
     WEIGHTS_FILE,

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from ..trainers.run_record import RUN_RECORD
+from ..trainers.pretraining.run_record import RUN_RECORD
 from .checkpoint import read_json_object, record_folders, write_json
 
 # As `trainers.pretraining` names them; importing it needs the extra `train`, which a release does without.

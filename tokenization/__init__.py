@@ -1,9 +1,9 @@
 """Tokenizer training, width folding, word segmentation and word starts."""
 
+from ..runtime.files import new_output_folder, write_text_atomically
 from .documents import TextDocument, find_text_files, read_documents
 from .loading import check_vocabulary, load_tokenizer, save_tokenizer, tokenizer_hash
 from .normalization import fold_width
-from .output_folder import new_output_folder, write_text_atomically
 from .train_bpe import TokenizerArguments, run_tokenizer_training, train_tokenizer
 from .word_segmentation import WordSegmenter, load_segmenter
 from .word_starts import DocumentEncoder, EncodedDocument, encode_documents

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
+from ..runtime.files import new_output_folder, write_text_atomically
 from .documents import TextDocument, read_documents
 from .loading import load_tokenizer, tokenizer_hash
 from .normalization import fold_width
-from .output_folder import new_output_folder, write_text_atomically
 from .pre_tokenization import BYTE_TOKENS
 from .word_segmentation import WordSegmenter, load_segmenter
 from .word_starts import DocumentEncoder, word_borders

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from transformers import PreTrainedTokenizerFast
 
+from ..runtime.files import new_output_folder
 from .documents import read_word_list
 from .loading import TOKENIZER_FILE, VOCABULARY_MULTIPLE, load_tokenizer, save_tokenizer
 from .normalization import check_encodable, fold_width
-from .output_folder import new_output_folder
 from .pre_tokenization import BYTE_TOKENS
 
 if TYPE_CHECKING:

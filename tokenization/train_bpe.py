@@ -15,9 +15,9 @@ from typing import Any
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from ..runtime.files import new_output_folder
 from .documents import read_documents
 from .loading import TOKENIZER_FILE, save_tokenizer, wrap_backend
-from .output_folder import new_output_folder
 from .pre_tokenization import (
     BYTE_TOKENS,
     DIGITS_PER_TOKEN,

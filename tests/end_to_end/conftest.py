@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from chinese_modernbert.trainers.arguments import load_recipe
-from chinese_modernbert.trainers.pretraining_arguments import PretrainingArguments
+from chinese_modernbert.runtime.options import load_recipe
+from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
 from reference.pretraining_run import Run, make_data, settings
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chinese_modernbert.cli import main
-from chinese_modernbert.trainers import clue_finetuning
+from chinese_modernbert.trainers.clue import run as clue_finetuning
 from reference.clue_files import write_task
 from reference.tiny_bert import write_tiny_bert
 from reference.tiny_checkpoint import write_tiny_checkpoint

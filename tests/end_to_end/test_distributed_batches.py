@@ -13,12 +13,12 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
+from chinese_modernbert.runtime.options import load_recipe
 from chinese_modernbert.tokenization import TokenizerArguments, run_tokenizer_training
-from chinese_modernbert.trainers.arguments import load_recipe
-from chinese_modernbert.trainers.prepare import PrepareArguments, run_prepare
-from chinese_modernbert.trainers.pretraining import build_trainer, check_pretraining
-from chinese_modernbert.trainers.pretraining_arguments import PretrainingArguments
-from chinese_modernbert.trainers.training_log import read_training_log
+from chinese_modernbert.trainers.data.prepare import PrepareArguments, run_prepare
+from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
+from chinese_modernbert.trainers.pretraining.log import read_training_log
+from chinese_modernbert.trainers.pretraining.run import build_trainer, check_pretraining
 
 SCRIPT = Path(__file__).parents[1] / "reference" / "recorded_batches.py"
 DOCUMENTS, STEPS = 90, 12

@@ -14,13 +14,18 @@ import torch
 from accelerate import PartialState
 from safetensors.torch import load_file
 
+from chinese_modernbert.runtime.options import RECIPES_FOLDER, load_recipe
 from chinese_modernbert.tokenization import TokenizerArguments, run_tokenizer_training
-from chinese_modernbert.trainers.arguments import RECIPES_FOLDER, load_recipe
-from chinese_modernbert.trainers.checkpoints import last_checkpoint
-from chinese_modernbert.trainers.prepare import PrepareArguments, run_prepare
-from chinese_modernbert.trainers.pretraining import _recipe_text, build_trainer, check_pretraining, run_pretraining
-from chinese_modernbert.trainers.pretraining_arguments import PretrainingArguments
-from chinese_modernbert.trainers.training_log import read_training_log
+from chinese_modernbert.trainers.data.prepare import PrepareArguments, run_prepare
+from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
+from chinese_modernbert.trainers.pretraining.checkpoints import last_checkpoint
+from chinese_modernbert.trainers.pretraining.log import read_training_log
+from chinese_modernbert.trainers.pretraining.run import (
+    _recipe_text,
+    build_trainer,
+    check_pretraining,
+    run_pretraining,
+)
 from reference.torchrun import finish, start, workers_of
 from reference.two_processes import free_port
 

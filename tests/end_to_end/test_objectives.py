@@ -11,12 +11,12 @@ from safetensors import safe_open
 
 from chinese_modernbert.hub_release.builder import ReleaseArguments, build_release
 from chinese_modernbert.modeling import ChineseModernBertForMaskedLM
-from chinese_modernbert.trainers.arguments import load_recipe
-from chinese_modernbert.trainers.checkpoints import seal
-from chinese_modernbert.trainers.objective_trainer import OBJECTIVE_FILE
-from chinese_modernbert.trainers.pretraining import build_trainer, check_pretraining, run_pretraining
-from chinese_modernbert.trainers.pretraining_arguments import PretrainingArguments
-from chinese_modernbert.trainers.training_log import read_training_log
+from chinese_modernbert.runtime.options import load_recipe
+from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
+from chinese_modernbert.trainers.pretraining.checkpoints import seal
+from chinese_modernbert.trainers.pretraining.log import read_training_log
+from chinese_modernbert.trainers.pretraining.objective_trainer import OBJECTIVE_FILE
+from chinese_modernbert.trainers.pretraining.run import build_trainer, check_pretraining, run_pretraining
 from reference.pretraining_run import Run, assert_same_weights, run_until, settings, training_lines
 
 OBJECTIVES = ("bag_of_words", "retromae", "mae_lm")
@@ -163,9 +163,9 @@ def test_two_processes_equal_one_that_accumulates(make_run: Run, data: Path, tmp
     }
     script = tmp_path / "run.py"
     script.write_text(
-        "from chinese_modernbert.trainers.arguments import load_recipe\n"
-        "from chinese_modernbert.trainers.pretraining_arguments import PretrainingArguments\n"
-        "from chinese_modernbert.trainers.pretraining import run_pretraining\n"
+        "from chinese_modernbert.runtime.options import load_recipe\n"
+        "from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments\n"
+        "from chinese_modernbert.trainers.pretraining.run import run_pretraining\n"
         f"run_pretraining(load_recipe([PretrainingArguments], None, {recipe!r})[0])\n"
     )
     words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29613"]

@@ -11,8 +11,13 @@ import pytest
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerCallback
 
-from chinese_modernbert.trainers.pretraining import build_trainer, check_pretraining, last_checkpoint, run_pretraining
-from chinese_modernbert.trainers.training_log import read_training_log
+from chinese_modernbert.trainers.pretraining.log import read_training_log
+from chinese_modernbert.trainers.pretraining.run import (
+    build_trainer,
+    check_pretraining,
+    last_checkpoint,
+    run_pretraining,
+)
 from reference.pretraining_run import Run, assert_same_weights, run_until, settings, start, training_lines, weights
 
 

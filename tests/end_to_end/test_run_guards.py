@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import torch
 
-from chinese_modernbert.trainers import checkpoints
-from chinese_modernbert.trainers.checkpoints import SEAL, WRITING, find_damage, last_checkpoint
-from chinese_modernbert.trainers.pretraining import check_pretraining, run_pretraining
-from chinese_modernbert.trainers.pretraining_arguments import PretrainingArguments
-from chinese_modernbert.trainers.pretraining_trainer import PretrainingTrainer
-from chinese_modernbert.trainers.run_guards import EXIT_TO_RESUME, MINIMUM_STEPS
-from chinese_modernbert.trainers.training_log import read_training_log
+from chinese_modernbert.trainers.pretraining import checkpoints
+from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
+from chinese_modernbert.trainers.pretraining.checkpoints import SEAL, WRITING, find_damage, last_checkpoint
+from chinese_modernbert.trainers.pretraining.guards import EXIT_TO_RESUME, MINIMUM_STEPS
+from chinese_modernbert.trainers.pretraining.log import read_training_log
+from chinese_modernbert.trainers.pretraining.run import check_pretraining, run_pretraining
+from chinese_modernbert.trainers.pretraining.trainer import PretrainingTrainer
 from reference.pretraining_run import Run, assert_same_weights, run_until, settings, start, training_lines, weights
 
 Poison = Callable[[int, torch.Tensor], torch.Tensor]
@@ -189,7 +189,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
 @pytest.fixture(scope="module")
 def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a finished run, to be copied."""
-    from chinese_modernbert.trainers.arguments import load_recipe
+    from chinese_modernbert.runtime.options import load_recipe
 
     output = tmp_path_factory.mktemp("finished") / "run"
     run_pretraining(load_recipe([PretrainingArguments], None, settings(data, output))[0])

@@ -12,7 +12,7 @@ import pytest
 
 from chinese_modernbert.cli import COMMANDS, name_of_command
 from chinese_modernbert.hub_release.builder import ReleaseArguments, build_release
-from chinese_modernbert.trainers.arguments import find_recipe
+from chinese_modernbert.runtime.options import find_recipe
 from reference.tiny_checkpoint import write_tiny_checkpoint
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from chinese_modernbert.evaluation.tasks import TASKS
+from chinese_modernbert.evaluation.clue.tasks import TASKS
 
 SUBJECTS = ["北京", "公园", "上海", "会议", "首都", "天气", "散步", "读书"]
 

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from datasets import Dataset
 
-from chinese_modernbert.trainers.arguments import load_recipe
-from chinese_modernbert.trainers.contrastive_arguments import ContrastiveArguments
-from chinese_modernbert.trainers.contrastive_models import load_encoder
-from chinese_modernbert.trainers.contrastive_trainer import ContrastiveTrainer, build_loss
+from chinese_modernbert.runtime.options import load_recipe
+from chinese_modernbert.trainers.contrastive.arguments import ContrastiveArguments
+from chinese_modernbert.trainers.contrastive.models import load_encoder
+from chinese_modernbert.trainers.contrastive.trainer import ContrastiveTrainer, build_loss
 
 BATCH = 64
 LETTERS = list("北京是中国的首都今天气很好我们去公园散步他喜欢读书写字第三届会议在上海举行")

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 
-from chinese_modernbert.trainers.processes import on_every_process, on_main_process, require_agreement
+from chinese_modernbert.runtime.processes import on_every_process, on_main_process, require_agreement
 
 
 def main(folder: str) -> None:

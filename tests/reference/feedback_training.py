@@ -9,8 +9,6 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast, TrainingArguments
 
-from chinese_modernbert.trainers.collator import WholeWordMaskingCollator
-from chinese_modernbert.trainers.curriculum import MaskingInTrainingStep
 from chinese_modernbert.trainers.masking import (
     AccuracyRule,
     FeedbackTable,
@@ -22,6 +20,8 @@ from chinese_modernbert.trainers.masking import (
     TagWeights,
     TokenUnits,
 )
+from chinese_modernbert.trainers.masking.collator import WholeWordMaskingCollator
+from chinese_modernbert.trainers.masking.trainer import MaskingInTrainingStep
 
 SIZE, TAGS, EVERY = 64, 3, 2
 NAMES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{i}" for i in range(SIZE - 5))]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from chinese_modernbert.trainers.masking import Draw
+from chinese_modernbert.runtime.counter_random import Draw
 
 
 def words_of_row(word_ids: Sequence[int], document_ids: Sequence[int]) -> list[tuple[int, int]]:

@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback, set_seed
 
 from chinese_modernbert.tokenization import TokenizerArguments, run_tokenizer_training
-from chinese_modernbert.trainers.prepare import PrepareArguments, run_prepare
-from chinese_modernbert.trainers.pretraining import build_trainer, check_pretraining
-from chinese_modernbert.trainers.pretraining_arguments import PretrainingArguments
-from chinese_modernbert.trainers.training_log import read_training_log
+from chinese_modernbert.trainers.data.prepare import PrepareArguments, run_prepare
+from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
+from chinese_modernbert.trainers.pretraining.log import read_training_log
+from chinese_modernbert.trainers.pretraining.run import build_trainer, check_pretraining
 
 Run = Callable[..., PretrainingArguments]
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from chinese_modernbert.trainers.arguments import load_recipe
-from chinese_modernbert.trainers.pretraining import build_trainer, check_pretraining
-from chinese_modernbert.trainers.pretraining_arguments import PretrainingArguments
+from chinese_modernbert.runtime.options import load_recipe
+from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
+from chinese_modernbert.trainers.pretraining.run import build_trainer, check_pretraining
 
 
 def digest(batch: dict[str, Any]) -> str:

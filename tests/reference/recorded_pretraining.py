@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from chinese_modernbert.trainers import pretraining_trainer
-from chinese_modernbert.trainers.arguments import load_recipe
-from chinese_modernbert.trainers.pretraining import run_pretraining
-from chinese_modernbert.trainers.pretraining_arguments import PretrainingArguments
+from chinese_modernbert.runtime.options import load_recipe
+from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
+from chinese_modernbert.trainers.pretraining.run import run_pretraining
+from chinese_modernbert.trainers.pretraining.run import trainer as pretraining_trainer
 
 
 def main(fields: str, folder: str) -> None:

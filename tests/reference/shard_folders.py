@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chinese_modernbert.trainers.shards import MANIFEST, Document, id_dtype, write_shard
+from chinese_modernbert.trainers.data.shards import MANIFEST, Document, id_dtype, write_shard
 
 
 def random_documents(lengths: list[int], vocab_size: int = 1000, seed: int = 0) -> list[Document]:

@@ -20,7 +20,7 @@ from torch.distributed.checkpoint import state_dict as sharded
 from torch.distributed.tensor import DTensor
 
 from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
-from chinese_modernbert.trainers.optimizers import build_optimizer
+from chinese_modernbert.trainers.pretraining.optimizers import build_optimizer
 
 STEPS = 4
 # 211 rows do not divide by two: the processes hold parts of different size.

@@ -1,8 +1,8 @@
 """Masking for pre-training: numpy only, deterministic, one pipeline for the published methods."""
 
+from ...runtime.counter_random import Draw
 from .batch import IGNORED_LABEL, MaskedBatch, PackedBatch, UnitTable, word_ids_from_starts
 from .corruption import Replace
-from .draw import Draw
 from .feedback import AccuracyRule, FeedbackTable, LossRule, TagLossRule
 from .masker import ClassLoss, Masker
 from .presets import PRESETS, chinese_modernbert

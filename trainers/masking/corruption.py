@@ -5,8 +5,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from ...runtime.counter_random import Draw
 from .batch import PackedBatch, UnitTable
-from .draw import Draw
 from .similar_words import SimilarWords
 from .units import change_points, token_offsets, unit_table
 from .vocabulary import MaskVocabulary

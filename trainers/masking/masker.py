@@ -5,9 +5,9 @@ from typing import Literal
 
 import numpy as np
 
+from ...runtime.counter_random import Draw
 from .batch import IGNORED_LABEL, MaskedBatch, PackedBatch, UnitTable, check_batch, join_masked, rows_of
 from .corruption import Corruption
-from .draw import Draw
 from .rates import Piecewise, Rate
 from .samplers import SAMPLERS
 from .units import Units, change_points, token_offsets

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .draw import Draw
+from ...runtime.counter_random import Draw
 
 
 class Rate(Protocol):

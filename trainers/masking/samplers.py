@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ...runtime.counter_random import Draw
 from .batch import UnitTable
-from .draw import Draw
 
 Sampler = Callable[[UnitTable, np.ndarray, np.ndarray, Draw], np.ndarray]
 

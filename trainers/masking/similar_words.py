@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .draw import fold
+from ...runtime.counter_random import fold
 
 # Words of more tokens are not looked up. Our default: the units of the main preset have at most 8 tokens.
 MAX_WORD_TOKENS = 8

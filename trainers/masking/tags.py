@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from ...runtime.counter_random import Draw
 from .batch import PackedBatch
-from .draw import Draw
 from .units import ColumnUnits, token_offsets
 
 UNTAGGED = -1

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
+from ...runtime.counter_random import Draw
 from .batch import PackedBatch, UnitTable, document_ids_of
-from .draw import Draw
 
 WORD_IDS = "word_ids"
 

@@ -95,7 +95,7 @@ def test_a_checkpoint_without_records_has_no_provenance(saved_release: Path) -> 
 
 
 def test_the_records_are_those_of_the_trainer() -> None:
-    pretraining = pytest.importorskip("chinese_modernbert.trainers.pretraining")
+    pretraining = pytest.importorskip("chinese_modernbert.trainers.pretraining.run")
     assert (provenance.IDENTITY, provenance.RECIPE) == (pretraining.IDENTITY, pretraining.RECIPE)
 
 

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from chinese_modernbert.cli import SHIPPED_TOKENIZER
+from chinese_modernbert.runtime.options import load_recipe
 from chinese_modernbert.tokenization import TokenizerArguments, fold_width, load_tokenizer
 from chinese_modernbert.tokenization.diagnostics import inspect_entries
 from chinese_modernbert.tokenization.pre_tokenization import split_pattern
-from chinese_modernbert.trainers.arguments import load_recipe
 
 TRICKY = [
     "𠮷",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chinese_modernbert.tokenization import TokenizerArguments, run_tokenizer_training
-from chinese_modernbert.trainers.prepare_arguments import PrepareArguments
+from chinese_modernbert.trainers.data.arguments import PrepareArguments
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""The demo: the whole path on a generated corpus, its report, and the speed benchmark."""

@@ -1,0 +1,1 @@
+"""CLUE: tasks, their files, scores, significance, submissions and the report."""

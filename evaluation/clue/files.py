@@ -1,0 +1,290 @@
+"""Opening the data of a task: an official archive, an unpacked folder, the Hub, or files of one's own.
+
+An archive is read in place: nothing is unpacked, so no path in it can leave anything anywhere.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import logging
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from .readers import READERS, Document, Example, Row, is_without_gold, observed_labels
+from .tasks import TASKS, Task
+
+logger = logging.getLogger(__name__)
+
+HUB = "hub"
+"""In place of a folder: read the task from the Hugging Face Hub."""
+
+
+@dataclass
+class TaskData:
+    """What was read of one task.
+
+    Attributes:
+        task: the task, with its labels.
+        source: where it was read from.
+        splits: split -> examples in the order of the file.
+        dropped: split -> rows without a gold label (written "-") that were passed by.
+        borrowed: task -> training rows that were added from it.
+        repeated_dev_rows: numbers of the dev rows whose texts also occur in train.
+    """
+
+    task: Task
+    source: str
+    splits: dict[str, list[Example]]
+    dropped: dict[str, int] = field(default_factory=dict)
+    repeated_dev_rows: list[int] = field(default_factory=list)
+    borrowed: dict[str, int] = field(default_factory=dict)
+
+    def counts(self) -> dict[str, int]:
+        """Return split -> examples."""
+        return {split: len(examples) for split, examples in self.splits.items()}
+
+    def fingerprint(self) -> str:
+        """Return 16 hexadecimal digits that name the examples of every split."""
+        digest = hashlib.sha256()
+        for split, examples in sorted(self.splits.items()):
+            digest.update(repr((split, examples)).encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()[:16]
+
+
+class TaskFiles:
+    """The files of one task, in a folder or in a zip.
+
+    Args:
+        data: folder that holds `<task>_public.zip` or a folder of the task's name; or the zip or that folder itself. A
+            task of one's own names its files whole, and `data` is but their name in reports.
+        task: the task.
+
+    Raises:
+        FileNotFoundError: If there is nothing of the task in `data`.
+    """
+
+    def __init__(self, data: str | Path, task: Task) -> None:
+        root, name = Path(data), task.archive or task.name
+        places = [root] if root.is_file() else [root / f"{name}_public.zip", root / f"{name}.zip", root / name]
+        places += [root / f"{name}_public", root]
+        wanted = {file for files in task.files.values() for file in files}
+        if all(Path(file).is_absolute() for file in wanted):  # a task of one's own
+            self.place, self.members = root, {file: file for file in wanted if Path(file).is_file()}
+            return
+        for place in places:
+            members = self._members(place)
+            if wanted & members.keys():
+                self.place, self.members = place, members
+                return
+        raise FileNotFoundError(
+            f"no data of {task.name} in {root}; wanted {name}_public.zip or a folder {name} with "
+            f"{', '.join(task.files['train'] + task.files['dev'])}"
+        )
+
+    @staticmethod
+    def _members(place: Path) -> dict[str, str]:
+        """Return file name -> name within the zip or folder; a zip may hold one folder around its files."""
+        if place.is_file() and zipfile.is_zipfile(place):
+            with zipfile.ZipFile(place) as archive:
+                return {PurePosixPath(name).name: name for name in archive.namelist() if not name.endswith("/")}
+        return {path.name: path.name for path in place.iterdir() if path.is_file()} if place.is_dir() else {}
+
+    def has(self, file: str) -> bool:
+        """Return whether a file is there."""
+        return file in self.members
+
+    def read(self, file: str) -> Document:
+        """Read one file: CSV, one JSON document, or one JSON object a line (lines end with a line feed only).
+
+        Raises:
+            ValueError: If it is not UTF-8, or a line is not JSON; with file and line.
+        """
+        place = str(self.place / self.members[file])
+        if self.place.is_file():
+            with zipfile.ZipFile(self.place) as archive:
+                content = archive.read(self.members[file])
+        else:
+            content = Path(place).read_bytes()
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            raise ValueError(f"{place}:{line}: not UTF-8 ({error.reason}); convert the file") from None
+        return _parse_csv(text, place) if file.endswith(".csv") else parse_json(text, place)
+
+
+def parse_json(text: str, place: str) -> Document:
+    """Read a JSON document, or one JSON object a line.
+
+    Raises:
+        ValueError: With the line of what is not JSON.
+    """
+    first, _, rest = text.strip().partition("\n")
+    is_lines = first.startswith("{") and first.rstrip().endswith("}") and rest.lstrip().startswith("{")
+    if not is_lines:
+        try:
+            content = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{place}:{error.lineno}: not JSON ({error.msg})") from None
+        rows = content if isinstance(content, list) else [content]
+        return Document(place, [Row(place, row) for row in rows if isinstance(row, dict)], content)
+    rows = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{place}:{number}: not JSON ({error.msg})") from None
+        if not isinstance(row, dict):
+            raise ValueError(f"{place}:{number}: wanted a JSON object, got {type(row).__name__}")
+        rows.append(Row(f"{place}:{number}", row))
+    return Document(place, rows, None)
+
+
+def _parse_csv(text: str, place: str) -> Document:
+    """Read a CSV file with a header; a quoted field may hold line feeds, so places count rows of the reader."""
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    rows = []
+    try:
+        for values in reader:
+            if None in values or None in values.values():
+                raise ValueError(
+                    f"{place}:{reader.line_num}: the row has not the {len(reader.fieldnames or ())} columns"
+                )
+            rows.append(Row(f"{place}:{reader.line_num}", values))
+    except csv.Error as error:
+        raise ValueError(f"{place}:{reader.line_num}: not CSV ({error})") from None
+    return Document(place, rows, None)
+
+
+def read_task(task: Task, data: str | Path, extra_training: Sequence[Task] = ()) -> TaskData:
+    """Read every split of a task that is there.
+
+    Args:
+        task: a row of `TASKS`, or a task of one's own.
+        data: folder, zip, or "hub".
+        extra_training: tasks with the same labels whose training rows are added (`train_from`).
+
+    Raises:
+        FileNotFoundError: If there is no training or no dev file.
+        ValueError: If a row is wrong; with file and line.
+    """
+    documents, source = _open_hub(task) if str(data) == HUB else _open_files(task, data)
+    if extra_training and "train" not in documents:
+        documents["train"] = []
+    for split in ("train", "dev"):
+        if split not in documents:
+            raise FileNotFoundError(
+                f"{source} holds no {' or '.join(task.files[split])}, the {split} rows of {task.name}"
+            )
+    if not task.labels and task.kind in ("classification", "entities"):
+        task = replace(task, labels=observed_labels(documents["train"], task))
+    splits = {split: list(READERS[task.reader](found, task)) for split, found in documents.items()}
+    counts: dict[str, int] = {}
+    for other in extra_training:
+        if (other.kind, other.labels) != (task.kind, task.labels):
+            raise ValueError(f"rows of {other.name} cannot train {task.name}: their kind or labels differ")
+        borrowed = list(READERS[other.reader](_open_files(other, data)[0]["train"], other))
+        counts[other.name] = len(borrowed)
+        splits["train"] += [replace(one, identity=f"{other.name} {one.identity}") for one in borrowed]
+    found = TaskData(task, source, splits, _dropped(documents, task), borrowed=counts)
+    for split in ("train", "dev"):
+        _check_gold(found, split)
+    _check_classes(found)
+    for split in [split for split, examples in splits.items() if not examples]:
+        logger.warning("%s: %s of %s has no rows to predict; it is left out", source, split, task.name)
+        del splits[split]
+    found.repeated_dev_rows = _repeated(splits["train"], splits["dev"])
+    return found
+
+
+def _open_files(task: Task, data: str | Path) -> tuple[dict[str, list[Document]], str]:
+    files = TaskFiles(data, task)
+    present = {split: [name for name in names if files.has(name)] for split, names in task.files.items()}
+    found = {split: [files.read(name) for name in names] for split, names in present.items() if names}
+    return found, files.place.name
+
+
+def _open_hub(task: Task) -> tuple[dict[str, list[Document]], str]:
+    """Read a task from the Hub; labels that are numbered there are named again."""
+    if task.hub is None or task.reader not in ("fields", "csl", "wsc", "c3"):
+        raise ValueError(f"{task.name} is read from its official archive only; give the folder of the archive as data")
+    from datasets import load_dataset
+
+    loaded: Any = load_dataset(task.hub, task.name, revision=task.hub_revision)
+    found = {}
+    for split, name in (("train", "train"), ("dev", "validation"), ("test", "test")):
+        if name in loaded:
+            place = f"{task.hub} {task.name} {name}"
+            rows = [Row(f"{place}, row {i}", _named(row, loaded[name], task)) for i, row in enumerate(loaded[name])]
+            found[split] = [Document(place, rows, _c3_entries(rows) if task.reader == "c3" else None)]
+    return found, f"Hugging Face Hub, {task.hub}, revision {task.hub_revision or 'newest'}"
+
+
+def _named(row: dict[str, Any], split: Any, task: Task) -> dict[str, Any]:
+    """Return a row of the Hub with its label as text; a negative number or empty answer says that there is none."""
+    label = row.get(task.label_field)
+    if label in (None, "", -1):
+        return {key: value for key, value in row.items() if key != task.label_field}
+    to_name = getattr(split.features.get(task.label_field), "int2str", str)
+    return {**row, task.label_field: to_name(label)}
+
+
+def _c3_entries(rows: Iterable[Row]) -> list[list[Any]]:
+    return [[list(row.values["context"]), [row.values], row.values.get("id")] for row in rows]
+
+
+def _dropped(documents: dict[str, list[Document]], task: Task) -> dict[str, int]:
+    if task.reader != "fields":
+        return {}
+    counted = {
+        split: sum(is_without_gold(row, task) for document in found for row in document.rows)
+        for split, found in documents.items()
+    }
+    return {split: count for split, count in counted.items() if count}
+
+
+def _check_gold(data: TaskData, split: str) -> None:
+    """Raise a ValueError where a split that must be labelled has no rows, or rows without a label."""
+    examples = data.splits[split]
+    bare = [example.identity for example in examples if not example.has_gold]
+    if not examples or bare:
+        what = f"{len(bare)} rows without a label, first {bare[0]!r}" if bare else "no rows"
+        raise ValueError(f"{data.source}: {split} of {data.task.name} has {what}")
+
+
+def _check_classes(data: TaskData) -> None:
+    """Raise a ValueError where there is nothing to tell apart."""
+    found = ("O", *data.task.labels) if data.task.kind == "entities" else data.task.labels
+    if data.task.kind in ("classification", "entities") and len(set(found)) < 2:
+        raise ValueError(
+            f"{data.source}: {data.task.name} has one class, {found[0]}; give 2 or more (a row labelled '-' has no "
+            "gold label, unless labels name '-')"
+        )
+
+
+def _repeated(train: Sequence[Example], dev: Sequence[Example]) -> list[int]:
+    """Return the numbers of the dev rows whose texts, spans and choices occur in train."""
+    seen = {(example.texts, example.spans, example.choices) for example in train}
+    return [i for i, example in enumerate(dev) if (example.texts, example.spans, example.choices) in seen]
+
+
+def describe(data: TaskData) -> str:
+    """Return one line on what was read: rows, official rows where they differ, dropped and repeated rows."""
+    official = TASKS[data.task.name].rows if data.task.name in TASKS else {}
+    parts = []
+    for split, count in data.counts().items():
+        read = count + data.dropped.get(split, 0) - (sum(data.borrowed.values()) if split == "train" else 0)
+        of = f" of {official[split]} official" if split in official and read != official[split] else ""
+        dropped = f" ({data.dropped[split]} without gold label dropped)" if split in data.dropped else ""
+        parts.append(f"{split} {count}{of}{dropped}")
+    repeated = f"; {len(data.repeated_dev_rows)} dev rows also occur in train" if data.repeated_dev_rows else ""
+    added = "".join(f"; {count} training rows of {name} added" for name, count in data.borrowed.items())
+    return f"{data.task.name}: {', '.join(parts)}{added}{repeated}"

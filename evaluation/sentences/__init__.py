@@ -1,0 +1,1 @@
+"""Sentence sets, similarity, retrieval, their baselines and the report."""

@@ -1,0 +1,196 @@
+"""Sentence pairs as one table: where a set lies, which fields it has, and how it becomes pairs or triples.
+
+A set is read in one of two forms. `ScoredPair` has a similarity from 0 to 1 and serves evaluation and the ranking loss;
+`Triple` has an anchor, a positive and negatives and serves the loss with in-batch negatives. What a label 0 says is
+"not similar" and nothing else: such a pair gives negatives, never a positive.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ...tokenization.documents import read_json_rows
+from ..clue.files import TaskFiles
+from ..clue.tasks import TASKS
+from .rows import ReadRows, Rows, ScoredPair, Triple, checked_number, checked_text, checked_texts, open_rows
+from .sets import FIELDS_OF_KIND, SENTENCE_SETS, Kind, SentenceSet
+from .t2ranking import read_ranking
+
+__all__ = ["FIELDS_OF_KIND", "SENTENCE_SETS", "Kind", "ReadRows", "ScoredPair", "SentenceSet", "Triple"]
+
+logger = logging.getLogger(__name__)
+
+# A sentence of PAWS-X that the translators left out.
+NOT_TRANSLATED = "NS"
+ENTAILMENT, CONTRADICTION = "entailment", "contradiction"
+# From which scaled score on a graded pair counts as a positive, and up to which as a negative. Source: our default.
+POSITIVE_SCORE, NEGATIVE_SCORE = 0.8, 0.2
+
+
+def find_set(name: str) -> SentenceSet:
+    """Return a row of the table, or a description of a user's own JSON-lines file.
+
+    A file's first row tells its kind: `anchor, positive[, negative]` are triples, `sentence1, sentence2, score` (or
+    `label`, both from 0 to 1) are scored pairs, `query, passage` are passages.
+
+    Raises:
+        ValueError: If the name is unknown and no file, or the file's fields are none of these.
+    """
+    if name in SENTENCE_SETS:
+        return SENTENCE_SETS[name]
+    path = Path(name)
+    if not path.is_file():
+        raise ValueError(f"'{name}' is neither a file nor one of {', '.join(SENTENCE_SETS)}")
+    location, row = next(read_json_rows(path), (f"{path}:1", {}))
+    forms: tuple[tuple[Kind, tuple[str, ...]], ...] = (
+        ("triples", ("anchor", "positive", "negative")),
+        ("triples", ("anchor", "positive")),
+        ("scores", ("sentence1", "sentence2", "score")),
+        ("scores", ("sentence1", "sentence2", "label")),
+        ("passages", ("query", "passage")),
+    )
+    for kind, fields in forms:
+        if all(one in row for one in fields):
+            return SentenceSet(path.stem, str(path), kind, fields, dict.fromkeys(("train", "dev", "test"), str(path)))
+    raise ValueError(
+        f"{location} has the fields {', '.join(map(str, row)) or 'none'}; give anchor and positive (and negative), "
+        "sentence1, sentence2 and score, or query and passage"
+    )
+
+
+def read_rows(one: SentenceSet, split: str, folder: str | Path) -> ReadRows:
+    """Read a split of a set, checked row by row.
+
+    Args:
+        one: The set.
+        split: "train", "dev" or "test".
+        folder: Folder that the set's files are relative to.
+
+    Raises:
+        FileNotFoundError: If the set has no such split or its file is missing.
+        ValueError: With file and line, for a missing field, an empty text, a label out of range, or no usable row.
+    """
+    if split not in one.files:
+        raise FileNotFoundError(f"{one.name} has no split '{split}'; it has {', '.join(one.files)}")
+    path = Path(folder) / one.files[split]
+    found = ReadRows()
+    if one.kind == "ranking":
+        read_ranking(path, split, found)
+    elif one.clue_task:
+        READERS[one.kind](_clue_rows(one, split, Path(folder)), one, found)
+    elif not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: the {split} split of {one.name} ({one.source or one.title})")
+    else:
+        READERS[one.kind](open_rows(path), one, found)
+    if not found.pairs and not found.triples:
+        raise ValueError(f"{path} gives no pair: {found.dropped or 'the file is empty'}")
+    if found.dropped:
+        logger.info("%s %s: passed by %s", one.name, split, found.dropped)
+    return found
+
+
+def _clue_rows(one: SentenceSet, split: str, folder: Path) -> Rows:
+    """Return the rows of a CLUE task from its archive, in `folder` or in a folder `clue` in or beside it."""
+    task, problem = TASKS[one.clue_task], None
+    for place in (folder, folder / "clue", folder.absolute().parent / "clue"):
+        try:
+            return iter(TaskFiles(place, task).read(one.files[split]).rows)
+        except FileNotFoundError as error:
+            problem = problem or error
+    raise problem or FileNotFoundError(f"no data of {one.name} in {folder}")
+
+
+def _read_scores(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
+    """Read scored pairs, and triples from what is clearly similar, with clearly different texts as negatives."""
+    first, second, score = one.fields
+    for location, row in rows:
+        if str(row.get(score)) in ("-", "-1"):
+            found.drop("no gold label")
+            continue
+        if NOT_TRANSLATED in (row.get(first), row.get(second)):
+            found.drop("not translated")
+            continue
+        value = checked_number(row, score, location, one.highest)
+        left, right = (checked_text(row, name, location) for name in (first, second))
+        found.pairs.append(ScoredPair(left, right, value / one.highest))
+    found.triples = triples_from_pairs(found.pairs)
+
+
+def _read_triples(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
+    for location, row in rows:
+        anchor = checked_text(row, one.fields[0], location)
+        texts = [checked_texts(row, name, location) for name in one.fields[1:]]
+        negatives = texts[1] if len(texts) > 1 else ()
+        for positive in texts[0]:
+            if positive == anchor:
+                found.drop("the positive is the anchor")
+                continue
+            kept = tuple(text for text in negatives if text != positive)
+            found.triples.append(Triple(anchor, positive, kept))
+
+
+def _read_inference(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
+    """Read premises with what follows from them as positives and what contradicts them as negatives."""
+    by_premise: dict[str, tuple[list[str], list[str]]] = {}
+    for location, row in rows:
+        premise, hypothesis = (checked_text(row, name, location) for name in one.fields[:2])
+        label = str(row.get(one.fields[2]))
+        if label not in (ENTAILMENT, CONTRADICTION, "neutral", "-"):
+            raise ValueError(f"{location}: label {label!r} is none of entailment, neutral, contradiction, -")
+        positives, negatives = by_premise.setdefault(premise, ([], []))
+        if label in (ENTAILMENT, CONTRADICTION):
+            (positives if label == ENTAILMENT else negatives).append(hypothesis)
+        else:
+            found.drop(f"label {label}")
+    for premise, (positives, negatives) in by_premise.items():
+        if not positives:
+            found.drop("premise without an entailment")
+        found.triples.extend(Triple(premise, text, tuple(negatives)) for text in positives if text != premise)
+
+
+def _read_choice(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
+    anchor, first, second, label = one.fields
+    for location, row in rows:
+        if row.get(label) not in (1, 2, "1", "2"):
+            raise ValueError(f"{location}: {label} is {row.get(label)!r}, wanted 1 or 2: which text is closer")
+        nearer, farther = (checked_text(row, name, location) for name in (first, second))
+        if str(row[label]) == "2":
+            nearer, farther = farther, nearer
+        found.triples.append(Triple(checked_text(row, anchor, location), nearer, (farther,)))
+
+
+def _read_passages(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
+    for location, row in rows:
+        query, passage = (checked_text(row, name, location) for name in one.fields)
+        found.triples.append(Triple(query, passage))
+
+
+READERS: dict[str, Callable[[Rows, SentenceSet, ReadRows], None]] = {
+    "scores": _read_scores,
+    "triples": _read_triples,
+    "inference": _read_inference,
+    "choice": _read_choice,
+    "passages": _read_passages,
+}
+
+
+def triples_from_pairs(
+    pairs: Sequence[ScoredPair], positive: float = POSITIVE_SCORE, negative: float = NEGATIVE_SCORE
+) -> list[Triple]:
+    """Return a triple for each pair at `positive` or above; its negatives are texts scored `negative` or below.
+
+    A pair that is not similar gives its second text as a negative of its first, and the reverse; a text without any
+    positive gives nothing. Pairs in between are left out: they say neither.
+    """
+    against: dict[str, dict[str, None]] = {}
+    for pair in pairs:
+        if pair.score <= negative:
+            against.setdefault(pair.first, {})[pair.second] = None
+            against.setdefault(pair.second, {})[pair.first] = None
+    return [
+        Triple(pair.first, pair.second, tuple(text for text in against.get(pair.first, {}) if text != pair.second))
+        for pair in pairs
+        if pair.score >= positive and pair.first != pair.second
+    ]

@@ -1,0 +1,123 @@
+"""Rows of sentence sets: what they become, how files are opened, and fields that are checked where they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...tokenization.documents import ReadPosition, read_json_rows, read_lines
+from ...tokenization.normalization import check_encodable
+
+TABLE_SUFFIXES = (".tsv", ".tsv.gz", ".tsv.zst")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPair:
+    """Two texts and their similarity from 0 to 1."""
+
+    first: str
+    second: str
+    score: float
+
+
+def scored_columns(pairs: Sequence[ScoredPair]) -> dict[str, list[Any]]:
+    """Return pairs as the columns that sentence-transformers and mteb read."""
+    return {
+        "sentence1": [pair.first for pair in pairs],
+        "sentence2": [pair.second for pair in pairs],
+        "score": [pair.score for pair in pairs],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Triple:
+    """A text, one that means the same (or answers it), and texts that do not."""
+
+    anchor: str
+    positive: str
+    negatives: tuple[str, ...] = ()
+
+
+@dataclass
+class ReadRows:
+    """Rows of a set as they were read.
+
+    Attributes:
+        pairs: Pairs with a score; empty where the kind has none.
+        triples: Triples.
+        passages: Further texts to search among, which answer nothing.
+        dropped: Reason -> rows that were passed by.
+    """
+
+    pairs: list[ScoredPair] = field(default_factory=list)
+    triples: list[Triple] = field(default_factory=list)
+    dropped: dict[str, int] = field(default_factory=dict)
+    passages: list[str] = field(default_factory=list)
+
+    def drop(self, reason: str) -> None:
+        """Count a row that is passed by."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+
+Rows = Iterator[tuple[str, dict[str, Any]]]
+
+
+def open_rows(path: Path) -> Rows:
+    """Yield (`file:line`, row) of a JSON-lines file, or of a table whose first line names the columns.
+
+    Raises:
+        ValueError: With file and line, for broken JSON, another number of cells, or bytes that are not UTF-8.
+    """
+    if not path.name.endswith(TABLE_SUFFIXES):
+        yield from read_json_rows(path)
+        return
+    names: list[str] = []
+    for location, cells in read_cells(path):
+        if names and len(cells) != len(names):
+            raise ValueError(
+                f"{location} has {len(cells)} cells, the first line names {len(names)}: {', '.join(names)}"
+            )
+        if names:
+            yield location, dict(zip(names, cells, strict=True))
+        else:
+            names = cells
+
+
+def read_cells(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield (`file:line`, cells) of every line that is not blank, cut at tabs; quotes are letters like others."""
+    for number, line in read_lines(path, ReadPosition()):
+        if line.strip():
+            yield f"{path}:{number}", line.split("\t")
+
+
+def checked_text(row: Mapping[str, Any], name: str, location: str) -> str:
+    """Return a field's text, checked."""
+    value = row.get(name)
+    if not isinstance(value, str):
+        given = f"is {type(value).__name__}" if name in row else f"is missing (fields: {', '.join(row)})"
+        raise ValueError(f"{location}: field '{name}' {given}, wanted text")
+    if not value.strip():
+        raise ValueError(f"{location}: field '{name}' is empty; a pair needs two texts")
+    check_encodable(value, location)
+    return value
+
+
+def checked_texts(row: Mapping[str, Any], name: str, location: str) -> tuple[str, ...]:
+    """Return a field that holds one text or a list of them."""
+    value = row.get(name)
+    if not isinstance(value, list):
+        return (checked_text(row, name, location),)
+    return tuple(checked_text({name: one}, name, location) for one in value)
+
+
+def checked_number(row: Mapping[str, Any], name: str, location: str, highest: float) -> float:
+    """Return a field's number within 0 and `highest`."""
+    try:
+        value = float(row[name])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{location}: field '{name}' is {row.get(name)!r}, wanted a number") from None
+    if not 0 <= value <= highest:
+        raise ValueError(f"{location}: {name}={value:g} is outside 0 to {highest:g}")
+    return value

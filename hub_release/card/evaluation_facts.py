@@ -1,0 +1,214 @@
+"""Figures of finished `clue` and `sts` commands for the model card, checked to be about the released weights."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult
+
+from ...evaluation.clue.tasks import TASKS
+from ...runtime.fingerprint import model_fingerprint
+from ..checkpoint import read_json_object
+
+REPORT_FILE = "report.json"
+# Kind of a task -> its name on the Hub. Tasks of one's own are in no table.
+HUB_TASKS = {
+    "classification": "text-classification",
+    "spans": "text-classification",
+    "entities": "token-classification",
+    "answer": "question-answering",
+    "choice": "multiple-choice",
+}
+
+
+@dataclass(frozen=True)
+class TaskFigure:
+    """A dev figure of one task in percent: mean and sample deviation (`None` for one run) over `runs`."""
+
+    task: str
+    figure: str
+    mean: float
+    deviation: float | None
+    runs: int
+    rows: int
+    is_collapsed: bool
+
+    @property
+    def value(self) -> str:
+        """The figure as the card shows it."""
+        return f"{self.mean:.2f}" + ("" if self.deviation is None else f" ± {self.deviation:.2f}")
+
+
+@dataclass(frozen=True)
+class SimilarityFigure:
+    """How well one encoder follows the given similarities of a set of pairs; correlations from -1 to 1.
+
+    Attributes:
+        low: lower end of Spearman's 95 % bootstrap interval.
+        high: its upper end.
+        is_released: whether the encoder is the released model itself, untrained on pairs and pooled as released.
+    """
+
+    stage: str
+    name: str
+    pairs: int
+    pearson: float
+    spearman: float
+    low: float
+    high: float
+    is_released: bool
+
+    @property
+    def interval(self) -> str:
+        """Spearman with its 95 % bootstrap interval as the card shows it."""
+        return f"{self.spearman:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
+
+@dataclass(frozen=True)
+class EvaluationFacts:
+    """What the card tells of evaluations; empty where no report was given."""
+
+    tasks: tuple[TaskFigure, ...] = ()
+    clue_settings: Mapping[str, Any] = field(default_factory=dict)
+    similarity: tuple[SimilarityFigure, ...] = ()
+
+    @property
+    def clue_protocol(self) -> tuple[str, str]:
+        """How the rows were chosen, in English and Chinese."""
+        settings = self.clue_settings
+        if settings.get("select_on") == "dev":
+            english, chinese = (
+                "Rate and epoch were chosen on the dev rows themselves.",
+                "学习率与轮数就在开发集上选择。",
+            )
+        else:
+            english = "Rate and epoch were chosen on a held-out fold of the training rows."
+            chinese = "学习率与轮数在留出的训练样本上选择。"
+        if settings.get("max_train_samples"):
+            english += f" At most {settings['max_train_samples']:,} training rows a task."
+            chinese += f"每个任务最多使用 {settings['max_train_samples']:,} 条训练样本。"
+        if settings.get("max_eval_samples"):
+            english += f" Scored on at most {settings['max_eval_samples']:,} rows."
+            chinese += f"最多在 {settings['max_eval_samples']:,} 条样本上评测。"
+        return english, chinese
+
+    def results(self) -> list[EvalResult]:
+        """Return the figures of the released weights as the Hub's `model-index` has them."""
+        found = [_task_result(one) for one in self.tasks]
+        for one in self.similarity:
+            if one.is_released:
+                for metric, value in (("pearson", one.pearson), ("spearman", one.spearman)):
+                    name, _, split = one.name.partition(":")
+                    found.append(
+                        EvalResult(
+                            task_type="sentence-similarity",
+                            dataset_type=name,
+                            dataset_name=name,
+                            dataset_split=split or None,
+                            metric_type=metric,
+                            metric_value=round(value, 4),
+                        )
+                    )
+        return found
+
+
+def _task_result(one: TaskFigure) -> EvalResult:
+    task = TASKS.get(one.task)
+    return EvalResult(
+        task_type="other" if task is None else HUB_TASKS.get(task.kind, "other"),
+        dataset_type=(task.hub if task is not None else "") or one.task,
+        dataset_name=one.task,
+        # Without it the Hub's client takes all tasks of one data set for one, and puts their figures in one list.
+        dataset_config=one.task,
+        dataset_split="dev",
+        metric_type=one.figure,
+        metric_value=round(one.mean, 2),
+    )
+
+
+def read_evaluations(clue_report: str, sts_report: str, folders: Collection[Path]) -> EvaluationFacts:
+    """Return the figures of reports, each checked to be about the weights in one of the folders.
+
+    Args:
+        clue_report: `report.json` of `clue`, or its folder; none if empty.
+        sts_report: output folder of `sts`, or its `report.json`; none if empty.
+        folders: the checkpoint and the release made of it, the same weights.
+
+    Raises:
+        FileNotFoundError: for a report that is not there.
+        ValueError: for a report about other weights, or a file that is no such report.
+    """
+    digests = {_digest(model_fingerprint(folder)) for folder in folders}
+    tasks, settings, similarity = (), {}, ()
+    if clue_report:
+        content = _read_report("clue_report", clue_report, "model", digests)
+        tasks, settings = _parse("clue_report", clue_report, _tasks, content), content["settings"]
+    if sts_report:
+        content = _read_report("sts_report", sts_report, "weights", digests)
+        similarity = _parse("sts_report", sts_report, _similarity, content)
+    return EvaluationFacts(tasks, settings, similarity)
+
+
+def _digest(fingerprint: str) -> str:
+    return fingerprint.rsplit(" ", maxsplit=1)[-1]
+
+
+def _read_report(option: str, given: str, key: str, digests: Collection[str]) -> dict[str, Any]:
+    """Return a report whose `settings` name the released weights under `key`."""
+    path = Path(given) / REPORT_FILE if Path(given).is_dir() else Path(given)
+    if not path.is_file():
+        raise FileNotFoundError(f"{option} {path} is not there; give the output of a finished command")
+    content = read_json_object(path)
+    settings = content.get("settings")
+    weights = str(settings.get(key, "not recorded")) if isinstance(settings, dict) else "not recorded"
+    if _digest(weights) not in digests:
+        raise ValueError(
+            f"{option} {path} is about other weights ({weights}) than those released ({' or '.join(sorted(digests))}); "
+            "run the command on the checkpoint or on its release"
+        )
+    return content
+
+
+def _parse(option: str, given: str, parse: Any, content: dict[str, Any]) -> tuple[Any, ...]:
+    try:
+        return tuple(parse(content))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{option} {given} has no {error}; write it again with this version") from error
+
+
+def _tasks(content: dict[str, Any]) -> list[TaskFigure]:
+    return [
+        TaskFigure(
+            row["task"],
+            row["figure"],
+            float(row["dev"]["mean"]),
+            row["dev"]["deviation"],
+            row["runs"],
+            row["dev_rows"],
+            row["is_collapsed"],
+        )
+        for row in content["tasks"]
+    ]
+
+
+def _similarity(content: dict[str, Any]) -> list[SimilarityFigure]:
+    settings = content["settings"]
+    is_plain = not settings["pretraining_recipe"] and settings["pooling"] == "mean"
+    stages = [one for one in content["encoders"] if one["role"] == "stage"]
+    return [
+        SimilarityFigure(
+            stage=one["name"],
+            name=name,
+            pairs=found["pairs"],
+            pearson=float(found["scores"]["pearson"]["value"]),
+            spearman=float(found["scores"]["spearman"]["value"]),
+            low=float(found["scores"]["spearman"]["low"]),
+            high=float(found["scores"]["spearman"]["high"]),
+            is_released=is_plain and number == 0,
+        )
+        for number, one in enumerate(stages)
+        for name, found in one["similarity"].items()
+    ]

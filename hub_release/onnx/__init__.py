@@ -1,0 +1,1 @@
+"""ONNX graphs of a release: export, quantization, checks."""

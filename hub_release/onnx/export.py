@@ -1,0 +1,86 @@
+"""Give a released folder, or a checkpoint, its ONNX graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ...modeling import ChineseModernBertConfig, ChineseModernBertModel
+from ..builder import MANIFEST_FILE, file_digest, read_matching_tokenizer, release_files
+from ..checkpoint import (
+    HEAD_PREFIXES,
+    check_masked_lm_weights,
+    check_shapes,
+    drop_tied_decoder,
+    parameter_shapes,
+    read_json_object,
+    read_model_config,
+    read_weights,
+    write_json,
+)
+from .files import ONNX_FOLDER, OnnxOptions, float_model, write_onnx_folder
+from .graphs import check_onnx_installed
+
+ENCODER_PREFIX = "model."
+
+
+def export_onnx(
+    folder: str | Path,
+    options: OnnxOptions | None = None,
+    texts: Sequence[str] = (),
+    overwrite: bool = False,
+) -> Path:
+    """Write the ONNX graphs of a folder into its sub-folder `onnx`.
+
+    Args:
+        folder: a release, or a checkpoint with its tokenizer; one without the masked-language-model head, such as a
+            sentence encoder, has the graphs `encoder` and `embedding`.
+        options: what to export; default: every graph in float32.
+        texts: what graphs are compared with torch on; default: short and long probe texts, padded and alone.
+        overwrite: replace an earlier export.
+
+    Returns:
+        The folder `onnx`, complete; where anything fails it is as it was before.
+
+    Raises:
+        ImportError: without the packages of the extra `onnx`.
+        FileNotFoundError: for a missing folder, config, weights or tokenizer.
+        FileExistsError: for a folder `onnx` that holds something else, or an earlier export without `overwrite`.
+        ValueError: for parts that do not fit together, or a graph that does not give the model's numbers.
+    """
+    check_onnx_installed()
+    folder, options = Path(folder), options or OnnxOptions()
+    config = read_model_config(folder)
+    tokenizer = read_matching_tokenizer(folder, config)
+    model = float_model(config, _read_encoder(folder, config, needs_head="mlm" in options.graphs))
+    target = write_onnx_folder(folder / ONNX_FOLDER, model, tokenizer, options, texts, overwrite)
+    _update_manifest(folder)
+    return target
+
+
+def _read_encoder(folder: Path, config: ChineseModernBertConfig, needs_head: bool) -> dict[str, torch.Tensor]:
+    """Return the tensors of a checkpoint under the names of the masked language model, checked."""
+    tensors = drop_tied_decoder(read_weights(folder), config.tie_word_embeddings)
+    if not any(name.startswith(ENCODER_PREFIX) for name in tensors):  # saved from the encoder's own class
+        tensors = {f"{ENCODER_PREFIX}{name}": tensor for name, tensor in tensors.items()}
+    if needs_head:
+        check_masked_lm_weights(tensors, config, folder)
+        return tensors
+    heads = (*HEAD_PREFIXES, "classifier.")
+    encoder = {name: tensor for name, tensor in tensors.items() if not name.startswith(heads)}
+    wanted = parameter_shapes(ChineseModernBertModel, config)
+    check_shapes(encoder, {f"{ENCODER_PREFIX}{name}": shape for name, shape in wanted.items()}, folder)
+    return encoder
+
+
+def _update_manifest(folder: Path) -> None:
+    """Note the graphs in the manifest of a release; a checkpoint has none."""
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        return
+    manifest, inside = read_json_object(path), f"{ONNX_FOLDER}/"
+    kept = {name: digest for name, digest in manifest.get("files", {}).items() if not name.startswith(inside)}
+    new = {name: file_digest(folder / name) for name in release_files(folder) if name.startswith(inside)}
+    write_json(path, {**manifest, "files": {**kept, **new}})

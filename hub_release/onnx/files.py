@@ -1,0 +1,147 @@
+"""Which ONNX files a folder holds, and how they get there: exported, compared with torch, renamed when all are good."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from ... import __version__
+from ...modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
+from ...runtime.files import new_output_folder
+from ..checkpoint import read_json_object, write_json
+from .check import GraphFile, checked_agreement
+from .graphs import INPUTS, OPSET, OUTPUTS, check_onnx_installed, export_graphs
+from .isolated_check import BARS
+from .quantization import quantize_graph
+
+ONNX_FOLDER = "onnx"
+# Says what the graphs are, and marks the folder as one that may be replaced.
+RECORD_FILE = "export.json"
+
+
+@dataclass(frozen=True)
+class OnnxOptions:
+    """What to export.
+
+    Attributes:
+        precisions: `fp32` and `int8`, one or both.
+        graphs: `encoder` (hidden states), `mlm` (logits), `embedding` (mean over tokens, length 1).
+        shape: `(batch, length)` of further graphs for this shape alone; `None` = none.
+
+    Raises:
+        ValueError: for nothing to export, an unknown name or a shape below 1.
+    """
+
+    precisions: tuple[str, ...] = ("fp32",)
+    graphs: tuple[str, ...] = tuple(OUTPUTS)
+    shape: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        for name, given, known in (("onnx", self.precisions, BARS), ("onnx_graphs", self.graphs, OUTPUTS)):
+            wrong = [one for one in given if one not in known]
+            if wrong or not given:
+                raise ValueError(f"{name}={','.join(given)!r} is not offered; use one or more of {','.join(known)}")
+        if self.shape and min(self.shape) < 1:
+            raise ValueError(f"onnx_shape={self.shape[0]}x{self.shape[1]} has a size below 1; use BATCHxLENGTH")
+
+    @classmethod
+    def parse(cls, precisions: str, graphs: str = ",".join(OUTPUTS), shape: str = "") -> OnnxOptions:
+        """Read the options as they are written on the command line: `fp32,int8`, `encoder,mlm` and `8x128`."""
+        sizes = re.fullmatch(r"(\d+)x(\d+)", shape)
+        if shape and not sizes:
+            raise ValueError(f"onnx_shape={shape!r} is no shape; write BATCHxLENGTH, such as 8x128")
+        names = [tuple(dict.fromkeys(part.strip() for part in text.split(","))) for text in (precisions, graphs)]
+        return cls(names[0], names[1], (int(sizes[1]), int(sizes[2])) if sizes else None)
+
+
+def float_model(config: ChineseModernBertConfig, tensors: dict[str, torch.Tensor]) -> ChineseModernBertForMaskedLM:
+    """Return the local model with a checkpoint's tensors, float32, in evaluation mode; a head may be missing."""
+    # A copy, since Transformers writes dtype and attention kind into the config that it is given.
+    model = ChineseModernBertForMaskedLM(copy.deepcopy(config)).float()
+    model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=False)
+    return model.eval()
+
+
+def write_onnx_folder(
+    target: Path,
+    model: ChineseModernBertForMaskedLM,
+    tokenizer: PreTrainedTokenizerFast,
+    options: OnnxOptions,
+    texts: Sequence[str] = (),
+    overwrite: bool = False,
+) -> Path:
+    """Write the graphs of a model and their record into a new folder.
+
+    Args:
+        target: the folder; complete, or not there if anything fails.
+        model: float32, in evaluation mode.
+        tokenizer: the model's.
+        options: what to export.
+        texts: what graphs are compared with torch on; default: see `check_batches`.
+        overwrite: replace an earlier export.
+
+    Raises:
+        ImportError: without the packages of the extra `onnx`.
+        FileExistsError: for a folder that holds something else, or an earlier export without `overwrite`.
+        ValueError: for a shape that the model does not reach, or a graph that does not give the model's numbers.
+    """
+    check_onnx_installed()
+    longest = model.config.max_position_embeddings
+    if options.shape and options.shape[1] > longest:
+        raise ValueError(f"onnx_shape has {options.shape[1]} tokens, the model max_position_embeddings={longest}")
+    with new_output_folder(target, overwrite=overwrite, marker=RECORD_FILE) as folder:
+        rows = []
+        for file, graph in _graphs(model, options):
+            (folder / file.name).write_bytes(graph.SerializeToString(deterministic=True))
+            reached = checked_agreement(folder / file.name, file, model, tokenizer, texts)
+            row = {"file": file.name, "graph": file.graph, "precision": file.precision, "shape": file.shape}
+            rows.append({**row, "output": OUTPUTS[file.graph], "lowest_cosine": round(reached.cosine, 4)})
+        record = {"library_version": __version__, "opset": OPSET, "inputs": list(INPUTS), "files": rows}
+        write_json(folder / RECORD_FILE, record)
+    return target
+
+
+def _graphs(model: ChineseModernBertForMaskedLM, options: OnnxOptions) -> Iterator[tuple[GraphFile, Any]]:
+    """Yield every file and its `onnx.ModelProto`; one export serves all graphs of a shape."""
+    for shape in (None, options.shape) if options.shape else (None,):
+        exported = export_graphs(model, options.graphs, shape)
+        for name in options.graphs:
+            graph = exported.pop(name)
+            for precision in options.precisions:
+                yield GraphFile(name, precision, shape), graph if precision == "fp32" else quantize_graph(graph)
+
+
+def exported_files(folder: Path) -> list[GraphFile]:
+    """Return the graphs that a released folder holds by its record; none where there is no record.
+
+    Raises:
+        ValueError: for a record that cannot be read.
+    """
+    path = folder / ONNX_FOLDER / RECORD_FILE
+    if not path.is_file():
+        return []
+    try:
+        rows = read_json_object(path)["files"]
+        files = [GraphFile(row["graph"], row["precision"], row["shape"] and tuple(row["shape"])) for row in rows]
+        OnnxOptions(tuple(file.precision for file in files), tuple(file.graph for file in files))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not as it was written ({error!r}); export again") from error
+    return files
+
+
+def unrecorded_graphs(folder: Path) -> list[str]:
+    """Return the graphs in the folder `onnx`, relative to it, that its record does not name.
+
+    Raises:
+        ValueError: for a record that cannot be read.
+    """
+    onnx = folder / ONNX_FOLDER
+    present = {path.relative_to(onnx).as_posix() for path in onnx.rglob("*.onnx")}
+    return sorted(present - {file.name for file in exported_files(folder)})

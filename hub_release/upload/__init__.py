@@ -1,0 +1,1 @@
+"""Upload of a release: the plan, then the push."""

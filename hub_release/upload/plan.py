@@ -1,0 +1,115 @@
+"""What of a folder goes to the Hub: the files of the release and nothing else, and why a folder is refused.
+
+All of this is decided without the network. Files that a release does not hold stay behind; a link that leaves the
+folder, a file that holds something like a token, or a manifest that names the state of a run stops the push.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from ..builder import MANIFEST_FILE, read_manifest, release_files
+
+# What may join a release after the builder wrote its manifest. `*` also stands for slashes. Source: our default.
+LATER_FILES = ("onnx/*.onnx", "onnx/*.onnx_data", "onnx/*.onnx.data", "onnx/*.json", "README.zh-CN.md", "*.png")
+# What a training run leaves behind; in no release, whatever its manifest says.
+RUN_STATE = ("*optimizer*", "*scheduler*", "*trainer_state*", "*rng_state*", "*.pt", "*.pth", "*.bin", "*.pkl", "*.env")
+# In no release either, and `*.png` above would find them.
+HIDDEN = (".*", "*/.*")
+# Looked for in every file that would be sent, weights too: a header of safetensors holds free text.
+SECRETS = {
+    "a token of the Hub": rb"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{30,}",
+    "a token of GitHub": rb"(?<![A-Za-z0-9])(?:gh[pousr]|github_pat)_[A-Za-z0-9_]{30,}",
+    "an access key of AWS": rb"(?<![A-Za-z0-9])AKIA[0-9A-Z]{16}(?![A-Za-z0-9])",
+    "a private key": rb"-----BEGIN [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----",
+}
+_ANY_SECRET = re.compile(b"|".join(b"(" + pattern + b")" for pattern in SECRETS.values()))
+
+
+@dataclass(frozen=True)
+class PushPlan:
+    """What a push sends.
+
+    Attributes:
+        folder: the release, resolved.
+        sizes: bytes of every file that goes, by its path in the repository, in order of name.
+        left_out: files of the folder that stay behind.
+    """
+
+    folder: Path
+    sizes: dict[str, int]
+    left_out: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        """Bytes of all files that go."""
+        return sum(self.sizes.values())
+
+    def listing(self) -> str:
+        """Return one line a file, sizes first, then those that stay, then the total."""
+        rows = [f"{size:>15,}  {name}" for name, size in self.sizes.items()]
+        rows += [f"{'stays here':>15}  {name}" for name in self.left_out]
+        return "\n".join([*rows, f"{self.total:>15,}  bytes in {len(self.sizes)} files"])
+
+
+def plan_push(folder: str | Path) -> PushPlan:
+    """Decide what of a folder goes to the Hub.
+
+    Args:
+        folder: a release, as `build_release` wrote it; ONNX files, pictures and a second card may have joined it.
+
+    Raises:
+        FileNotFoundError: where the folder or a file that its manifest names is missing.
+        ValueError: for a folder that is no release, a link that leaves it, the state of a run or a hidden file in its
+            manifest, or a file that holds what looks like a secret.
+    """
+    root = Path(folder).resolve()
+    if not root.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder; give the folder of a release")
+    if not (root / MANIFEST_FILE).is_file():
+        raise ValueError(f"{folder} is no release, it has no {MANIFEST_FILE}; build one: chinese-modernbert release")
+    built = read_manifest(root)
+    _refuse_links_that_leave(root)
+    present = release_files(root)
+    if lost := sorted(set(built) - set(present)):
+        raise FileNotFoundError(f"{folder} lacks {', '.join(lost)}, which its {MANIFEST_FILE} names; build it again")
+    later = {name for name in present if _matches(name, LATER_FILES) and not _matches(name, HIDDEN)}
+    going = sorted([MANIFEST_FILE, *(name for name in present if name in built or name in later)])
+    for name in going:
+        if _matches(name, RUN_STATE):
+            raise ValueError(f"{MANIFEST_FILE} of {folder} names {name}, the state of a run; build the release again")
+        if _matches(name, HIDDEN):
+            raise ValueError(f"{MANIFEST_FILE} of {folder} names {name}, which is hidden; build the release again")
+        _refuse_secrets(root, name)
+    sizes = {name: (root / name).stat().st_size for name in going}
+    return PushPlan(root, sizes, tuple(sorted(set(present) - set(going))))
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    """Tell whether a path has one of the forms."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _refuse_links_that_leave(root: Path) -> None:
+    """Raise for the first link, to a file or a folder, whose target lies outside."""
+    for path in sorted(root.rglob("*")):
+        if path.is_symlink() and not path.resolve().is_relative_to(root):
+            raise ValueError(f"{path} is a link to {path.resolve()}, outside of the release; put a copy in its place")
+
+
+def _refuse_secrets(root: Path, name: str) -> None:
+    """Raise where a file holds what looks like a secret; the message does not repeat it."""
+    path = root / name
+    if path.stat().st_size == 0:
+        return  # cannot be mapped
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = _ANY_SECRET.search(content)
+        if found is None:
+            return
+        kind = list(SECRETS)[next(place for place, group in enumerate(found.groups()) if group is not None)]
+        position = found.start()
+    raise ValueError(f"{path} holds at byte {position} what looks like {kind}; remove it, and revoke it if it is real")

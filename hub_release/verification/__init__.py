@@ -1,0 +1,1 @@
+"""What proves a release: security, an isolated process, reference outputs."""

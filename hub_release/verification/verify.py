@@ -1,0 +1,377 @@
+"""Prove that a released folder works for a stranger: a fresh process, an empty folder, no package of ours.
+
+The parent computes what the checkpoint gives with the local classes; the child (`isolated_check.py`) loads the folder
+with plain Transformers and compares.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...modeling import ChineseModernBertConfig
+from ..builder import (
+    MANIFEST_FILE,
+    MODULES_FILE,
+    RELEASE_DTYPES,
+    file_digest,
+    modeling_files,
+    read_manifest,
+    read_matching_tokenizer,
+    release_files,
+)
+from ..card.model_card import CARD_FILE
+from ..checkpoint import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    check_masked_lm_weights,
+    drop_tied_decoder,
+    read_config,
+    read_json_object,
+    read_model_config,
+    read_weights,
+)
+from ..onnx.check import write_job
+from ..onnx.files import ONNX_FOLDER, RECORD_FILE, exported_files, float_model, unrecorded_graphs
+from .isolated_check import digest
+from .isolated_process import ProcessFailedError, run_script
+from .reference_outputs import HEADS, PROBE_TEXTS, ReferenceOutputs
+from .security import code_faults, imported_modules, kind_faults, outside_code_faults
+
+PACKAGE = "chinese_modernbert"
+STRANGER_SCRIPT = Path(__file__).with_name("isolated_check.py")
+ONNX_STRANGER_SCRIPT = Path(__file__).parents[1] / "onnx" / "isolated_check.py"
+# Ours: float32 sums in another order differ by about 1e-6; a wrong window, norm or position by 1e-2 or more.
+TOLERANCE = 1e-4
+PASS, FAIL, SKIP = "pass", "fail", "skip"
+OWN_CODE, SECURITY, PROCESS = "modeling files are this library's", "security: ", "the stranger's process"
+NEEDED_FILES = (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    CARD_FILE,
+    MANIFEST_FILE,
+    "LICENSE",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    MODULES_FILE,
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+    "1_Pooling/config.json",
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """Result of one check.
+
+    Attributes:
+        name: what was checked.
+        outcome: `pass`, `fail` or `skip`.
+        detail: what was found, or why it was skipped.
+    """
+
+    name: str
+    outcome: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """All checks of one release.
+
+    Attributes:
+        folder: the release.
+        checks: results in the order in which they ran.
+    """
+
+    folder: Path
+    checks: tuple[Check, ...]
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether no check failed; a skipped one neither passes nor fails."""
+        return not self.failed
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """The checks that failed."""
+        return tuple(check for check in self.checks if check.outcome == FAIL)
+
+    def summary(self) -> str:
+        """Return one line a check and a last line with the counts."""
+        lines = [f"{check.outcome:4}  {check.name}: {check.detail}".rstrip(": ") for check in self.checks]
+        counts = {kind: sum(check.outcome == kind for check in self.checks) for kind in (PASS, FAIL, SKIP)}
+        lines.append(f"{counts[PASS]} passed, {counts[FAIL]} failed, {counts[SKIP]} skipped: {self.folder}")
+        return "\n".join(lines)
+
+
+def verify_release(
+    folder: str | Path, checkpoint: str | Path | None = None, python: str | Path = sys.executable
+) -> VerificationReport:
+    """Check a release in a fresh process without our package.
+
+    No process starts, and the report says so, where the folder holds code or settings that are not this library's.
+
+    Args:
+        folder: the release, as `build_release` wrote it.
+        checkpoint: what it was built from; default: the release's own weights and tokenizer, run by the local classes.
+        python: interpreter of the child, 3.11 or newer, for a release to be tried with another Transformers.
+
+    Returns:
+        The report; its `is_ok` is the verdict.
+
+    Raises:
+        FileNotFoundError: where the folder or the checkpoint is missing.
+        ValueError: for a checkpoint that is broken itself.
+    """
+    folder = Path(folder).resolve()
+    read_config(folder)
+    checks = [*_static_checks(folder)]
+    try:
+        reference = _Reference(folder, Path(checkpoint) if checkpoint else folder)
+    except (ValueError, OSError) as error:
+        if checkpoint is not None:
+            raise
+        checks.append(Check("the release's own weights and tokenizer", FAIL, str(error)))
+        return VerificationReport(folder, tuple(checks))
+    if checkpoint is not None:
+        checks.append(_weights_check(folder, reference.tensors))
+    if faults := [check.name for check in checks if check.outcome == FAIL and _is_about_trust(check.name)]:
+        checks.append(Check(PROCESS, SKIP, f"not run: {', '.join(faults)} failed"))
+        return VerificationReport(folder, tuple(checks))
+    checks += _run_stranger(folder, reference, str(python))
+    checks += _run_onnx_stranger(folder, reference, str(python))
+    return VerificationReport(folder, tuple(checks))
+
+
+class _Reference:
+    """A checkpoint read once: its config, its tensors in the release's dtype, its tokenizer."""
+
+    def __init__(self, folder: Path, checkpoint: Path) -> None:
+        self.config: ChineseModernBertConfig = read_model_config(checkpoint)
+        self.dtype = str(read_config(folder).get("dtype", "float32"))
+        if self.dtype not in RELEASE_DTYPES:
+            raise ValueError(
+                f"dtype={self.dtype!r} in {folder / CONFIG_FILE} is not one of {', '.join(RELEASE_DTYPES)}"
+            )
+        tensors = drop_tied_decoder(read_weights(checkpoint), self.config.tie_word_embeddings)
+        check_masked_lm_weights(tensors, self.config, checkpoint)
+        self.tensors = {name: tensor.to(RELEASE_DTYPES[self.dtype]) for name, tensor in tensors.items()}
+        self.tokenizer = read_matching_tokenizer(checkpoint, self.config)
+
+
+def _static_checks(folder: Path) -> Iterator[Check]:
+    """Yield the checks that need no process."""
+    yield _check("every file is there", _missing_files(folder))
+    yield _check("files are as built", _changed_files(folder))
+    yield _check(OWN_CODE, _foreign_modeling_files(folder))
+    yield _check("modeling files import only siblings", _bad_imports(folder))
+    yield _check("auto_map is complete and ours", _auto_map_faults(folder))
+    yield _check("entry files name every sibling they need", _indirect_imports(folder))
+    yield _check("ONNX graphs are on record", _unrecorded_graphs(folder))
+    yield _check(SECURITY + "code only computes", code_faults(folder))
+    yield _check(SECURITY + "no pickles, archives or binaries", kind_faults(folder))
+    yield _check(SECURITY + "no code from elsewhere", outside_code_faults(folder))
+
+
+def _is_about_trust(name: str) -> bool:
+    """Tell whether a check says that the folder may run code that nobody reviewed, if it is loaded."""
+    return name == OWN_CODE or name.startswith(SECURITY)
+
+
+def _check(name: str, faults: list[str]) -> Check:
+    """Return a check that passes where there are no faults."""
+    return Check(name, FAIL if faults else PASS, "; ".join(faults))
+
+
+def _missing_files(folder: Path) -> list[str]:
+    """Return needed files that are absent."""
+    names = [*NEEDED_FILES, *(path.name for path in modeling_files())]
+    return [f"{name} is missing" for name in names if not (folder / name).is_file()]
+
+
+def _changed_files(folder: Path) -> list[str]:
+    """Return files that differ from the manifest; files that came later are not faults."""
+    if not (folder / MANIFEST_FILE).is_file():
+        return [f"{MANIFEST_FILE} is missing"]
+    try:
+        wanted = read_manifest(folder)
+    except ValueError as error:
+        return [str(error)]
+    present = set(release_files(folder))
+    lost = [f"{name} is missing" for name in sorted(set(wanted) - present)]
+    changed = [name for name in sorted(set(wanted) & present) if file_digest(folder / name) != wanted[name]]
+    return lost + [f"{name} was changed after the build" for name in changed]
+
+
+def _foreign_modeling_files(folder: Path) -> list[str]:
+    """Return Python files, of sub-folders too, that are not byte-equal to the installed modeling files."""
+    ours = {path.name: path for path in modeling_files()}
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.py"))
+    extra = [f"{name} is none of them" for name in names if name not in ours]
+    present = [name for name in names if name in ours]
+    return extra + [f"{name} differs" for name in present if (folder / name).read_bytes() != ours[name].read_bytes()]
+
+
+def _bad_imports(folder: Path) -> list[str]:
+    """Return imports that break a folder on the Hub: of our package, of parents, or of siblings that are absent."""
+    faults = []
+    for path in sorted(folder.glob("*.py")):
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+        except SyntaxError as error:
+            faults.append(f"{path.name} is no Python ({error.msg}, line {error.lineno})")
+            continue
+        faults += [
+            f"{path.name} imports {name}" for _, name in imported_modules(tree) if not _is_portable(folder, name)
+        ]
+    return faults
+
+
+def _is_portable(folder: Path, name: str) -> bool:
+    """Tell whether a module can be imported by a stranger: not ours, and if relative, a file beside."""
+    if not name.startswith("."):
+        return name.split(".")[0] != PACKAGE
+    sibling = name[1:]
+    return bool(sibling) and "." not in sibling and (folder / f"{sibling}.py").is_file()
+
+
+def _indirect_imports(folder: Path) -> list[str]:
+    """Return siblings that a file of the auto_map needs and does not import itself.
+
+    Transformers 4.57 copies from a local folder the entry file and its own imports only, so that such a model loads or
+    not depending on what was loaded before.
+    """
+    direct = {path.stem: _sibling_imports(path) for path in sorted(folder.glob("*.py"))}
+    auto_map = _auto_map(folder)
+    faults = []
+    for entry in sorted({str(value).split(".")[0] for value in auto_map.values()} & set(direct)):
+        reached, waiting = {entry}, [entry]
+        while waiting:
+            new = direct.get(waiting.pop(), set()) - reached
+            reached |= new
+            waiting += sorted(new)
+        faults += [f"{entry} needs {name} and does not import it" for name in sorted(reached - direct[entry] - {entry})]
+    return faults
+
+
+def _sibling_imports(path: Path) -> set[str]:
+    """Return the siblings that a file imports; nothing for a file that is no Python, which another check reports."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError:
+        return set()
+    return {name[1:] for _, name in imported_modules(tree) if name.startswith(".")}
+
+
+def _auto_map(folder: Path) -> dict[str, Any]:
+    """Return the auto_map of the release's config; empty where there is none, or something else in its place."""
+    auto_map = read_config(folder).get("auto_map")
+    return auto_map if isinstance(auto_map, dict) else {}
+
+
+def _auto_map_faults(folder: Path) -> list[str]:
+    """Return entries of the auto_map that the release's config lacks, has otherwise, or has beyond the complete one."""
+    given = _auto_map(folder)
+    wanted: dict[str, str] = ChineseModernBertConfig().auto_map
+    return [
+        f"{name} is {given.get(name)!r}, not {wanted.get(name)!r}"
+        for name in sorted({*wanted, *given})
+        if given.get(name) != wanted.get(name)
+    ]
+
+
+def _unrecorded_graphs(folder: Path) -> list[str]:
+    """Return graphs that no other check would look at, since the record of the export does not name them."""
+    try:
+        names = unrecorded_graphs(folder)
+    except ValueError as error:
+        return [str(error)]
+    return [f"{ONNX_FOLDER}/{name} is not in {ONNX_FOLDER}/{RECORD_FILE}" for name in names]
+
+
+def _weights_check(folder: Path, wanted: dict[str, torch.Tensor]) -> Check:
+    """Compare the release's file with the checkpoint's tensors, bit for bit."""
+    name = "weights file: every tensor"
+    try:
+        given = read_weights(folder)
+    except (ValueError, OSError) as error:
+        return Check(name, FAIL, str(error))
+    names = sorted(set(given) | set(wanted))
+    different = [
+        key for key in names if key not in given or key not in wanted or digest(given[key]) != digest(wanted[key])
+    ]
+    if different:
+        return Check(name, FAIL, f"{len(different)} of {len(names)} tensors differ, the first is {different[0]}")
+    return Check(name, PASS, f"{len(names)} tensors are bit-equal to the checkpoint")
+
+
+def _run_stranger(folder: Path, reference: _Reference, python: str) -> list[Check]:
+    """Return the checks of whoever has Transformers."""
+    return _run_script(STRANGER_SCRIPT, python, lambda place: _write_job(place, folder, reference))
+
+
+def _run_onnx_stranger(folder: Path, reference: _Reference, python: str) -> list[Check]:
+    """Return the checks of whoever has onnxruntime and no torch; none for a release without graphs."""
+    try:
+        files = exported_files(folder)
+    except ValueError as error:
+        return [Check("ONNX graphs", FAIL, str(error))]
+    if not files:
+        return []
+    model = float_model(reference.config, reference.tensors)
+    return _run_script(
+        ONNX_STRANGER_SCRIPT,
+        python,
+        lambda place: {**write_job(place, files, model, reference.tokenizer), "release": str(folder)},
+    )
+
+
+def _run_script(script: Path, python: str, make_job: Callable[[Path], dict[str, Any]]) -> list[Check]:
+    """Return what a script found in a fresh process, or how that process failed."""
+    try:
+        return [Check(**row) for row in run_script(script, python, make_job)]
+    except ProcessFailedError as error:
+        return [Check(PROCESS, FAIL, str(error))]
+
+
+def _write_job(place: Path, folder: Path, reference: _Reference) -> dict[str, Any]:
+    """Write the expected numbers and return the job of the child."""
+    config, tokenizer = reference.config, reference.tokenizer
+    outputs = ReferenceOutputs(config, reference.tensors, tokenizer)
+    outputs.save(place / "reference.safetensors", normalize_embeddings=_is_normalized(folder))
+    fields = ("vocab_size", "hidden_size", "num_hidden_layers", "layer_types", "rope_parameters", "norm_type")
+    return {
+        "release": str(folder),
+        "reference": str(place / "reference.safetensors"),
+        "views": str(place / "views"),
+        "blocked_package": PACKAGE,
+        "dtype": reference.dtype,
+        "threads": torch.get_num_threads(),
+        "tolerance": TOLERANCE,
+        "heads": list(HEADS),
+        "config": {name: getattr(config, name) for name in fields},
+        "digests": {name: digest(tensor) for name, tensor in reference.tensors.items()},
+        "texts": list(PROBE_TEXTS),
+        "text_ids": [tokenizer(text)["input_ids"] for text in PROBE_TEXTS],
+        "masked_text": outputs.masked_text(),
+        "max_seq_length": _max_seq_length(folder, config.max_position_embeddings),
+    }
+
+
+def _max_seq_length(folder: Path, default: int) -> int:
+    """Return the sentence encoder's longest text that the release declares."""
+    path = folder / "sentence_bert_config.json"
+    return int(read_json_object(path).get("max_seq_length", default)) if path.is_file() else default
+
+
+def _is_normalized(folder: Path) -> bool:
+    """Tell whether the release declares sentence embeddings of length 1."""
+    path = folder / MODULES_FILE
+    return path.is_file() and "Normalize" in path.read_text(encoding="utf-8")

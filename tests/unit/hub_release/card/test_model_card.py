@@ -1,0 +1,244 @@
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import ModelCard
+
+from chinese_modernbert.hub_release.builder import RECORD_FILES
+from chinese_modernbert.hub_release.card.evaluation_facts import EvaluationFacts
+from chinese_modernbert.hub_release.card.model_card import _rope_text, render_model_card
+from chinese_modernbert.hub_release.card.tokenizer_facts import TokenizerFigure
+from chinese_modernbert.hub_release.card.training_facts import (
+    CURVES_FILE,
+    last_logged_values,
+    read_training,
+    training_rows,
+)
+from chinese_modernbert.modeling import ChineseModernBertConfig
+from chinese_modernbert.trainers.pretraining.log import LOG_FILE
+
+EMBEDDING = "model.embeddings.tok_embeddings.weight"
+
+
+def card(
+    checkpoint: Path,
+    name: str = "owner/chinese-encoder",
+    record_files: tuple[str, ...] = (),
+    power: tuple[float, float] = (0.0, 0.0),
+    tokenizer_figures: tuple[TokenizerFigure, ...] = (),
+    **provenance: Any,
+) -> str:
+    return render_model_card(
+        name=name,
+        config=ChineseModernBertConfig.preset("base"),
+        parameter_sizes={EMBEDDING: 1_000, "decoder.bias": 234},
+        dtype="bfloat16",
+        license_id="apache-2.0",
+        training=read_training(checkpoint, checkpoint, *power),
+        record_files=list(record_files),
+        provenance=provenance,
+        evaluations=EvaluationFacts(),
+        tokenizer_figures=tokenizer_figures,
+    )
+
+
+def values_of(checkpoint: Path) -> dict[str, str]:
+    return {row.english: row.value for row in training_rows(checkpoint)}
+
+
+def write_log(path: Path, *entries: dict[str, object]) -> None:
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+
+
+def test_front_matter_is_what_the_hub_reads(tmp_path: Path) -> None:
+    data = ModelCard(card(tmp_path)).data
+    assert (data.language, data.license, data.library_name, data.pipeline_tag) == (
+        "zh",
+        "apache-2.0",
+        "transformers",
+        "fill-mask",
+    )
+    assert {"chinese", "modernbert", "sentence-transformers"} <= set(data.tags or [])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "| Parameters | 1,234 |",
+        "| Parameters without embeddings | 234 |",
+        "| Layers (global / local) | 8 / 14 |",
+        "| 层数（全局 / 局部） | 8 / 14 |",
+        "| RoPE theta (global / local) | 80,000 / 10,000 |",
+        "| Longest text (tokens) | 8,192 |",
+        "| 数据类型 | bfloat16 |",
+    ],
+)
+def test_numbers_come_from_config_and_weights(row: str, tmp_path: Path) -> None:
+    assert row in card(tmp_path).split("\n")
+
+
+def test_a_run_without_logs_has_no_training_section(tmp_path: Path) -> None:
+    text = card(tmp_path)
+    assert values_of(tmp_path) == {}
+    assert "## Training" not in text and "训练日志中的记录" not in text and "Recorded by the run" not in text
+
+
+def test_no_place_of_the_template_stays_open(tmp_path: Path) -> None:
+    text = card(tmp_path)
+    for mark in ("{{", "{%", "None", "nan", "[More Information Needed]"):
+        assert mark not in text
+    assert "\n\n\n" not in text
+    assert text.endswith("\n") and not text.endswith("\n\n")
+
+
+def test_tables_are_whole(tmp_path: Path) -> None:
+    write_log(tmp_path / "training_log.jsonl", {"step": 5, "loss": 1.0})
+    lines = card(tmp_path).split("\n")
+    for number, line in enumerate(lines):
+        if line.startswith("| ---"):
+            assert lines[number - 2] == "" and lines[number + 1].startswith("| ")
+    assert sum(line.startswith("| ---") for line in lines) == 4
+
+
+def test_recorded_numbers_are_given_in_both_languages(tmp_path: Path) -> None:
+    write_log(
+        tmp_path / "training_log.jsonl", {"step": 10, "loss": 5.0}, {"step": 20, "loss": 3.25, "positions_seen": 20_480}
+    )
+    lines = card(tmp_path).split("\n")
+    for row in (
+        "| Training steps | 20 |",
+        "| Last training loss | 3.2500 |",
+        "| Token positions in all batches | 20,480 |",
+    ):
+        assert row in lines
+    assert "| 最后的训练损失 | 3.2500 |" in lines
+
+
+def test_trainer_state_is_read(tmp_path: Path) -> None:
+    history = [{"step": 10, "loss": 4.0}, {"step": 20, "loss": 3.0}, {"step": 20, "eval_loss": 3.5}]
+    state = {"global_step": 20, "num_input_tokens_seen": 0, "log_history": history}
+    (tmp_path / "trainer_state.json").write_text(json.dumps(state))
+    assert values_of(tmp_path) == {
+        "Training steps": "20",
+        "Last training loss": "3.0000",
+        "Validation loss": "3.5000",
+    }
+
+
+def test_an_early_checkpoint_does_not_carry_later_numbers(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint-10"
+    checkpoint.mkdir()
+    (checkpoint / "trainer_state.json").write_text(json.dumps({"global_step": 10, "log_history": []}))
+    write_log(tmp_path / "training_log.jsonl", {"step": 10, "loss": 4.0}, {"step": 20, "loss": 3.0})
+    assert values_of(checkpoint) == {"Training steps": "10", "Last training loss": "4.0000"}
+
+
+def test_numbers_that_are_none_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "training_log.jsonl").write_text(
+        '{"step": 3, "loss": NaN, "eval_loss": "high", "positions_seen": true}\n'
+    )
+    assert values_of(tmp_path) == {"Training steps": "3"}
+
+
+def test_what_the_trainers_write_is_found(tmp_path: Path) -> None:
+    pretraining = pytest.importorskip("chinese_modernbert.trainers.pretraining.run")
+    (tmp_path / pretraining.FINAL).mkdir()
+    write_log(tmp_path / LOG_FILE, {"step": 7, "eval_word_accuracy": 0.25})
+    wanted = {"Training steps": "7", "Masked-word accuracy, validation": "0.2500"}
+    assert values_of(tmp_path / pretraining.FINAL) == wanted
+    assert pretraining.RECIPE in RECORD_FILES
+
+
+def test_a_broken_log_line_is_named(tmp_path: Path) -> None:
+    (tmp_path / "training_log.jsonl").write_text('{"step": 1}\n\n{"step": 2\n')
+    with pytest.raises(ValueError, match=r"training_log\.jsonl:3 is not JSON"):
+        last_logged_values(tmp_path)
+
+
+def test_scaled_positions_are_told() -> None:
+    assert _rope_text({"rope_type": "yarn", "rope_theta": 80_000.0, "factor": 4.0}) == "80,000 (yarn, factor 4)"
+    assert _rope_text({"rope_type": "default", "rope_theta": 10_000.0}) == "10,000"
+
+
+def test_a_bare_name_is_no_repository(tmp_path: Path) -> None:
+    assert "`owner/chinese-encoder` is a Chinese" in card(tmp_path)
+    assert "\nA Chinese masked language model" in card(tmp_path, name="encoder")
+
+
+def test_what_nobody_recorded_is_listed_in_both_languages(tmp_path: Path) -> None:
+    lines = card(tmp_path).split("\n")
+    parts = "recipe, seeds and masking, training data, package versions"
+    figures = "tokenizer figures, {}, CLUE figures, sentence similarity figures."
+    assert f"Not recorded: training log, energy and carbon, {figures.format(parts)}" in lines
+    chinese = (
+        "训练日志、能耗与碳排放、分词器指标、训练配方、种子与掩码方式、训练数据、软件包版本、CLUE 成绩、句子相似度成绩"
+    )
+    assert f"没有记录：{chinese}。" in lines
+    write_log(tmp_path / LOG_FILE, {"step": 5, "loss": 1.0})
+    told = card(tmp_path, recipe={}, run={}, packages={})
+    assert f"Not recorded: energy and carbon, {figures.format('training data')}" in told.split("\n")
+
+
+def test_carbon_is_estimated_from_every_part_of_a_run_that_stopped(tmp_path: Path) -> None:
+    lines = [
+        {"step": 10, "loss": 4.0, "positions_seen": 4_000, "fill": 0.5, "tokens_per_second": 1.0},  # 2,000 seconds
+        {"step": 10, "eval_loss": 4.0},
+        {"step": 20, "loss": 3.0, "positions_seen": 12_000, "fill": 1.0, "tokens_per_second": 5.0},  # 1,600 seconds
+        {"step": 20, "train_runtime": 1.0},
+    ]
+    write_log(tmp_path / LOG_FILE, *lines)
+    text = card(tmp_path, power=(250.0, 400.0))
+    for row in (
+        "| Hours of training steps | 1.00 |",
+        "| Energy, estimated | 0.250 kWh (250 W) |",
+        "| Carbon, estimated | 0.100 kg CO2eq (400 g CO2eq/kWh) |",
+        "| 碳排放（估算） | 0.100 kg CO2eq (400 g CO2eq/kWh) |",
+    ):
+        assert row in text.split("\n")
+    assert ModelCard(text).data.to_dict()["co2_eq_emissions"]["emissions"] == 100.0
+    assert "energy and carbon" not in text
+
+
+def test_carbon_without_a_log_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no training log with tokens_per_second"):
+        card(tmp_path, power=(250.0, 400.0))
+
+
+def test_curves_are_drawn_up_to_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = tmp_path / "checkpoint-20"
+    checkpoint.mkdir()
+    (checkpoint / "trainer_state.json").write_text(json.dumps({"global_step": 20}))
+    lines = [{"step": step, "loss": 10.0 - step / 10, "learning_rate": 1e-3, "mask_rate": 0.3} for step in (10, 20, 30)]
+    write_log(tmp_path / LOG_FILE, *lines)
+    assert f"]({CURVES_FILE})" in card(checkpoint)
+    early = (checkpoint / CURVES_FILE).read_bytes()
+    card(checkpoint)
+    assert (checkpoint / CURVES_FILE).read_bytes() == early
+    write_log(tmp_path / LOG_FILE, *lines[:2])
+    card(checkpoint)
+    assert (checkpoint / CURVES_FILE).read_bytes() == early
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    without = card(checkpoint)
+    assert CURVES_FILE not in without and "Not recorded: training curves, energy" in without
+
+
+def test_figures_of_the_tokenizer_are_given_in_both_languages(tmp_path: Path) -> None:
+    figure = TokenizerFigure("Traditional", "繁体", 1_200, 34_000, 1.4567, 2.345, 0.0123, 0.0)
+    text = card(tmp_path, tokenizer_figures=(figure,))
+    assert "| Traditional | 1.457 | 2.35 % | 0.012 % | 0.000 % |" in text.split("\n")
+    assert "| 繁体 | 1.457 | 2.35 % | 0.012 % | 0.000 % |" in text.split("\n")
+    assert "1,200 documents of 34,000 characters" in text and "tokenizer figures" not in text
+
+
+def test_the_paper_is_cited_in_both_languages(tmp_path: Path) -> None:
+    english, chinese = card(tmp_path).split("\n## 中文\n")
+    assert "## Citation" in english and "eprint = {2510.12285}" in english
+    assert "arXiv 2510.12285" in chinese
+
+
+def test_record_files_are_linked(tmp_path: Path) -> None:
+    assert "[`recipe.yaml`](recipe.yaml), [`masking.yaml`](masking.yaml)." in card(
+        tmp_path, record_files=("recipe.yaml", "masking.yaml")
+    )

@@ -1,0 +1,52 @@
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+from transformers.modeling_outputs import QuestionAnsweringModelOutput, SequenceClassifierOutput
+
+from chinese_modernbert.trainers.clue.losses import TaskLoss
+
+LOGITS = torch.tensor([[2.0, 0.5, -1.0], [0.1, 0.2, 0.3], [-1.0, 3.0, 0.0], [1.0, 1.0, 1.0]])
+LABELS = torch.tensor([0, 2, 2, 1])
+
+
+def outputs(logits: torch.Tensor) -> SequenceClassifierOutput:
+    return SequenceClassifierOutput(logits=logits)  # type: ignore[arg-type]
+
+
+def test_without_options_it_is_cross_entropy() -> None:
+    assert TaskLoss()(outputs(LOGITS), LABELS).item() == pytest.approx(cross_entropy(LOGITS, LABELS).item())
+
+
+def test_two_parts_of_a_step_add_up_to_the_whole() -> None:
+    parts = [TaskLoss()(outputs(LOGITS[part]), LABELS[part], 4) for part in (slice(0, 1), slice(1, 4))]
+    assert sum(parts).item() == pytest.approx(cross_entropy(LOGITS, LABELS).item())  # type: ignore[union-attr]
+
+
+def test_ignored_labels_count_for_nothing_and_a_batch_of_them_gives_zero() -> None:
+    labels = torch.tensor([[0, -100], [-100, 1]])
+    loss = TaskLoss()(outputs(LOGITS.reshape(2, 2, 3)), labels)
+    assert loss.item() == pytest.approx(cross_entropy(LOGITS[[0, 3]], torch.tensor([0, 1])).item())
+    assert TaskLoss()(outputs(LOGITS), torch.full((4,), -100)).item() == 0.0
+
+
+def test_the_loss_of_an_answer_is_the_mean_of_start_and_end() -> None:
+    starts, ends = LOGITS, LOGITS.flip(0)
+    places = torch.stack([LABELS, LABELS.flip(0)], dim=1)
+    found = TaskLoss()(QuestionAnsweringModelOutput(start_logits=starts, end_logits=ends), places)  # type: ignore[arg-type]
+    wanted = (cross_entropy(starts, LABELS) + cross_entropy(ends, LABELS.flip(0))) / 2
+    assert found.item() == pytest.approx(wanted.item())
+
+
+def test_class_weights_multiply_the_loss_of_their_class() -> None:
+    weights = [0.5, 1.0, 2.0]
+    wanted = (cross_entropy(LOGITS, LABELS, reduction="none") * torch.tensor(weights)[LABELS]).mean()
+    assert TaskLoss(weights)(outputs(LOGITS), LABELS).item() == pytest.approx(wanted.item())
+
+
+def test_focal_loss_follows_its_formula_and_its_gradient_is_finite_for_a_certain_row() -> None:
+    probabilities = LOGITS.softmax(-1)[torch.arange(4), LABELS]
+    wanted = (-((1 - probabilities) ** 2) * probabilities.log()).mean()
+    assert TaskLoss(focal_gamma=2.0)(outputs(LOGITS), LABELS).item() == pytest.approx(wanted.item())
+    certain = torch.tensor([[100.0, -100.0]], requires_grad=True)
+    TaskLoss(focal_gamma=0.5)(outputs(certain), torch.tensor([0])).backward()
+    assert torch.isfinite(certain.grad).all()  # type: ignore[arg-type]

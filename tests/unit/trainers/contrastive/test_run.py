@@ -1,0 +1,390 @@
+"""Contrastive training: losses equal the library's plain one, stages are kept, resumed and refused, data never mix."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+
+from chinese_modernbert.evaluation.sentences.files import ReadRows, ScoredPair, Triple
+from chinese_modernbert.evaluation.sentences.mteb import similarity_task
+from chinese_modernbert.evaluation.sentences.scores import SentenceScores
+from chinese_modernbert.runtime.fingerprint import model_fingerprint
+from chinese_modernbert.runtime.options import load_recipe
+from chinese_modernbert.trainers.contrastive import run as contrastive
+from chinese_modernbert.trainers.contrastive.arguments import ContrastiveArguments, ContrastiveStage
+from chinese_modernbert.trainers.contrastive.datasets import (
+    NamedRows,
+    mine,
+    read_named,
+    stage_datasets,
+    texts_of,
+    without_leaks,
+)
+from chinese_modernbert.trainers.contrastive.leakage import LeakageReport
+from chinese_modernbert.trainers.contrastive.models import load_encoder
+from chinese_modernbert.trainers.contrastive.run import check_arguments, run_contrastive
+from chinese_modernbert.trainers.contrastive.trainer import ContrastiveTrainer, build_loss
+from reference.tiny_bert import write_tiny_bert
+from reference.tiny_checkpoint import write_tiny_checkpoint
+
+THINGS = "虎狮熊猫狗马牛羊鸡鸭鱼鸟花草树木山水风云"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_checkpoint(tmp_path_factory.mktemp("model") / "checkpoint")
+
+
+@pytest.fixture
+def settings(checkpoint: Path, tmp_path: Path) -> dict[str, Any]:
+    """Settings of a short run, with its rows written to files."""
+    triples = [
+        {"anchor": f"{a}在哪里", "positive": f"哪里有{a}", "negative": f"{b}很大"}
+        for a, b in zip(THINGS, THINGS[1:], strict=False)
+    ]
+    pairs = [
+        {"sentence1": f"{a}跑得快", "sentence2": f"{a if n % 2 else b}跑得很快", "score": n % 2}
+        for n, (a, b) in enumerate(zip(THINGS, THINGS[1:], strict=False))
+    ]
+    held = [{**pair, "sentence1": pair["sentence1"].replace("快", "慢")} for pair in pairs]
+    held = [{**pair, "sentence2": pair["sentence2"].replace("快", "慢")} for pair in held]
+    for name, rows in (("triples", triples), ("pairs", pairs), ("held", held)):
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (tmp_path / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    return {
+        "model": str(checkpoint),
+        "data": str(tmp_path),
+        "stages": [
+            {"data": [str(tmp_path / "triples.jsonl")], "batch_size": 8},
+            {"data": [str(tmp_path / "pairs.jsonl")], "loss": "cosent", "batch_size": 8},
+        ],
+        "evaluation": [str(tmp_path / "held.jsonl")],
+        "output_dir": str(tmp_path / "run"),
+        "bootstrap_resamples": 10,
+        "baselines": False,
+        "leakage_similarity": 1.0,
+        "learning_rate": 1e-3,
+        "use_cpu": True,
+        "report_to": "none",
+    }
+
+
+def arguments(settings: dict[str, Any], **changes: Any) -> ContrastiveArguments:
+    return load_recipe([ContrastiveArguments], None, {**settings, **changes})[0]
+
+
+def gradients(
+    model: SentenceTransformer, loss: torch.nn.Module, columns: list[list[str]]
+) -> tuple[float, torch.Tensor]:
+    """Return a loss and all gradients in one vector."""
+    model.zero_grad()
+    features = [{name: value for name, value in model.preprocess(texts).items()} for texts in columns]
+    value = loss(features, torch.zeros(len(columns[0])))
+    value.backward()
+    return float(value), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+
+@pytest.mark.parametrize("negatives", [0, 1])
+def test_cached_gradients_equal_the_plain_loss_of_the_library(settings: dict[str, Any], negatives: int) -> None:
+    plain_arguments, cached_arguments = arguments(settings), arguments(settings, cached_batch_size=16)
+    model = load_encoder(plain_arguments.model, plain_arguments)
+    random = np.random.default_rng(0)
+    columns = [["".join(random.choice(list(THINGS), 6)) for _ in range(64)] for _ in range(2 + negatives)]
+    names = ["anchor", "positive", "negative_1"][: 2 + negatives]
+    library = MultipleNegativesRankingLoss(
+        model, 20.0, directions=("query_to_doc", "doc_to_query"), partition_mode="per_direction"
+    )
+    expected, wanted = gradients(model, library, columns)
+    for given in (plain_arguments, cached_arguments):
+        value, found = gradients(model, build_loss(model, given, names), columns)
+        assert value == pytest.approx(expected, abs=1e-5)
+        assert torch.allclose(found, wanted, atol=1e-5)
+
+
+def test_padding_is_no_part_of_the_mean(settings: dict[str, Any]) -> None:
+    model = load_encoder(settings["model"], arguments(settings))
+    alone = model.encode(["老虎"])
+    beside = model.encode(["老虎", "山" * 40])
+    assert beside[0] == pytest.approx(alone[0], abs=1e-5)
+
+
+def test_stages_are_trained_scored_and_kept_and_a_second_run_repeats_nothing(settings: dict[str, Any]) -> None:
+    output = run_contrastive(arguments(settings))
+    scores = [SentenceScores.load(output / f"stage-{n}" / "scores.json") for n in range(3)]
+    assert all("held:test" in one.similarity for one in scores)
+    assert scores[1].similarity["held:test"].cosines != pytest.approx(scores[0].similarity["held:test"].cosines)
+    assert set(scores[2].gains_over(scores[0], 10)) == {"held:test"}
+    final = SentenceTransformer(str(output / "final"))
+    assert final.encode(["老虎"]).shape == (1, model_size(settings))
+    before = (output / "stage-1" / "scores.json").stat().st_mtime_ns
+    run_contrastive(arguments(settings))
+    assert (output / "stage-1" / "scores.json").stat().st_mtime_ns == before
+    with pytest.raises(FileExistsError, match="trained with other settings"):
+        run_contrastive(arguments(settings, temperature=0.1))
+
+
+def model_size(settings: dict[str, Any]) -> int:
+    return json.loads((Path(settings["model"]) / "config.json").read_text())["hidden_size"]
+
+
+def test_a_stage_that_was_cut_off_is_done_again(settings: dict[str, Any]) -> None:
+    output = run_contrastive(arguments(settings))
+    expected = SentenceScores.load(output / "stage-2" / "scores.json").similarity["held:test"].cosines
+    (output / "stage-2" / "scores.json").unlink()
+    run_contrastive(arguments(settings))
+    found = SentenceScores.load(output / "stage-2" / "scores.json").similarity["held:test"].cosines
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_adapter_trains_and_is_merged(settings: dict[str, Any]) -> None:
+    stages = settings["stages"][:1]
+    output = run_contrastive(arguments(settings, stages=stages, lora_rank=4))
+    names = {name for name, _ in SentenceTransformer(str(output / "final")).named_parameters()}
+    assert not any("lora" in name for name in names)
+
+
+def test_texts_of_the_evaluation_are_refused_or_dropped(settings: dict[str, Any]) -> None:
+    leaking = {**settings, "evaluation": [settings["stages"][1]["data"][0]]}
+    with pytest.raises(ValueError, match=r"pairs:train and pairs:test share \d+ exact; leakage: drop"):
+        run_contrastive(arguments(leaking))
+    with pytest.raises(ValueError, match="no scored pair"):
+        run_contrastive(arguments(leaking, leakage="drop"))
+
+
+def test_rows_with_too_few_negatives_make_a_set_of_their_own(settings: dict[str, Any]) -> None:
+    rows = ReadRows([], [Triple("甲", "乙", ("丙", "丁")), Triple("戊", "己"), Triple("庚", "辛", ("壬",))])
+    model = load_encoder(settings["model"], arguments(settings))
+    stage = ContrastiveStage(["x"], hard_negatives=2)
+    found = stage_datasets([NamedRows("x", rows)], stage, 0, model, 0.05)
+    assert found["x with negatives"].to_dict() == {
+        "anchor": ["甲"],
+        "positive": ["乙"],
+        "negative_1": ["丙"],
+        "negative_2": ["丁"],
+    }
+    assert sorted(found["x"]["anchor"]) == ["庚", "戊"] and found["x"].column_names == ["anchor", "positive"]
+
+
+def test_mined_negatives_are_no_positives_of_their_anchor(settings: dict[str, Any]) -> None:
+    model = load_encoder(settings["model"], arguments(settings))
+    triples = [Triple(f"{a}在哪里", f"哪里有{a}") for a in THINGS] + [
+        Triple(f"{THINGS[0]}在哪里", f"哪里有{THINGS[1]}")
+    ]
+    mined = mine(triples, model, 2, margin=0.0)
+    wanted: dict[str, set[str]] = {}
+    for triple in triples:
+        wanted.setdefault(triple.anchor, set()).add(triple.positive)
+    assert any(triple.negatives for triple in mined)
+    assert all(len(triple.negatives) <= 2 and not wanted[triple.anchor] & set(triple.negatives) for triple in mined)
+
+
+def test_leaking_rows_go_and_a_leaking_negative_goes_alone() -> None:
+    rows = ReadRows([ScoredPair("甲", "乙", 1)], [Triple("丙", "丁", ("甲", "戊")), Triple("甲", "己")])
+    kept = without_leaks([NamedRows("x", rows)], LeakageReport({"甲"}))[0].rows
+    assert kept.pairs == [] and kept.triples == [Triple("丙", "丁", ("戊",))]
+    assert set(texts_of([NamedRows("x", rows)])["x"]) == set("甲乙丙丁戊己")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": ""}, "model is not given"),
+        ({"model": "no/such"}, "no folder of a checkpoint or release"),
+        ({"evaluation": []}, "nothing to evaluate on"),
+        ({"stages": [{"data": []}]}, "a stage has no data"),
+        ({"stages": [{"data": ["x"], "loss": "triplet"}]}, "loss"),
+        ({"stages": [{"data": ["x"], "batch_size": 1}]}, "leaves no negative"),
+        ({"temperature": 0}, "temperature=0"),
+        ({"leakage": "ignore"}, "choose refuse, drop or report"),
+        ({"pooling": "max"}, "choose mean or cls"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_in_one_line(
+    settings: dict[str, Any], changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
+        check_arguments(arguments(settings, **changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_columns_that_no_loss_reads_are_refused(settings: dict[str, Any]) -> None:
+    given = arguments(settings, matryoshka_sizes=[100_000])
+    model = load_encoder(given.model, given)
+    with pytest.raises(ValueError, match="go beyond the vectors' length"):
+        build_loss(model, given, ["anchor", "positive"])
+    with pytest.raises(ValueError, match="columns left, right are neither"):
+        ContrastiveTrainer(model, arguments(settings), {"x": Dataset.from_dict({"left": ["甲"], "right": ["乙"]})})
+    with pytest.raises(ValueError, match="has 1 rows; a batch needs at least two"):
+        ContrastiveTrainer(model, arguments(settings), {"x": Dataset.from_dict({"anchor": ["甲"], "positive": ["乙"]})})
+    with pytest.raises(ValueError, match="is named twice"):
+        read_named([settings["evaluation"][0]] * 2, "", "test")
+
+
+def test_the_report_sets_baselines_and_every_stage_side_by_side(settings: dict[str, Any], tmp_path: Path) -> None:
+    changes = {
+        "baselines": True,
+        "retrieval": [write_passages(tmp_path)],
+        "baseline_corpus": [str(write_corpus(tmp_path))],
+    }
+    output = run_contrastive(arguments(settings, **changes))
+    report = json.loads((output / "report.json").read_text("utf-8"))
+    assert report["settings"]["weights"] == model_fingerprint(settings["model"])
+    rows = report["encoders"]
+    stages = ["before training", "stage 1, in_batch_negatives", "stage 2, cosent"]
+    assert [row["name"] for row in rows] == ["untrained", "static vectors", "BM25", *stages]
+    assert rows[0]["similarity"]["held:test"]["scores"] != rows[3]["similarity"]["held:test"]["scores"]
+    assert set(rows[2]["similarity"]) == {"held:test"} and set(rows[2]["retrieval"]) == {"passages:test"}
+    assert 0.5 < rows[2]["similarity"]["held:test"]["scores"]["spearman"]["value"] < 1  # words tell most pairs apart
+    assert {"similarity.png", "spectrum.png", "report.md"} < {file.name for file in output.iterdir()}
+    kept = (output / "beside" / "static.json").stat().st_mtime_ns
+    run_contrastive(arguments(settings, **changes))
+    assert (output / "beside" / "static.json").stat().st_mtime_ns == kept
+
+
+def write_passages(folder: Path) -> str:
+    rows = [
+        {"query": f"{a}在哪里住", "passage": f"{a}住在山上，{b}也在"}
+        for a, b in zip(THINGS, reversed(THINGS), strict=True)
+    ]
+    (folder / "passages.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(folder / "passages.jsonl")
+
+
+def write_corpus(folder: Path) -> Path:
+    random = np.random.default_rng(0)
+    letters = list("北京是中国的首都今天气很好我们去公园散步他喜欢读书写字第三届会议在上海举行" + THINGS)
+    lines = ["".join(random.choice(letters, 30)) for _ in range(200)]
+    (folder / "corpus.txt").write_text("\n\n".join(lines), encoding="utf-8")
+    return folder / "corpus.txt"
+
+
+def test_without_stages_any_encoder_is_scored_and_another_stands_beside_it(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    bert = write_tiny_bert(tmp_path / "bert", characters=THINGS + "跑得很慢")
+    own = run_contrastive(arguments(settings, stages=settings["stages"][:1]))
+    changes = {"stages": [], "output_dir": str(tmp_path / "other")}
+    beside = {"against": [str(own), settings["model"]]}
+    output = run_contrastive(arguments(settings, **changes, model=str(bert), **beside))
+    rows = json.loads((output / "report.json").read_text("utf-8"))["encoders"]
+    assert [row["role"] for row in rows] == ["other", "other", "stage"] and rows[0]["name"].endswith("stage-1")
+    trained = json.loads((own / "report.json").read_text("utf-8"))["encoders"][-1]
+    assert rows[0]["similarity"]["held:test"]["scores"] == trained["similarity"]["held:test"]["scores"]
+    again = run_contrastive(
+        arguments(settings, **{**changes, "output_dir": str(tmp_path / "again")}, model=str(own / "final"))
+    )
+    scored = json.loads((again / "report.json").read_text("utf-8"))["encoders"][-1]["similarity"]["held:test"]
+    assert scored["scores"] == trained["similarity"]["held:test"]["scores"]
+    with pytest.raises(FileNotFoundError, match="neither an encoder nor a finished stage"):
+        run_contrastive(arguments(settings, against=[str(tmp_path)]))
+
+
+def test_prompts_of_a_folder_stay_unless_others_are_given(settings: dict[str, Any], tmp_path: Path) -> None:
+    given = arguments(settings, query_prompt="问题：")
+    load_encoder(given.model, given).save(str(tmp_path / "saved"))
+    assert load_encoder(tmp_path / "saved", arguments(settings)).prompts["query"] == "问题："
+    assert load_encoder(tmp_path / "saved", arguments(settings, query_prompt="问")).prompts["query"] == "问"
+
+
+def test_a_run_ends_with_the_tasks_of_mteb_that_were_asked_for(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mteb", reason="mteb is not installed")
+    pairs = read_named(settings["evaluation"], settings["data"], "test")[0].rows.pairs
+    with pytest.raises(ValueError, match="no task or benchmark 'none'"):
+        run_contrastive(arguments(settings, mteb=["none"]))
+    monkeypatch.setattr(contrastive, "named_tasks", lambda names: [similarity_task(name, pairs) for name in names])
+    output = run_contrastive(arguments(settings, stages=[], mteb=["OurPairs"]))
+    report = json.loads((output / "report.json").read_text(encoding="utf-8"))
+    own = report["encoders"][-1]["similarity"]["held:test"]["scores"]["spearman"]["value"]
+    assert report["mteb"]["OurPairs"] == pytest.approx(own, abs=1e-3)
+    assert f"| OurPairs | {report['mteb']['OurPairs']:.4f} |" in (output / "report.md").read_text(encoding="utf-8")
+
+
+def test_code_of_another_model_runs_only_when_it_is_allowed(tmp_path: Path, settings: dict[str, Any]) -> None:
+    folder = write_tiny_bert(tmp_path / "foreign")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config |= {"model_type": "foreign", "auto_map": {"AutoConfig": "own.Config", "AutoModel": "own.Model"}}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    own = "from transformers import BertConfig, BertModel\n\n\n"
+    own += "class Config(BertConfig):\n    model_type = 'foreign'\n\n\n"
+    own += "class Model(BertModel):\n    config_class = Config\n"
+    (folder / "own.py").write_text(own, encoding="utf-8")
+    with pytest.raises(ValueError, match="trust_remote_code"):
+        load_encoder(folder, arguments(settings))
+    assert load_encoder(folder, arguments(settings, trust_remote_code=True)).encode(["虎"]).shape == (1, 32)
+
+
+def test_a_second_file_of_the_same_name_is_compared_with_the_evaluation_too(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    held = (tmp_path / "held.jsonl").read_text(encoding="utf-8").split("\n")[0]
+    for folder, line in (("a", held), ("b", '{"sentence1": "山高", "sentence2": "水长", "score": 1}')):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "train.jsonl").write_text(f"{line}\n", encoding="utf-8")
+    files = [str(tmp_path / folder / "train.jsonl") for folder in ("a", "b")]
+    for data in ([[files[0]], [files[1]]], [[files[1]], [files[0]]], [files]):
+        stages = [{"data": names, "loss": "cosent"} for names in data]
+        with pytest.raises(ValueError, match="training texts occur in the evaluation"):
+            run_contrastive(arguments(settings, stages=stages))
+    with pytest.raises(ValueError, match="named twice"):
+        read_named([files[0], files[0]], tmp_path, "train")
+    assert [one.name for one in read_named(files, tmp_path, "train")] == ["train:train", f"{files[1]}:train"]
+
+
+def test_a_stage_of_other_options_or_other_rows_is_not_taken_for_this_one(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = {**settings, "stages": settings["stages"][1:], "max_steps": 1}
+    run_contrastive(arguments(settings))
+    changes = {"weight_decay": 0.9, "lr_scheduler_type": "constant", "gradient_accumulation_steps": 4, "seed": 3}
+    for name, value in changes.items():
+        with pytest.raises(FileExistsError, match="trained with other settings"):
+            run_contrastive(arguments(settings, **{name: value}))
+    rows = (tmp_path / "pairs.jsonl").read_text(encoding="utf-8").split("\n")
+    (tmp_path / "pairs.jsonl").write_text("\n".join(rows[1:]), encoding="utf-8")
+    with pytest.raises(FileExistsError, match="trained with other rows"):
+        run_contrastive(arguments(settings))
+
+
+def test_an_encoder_that_was_trained_again_is_scored_again(
+    settings: dict[str, Any], checkpoint: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(checkpoint, tmp_path / "other"))
+    settings = {**settings, "stages": [], "against": [str(other)]}
+    first = reported(run_contrastive(arguments(settings)), str(other))
+    write_tiny_checkpoint(other, num_hidden_layers=2)
+    assert reported(run_contrastive(arguments(settings)), str(other)) != first
+
+
+def reported(output: Path, encoder: str) -> float:
+    """Return the Pearson correlation of an encoder as the report has it."""
+    rows = json.loads((output / "report.json").read_text(encoding="utf-8"))["encoders"]
+    row = next(one for one in rows if one["name"] == encoder)
+    return row["similarity"]["held:test"]["scores"]["pearson"]["value"]
+
+
+def test_prompts_are_part_of_training_as_of_search(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    class Watched(ContrastiveTrainer):
+        def train(self, *args: Any, **kwargs: Any) -> Any:
+            batch = next(iter(self.get_train_dataloader()))
+            ids = {name: value[0] for name, value in batch.items() if name.endswith("input_ids")}
+            tokenizer: Any = self.model.tokenizer
+            seen.extend(f"{name.removesuffix('_input_ids')} {tokenizer.decode(row)}" for name, row in ids.items())
+            return super().train(*args, **kwargs)
+
+    monkeypatch.setattr(contrastive, "ContrastiveTrainer", Watched)
+    run_contrastive(arguments(settings, query_prompt="问：", document_prompt="文：", max_steps=1))
+    found = {text.split(" ")[0]: text for text in seen}
+    assert "问：" in found["anchor"]
+    assert "文：" in found["positive"] and "文：" in found["negative_1"]
+    assert "：" not in found["sentence1"] + found["sentence2"]

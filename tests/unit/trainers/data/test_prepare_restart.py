@@ -1,0 +1,169 @@
+"""What happens when `prepare` is killed, runs out of room, or is started again with something else."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chinese_modernbert.tokenization import TokenizerArguments, run_tokenizer_training
+from chinese_modernbert.trainers.data import shards
+from chinese_modernbert.trainers.data.arguments import PrepareArguments
+from chinese_modernbert.trainers.data.prepare import run_prepare
+from chinese_modernbert.trainers.data.shards import TokenShards
+
+SECONDS = 120
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def finished(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("shard-*.json")}
+
+
+def wait_until(reached: object, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + SECONDS
+    while not reached():  # type: ignore[operator]
+        assert process.poll() is None and time.monotonic() < end, "prepare ended or hung before it could be killed"
+        time.sleep(0.01)
+
+
+def children_of(process: int) -> set[int]:
+    folder = Path(f"/proc/{process}/task/{process}/children")
+    return set(map(int, folder.read_text().split()))
+
+
+@pytest.fixture
+def many(arguments: PrepareArguments, tmp_path: Path, texts: list[str]) -> PrepareArguments:
+    """Arguments of a run of a few hundred shards."""
+    rows = [f"{number} {text}" for number in range(60) for text in texts]
+    (tmp_path / "many.jsonl").write_text("\n".join(json.dumps({"text": row}) for row in rows), encoding="utf-8")
+    return dataclasses.replace(arguments, corpus=[str(tmp_path / "many.jsonl")])
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the worker processes through /proc")
+def test_a_killed_run_goes_on_where_it_was_and_leaves_no_worker_behind(many: PrepareArguments, tmp_path: Path) -> None:
+    whole = contents(run_prepare(dataclasses.replace(many, data_dir=str(tmp_path / "whole"))))
+    folder = Path(many.data_dir)
+    words = [f"--{name}={getattr(many, name)}" for name in ("tokenizer", "data_dir", "shard_characters")]
+    command = ["-m", "chinese_modernbert.cli", "prepare", "--corpus", *many.corpus, *words, "--prepare_workers=1"]
+    with subprocess.Popen([sys.executable, *command], stderr=subprocess.DEVNULL) as process:
+        wait_until(lambda: len(finished(folder)) >= 5, process)
+        workers = children_of(process.pid)
+        os.kill(process.pid, signal.SIGKILL)
+    end = time.monotonic() + SECONDS
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < end, "a worker outlived its parent"
+        time.sleep(0.01)
+    kept = finished(folder)
+    assert workers and 5 <= len(kept) < len([name for name in whole if name.endswith("ids.bin")])
+    assert not (folder / "manifest.json").exists()
+    assert contents(run_prepare(many)) == whole
+    assert finished(folder).items() >= kept.items()
+
+
+def test_a_full_disk_is_one_clear_line_and_a_second_run_finishes(
+    arguments: PrepareArguments, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = contents(run_prepare(dataclasses.replace(arguments, data_dir=str(tmp_path / "whole"))))
+    real, folder = shards.file_sha256, Path(arguments.data_dir)
+
+    def full_at_the_third(path: Path) -> str:
+        if path.name.startswith("shard-00002.starts"):
+            raise OSError(28, "No space left on device")
+        return real(path)
+
+    monkeypatch.setattr(shards, "file_sha256", full_at_the_third)
+    with pytest.raises(OSError, match=r"shard-00002 cannot be written \(.*No space.*MB are free.*run the same command"):
+        run_prepare(arguments)
+    kept = finished(folder)
+    assert kept.keys() == {"shard-00000.json", "shard-00001.json"}
+    monkeypatch.setattr(shards, "file_sha256", real)
+    assert contents(run_prepare(arguments)) == whole
+    assert finished(folder).items() >= kept.items()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Yield a file system of 256 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting a small file system needs root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_is_really_full_keeps_the_finished_shards(many: PrepareArguments, small_disk: Path) -> None:
+    folder = small_disk / "shards"
+    with pytest.raises(OSError, match=r"cannot be written .*0 MB are free"):
+        run_prepare(dataclasses.replace(many, data_dir=str(folder)))
+    assert len(finished(folder)) > 2
+    assert not list(folder.glob("*.partial"))
+    kept = finished(folder)
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    assert len(TokenShards(run_prepare(dataclasses.replace(many, data_dir=str(folder))))) == 3600
+    assert finished(folder).items() >= kept.items()
+
+
+def test_another_tokenizer_is_refused_and_the_shards_stay(
+    arguments: PrepareArguments, corpus: Path, tmp_path: Path
+) -> None:
+    folder = run_prepare(arguments)
+    before = contents(folder)
+    other = TokenizerArguments(corpus=[str(corpus)], output_dir=str(tmp_path / "other"), vocab_size=380)
+    arguments.tokenizer = str(run_tokenizer_training(other))
+    with pytest.raises(FileExistsError, match=r"other settings \(tokenizer_hash\); add --overwrite"):
+        run_prepare(arguments)
+    assert contents(folder) == before
+
+
+def test_other_filters_are_refused_and_the_shards_stay(arguments: PrepareArguments) -> None:
+    before = contents(run_prepare(arguments))
+    arguments.drop_exact_duplicates = True
+    with pytest.raises(FileExistsError, match=r"other settings \(drop_exact_duplicates\)"):
+        run_prepare(arguments)
+    assert contents(Path(arguments.data_dir)) == before
+
+
+@pytest.mark.parametrize("kind", ["ids", "starts", "offsets", "sources", "counts"])
+def test_a_truncated_file_costs_its_own_shard_alone(arguments: PrepareArguments, kind: str) -> None:
+    folder = run_prepare(arguments)
+    whole, written = contents(folder), finished(folder)
+    broken = folder / f"shard-00001.{kind}.bin"
+    broken.write_bytes(broken.read_bytes()[:-1])
+    assert contents(run_prepare(arguments)) == whole
+    assert {name for name, when in finished(folder).items() if when != written[name]} == {"shard-00001.json"}
+
+
+def test_a_run_that_fails_on_its_input_leaves_a_finished_corpus_usable(
+    arguments: PrepareArguments, corpus: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.jsonl"
+    copy.write_bytes((corpus / "one.jsonl").read_bytes())
+    arguments.corpus = [str(copy)]
+    folder = run_prepare(arguments)
+    copy.write_bytes((corpus / "one.jsonl").read_bytes() + b'{"text": \n')
+    with pytest.raises(ValueError, match="copy.jsonl:41"):
+        run_prepare(arguments)
+    assert len(TokenShards(folder)) == 40
+
+
+def test_filters_of_duplicates_drop_the_same_documents_after_a_restart(arguments: PrepareArguments) -> None:
+    arguments.near_duplicate_similarity = 0.6
+    folder = run_prepare(arguments)
+    whole = contents(folder)
+    (folder / "shard-00001.json").unlink()
+    assert json.loads(whole["manifest.json"])["dropped"]["near_duplicate"] > 0
+    assert contents(run_prepare(arguments)) == whole

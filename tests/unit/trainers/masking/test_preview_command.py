@@ -1,0 +1,110 @@
+"""`chinese-modernbert mask`: the text is shown whole, the rate follows the step, and what a preset lacks is named."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from chinese_modernbert.cli import SHIPPED_TOKENIZER, main
+from chinese_modernbert.tokenization import load_tokenizer
+from chinese_modernbert.trainers.masking import PRESETS
+from chinese_modernbert.trainers.masking import preview_command as masking_preview
+from chinese_modernbert.trainers.masking.options import COUNTED_TABLES
+from chinese_modernbert.trainers.masking.preview_command import (
+    PHRASE_COLUMNS,
+    WORD_COLUMNS,
+    MaskArguments,
+    build_preset,
+)
+
+TEXT = "使用语言模型来预测下一个词的概率。"
+PYTHON_ONLY = {"macbert", "difference_masking", "linguistic_entity"}
+
+
+def shown(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    capsys.readouterr()
+    assert main(["mask", "--text", TEXT, *words]) == 0
+    return capsys.readouterr().out
+
+
+def test_the_text_is_whole_and_words_are_boxed(capsys: pytest.CaptureFixture[str]) -> None:
+    output = shown(capsys, "--preset", "forty_percent")
+    assert TEXT in re.sub(r"[\[\]\n▢>]", "", output)
+    output = shown(capsys, "--preset", "bert_wwm")
+    assert "[语言]" in output
+    assert ">▢" in shown(capsys, "--preset", "bert_wwm", "--seed", "3")
+
+
+def test_the_rate_is_that_of_the_step(capsys: pytest.CaptureFixture[str]) -> None:
+    for step, rate in (("0", "15.0%"), ("50", "30.0%"), ("525", "22.5%"), ("1000", "15.0%")):
+        assert f"target {rate}" in shown(capsys, "--step", step)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("counted")
+    rows = [json.dumps({"text": TEXT * (1 + n % 3)}, ensure_ascii=False) for n in range(20)]
+    (folder / "corpus.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    words = ["--corpus", f"{folder}/corpus.jsonl", "--data_dir", f"{folder}/shards", "--prepare_workers", "0"]
+    assert main(["prepare", *words]) == 0
+    return folder / "shards"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_shown_or_says_what_it_lacks(
+    preset: str, shards: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["mask", "--text", TEXT, "--preset", preset]
+    given = {"data_dir": str(shards)} if preset in COUNTED_TABLES else {}
+    options = ["--data_dir", str(shards)] if given else []
+    if preset in {**WORD_COLUMNS, **PHRASE_COLUMNS}:
+        options = ["--words", "语言模型", "概率"]
+    if preset in PYTHON_ONLY:
+        assert main(words) == 2
+        assert "Python" in capsys.readouterr().err
+        return
+    if options:
+        assert main(words) == 2
+        assert options[0] in capsys.readouterr().err
+    assert main(words + options) == 0
+    assert preset in capsys.readouterr().out
+
+
+def test_listed_phrases_are_one_unit(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "[语言模型]" in shown(capsys, "--preset", "ernie", "--words", "语言模型")
+
+
+def test_the_picture_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mask.png"
+    shown(capsys, "--picture", str(path))
+    assert path.read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"preset": "wwm"}, "unknown"), ({"step": 5, "max_steps": 4}, "max_steps=4"), ({"step": -1}, "step=-1")],
+)
+def test_wrong_arguments_are_refused_at_construction(changes: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MaskArguments(**changes)
+
+
+def test_the_seed_reaches_the_masker() -> None:
+    tokenizer = load_tokenizer(SHIPPED_TOKENIZER)
+    assert build_preset(MaskArguments(seed=7), tokenizer).seed == 7
+
+
+def test_an_empty_text_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mask", "--text", ""]) == 2
+    assert "text 1 is empty" in capsys.readouterr().err
+
+
+def test_the_picture_shows_parts_of_speech(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    drawn: list[dict] = []
+    monkeypatch.setattr(masking_preview, "draw_curves", lambda masker, chances, *rest: drawn.append(chances))
+    assert main(["mask", "--text", TEXT, "--part_of_speech", "--picture", str(tmp_path / "mask.png")]) == 0
+    assert {"NOUN", "VERB"} <= set(drawn[0]["part of speech"])

@@ -1,0 +1,1 @@
+"""Fine-tuning on CLUE, or on a task of your own."""

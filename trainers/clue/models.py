@@ -1,0 +1,195 @@
+"""A model with the right head for a task, from any encoder that AutoModel loads; whole or with LoRA."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+# Importing this package registers our model with the Auto classes.
+from ... import modeling  # noqa: F401
+from ...evaluation.clue.tasks import Task
+
+HEAD_DROPOUT = 0.1
+"""Dropout before the classifier of span pairs. Source: our default, that of BERT's heads."""
+HEAD_FILE = "span_head.safetensors"
+
+
+class SpanPairClassifier(nn.Module):
+    """Classify a pair of spans from the means of their tokens and the first token. Source: our default.
+
+    Args:
+        encoder: any encoder.
+        num_labels: classes.
+    """
+
+    def __init__(self, encoder: PreTrainedModel, num_labels: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.dropout = nn.Dropout(HEAD_DROPOUT)
+        self.classifier = nn.Linear(3 * encoder.config.hidden_size, num_labels)
+        nn.init.normal_(self.classifier.weight, std=0.02)
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, first_span: torch.Tensor, second_span: torch.Tensor, **inputs: Any) -> SequenceClassifierOutput:
+        """Classify; `first_span`, `second_span` `(batch, length)`, 1 at a span's tokens; logits `(batch, classes)`."""
+        hidden = self.encoder(**inputs).last_hidden_state
+        pooled = [hidden[:, 0]]
+        for span in (first_span, second_span):
+            weight = span.to(hidden.dtype) / span.sum(dim=1, keepdim=True).clamp(min=1)
+            pooled.append(torch.einsum("bl,blh->bh", weight, hidden))
+        logits = self.classifier(self.dropout(torch.cat(pooled, dim=-1)))
+        return SequenceClassifierOutput(logits=logits)  # pyright: ignore[reportArgumentType]
+
+
+class ChoiceScorer(nn.Module):
+    """Score choices with a sequence classifier of one output: the family's own pooling, any number of choices.
+
+    Args:
+        scorer: sequence classifier with one label.
+    """
+
+    def __init__(self, scorer: PreTrainedModel) -> None:
+        super().__init__()
+        self.scorer = scorer
+
+    def forward(self, choice_counts: torch.Tensor, **inputs: Any) -> SequenceClassifierOutput:
+        """Score; `inputs` `(choices of the batch, length)`, `choice_counts` `(batch,)`.
+
+        Returns:
+            Logits `(batch, most choices)`, the lowest number of their type where a question has fewer.
+        """
+        scores = self.scorer(**inputs).logits.reshape(-1)
+        counts = choice_counts.tolist()
+        padded = nn.utils.rnn.pad_sequence(
+            list(scores.split(counts)), batch_first=True, padding_value=torch.finfo(scores.dtype).min
+        )
+        return SequenceClassifierOutput(logits=padded)  # pyright: ignore[reportArgumentType]
+
+
+def build_model(task: Task, name: str, trust_remote_code: bool = False, tags: Sequence[str] = ()) -> nn.Module:
+    """Return the model of a task with float32 weights, its head drawn anew where the checkpoint has none.
+
+    Args:
+        task: its kind decides the head.
+        name: folder or Hub name.
+        trust_remote_code: allow the model's own code.
+        tags: tags of the tokens for entities.
+    """
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "dtype": torch.float32}
+    if task.kind == "spans":
+        encoder = AutoModel.from_pretrained(name, **options, **_without_pooler(name, trust_remote_code))
+        return SpanPairClassifier(encoder, len(task.labels))
+    if task.kind == "choice":
+        return ChoiceScorer(AutoModelForSequenceClassification.from_pretrained(name, num_labels=1, **options))
+    if task.kind == "answer":
+        return AutoModelForQuestionAnswering.from_pretrained(name, **options)
+    labels = list(tags if task.kind == "entities" else task.labels)
+    options |= {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {v: k for k, v in enumerate(labels)},
+    }
+    family = AutoModelForTokenClassification if task.kind == "entities" else AutoModelForSequenceClassification
+    return family.from_pretrained(name, **options)
+
+
+def length_limit(name: str, tokenizer: PreTrainedTokenizerBase, trust_remote_code: bool = False) -> int:
+    """Return the longest input in tokens that a model and its tokenizer take."""
+    config = AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code)
+    positions = int(getattr(config, "max_position_embeddings", tokenizer.model_max_length))
+    # RoBERTa counts positions from behind the padding id on.
+    reserved = 2 if config.model_type in ("roberta", "xlm-roberta") else 0
+    return min(int(tokenizer.model_max_length), positions - reserved)
+
+
+def _without_pooler(name: str, trust_remote_code: bool) -> dict[str, bool]:
+    """Return the option that leaves out BERT's pooler, which would get no gradient here."""
+    kind = AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code).model_type
+    return {"add_pooling_layer": False} if kind in ("bert", "roberta", "xlm-roberta") else {}
+
+
+def add_lora(model: nn.Module, rank: int, alpha: int) -> None:
+    """Freeze a model's encoder and put LoRA on every linear layer of it, in place; heads stay trainable whole.
+
+    Raises:
+        ImportError: If peft is missing.
+    """
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise ImportError("lora_rank needs 'peft'; pip install chinese-modernbert[eval]") from error
+    encoder = encoder_of(model)
+    linear = [name for name, module in encoder.named_modules() if isinstance(module, nn.Linear)]
+    for parameter in encoder.parameters():
+        parameter.requires_grad_(False)
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=linear), encoder)
+
+
+def encoder_of(model: nn.Module) -> PreTrainedModel:
+    """Return the encoder within any model of `build_model`."""
+    inner = model.encoder if isinstance(model, SpanPairClassifier) else model
+    inner = inner.scorer if isinstance(inner, ChoiceScorer) else inner
+    return getattr(inner, "base_model", inner)  # pyright: ignore[reportReturnType]
+
+
+def merge_lora(model: nn.Module) -> None:
+    """Add LoRA's product to the weights and put the plain linear layers back, in place."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for name, module in list(model.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            module.merge()
+            parent = model.get_submodule(name.rpartition(".")[0])
+            setattr(parent, name.rpartition(".")[2], module.get_base_layer())
+
+
+def save_model(model: nn.Module, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write the model for the Auto classes.
+
+    A choice scorer is written as a sequence classifier of one label, a span-pair classifier as its encoder and
+    `span_head.safetensors`.
+    """
+    merge_lora(model)
+    inner = model.scorer if isinstance(model, ChoiceScorer) else model
+    if isinstance(inner, SpanPairClassifier):
+        inner.encoder.save_pretrained(folder)
+        save_file(
+            {name: value.contiguous() for name, value in inner.classifier.state_dict().items()}, folder / HEAD_FILE
+        )
+    else:
+        inner.save_pretrained(folder)  # pyright: ignore[reportCallIssue]
+    tokenizer.save_pretrained(folder)
+
+
+_LAYER = re.compile(r"\.layers?\.(\d+)\.")
+
+
+def layer_depths(names: Sequence[str]) -> dict[str, int]:
+    """Return how far each parameter lies under the head, in layers: heads 0, the last layer 1, embeddings the most.
+
+    Args:
+        names: names of parameters of any encoder whose layers are called `layer.N` or `layers.N`.
+    """
+    numbers = {name: int(match[1]) for name in names if (match := _LAYER.search(f".{name}"))}
+    last = max(numbers.values(), default=-1)
+    depths = {}
+    for name in names:
+        is_embedding = "embedding" in name
+        depths[name] = last + 2 if is_embedding else last + 1 - numbers[name] if name in numbers else 0
+    return depths

@@ -1,0 +1,371 @@
+"""The `clue` command: tasks, learning rates, seeds and folds as runs, each kept when it is done; then the report.
+
+One run is a task with one learning rate, seed and fold. Its result is one JSON file; a run whose file is there is not
+repeated, so a command that was cut off goes on where it stopped, with the same figures.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import logging
+import math
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.class_weight import compute_class_weight
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
+
+from ...evaluation.clue.files import TaskData, describe, read_task
+from ...evaluation.clue.readers import Example
+from ...evaluation.clue.report import read_report, write_report
+from ...evaluation.clue.scores import example_scores, reference, score
+from ...runtime.files import write_text_atomically
+from ...runtime.fingerprint import model_fingerprint
+from .arguments import ALL, ClueArguments
+from .explain import explain_hardest
+from .inputs import ChoiceInputs, SpanInputs, TaskInputs, TextInputs
+from .losses import TaskLoss
+from .models import add_lora, build_model, length_limit, save_model
+from .span_inputs import AnswerInputs, EntityInputs
+from .trainer import ClueTrainer, run_arguments
+
+logger = logging.getLogger(__name__)
+
+INPUTS: dict[str, type[TaskInputs]] = {
+    "classification": TextInputs,
+    "spans": SpanInputs,
+    "choice": ChoiceInputs,
+    "answer": AnswerInputs,
+    "entities": EntityInputs,
+}
+RUNS, MODELS = "runs", "models"
+
+# Options that change what a run computes; two runs of one folder must agree in them.
+IDENTITY_FIELDS = (
+    "select_on", "folds", "patience", "max_length", "max_train_samples", "max_eval_samples", "layer_decay",
+    "class_weights", "focal_gamma", "lora_rank", "lora_alpha", "masked_fine_tuning", "num_train_epochs",
+    "per_device_train_batch_size", "gradient_accumulation_steps", "warmup_steps", "weight_decay", "bf16", "fp16",
+    "predict_test", "optim", "optim_args", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm",
+    "lr_scheduler_type", "lr_scheduler_kwargs", "max_steps",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunKey:
+    """What tells one run of a folder from another."""
+
+    task: str
+    learning_rate: float
+    seed: int
+    fold: int
+
+    def file(self, output: Path) -> Path:
+        """Return where the run's result is kept."""
+        return output / RUNS / self.task / f"{self.name}.json"
+
+    @property
+    def name(self) -> str:
+        """Return the run's name."""
+        return f"lr{self.learning_rate:g}-seed{self.seed}-fold{self.fold}"
+
+
+def run_clue(args: ClueArguments) -> Path:
+    """Fine-tune on every task asked for and write the report.
+
+    Returns:
+        The report, `output_dir/report.md`.
+
+    Raises:
+        FileNotFoundError: If a task asked for by name has no data, none has any, or `against` holds no report.
+        ValueError: If data are wrong, or the folder holds runs of other settings.
+    """
+    if args.masked_fine_tuning and args.dataloader_num_workers:
+        raise ValueError("masked_fine_tuning counts rows in one process; set dataloader_num_workers to 0")
+    if args.world_size > 1:
+        raise ValueError(f"clue was started in {args.world_size} processes; start one a device, with tasks of its own")
+    tasks = args.chosen_tasks()
+    if args.against is not None:
+        read_report(args.against)  # refused now, not after the training
+    output = Path(args.output_dir or "clue")
+    output.mkdir(parents=True, exist_ok=True)
+    tokenizer = AutoTokenizer.from_pretrained(args.tokenizer or args.model, trust_remote_code=args.trust_remote_code)
+    model = model_fingerprint(args.model)
+    finished, skipped = [], {}
+    for task in tasks:
+        try:
+            folder = args.data_folder if not args.task_file else _folder_of(args, task.name)
+            data = read_task(task, folder, args.lenders(task.name))
+        except FileNotFoundError as error:
+            if args.tasks != [ALL] or args.task_file:
+                raise
+            skipped[task.name] = str(error)
+            logger.warning("skipped: %s", error)
+            continue
+        logger.info(describe(data))
+        finished.append(TaskRuns(args, data, tokenizer, output, model).run())
+    if not finished:
+        raise FileNotFoundError(f"no task has data in {args.data_folder}; give --data a folder with <task>_public.zip")
+    return write_report(output, [asdict(result) for result in finished], skipped, _settings(args, model), args.against)
+
+
+@dataclass
+class TaskResult:
+    """All that the report needs of one task: what was read, the rate chosen, and the runs as their files have them."""
+
+    task: str
+    figure: str
+    data: dict[str, Any]
+    learning_rate: float
+    grid: dict[str, float]
+    runs: list[dict[str, Any]]
+
+
+class TaskRuns:
+    """The runs of one task.
+
+    Args:
+        args: options of the command.
+        data: the task's examples.
+        tokenizer: tokenizer of the model.
+        output: folder of results.
+        model: fingerprint of the model.
+    """
+
+    def __init__(
+        self, args: ClueArguments, data: TaskData, tokenizer: PreTrainedTokenizerBase, output: Path, model: str
+    ) -> None:
+        self.args, self.data, self.task, self.output = args, data, data.task, output
+        limit = length_limit(args.model, tokenizer, args.trust_remote_code)
+        self.inputs = INPUTS[self.task.kind](tokenizer, self.task, args.max_length, limit)
+        if self.inputs.max_length < (args.max_length or self.task.max_length):
+            logger.info("%s: %d tokens, the longest that the model takes", self.task.name, self.inputs.max_length)
+        # The numbers of the task stand where none are given: another description of the task is another run.
+        chosen = run_arguments(args, self.inputs, args.learning_rate, args.seed)
+        identity = {
+            "model": model,
+            "data": data.fingerprint(),
+            "tokenizer": hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()[:16],
+            "figure": self.task.figure,
+            **{name: getattr(chosen, name) for name in IDENTITY_FIELDS},
+            "max_length": self.inputs.max_length,
+        }
+        self.identity = json.loads(json.dumps(identity))  # as a file has it
+        kept = _sampled(len(data.splits["train"]), args.max_train_samples)
+        self.train = [data.splits["train"][i] for i in kept.tolist()]
+        self.is_own = kept < len(data.splits["train"]) - sum(data.borrowed.values())  # borrowed rows come last
+        self.scored = {
+            split: examples[: args.max_eval_samples]
+            for split, examples in data.splits.items()
+            if split == "dev" or (split != "train" and args.predict_test)
+        }
+
+    def run(self) -> TaskResult:
+        """Search the rate with the first seed, then run the other seeds with the rate that was chosen."""
+        args = self.args
+        self._tell_cut_rows()
+        rates = args.learning_rates if args.grid else [args.learning_rate or self.task.learning_rate]
+        folds = range(args.folds if args.cross_validate else 1)
+        first = {rate: [self._result(rate, args.seed, fold) for fold in folds] for rate in rates}
+        grid = {f"{rate:g}": float(np.mean([run["selection"] for run in runs])) for rate, runs in first.items()}
+        chosen = max(rates, key=lambda rate: grid[f"{rate:g}"])
+        runs = first[chosen] + [
+            self._result(chosen, args.seed + seed, fold) for seed in range(1, args.seeds) for fold in folds
+        ]
+        for rate in set(rates) - {chosen}:
+            for path in (self.output / MODELS / self.task.name).glob(f"lr{rate:g}-*"):
+                shutil.rmtree(path)
+        about = {
+            "source": self.data.source,
+            "max_length": self.inputs.max_length,
+            "rows": self.data.counts(),
+            "used_training_rows": len(self.train),
+            "dropped": self.data.dropped,
+            "repeated_dev_rows": len(self.data.repeated_dev_rows),
+            "labels": list(self.task.labels),
+            "summary": describe(self.data),
+            "recipe": self.task.recipe,
+            "licence": self.task.licence,
+            "citation": self.task.citation,
+            "submissions": dict(self.task.submissions),
+            "kind": self.task.kind,
+            "reader": self.task.reader,
+            "hardest": self._rows_to_show(runs),
+            "ids": {split: [one.identity for one in rows] for split, rows in self.scored.items()},
+        }
+        return TaskResult(self.task.name, self.task.figure, about, chosen, grid, runs)
+
+    def _tell_cut_rows(self) -> None:
+        """Log how many training and dev rows are longer than the input, where there are any."""
+        rows = {"train": self.train, "dev": self.scored["dev"]}
+        cut = {split: self.inputs.count_cut(examples) for split, examples in rows.items()}
+        if any(cut.values()):
+            told = " and ".join(f"{count:,} of {len(rows[split]):,} {split}" for split, count in cut.items())
+            logger.warning("%s: %s rows were cut (max_length=%d)", self.task.name, told, self.inputs.max_length)
+
+    def _result(self, rate: float, seed: int, fold: int) -> dict[str, Any]:
+        """Return a run's result: from its file if it is done, else by running it."""
+        key = RunKey(self.task.name, rate, seed, fold)
+        file = key.file(self.output)
+        found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() and not self.args.overwrite else None
+        if found is not None:
+            self._check_identity(file, found["identity"])
+        if found is not None and self._is_complete(found, key):
+            logger.info("%s %s: done before", key.task, key.name)
+            return found
+        found = self._train(key)
+        write_text_atomically(file, json.dumps(found, ensure_ascii=False) + "\n")
+        logger.info(
+            "%s %s: selection %.2f, dev %.2f", key.task, key.name, found["selection"], found["dev"][self.task.figure]
+        )
+        return found
+
+    def _check_identity(self, file: Path, old: dict[str, Any]) -> None:
+        changed = {name: value for name, value in self.identity.items() if old.get(name) != value}
+        different = [f"{name} was {old.get(name)}, is {value}" for name, value in changed.items()]
+        if different:
+            raise ValueError(f"{file} is of other settings: {'; '.join(different)}; give another output_dir")
+
+    def _is_complete(self, found: dict[str, Any], key: RunKey) -> bool:
+        """Return whether a finished run has also what was not asked for when it ran."""
+        has_model = (self.output / MODELS / key.task / key.name).is_dir() or not self.args.save_model
+        return has_model and ("explained" in found or not self.args.explain)
+
+    def _train(self, key: RunKey) -> dict[str, Any]:
+        """Train and score one run."""
+        started = time.perf_counter()
+        train, selection = self._split(key.fold)
+        set_seed(key.seed)
+        tags = self.inputs.tags if isinstance(self.inputs, EntityInputs) else ()
+        model = build_model(self.task, self.args.model, self.args.trust_remote_code, tags)
+        if self.args.lora_rank:
+            add_lora(model, self.args.lora_rank, self.args.lora_alpha)
+        chosen = run_arguments(self.args, self.inputs, key.learning_rate, key.seed)
+        chosen.output_dir = str(self.output / "scratch")
+        trainer = ClueTrainer(model, chosen, self.inputs, train, selection, self._loss(train))
+        trainer.train()
+        trainer.restore_best()
+        found = {
+            **asdict(key),
+            "selection": trainer.best.score,
+            "selection_rows": len(selection),
+            "training_rows": len(train),
+            "epoch": trainer.best.epoch,
+            "history": trainer.history,
+            **self._score(trainer),
+            "identity": self.identity,
+        }
+        if self.args.explain:
+            found["explained"] = explain_hardest(trainer, self.scored["dev"], self.args.explain)
+        if self.args.save_model:
+            save_model(model, self.inputs.tokenizer, self.output / MODELS / key.task / key.name)
+        shutil.rmtree(self.output / "scratch", ignore_errors=True)
+        found["seconds"] = time.perf_counter() - started
+        del trainer, model
+        gc.collect()
+        return found
+
+    def _score(self, trainer: ClueTrainer) -> dict[str, Any]:
+        """Return figures and predictions of dev and of the test files."""
+        found: dict[str, Any] = {"predictions": {}, "scored": {}}
+        for split, examples in self.scored.items():
+            predictions = trainer.predict_examples(examples)
+            found["predictions"][split] = predictions.values
+            if not all(example.has_gold for example in examples):
+                continue
+            found["scored"][split] = score(self.task, predictions.values, examples)
+            if split != "dev":
+                continue
+            found["dev"] = found["scored"][split]
+            found["dev_gold"] = [reference(example, self.task.kind) for example in examples]
+            found["dev_examples"] = example_scores(self.task, predictions.values, examples).round(6).tolist()
+            logs = predictions.gold_log_probability
+            found["dev_gold_log_probability"] = [
+                None if math.isnan(value) else round(value, 5) for value in logs.tolist()
+            ]
+            repeated = set(self.data.repeated_dev_rows)
+            fresh = [i for i in range(len(examples)) if i not in repeated]
+            if repeated and fresh:
+                values = [predictions.values[i] for i in fresh]
+                found["dev_without_repeated"] = score(self.task, values, [examples[i] for i in fresh])
+        return found
+
+    def _split(self, fold: int) -> tuple[Sequence[Example], Sequence[Example]]:
+        """Return training and selection rows; rows of one group lie on one side.
+
+        The fold is drawn from the task's own rows, where it has any; a borrowed row of a held-out group is left out.
+        """
+        if self.args.select_on == "dev":
+            return self.train, self.scored["dev"]
+        groups = np.unique([example.group for example in self.train], return_inverse=True)[1]
+        may_select = self.is_own if self.is_own.any() else ~self.is_own
+        drawn = np.unique(groups[may_select])
+        if len(drawn) < self.args.folds:
+            raise ValueError(
+                f"{self.task.name}: {len(drawn)} groups of training rows cannot make folds={self.args.folds}"
+            )
+        # The fold of a group does not depend on the run's seed: every run is selected on the same rows.
+        of_group = np.full(int(groups.max()) + 1, -1)
+        of_group[drawn] = np.random.default_rng(0).permutation(len(drawn)) % self.args.folds
+        held_out = of_group[groups] == fold
+        train, selection = (np.flatnonzero(chosen).tolist() for chosen in (~held_out, held_out & may_select))
+        return [self.train[i] for i in train], [self.train[i] for i in selection]
+
+    def _loss(self, train: Sequence[Example]) -> TaskLoss:
+        weights = None
+        if self.args.class_weights:
+            if self.task.kind not in ("classification", "spans"):
+                raise ValueError(f"class_weights needs classes, and {self.task.name} has none; leave it off")
+            labels = np.array([example.label for example in train])
+            weights = np.ones(len(self.task.labels))
+            present = np.unique(labels)
+            weights[present] = compute_class_weight("balanced", classes=present, y=labels)
+        return TaskLoss(None if weights is None else weights.tolist(), self.args.focal_gamma)
+
+    def _rows_to_show(self, runs: Sequence[dict[str, Any]], count: int = 10) -> list[dict[str, Any]]:
+        """Return the dev rows whose right answer had the lowest probability, on average over the runs."""
+        table = np.array([run["dev_gold_log_probability"] for run in runs], dtype=np.float64)
+        table[~np.isfinite(table)] = 0.0
+        means = table.mean(axis=0)
+        return [
+            {
+                "id": self.scored["dev"][i].identity,
+                "texts": list(self.scored["dev"][i].texts),
+                "gold": runs[0]["dev_gold"][i],
+                "predicted": [run["predictions"]["dev"][i] for run in runs],
+                "log_probability": float(means[i]),
+            }
+            for i in np.argsort(means)[:count].tolist()
+        ]
+
+
+def _sampled(count: int, limit: int | None) -> np.ndarray:
+    """Draw the numbers of `limit` rows, the same for every seed, in their old order; int64 `[rows]`."""
+    return np.sort(np.random.default_rng(0).permutation(count)[:limit])
+
+
+def _folder_of(args: ClueArguments, task: str) -> Path:
+    """Return the folder of the YAML file that describes a task of one's own."""
+    return next(Path(file).absolute().parent for file in args.task_file if Path(file).stem == task)
+
+
+def _settings(args: ClueArguments, model: str) -> dict[str, Any]:
+    """Return what the report says about the command and the machine."""
+    device = torch.cuda.get_device_name() if args.device.type == "cuda" else "CPU"
+    return {
+        "model": model,
+        "seeds": list(range(args.seed, args.seed + args.seeds)),
+        "grid": args.learning_rates if args.grid else None,
+        "cross_validate": args.cross_validate,
+        "train_from": args.train_from,
+        "device": device,
+        "threads": torch.get_num_threads(),
+        **{name: getattr(args, name) for name in IDENTITY_FIELDS},
+    }

@@ -1,0 +1,210 @@
+"""Inputs whose labels are places in the text: extracted answers and entities. Places are characters throughout."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.special import log_softmax
+
+from ...evaluation.clue.readers import Example, Span
+from ...evaluation.clue.scores import entity_key
+from .inputs import IGNORED_LABEL, Feature, Predictions, TaskInputs, pad_column
+
+logger = logging.getLogger(__name__)
+
+# Tokens that a window repeats of the one before. Source: the official CMRC 2018 baseline.
+WINDOW_STRIDE = 128
+# Starts and ends of a window that are combined. Source: BERT's SQuAD script.
+N_BEST = 20
+# Longest answer in characters. Our default: 99.9 % of CMRC's training answers are shorter.
+MAX_ANSWER_CHARACTERS = 150
+# Longest question in tokens; the rest of a longer one is cut. Source: BERT's SQuAD script.
+MAX_QUESTION_TOKENS = 64
+
+
+class AnswerInputs(TaskInputs):
+    """A question and a passage, cut into windows that overlap; the answer is a stretch of the passage.
+
+    `labels` are the first and the last token of the answer, both 0 in a window that does not hold it whole.
+    """
+
+    def encode(self, examples: Sequence[Example]) -> list[Feature]:
+        """Tokenize into windows; a feature keeps the offsets of its passage tokens.
+
+        The first accepted answer that is in the passage is learned.
+        """
+        if not examples:
+            return []
+        questions = [self._shortened(example.texts[0]) for example in examples]
+        encoded = self.tokenizer(
+            questions,
+            [example.texts[1] for example in examples],
+            truncation="only_second",
+            max_length=self.max_length,
+            stride=min(WINDOW_STRIDE, self.max_length // 4),
+            return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+        )
+        features = self.rows(encoded)
+        for i, feature in enumerate(features):
+            number = feature["example"] = int(encoded["overflow_to_sample_mapping"][i])
+            is_passage = [part == 1 for part in encoded.sequence_ids(i)]
+            offsets = zip(encoded["offset_mapping"][i], is_passage, strict=True)
+            feature["offsets"] = [(start, end) if inside else None for (start, end), inside in offsets]
+            if examples[number].answers:
+                feature["labels"] = _places(feature["offsets"], examples[number])
+        return features
+
+    def count_cut(self, examples: Sequence[Example]) -> int:
+        """Return how many questions are cut; a passage is read whole, window by window."""
+        return sum(self._shortened(example.texts[0]) != example.texts[0] for example in examples)
+
+    def _shortened(self, question: str) -> str:
+        """Cut a question that would leave no room for the passage."""
+        limit = min(MAX_QUESTION_TOKENS, self.max_length // 3)
+        offsets = self.tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        return question if len(offsets) <= limit else question[: offsets[limit - 1][1]]
+
+    def decode(self, logits: np.ndarray, features: Sequence[Feature], examples: Sequence[Example]) -> Predictions:
+        """Take the stretch with the highest sum of start and end logit over all windows of a passage."""
+        best: dict[int, tuple[float, int, int]] = {}
+        gold = np.full((len(examples), 2), np.nan)
+        for row, feature in zip(logits, features, strict=True):
+            number, length = feature["example"], len(feature["offsets"])
+            scores = row[:length].astype(np.float64)
+            found = _best_stretch(scores, feature["offsets"])
+            if found is not None and (number not in best or found > best[number]):
+                best[number] = found
+            if feature.get("labels", [0, 0]) != [0, 0] and np.isnan(gold[number, 0]):
+                logs = log_softmax(scores, axis=0)
+                gold[number] = logs[feature["labels"][0], 0], logs[feature["labels"][1], 1]
+        texts = []
+        for number, example in enumerate(examples):
+            _, start, end = best.get(number, (0.0, 0, 0))
+            texts.append(example.texts[1][start:end])
+        return Predictions(texts, gold.mean(axis=1))
+
+
+def _places(offsets: Sequence[tuple[int, int] | None], example: Example) -> list[int]:
+    """Return the first and last token that overlap the answer, [0, 0] where the window does not hold all of it."""
+    known = [(text, start) for text, start in example.answers if start >= 0]
+    if not known:
+        return [0, 0]
+    text, first = known[0]
+    last = first + len(text)
+    inside = [i for i, place in enumerate(offsets) if place is not None and place[0] < last and place[1] > first]
+    if not inside:
+        return [0, 0]
+    start, end = offsets[inside[0]], offsets[inside[-1]]
+    is_whole = start is not None and end is not None and start[0] <= first and end[1] >= last
+    return [inside[0], inside[-1]] if is_whole else [0, 0]
+
+
+def _best_stretch(scores: np.ndarray, offsets: Sequence[tuple[int, int] | None]) -> tuple[float, int, int] | None:
+    """Return (score, first character, end) of a window's best stretch of the passage, None without a passage."""
+    passage = np.array([i for i, place in enumerate(offsets) if place is not None and place[1] > place[0]], dtype=int)
+    if not passage.size:
+        return None
+    starts, ends = (passage[np.argsort(-scores[passage, side])[:N_BEST]] for side in (0, 1))
+    found = []
+    for start in starts:
+        for end in ends:
+            first, last = offsets[start], offsets[end]
+            if first and last and start <= end and last[1] - first[0] <= MAX_ANSWER_CHARACTERS:
+                found.append((float(scores[start, 0] + scores[end, 1]), first[0], last[1]))
+    if found:
+        return max(found)
+    single = offsets[starts[0]]
+    return (float(scores[starts[0]].sum()), *single) if single else None
+
+
+class EntityInputs(TaskInputs):
+    """A text with entities as BIO tags of its tokens: B and I of each type after O.
+
+    A token has the tag of the entity it overlaps. Of a character that takes several tokens the first alone is tagged.
+    Where an entity begins or ends within a token, its exact borders cannot be predicted; `encode` logs how many.
+    """
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags, "O" first."""
+        return ["O", *(f"{prefix}-{kind}" for kind in self.task.labels for prefix in "BI")]
+
+    def encode(self, examples: Sequence[Example]) -> list[Feature]:
+        """Tokenize and tag; a feature keeps its offsets (None where there is no tag)."""
+        if not examples:
+            return []
+        encoded = self.tokenize([example.texts for example in examples], return_offsets_mapping=True)
+        features = self.rows(encoded)
+        entities = lost = 0
+        for number, (feature, example) in enumerate(zip(features, examples, strict=True)):
+            feature["example"] = number
+            feature["offsets"] = _tagged_offsets(encoded["offset_mapping"][number])
+            if example.entities is not None:
+                feature["labels"] = self._labels(feature["offsets"], example.entities)
+                kept = set(_spans([self.tags[max(tag, 0)] for tag in feature["labels"]], feature["offsets"]))
+                entities, lost = entities + len(example.entities), lost + len(set(example.entities) - kept)
+        if lost:
+            logger.info(
+                "%s: %d of %d entities have a border within a token or are cut off", self.task.name, lost, entities
+            )
+        return features
+
+    def _labels(self, offsets: Sequence[tuple[int, int] | None], entities: Sequence[Span]) -> list[int]:
+        labels = [IGNORED_LABEL if place is None else 0 for place in offsets]
+        for entity in entities:
+            begun, kind = False, self.task.labels.index(entity.label)
+            for i, place in enumerate(offsets):
+                if place is not None and place[0] < entity.end and place[1] > entity.start and labels[i] == 0:
+                    labels[i] = 1 + 2 * kind + int(begun)
+                    begun = True
+        return labels
+
+    def collate(self, features: Sequence[Feature]) -> dict[str, torch.Tensor]:
+        """Pad the tags beside the tokens."""
+        batch = super().collate([{name: feature[name] for name in feature if name != "labels"} for feature in features])
+        if "labels" in features[0]:
+            batch = {"labels": pad_column(features, "labels", IGNORED_LABEL, batch["input_ids"]), **batch}
+        return batch
+
+    def decode(self, logits: np.ndarray, features: Sequence[Feature], examples: Sequence[Example]) -> Predictions:
+        """Take the most probable tag of each token and read entities off the tags."""
+        values, gold = [], np.full(len(examples), np.nan)
+        for i, (row, feature) in enumerate(zip(logits, features, strict=True)):
+            scores = row[: len(feature["offsets"])].astype(np.float64)
+            tags = [self.tags[tag] for tag in scores.argmax(axis=-1)]
+            values.append([entity_key(span) for span in _spans(tags, feature["offsets"])])
+            if "labels" in feature:
+                labels = np.array(feature["labels"])
+                kept = np.flatnonzero(labels != IGNORED_LABEL)
+                gold[i] = log_softmax(scores, axis=-1)[kept, labels[kept]].mean() if kept.size else 0.0
+        return Predictions(values, gold)
+
+
+def _tagged_offsets(offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int] | None]:
+    """Return offsets with None for special tokens and for later tokens of one character."""
+    found: list[tuple[int, int] | None] = []
+    last = -1
+    for start, end in offsets:
+        found.append((start, end) if end > start > last else None)
+        last = max(last, start) if end > start else last
+    return found
+
+
+def _spans(tags: Sequence[str], offsets: Sequence[tuple[int, int] | None]) -> list[Span]:
+    """Read entities off tags; an I without a B before it begins one, as seqeval does by default."""
+    spans: list[Span] = []
+    before = "O"
+    for tag, place in zip(tags, offsets, strict=True):
+        if place is None:
+            continue
+        prefix, _, kind = tag.partition("-")
+        if prefix == "I" and before.partition("-")[2] == kind:
+            spans[-1] = Span(spans[-1].start, place[1], kind)
+        elif prefix != "O":
+            spans.append(Span(*place, kind))
+        before = tag
+    return spans

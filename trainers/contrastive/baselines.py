@@ -1,0 +1,169 @@
+"""What stands beside a sentence encoder in its report: baselines that saw no pair, and other encoders."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sentence_transformers import SentenceTransformer
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from ...evaluation.sentences.bm25 import bm25_similarity, search_bm25
+from ...evaluation.sentences.files import ScoredPair
+from ...evaluation.sentences.report import ScoredEncoder
+from ...evaluation.sentences.retrieval import RetrievalTask, score_retrieval
+from ...evaluation.sentences.scores import SentenceScores, evaluate_encoder, score_values
+from ...evaluation.sentences.static_embeddings import static_encoder
+from ...runtime.files import write_text_atomically
+from ...runtime.fingerprint import model_fingerprint
+from ...tokenization import load_segmenter, read_documents
+from .arguments import ContrastiveArguments
+from .datasets import NamedRows, texts_of
+from .models import is_encoder_folder, load_encoder, untrained_twin
+
+logger = logging.getLogger(__name__)
+
+SCORES, BESIDE = "scores.json", "beside"
+UNTRAINED, STATIC, BM25 = "untrained", "static vectors", "BM25"
+TEXTS_AT_ONCE = 1_000
+# What changes the scores of an encoder that is trained no further.
+SETTINGS = ("evaluation", "retrieval", "pooling", "normalize", "query_prompt", "document_prompt", "bootstrap_resamples")
+
+
+def check_others(arguments: ContrastiveArguments) -> None:
+    """Refuse what cannot stand beside the model.
+
+    Raises:
+        FileNotFoundError: If a folder of `against` holds neither an encoder nor a finished stage.
+    """
+    for folder in arguments.against:
+        if _last_stage(Path(folder)) is None and not is_encoder_folder(folder):
+            raise FileNotFoundError(
+                f"against='{folder}' holds neither an encoder nor a finished stage; give the folder of a model, or the "
+                "output_dir of another sts command"
+            )
+
+
+def score_beside(
+    arguments: ContrastiveArguments,
+    training: Sequence[Sequence[NamedRows]],
+    scored: Mapping[str, Sequence[ScoredPair]],
+    retrieval: Mapping[str, RetrievalTask],
+    rows: str,
+) -> list[ScoredEncoder]:
+    """Score baselines and other encoders; what was scored before under the same settings is read again.
+
+    Args:
+        arguments: See `ContrastiveArguments`: `baselines`, `baseline_corpus`, `against`.
+        training: Rows of each stage, whose texts make the static vectors where no corpus is given.
+        scored: Pairs of each set.
+        retrieval: Task of each set.
+        rows: Fingerprint of all rows, of training and evaluation.
+
+    Returns:
+        The rows of the report that stand above the model's own.
+    """
+    folder = Path(arguments.output_dir or "") / BESIDE
+    sets = {"rows": rows, **{name: getattr(arguments, name) for name in SETTINGS}}
+    once = partial(_once, overwrite=arguments.overwrite)
+
+    def evaluate(model: SentenceTransformer) -> SentenceScores:
+        return evaluate_encoder(model.eval(), scored, retrieval, arguments.bootstrap_resamples)
+
+    found: list[ScoredEncoder] = []
+    if arguments.baselines:
+        common = {**sets, "model": model_fingerprint(arguments.model), "seed": arguments.seed}
+        twin = untrained_twin(load_encoder(arguments.model, arguments), arguments.seed)
+        if twin is not None:
+            scores = once(folder / "untrained.json", common, lambda: evaluate(twin))
+            found.append(ScoredEncoder(UNTRAINED, "baseline", scores))
+        corpus = {"corpus": arguments.baseline_corpus or [stage.data for stage in arguments.stages]}
+        if arguments.baseline_corpus or training:
+            scores = once(
+                folder / "static.json", common | corpus, lambda: evaluate(_static_encoder(arguments, training))
+            )
+            found.append(ScoredEncoder(STATIC, "baseline", scores))
+        scores = once(folder / "bm25.json", sets, lambda: _score_bm25(scored, retrieval, arguments.bootstrap_resamples))
+        found.append(ScoredEncoder(BM25, "baseline", scores))
+    for number, name in enumerate(arguments.against):
+        stage = _last_stage(Path(name))
+        if stage is not None:
+            found.append(ScoredEncoder(f"{name}, {stage.name}", "other", SentenceScores.load(stage / SCORES)))
+            continue
+        record, file = {**sets, "model": model_fingerprint(name)}, folder / f"against-{number}.json"
+        scores = once(file, record, lambda name=name: evaluate(load_encoder(name, arguments)))
+        found.append(ScoredEncoder(name, "other", scores))
+    return found
+
+
+def _once(
+    file: Path, record: Mapping[str, Any], score: Callable[[], SentenceScores], overwrite: bool
+) -> SentenceScores:
+    """Return kept scores where they were made under the same settings, else make and keep them."""
+    settings = file.with_suffix(".settings.json")
+    plain = json.loads(json.dumps(record))
+    is_kept = file.is_file() and settings.is_file() and not overwrite
+    if is_kept and json.loads(settings.read_text(encoding="utf-8")) == plain:
+        logger.info("%s is there", file)
+        return SentenceScores.load(file)
+    settings.unlink(missing_ok=True)
+    scores = score()
+    scores.save(file)
+    write_text_atomically(settings, json.dumps(plain, ensure_ascii=False, indent=1) + "\n")
+    logger.info("scored %s", file)
+    return scores
+
+
+def _last_stage(folder: Path) -> Path | None:
+    """Return the folder of the last stage that a run has finished, None where it has none."""
+    numbers = [int(path.parent.name.removeprefix("stage-")) for path in folder.glob(f"stage-[0-9]*/{SCORES}")]
+    return folder / f"stage-{max(numbers)}" if numbers else None
+
+
+def _score_bm25(
+    scored: Mapping[str, Sequence[ScoredPair]], retrieval: Mapping[str, RetrievalTask], resamples: int
+) -> SentenceScores:
+    segmenter = load_segmenter()
+    similarity = {}
+    for name, pairs in scored.items():
+        values = bm25_similarity(pairs, segmenter)
+        if values.min() == values.max():
+            logger.warning("%s: BM25 finds all pairs equally similar; it is left out", name)
+            continue
+        similarity[name] = score_values(values, pairs, resamples)
+    ranked = {name: score_retrieval(task, *search_bm25(task, segmenter)) for name, task in retrieval.items()}
+    return SentenceScores(similarity, ranked)
+
+
+def _static_encoder(arguments: ContrastiveArguments, training: Sequence[Sequence[NamedRows]]) -> SentenceTransformer:
+    """Return static vectors from `baseline_corpus`, or from the texts of all stages, over the model's own tokens.
+
+    Raises:
+        ValueError: If the model's tokenizer is not of the fast kind.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(arguments.model, trust_remote_code=arguments.trust_remote_code)
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise ValueError(f"static vectors need a fast tokenizer; {arguments.model} has none, so set baselines: false")
+    return static_encoder(tokenizer, _token_ids(arguments, training, tokenizer), seed=arguments.seed)
+
+
+def _token_ids(
+    arguments: ContrastiveArguments, training: Sequence[Sequence[NamedRows]], tokenizer: PreTrainedTokenizerFast
+) -> Iterator[np.ndarray]:
+    """Yield the ids of text after text, without special tokens."""
+    if arguments.baseline_corpus:
+        texts = (document.text for document in read_documents(arguments.baseline_corpus))
+    else:
+        named = texts_of([one for stage in training for one in stage])
+        texts = (text for found in named.values() for text in found)
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    while batch := list(islice(texts, TEXTS_AT_ONCE)):
+        for encoding in backend.encode_batch(batch, add_special_tokens=False):
+            yield np.array(encoding.ids)

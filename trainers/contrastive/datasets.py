@@ -1,0 +1,187 @@
+"""From sentence sets to the data sets of a stage: triples or scored pairs, without texts of the evaluation."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from datasets import Dataset
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.util import mine_hard_negatives
+
+from ...evaluation.sentences.files import ReadRows, ScoredPair, Triple, find_set, read_rows
+from ...evaluation.sentences.rows import scored_columns
+from .arguments import ContrastiveStage
+from .leakage import LeakageReport
+
+logger = logging.getLogger(__name__)
+
+Row = TypeVar("Row", ScoredPair, Triple)
+
+# A mined negative comes from the nearest this many texts of the set. Source: our default.
+MINING_DEPTH = 50
+
+
+@dataclass(frozen=True)
+class NamedRows:
+    """Rows of one set and split under its name, `stsb:train`."""
+
+    name: str
+    rows: ReadRows
+
+
+def read_named(names: Sequence[str], folder: str | Path, split: str) -> list[NamedRows]:
+    """Read sets by name (`stsb`, `stsb:dev`, a file); `split` is taken where a name has none.
+
+    A second file of the same bare name, `b/train.jsonl` beside `a/train.jsonl`, goes by its path.
+
+    Raises:
+        FileNotFoundError, ValueError: see `find_set` and `read_rows`; a set that is named twice.
+    """
+    found: dict[str, NamedRows] = {}
+    for name in names:
+        bare, colon, own = name.partition(":")
+        is_file = Path(name).is_file()
+        one = find_set(name if is_file else bare)
+        wanted = own if colon and not is_file else split
+        key = f"{one.name}:{wanted}"
+        if is_file and key in found and name not in names[: len(found)]:
+            key = f"{name}:{wanted}"
+        if key in found:
+            raise ValueError(f"'{name}' is named twice; a set is read once")
+        found[key] = NamedRows(key, read_rows(one, wanted, "" if is_file else folder))
+    return list(found.values())
+
+
+def texts_of(named: Iterable[NamedRows]) -> dict[str, list[str]]:
+    """Return every text of each set, once; files of one name that different stages train on count as one set."""
+    found: dict[str, dict[str, None]] = {}
+    for one in named:
+        texts = found.setdefault(one.name, {})
+        for pair in one.rows.pairs:
+            texts.update(dict.fromkeys((pair.first, pair.second)))
+        for triple in one.rows.triples:
+            texts.update(dict.fromkeys((triple.anchor, triple.positive, *triple.negatives)))
+    return {name: list(texts) for name, texts in found.items()}
+
+
+def rows_fingerprint(named: Iterable[NamedRows], *evaluation: Mapping[str, Any]) -> str:
+    """Return 16 hexadecimal digits that name rows: others under the same name are other data.
+
+    Args:
+        named: Sets to train on.
+        evaluation: Pairs or tasks by set.
+    """
+    digest = hashlib.sha256()
+    rows = (row for one in named for row in (one.name, *one.rows.pairs, *one.rows.triples))
+    for row in chain(evaluation, rows):
+        digest.update(repr(row).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:16]
+
+
+def without_leaks(named: Sequence[NamedRows], leaks: LeakageReport) -> list[NamedRows]:
+    """Return the sets without rows that hold a leaking text; a leaking negative alone leaves its row."""
+    kept = []
+    for one in named:
+        pairs = [pair for pair in one.rows.pairs if not {pair.first, pair.second} & leaks.texts]
+        triples = [
+            Triple(triple.anchor, triple.positive, tuple(text for text in triple.negatives if text not in leaks.texts))
+            for triple in one.rows.triples
+            if not {triple.anchor, triple.positive} & leaks.texts
+        ]
+        dropped = len(one.rows.triples) + len(one.rows.pairs) - len(pairs) - len(triples)
+        logger.info("%s: %d rows dropped that hold texts of the evaluation", one.name, dropped)
+        kept.append(NamedRows(one.name, ReadRows(pairs, triples, one.rows.dropped)))
+    return kept
+
+
+def stage_datasets(
+    named: Sequence[NamedRows], stage: ContrastiveStage, seed: int, model: SentenceTransformer, margin: float
+) -> dict[str, Dataset]:
+    """Return the data sets of a stage by name; rows of one data set have the same columns.
+
+    Triples become columns `anchor`, `positive`, `negative_1` ...; rows with fewer negatives than the stage wants make
+    a data set of their own without any, so that no row is lost and no negative counts twice.
+
+    Args:
+        named: What the stage trains on.
+        stage: The stage.
+        seed: Decides which rows are taken under `max_rows`, and the order.
+        model: Mines negatives where the stage asks for them.
+        margin: See `ContrastiveArguments.mining_margin`.
+
+    Raises:
+        ValueError: If a set has no rows that the stage's loss can use.
+    """
+    datasets: dict[str, Dataset] = {}
+    for one in named:
+        if stage.loss == "cosent":
+            datasets[one.name] = _scored(one, stage, seed)
+            continue
+        triples = _sample(one.rows.triples, stage.max_rows, seed)
+        if not triples:
+            raise ValueError(f"{one.name} has no positive pair for the loss with in-batch negatives; use cosent")
+        if stage.mined_negatives:
+            triples = mine(triples, model, stage.mined_negatives, margin)
+        wanted = max(stage.hard_negatives, stage.mined_negatives)
+        rich = [triple for triple in triples if wanted and len(triple.negatives) >= wanted]
+        poor = [triple for triple in triples if not wanted or len(triple.negatives) < wanted]
+        if rich:
+            datasets[f"{one.name} with negatives"] = Dataset.from_dict(_columns(rich, wanted))
+        if poor:
+            datasets[one.name] = Dataset.from_dict(_columns(poor, 0))
+    return datasets
+
+
+def mine(triples: Sequence[Triple], model: SentenceTransformer, count: int, margin: float) -> list[Triple]:
+    """Return the triples with up to `count` mined negatives before their given ones.
+
+    Candidates are the other positives of the same set. One whose score comes within `margin` (as a share of the
+    positive's own score) is taken for a false negative and passed by, and so is any text that is a positive of the
+    same anchor. Source: the filter of NV-Retriever (arXiv 2407.15831) at 95 %.
+    """
+    corpus = list(dict.fromkeys(triple.positive for triple in triples))
+    if len(corpus) < 2:
+        return list(triples)
+    rows: Any = mine_hard_negatives(
+        Dataset.from_dict(_columns(triples, 0)),
+        model,
+        corpus=corpus,
+        range_max=min(MINING_DEPTH, len(corpus) - 1),
+        relative_margin=margin,
+        num_negatives=min(count, len(corpus) - 1),
+        output_format="triplet",
+        verbose=False,
+    )
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for row in rows:
+        found.setdefault((row["anchor"], row["positive"]), {})[row["negative"]] = None
+    mined = []
+    for triple in triples:
+        own = found.get((triple.anchor, triple.positive), {})
+        mined.append(Triple(triple.anchor, triple.positive, tuple({**own, **dict.fromkeys(triple.negatives)})))
+    return mined
+
+
+def _scored(one: NamedRows, stage: ContrastiveStage, seed: int) -> Dataset:
+    pairs = _sample(one.rows.pairs, stage.max_rows, seed)
+    if not pairs:
+        raise ValueError(f"{one.name} has no scored pair for cosent; use in_batch_negatives")
+    return Dataset.from_dict(scored_columns(pairs))
+
+
+def _columns(triples: Sequence[Triple], negatives: int) -> dict[str, list[str]]:
+    columns = {"anchor": [one.anchor for one in triples], "positive": [one.positive for one in triples]}
+    return columns | {f"negative_{n + 1}": [one.negatives[n] for one in triples] for n in range(negatives)}
+
+
+def _sample(rows: Sequence[Row], most: int | None, seed: int) -> list[Row]:
+    """Return the rows in an order that the seed gives, at most `most` of them."""
+    order = np.random.default_rng(seed).permutation(len(rows))
+    return [rows[i] for i in order[:most]]

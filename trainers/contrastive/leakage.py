@@ -1,0 +1,128 @@
+"""Texts of the training data that occur in an evaluation set, exactly or nearly."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...tokenization.normalization import fold_width
+
+logger = logging.getLogger(__name__)
+
+# Sentences are short, so their n-grams are too. Source: our default.
+SENTENCE_NGRAM_CHARACTERS = 2
+PERMUTATIONS = 128
+SHOWN = 3
+
+
+@dataclass
+class LeakageReport:
+    """What was found.
+
+    Attributes:
+        texts: Training texts that leak.
+        counts: Training set -> evaluation set -> kind ("exact" or "near") -> texts.
+    """
+
+    texts: set[str] = field(default_factory=set)
+    counts: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+
+    def add(self, text: str, training: str, evaluation: str, kind: str) -> None:
+        """Note one leaking text."""
+        self.texts.add(text)
+        kinds = self.counts.setdefault(training, {}).setdefault(evaluation, {})
+        kinds[kind] = kinds.get(kind, 0) + 1
+
+    def summary(self) -> str:
+        """Return one line that names the sets and how many texts they share."""
+        parts = [
+            f"{training} and {evaluation} share {', '.join(f'{count} {kind}' for kind, count in kinds.items())}"
+            for training, found in self.counts.items()
+            for evaluation, kinds in found.items()
+        ]
+        return "; ".join(parts) or "no text is shared"
+
+
+def find_leaks(
+    training: Mapping[str, Iterable[str]], evaluation: Mapping[str, Iterable[str]], similarity: float = 0.9
+) -> LeakageReport:
+    """Find training texts that an evaluation set holds, exactly or nearly.
+
+    Texts are compared after width folding, without white space and punctuation. Nearly the same are two texts whose
+    sets of character pairs have a Jaccard index of `similarity` or more; candidates come from MinHash, the index that
+    decides is exact.
+
+    Args:
+        training: Texts by set.
+        evaluation: Texts by set.
+        similarity: Above 0 up to 1; 1 looks for equal texts alone.
+
+    Returns:
+        The report; a text that several evaluation sets hold counts for each.
+
+    Raises:
+        ImportError: Without rensa, where `similarity` is below 1.
+    """
+    report = LeakageReport()
+    holders: dict[str, set[str]] = {}
+    for name, texts in evaluation.items():
+        for text in texts:
+            holders.setdefault(comparable(text), set()).add(name)
+    holders.pop("", None)
+    near = _NearTexts(list(holders), similarity) if similarity < 1 and holders else None
+    for name, texts in training.items():
+        for text in texts:
+            key = comparable(text)
+            if key in holders:
+                for other in sorted(holders[key]):
+                    report.add(text, name, other, "exact")
+            elif near is not None and key:
+                for other in sorted({other for found in near.of(key) for other in holders[found]}):
+                    report.add(text, name, other, "near")
+    return report
+
+
+def comparable(text: str) -> str:
+    """Return letters and digits of `text` in lower case, width folded."""
+    return "".join(letter for letter in fold_width(text).lower() if letter.isalnum())
+
+
+class _NearTexts:
+    """An index of texts that finds those with nearly the same character pairs."""
+
+    def __init__(self, texts: list[str], similarity: float) -> None:
+        try:
+            self._rensa: Any = importlib.import_module("rensa")
+        except ImportError as error:
+            raise ImportError("Near duplicates need rensa: pip install 'chinese-modernbert[train]'.") from error
+        self.texts, self.similarity = texts, similarity
+        self.grams = [character_pairs(text) for text in texts]
+        # 32 bands of 4: a pair at 0.8 is a candidate with a chance of 1 - (1 - 0.8^4)^32 > 0.9999.
+        self._index = self._rensa.RMinHashLSH(similarity, PERMUTATIONS, 32)
+        for number, grams in enumerate(self.grams):
+            self._index.insert(number, self._signature(grams))
+
+    def of(self, text: str) -> list[str]:
+        """Return the texts that are nearly the same as `text`."""
+        grams = character_pairs(text)
+        found = self._index.query(self._signature(grams))
+        return [self.texts[i] for i in found if jaccard(self.grams[i], grams) >= self.similarity]
+
+    def _signature(self, grams: frozenset[str]) -> Any:
+        signature = self._rensa.RMinHash(PERMUTATIONS, 42)
+        signature.update(sorted(grams))
+        return signature
+
+
+def character_pairs(text: str) -> frozenset[str]:
+    """Return the pairs of neighbouring characters; a text of one character is its own only one."""
+    size = SENTENCE_NGRAM_CHARACTERS
+    return frozenset(text[start : start + size] for start in range(max(1, len(text) - size + 1)))
+
+
+def jaccard(first: frozenset[str], second: frozenset[str]) -> float:
+    """Return shared over all elements of two sets that are not empty."""
+    return len(first & second) / len(first | second)

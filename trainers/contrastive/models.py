@@ -1,0 +1,77 @@
+"""Sentence encoders as training and comparison need them: loaded, with fresh weights, or with an adapter."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+from transformers import PreTrainedModel, set_seed
+
+from ... import modeling as _registered  # noqa: F401  # our classes are known to AutoModel from here on
+from .arguments import ContrastiveArguments
+
+MODULES_FILE, CONFIG_FILE = "modules.json", "config.json"
+LORA_TARGETS = ["Wqkv", "attn.Wo"]
+
+
+def is_encoder_folder(folder: str | Path) -> bool:
+    """Return whether a folder holds a checkpoint of Transformers or a model of sentence-transformers."""
+    return any((Path(folder) / name).is_file() for name in (CONFIG_FILE, MODULES_FILE))
+
+
+def load_encoder(folder: str | Path, arguments: ContrastiveArguments) -> SentenceTransformer:
+    """Return a sentence encoder with float32 weights: as a folder describes it, or with the pooling of the arguments.
+
+    A folder with `modules.json` is loaded as it is, other folders get pooling over the last hidden states. Our own
+    architecture never needs `trust_remote_code`: this package's classes stand for the code in the folder.
+    """
+    prompts = {"query": arguments.query_prompt, "document": arguments.document_prompt}
+    trust = arguments.trust_remote_code
+    options: dict[str, Any] = {"dtype": torch.float32}
+    if (Path(folder) / MODULES_FILE).is_file():
+        own: dict[str, Any] = {"prompts": prompts} if any(prompts.values()) else {}
+        return SentenceTransformer(str(folder), trust_remote_code=trust, model_kwargs=options, **own)
+    code = {"trust_remote_code": trust}
+    transformer = Transformer(str(folder), model_kwargs=options | code, config_kwargs=code, processor_kwargs=code)
+    dimension: Any = transformer.get_embedding_dimension()
+    pooling = Pooling(dimension, "cls" if arguments.pooling == "cls" else "mean")
+    modules = [transformer, pooling, *([Normalize()] if arguments.normalize else [])]
+    return SentenceTransformer(modules=modules, prompts=prompts)
+
+
+def transformer_of(model: SentenceTransformer) -> PreTrainedModel | None:
+    """Return the Transformers model inside a sentence encoder; static vectors have none."""
+    found = getattr(model[0], "model", None)
+    return found if isinstance(found, PreTrainedModel) else None
+
+
+def untrained_twin(model: SentenceTransformer, seed: int) -> SentenceTransformer | None:
+    """Return the same encoder with fresh weights, or None where there is no Transformers model inside."""
+    inner = transformer_of(model)
+    if inner is None:
+        return None
+    twin = copy.deepcopy(model)
+    set_seed(seed)
+    module: Any = twin[0]
+    make: Any = type(inner)
+    module.model = make(copy.deepcopy(inner.config)).to(device=inner.device, dtype=inner.dtype)
+    return twin.eval()
+
+
+def add_adapter(model: SentenceTransformer, arguments: ContrastiveArguments) -> None:
+    """Train a low-rank adapter in place of all weights; it is merged when the stage ends.
+
+    Raises:
+        ImportError: Without peft.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise ImportError("lora_rank needs peft: pip install 'chinese-modernbert[eval]'.") from error
+    transformer: Any = model[0]
+    config = LoraConfig(r=arguments.lora_rank, lora_alpha=arguments.lora_alpha, target_modules=LORA_TARGETS)
+    transformer.model = get_peft_model(transformer.model, config)

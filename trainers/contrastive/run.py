@@ -1,0 +1,296 @@
+"""The command `sts`: checks before any work, then stage after stage, each trained, evaluated and kept."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from sentence_transformers import SentenceTransformer
+from transformers import set_seed
+
+from ...evaluation.sentences.files import ScoredPair
+from ...evaluation.sentences.mteb import named_tasks, run_mteb
+from ...evaluation.sentences.report import ScoredEncoder, write_sentence_report
+from ...evaluation.sentences.retrieval import RetrievalTask, task_from_triples
+from ...evaluation.sentences.scores import SentenceScores, evaluate_encoder
+from ...runtime.files import write_text_atomically
+from ...runtime.fingerprint import model_fingerprint
+from ...runtime.options import load_recipe
+from ...runtime.processes import on_main_process
+from ..pretraining.arguments import PretrainingArguments
+from ..pretraining.run import run_pretraining
+from .arguments import ContrastiveArguments, ContrastiveStage
+from .baselines import SCORES, check_others, score_beside
+from .datasets import NamedRows, read_named, rows_fingerprint, stage_datasets, texts_of, without_leaks
+from .leakage import find_leaks
+from .models import add_adapter, is_encoder_folder, load_encoder, transformer_of
+from .trainer import ContrastiveTrainer
+
+logger = logging.getLogger(__name__)
+
+STAGE, FINAL = "stage.json", "final"
+
+# Options that change what a stage computes or scores; a finished stage of others is not taken for this one.
+IDENTITY_FIELDS = (
+    "model", "temperature", "both_directions", "matryoshka_sizes", "query_prompt", "document_prompt", "pooling",
+    "normalize", "leakage", "leakage_similarity", "mining_margin", "lora_rank", "lora_alpha", "seed", "max_steps",
+    "evaluation", "retrieval", "bootstrap_resamples", "pretraining_recipe", "pretraining_options", "learning_rate",
+    "warmup_steps", "lr_scheduler_type", "weight_decay", "max_grad_norm", "gradient_accumulation_steps", "optim",
+    "batch_sampler", "bf16", "fp16",
+)  # fmt: skip
+
+
+def run_contrastive(arguments: ContrastiveArguments) -> Path:
+    """Train a sentence encoder over all its stages, or score it as it is where there are none.
+
+    Finished stages of an interrupted run are kept.
+
+    Args:
+        arguments: See `ContrastiveArguments`.
+
+    Returns:
+        `output_dir`, with `stage-0` (before training), `stage-1` ..., the scores of each, `final` (a folder of
+        sentence-transformers) and `report.md`.
+
+    Raises:
+        FileNotFoundError: If a file of a set or the model is missing.
+        FileExistsError: If the output folder holds another run.
+        ValueError: If settings or rows are wrong, or training texts occur in an evaluation set.
+    """
+    check_arguments(arguments)
+    training = [read_named(stage.data, arguments.data, "train") for stage in arguments.stages]
+    scored, retrieval = read_evaluation(arguments)
+    training = check_leakage(training, scored, retrieval, arguments)
+    output = Path(arguments.output_dir or "")
+    rows = [rows_fingerprint(chain(*training[:number]), scored, retrieval) for number in range(len(training) + 1)]
+    folder = _first_stage(output, arguments, scored, retrieval, rows[0])
+    encoders: list[ScoredEncoder] = []
+    on_main_process(lambda: encoders.extend(score_beside(arguments, training, scored, retrieval, rows[-1])))
+    encoders.append(ScoredEncoder("before training", "stage", SentenceScores.load(folder / SCORES)))
+    for number, (stage, named) in enumerate(zip(arguments.stages, training, strict=True), start=1):
+        record = _record(number, stage, arguments, rows[number])
+        folder = _run_stage(number, stage, named, folder, arguments, scored, retrieval, record)
+        encoders.append(ScoredEncoder(f"stage {number}, {stage.loss}", "stage", SentenceScores.load(folder / SCORES)))
+    on_main_process(lambda: _finish(output, folder, encoders, arguments))
+    return output
+
+
+def check_arguments(arguments: ContrastiveArguments) -> None:
+    """Refuse missing or impossible values before any work.
+
+    Raises:
+        ValueError, FileNotFoundError: What is missing.
+        ImportError: Where tasks of mteb are named and it is not installed.
+    """
+    for name in ("model", "data", "output_dir"):
+        if not getattr(arguments, name):
+            raise ValueError(f"{name} is not given; set it in the recipe or with --{name}")
+    if not is_encoder_folder(arguments.model):
+        raise FileNotFoundError(f"model='{arguments.model}' is no folder of a checkpoint or release")
+    if not arguments.evaluation and not arguments.retrieval:
+        raise ValueError("nothing to evaluate on; name at least one set, such as evaluation: [stsb:test]")
+    if not arguments.stages:
+        logger.info("there are no stages: the model is scored as it is")
+    check_others(arguments)
+    if arguments.mteb:
+        named_tasks(arguments.mteb)
+
+
+def read_evaluation(
+    arguments: ContrastiveArguments,
+) -> tuple[dict[str, list[ScoredPair]], dict[str, RetrievalTask]]:
+    """Read the sets that stages are judged on.
+
+    Raises:
+        ValueError: If a set for similarity has no scores.
+    """
+    scored = {one.name: one.rows.pairs for one in read_named(arguments.evaluation, arguments.data, "test")}
+    for name, pairs in scored.items():
+        if not pairs:
+            raise ValueError(f"{name} has no scored pairs to evaluate on; name it under retrieval")
+    named = read_named(arguments.retrieval, arguments.data, "test")
+    return scored, {one.name: task_from_triples(one.rows.triples, one.rows.passages) for one in named}
+
+
+def check_leakage(
+    training: list[list[NamedRows]],
+    scored: Mapping[str, Sequence[ScoredPair]],
+    retrieval: Mapping[str, RetrievalTask],
+    arguments: ContrastiveArguments,
+) -> list[list[NamedRows]]:
+    """Compare training with evaluation texts and refuse, drop or report what both hold.
+
+    Raises:
+        ValueError: If texts leak and `leakage` is `refuse`.
+    """
+    evaluation = {
+        name: [text for pair in pairs for text in (pair.first, pair.second)] for name, pairs in scored.items()
+    }
+    for name, task in retrieval.items():
+        evaluation.setdefault(name, []).extend((*task.queries, *task.passages))
+    leaks = find_leaks(texts_of([one for stage in training for one in stage]), evaluation, arguments.leakage_similarity)
+    logger.info("leakage: %s", leaks.summary())
+    if not leaks.texts or arguments.leakage == "report":
+        return training
+    if arguments.leakage == "refuse":
+        raise ValueError(f"training texts occur in the evaluation: {leaks.summary()}; leakage: drop leaves them out")
+    return [without_leaks(stage, leaks) for stage in training]
+
+
+def _finish(output: Path, folder: Path, encoders: Sequence[ScoredEncoder], arguments: ContrastiveArguments) -> None:
+    """Copy the last stage's model to `final`, score it on what is asked of mteb, and write the report."""
+    final = output / FINAL
+    shutil.rmtree(final, ignore_errors=True)
+    shutil.copytree(folder / "model", final)
+    scores: dict[str, float] = {}
+    if arguments.mteb:  # its own cache keeps the tasks that an interrupted run had finished
+        weights = model_fingerprint(final).rsplit(" ", maxsplit=1)[-1]  # mteb calls every folder alike
+        scores = run_mteb(load_encoder(final, arguments), named_tasks(arguments.mteb), output / "mteb" / weights)
+    write_sentence_report(output, encoders, _settings(arguments), arguments.bootstrap_resamples, scores)
+
+
+def _first_stage(
+    output: Path,
+    arguments: ContrastiveArguments,
+    scored: Mapping[str, Sequence[ScoredPair]],
+    retrieval: Mapping[str, RetrievalTask],
+    rows: str,
+) -> Path:
+    """Evaluate the model before any contrastive stage, after retrieval pre-training where the recipe has it."""
+    folder = output / "stage-0"
+    record = _record(0, None, arguments, rows)
+    if _is_finished(folder, record, arguments):
+        return folder
+    start = Path(arguments.model)
+    if arguments.pretraining_recipe:
+        changes = {
+            "model": arguments.model,
+            "tokenizer": arguments.model,
+            "output_dir": str(output / "pretraining"),
+            "resume": "auto",
+            **(arguments.pretraining_options or {}),
+        }
+        start = run_pretraining(load_recipe([PretrainingArguments], arguments.pretraining_recipe, changes)[0])
+    model = load_encoder(start, arguments)
+    on_main_process(lambda: _keep(folder, model, record, arguments, scored, retrieval))
+    return folder
+
+
+def _run_stage(
+    number: int,
+    stage: ContrastiveStage,
+    named: Sequence[NamedRows],
+    before: Path,
+    arguments: ContrastiveArguments,
+    scored: Mapping[str, Sequence[ScoredPair]],
+    retrieval: Mapping[str, RetrievalTask],
+    record: dict[str, Any],
+) -> Path:
+    """Train, evaluate and keep one stage, unless it is finished."""
+    folder = Path(arguments.output_dir or "") / f"stage-{number}"
+    if _is_finished(folder, record, arguments):
+        return folder
+    set_seed(arguments.seed)
+    model = load_encoder(before / "model", arguments)
+    model.max_seq_length = stage.max_length
+    datasets = stage_datasets(named, stage, arguments.seed, model, arguments.mining_margin)
+    if arguments.lora_rank:
+        add_adapter(model, arguments)
+    trainer = ContrastiveTrainer(model, _stage_arguments(stage, arguments, folder), datasets)
+    trainer.train()
+    if arguments.lora_rank:
+        transformer: Any = model[0]
+        transformer.model = transformer.model.merge_and_unload()
+    losses = [line for line in trainer.state.log_history if "loss" in line]
+    record["log"] = losses
+    on_main_process(lambda: _keep(folder, model, record, arguments, scored, retrieval))
+    return folder
+
+
+def _stage_arguments(stage: ContrastiveStage, arguments: ContrastiveArguments, folder: Path) -> ContrastiveArguments:
+    """Return the arguments of one stage."""
+    own = copy.copy(arguments)
+    own.output_dir = str(folder / "training")
+    own.num_train_epochs = stage.epochs
+    own.per_device_train_batch_size = stage.batch_size
+    own.learning_rate = arguments.learning_rate if stage.learning_rate is None else stage.learning_rate
+    prompts = {"anchor": arguments.query_prompt, "positive": arguments.document_prompt}
+    negatives = range(1, max(stage.hard_negatives, stage.mined_negatives) + 1)
+    prompts |= {f"negative_{number}": arguments.document_prompt for number in negatives}
+    own.prompts = prompts if any(prompts.values()) else None  # pairs of `cosent` are alike: they get none
+    return own
+
+
+def _record(number: int, stage: ContrastiveStage | None, arguments: ContrastiveArguments, rows: str) -> dict[str, Any]:
+    """Return what decides the result of a stage: its own settings and rows, and those of every stage before it."""
+    return {
+        "settings": {
+            **{name: getattr(arguments, name) for name in IDENTITY_FIELDS},
+            "weights": model_fingerprint(arguments.model),
+        },
+        "rows": rows,
+        "before": [asdict(one) for one in arguments.stages[: max(0, number - 1)]],
+        "stage": None if stage is None else asdict(stage),
+    }
+
+
+def _settings(arguments: ContrastiveArguments) -> dict[str, Any]:
+    """Return what the report says about the command."""
+    settings = _record(0, None, arguments, "")["settings"]
+    stages = {f"stage {number}": asdict(stage) for number, stage in enumerate(arguments.stages, start=1)}
+    return {**settings, **stages, "cached_batch_size": arguments.cached_batch_size, "data": arguments.data}
+
+
+def _is_finished(folder: Path, record: dict[str, Any], arguments: ContrastiveArguments) -> bool:
+    """Return whether a stage was kept under the same settings; what another run or a broken one left goes.
+
+    Raises:
+        FileExistsError: If the folder holds a stage of other settings and `overwrite` is off.
+    """
+    on_main_process(lambda: _clear_unfinished(folder, record, arguments))
+    return (folder / SCORES).is_file()
+
+
+def _clear_unfinished(folder: Path, record: dict[str, Any], arguments: ContrastiveArguments) -> None:
+    if not (folder / SCORES).is_file() or not (folder / STAGE).is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    old = json.loads((folder / STAGE).read_text(encoding="utf-8"))
+    plain = json.loads(json.dumps(record))
+    different = [key for key in plain if old.get(key) != plain[key]]
+    if not different:
+        logger.info("%s is finished", folder)
+    elif arguments.overwrite:
+        shutil.rmtree(folder)
+    else:
+        raise FileExistsError(
+            f"{folder} was trained with other {' and '.join(different)}; give another output_dir, or --overwrite"
+        )
+
+
+def _keep(
+    folder: Path,
+    model: SentenceTransformer,
+    record: dict[str, Any],
+    arguments: ContrastiveArguments,
+    scored: Mapping[str, Sequence[ScoredPair]],
+    retrieval: Mapping[str, RetrievalTask],
+) -> None:
+    """Save and evaluate a stage; the scores are written last, as the sign that it is complete."""
+    inner = transformer_of(model)
+    if record["stage"] is not None and inner is not None:  # a stage trains on short texts, its model reads long ones
+        model.max_seq_length = inner.config.max_position_embeddings
+    model.save(str(folder / "model"))
+    write_text_atomically(folder / STAGE, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
+    scores = evaluate_encoder(model.eval(), scored, retrieval, arguments.bootstrap_resamples)
+    scores.save(folder / SCORES)
+    shutil.rmtree(folder / "training", ignore_errors=True)
+    for name, one in scores.similarity.items():
+        logger.info("%s %s: %s", folder.name, name, ", ".join(f"{key} {value}" for key, value in one.scores.items()))

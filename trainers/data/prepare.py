@@ -1,0 +1,190 @@
+"""Text to shards of token ids and word starts, in a process pool, restartable shard by shard."""
+
+import glob
+import hashlib
+import json
+import logging
+import multiprocessing
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ...tokenization.dataset_documents import read_dataset_documents
+from ...tokenization.documents import ReadPosition, TextDocument, find_text_files, read_documents
+from ...tokenization.loading import load_tokenizer
+from ...tokenization.word_segmentation import load_segmenter
+from .arguments import PrepareArguments, build_filters, shard_settings
+from .filters import DocumentCounts, DocumentFilter, keep_documents
+from .near_duplicates import MapInOrder, NearDuplicates, drop_near_duplicates
+from .progress import PrepareProgress
+from .shard_writer import ShardTask, finish_shard, open_folder, write_manifest
+
+logger = logging.getLogger(__name__)
+
+MAXIMUM_SOURCES = 10_000
+"""Different sources of a corpus; more mean that the source field is an address or a number. Source: our default."""
+
+
+def run_prepare(arguments: PrepareArguments, filters: Sequence[DocumentFilter] = ()) -> Path:
+    """Write a corpus as shards; finished shards of an interrupted run are kept, broken ones redone.
+
+    Args:
+        arguments: What to read and where to write.
+        filters: Own filters, asked in this process after the built-in ones and before those of duplicates.
+
+    Returns:
+        The folder with its manifest.
+
+    Raises:
+        FileNotFoundError: If a file of the corpus or the tokenizer is missing.
+        FileExistsError: If the folder holds something that prepare did not write, or shards of other settings.
+        OSError: If a shard cannot be written, for example on a full disk; finished ones are kept.
+        ValueError: For wrong arguments, broken text (with file and line), or a corpus without tokens.
+    """
+    arguments.check()
+    files = find_text_files(expand_patterns(arguments.corpus)) if arguments.corpus else []
+    tokenizer = load_tokenizer(arguments.tokenizer)
+    load_segmenter(arguments.segmenter, arguments.user_dictionary)
+    similarity = arguments.near_duplicate_similarity
+    duplicates = None if similarity is None else NearDuplicates(similarity)
+    folder = Path(arguments.data_dir)
+    settings = shard_settings(arguments, tokenizer, filters)
+    open_folder(folder, settings, arguments.overwrite)
+    began, position, counts = time.perf_counter(), ReadPosition(), DocumentCounts()
+    with _worker_pool(arguments.prepare_workers) as map_in_order, PrepareProgress(files, position, counts) as progress:
+        documents = progress.watch(_read_input(arguments, files, position))
+        documents = keep_documents(documents, build_filters(arguments, filters), counts)
+        if duplicates is not None:
+            documents = drop_near_duplicates(documents, duplicates, counts, map_in_order)
+        entries = []
+        for _, entry in map_in_order(finish_shard, cut_shards(documents, arguments, settings)):
+            entries.append(entry)
+            progress.finish_shard()
+    manifest = write_manifest(folder, entries, settings, len(tokenizer), [counts])
+    _log_summary(folder, manifest, counts, time.perf_counter() - began)
+    return folder
+
+
+def expand_patterns(paths: Sequence[str]) -> list[str]:
+    """Replace names with `*`, `?` or `[` by the files they match, sorted.
+
+    Raises:
+        FileNotFoundError: If a pattern matches nothing.
+    """
+    expanded = []
+    for path in paths:
+        if not glob.has_magic(path) or Path(path).exists():
+            expanded.append(path)
+            continue
+        matches = sorted(glob.glob(path, recursive=True))
+        if not matches:
+            raise FileNotFoundError(f"no file matches '{path}'")
+        expanded.extend(matches)
+    return expanded
+
+
+def cut_shards(
+    documents: Iterable[TextDocument], arguments: PrepareArguments, settings: Mapping[str, Any], prefix: str = "shard-"
+) -> Iterator[ShardTask]:
+    """Cut the stream of documents into shards of about `shard_characters`, always at the same places.
+
+    Raises:
+        ValueError: If there are more than `MAXIMUM_SOURCES` sources.
+    """
+    batch: list[TextDocument] = []
+    characters = number = 0
+    sources: set[str] = set()
+
+    def task() -> ShardTask:
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        for document in batch:
+            digest.update(f"{len(document.text)} {document.source}\n{document.text}".encode("utf-8", "surrogatepass"))
+        texts, sources = tuple(d.text for d in batch), tuple(d.source for d in batch)
+        common = (arguments.tokenizer, arguments.segmenter, arguments.user_dictionary)
+        return ShardTask(f"{prefix}{number:05d}", Path(arguments.data_dir), *common, texts, sources, digest.hexdigest())
+
+    for document in documents:
+        batch.append(document)
+        characters += len(document.text)
+        sources.add(document.source)
+        if len(sources) > MAXIMUM_SOURCES:
+            raise ValueError(
+                f"source_field={arguments.source_field!r} gives more than {MAXIMUM_SOURCES} sources by "
+                f"{document.location}; name a field with few values, such as the data set's part"
+            )
+        if characters >= arguments.shard_characters:
+            yield task()
+            batch, characters, number = [], 0, number + 1
+    if batch:
+        yield task()
+
+
+def _read_input(arguments: PrepareArguments, files: Sequence[Path], position: ReadPosition) -> Iterator[TextDocument]:
+    """Return the documents of the files or of the data set."""
+    fields = {"text_field": arguments.text_field, "source_field": arguments.source_field}
+    if arguments.dataset:
+        where = (arguments.dataset, arguments.dataset_config, arguments.dataset_split, arguments.dataset_revision)
+        documents = read_dataset_documents(*where, arguments.dataset_files, **fields)
+    else:
+        documents = read_documents([str(file) for file in files], **fields, position=position)
+    return islice(documents, arguments.max_documents)
+
+
+@contextmanager
+def _worker_pool(workers: int) -> Iterator[MapInOrder]:
+    """Yield a map that keeps the order and holds no more than twice as many items in memory as there are workers."""
+    if workers == 0:
+        yield lambda function, items: ((item, function(item)) for item in items)
+        return
+    # "spawn": a forked copy of a process that already runs the tokenizer's threads can hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+
+        def map_in_order(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+            waiting: deque[tuple[Any, Future[Any]]] = deque()
+            for item in items:
+                waiting.append((item, pool.submit(function, item)))
+                if len(waiting) >= 2 * workers:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            for first, future in waiting:
+                yield first, future.result()
+
+        yield map_in_order
+
+
+def _start_worker() -> None:
+    """Make this process one core's worth of work that ends with its parent, however that ends."""
+    # Every worker would otherwise start as many threads as there are cores.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    parent = multiprocessing.parent_process()
+
+    def end_with_parent() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def _log_summary(folder: Path, manifest: Mapping[str, Any], counts: DocumentCounts, seconds: float) -> None:
+    """Log what was kept, what was dropped and why, and how fast it went."""
+    dropped = ", ".join(f"{reason} {number:,}" for reason, number in manifest["dropped"].items())
+    logger.info(
+        "%s of %s documents kept%s; %s tokens; %.1f MB of text in %.0f s, %.2f MB/s; in %s",
+        f"{manifest['documents']:,}",
+        f"{manifest['documents_read']:,}",
+        f" (dropped: {dropped})" if dropped else "",
+        f"{manifest['tokens']:,}",
+        counts.bytes_read / 1e6,
+        seconds,
+        counts.bytes_read / 1e6 / max(seconds, 1e-9),
+        folder,
+    )

@@ -1,0 +1,195 @@
+"""One shard as a task: from the documents of one shard to its files and its entry, restartable, in any process."""
+
+import json
+import logging
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerFast
+
+from ...runtime.files import write_text_atomically
+from ...tokenization.loading import load_tokenizer
+from ...tokenization.word_segmentation import WordSegmenter, load_segmenter
+from ...tokenization.word_starts import encode_documents
+from .filters import DocumentCounts, add_counts
+from .shards import FORMAT, MANIFEST, Document, check_shard, id_dtype, write_shard
+
+logger = logging.getLogger(__name__)
+
+SETTINGS = "prepare.json"
+PARTS = "rank-*.json"
+"""What the tasks of a cluster leave beside their shards, see `prepare_datatrove`."""
+ENCODING_BATCH = 256
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """The documents of one shard and how to encode them; picklable."""
+
+    name: str
+    folder: Path
+    tokenizer: str
+    segmenter: str
+    user_dictionary: str | None
+    texts: tuple[str, ...]
+    sources: tuple[str, ...]
+    fingerprint: str
+
+
+def open_folder(folder: Path, settings: Mapping[str, Any], overwrite: bool) -> None:
+    """Make the folder or check that it continues a run of the same settings.
+
+    Raises:
+        FileExistsError: If the folder holds something that prepare did not write, or shards of other settings.
+    """
+    if folder.is_file():
+        raise FileExistsError(f"{folder} is a file; give data_dir another name")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / SETTINGS).is_file():
+            raise FileExistsError(f"{folder} is not empty and not a prepared corpus; give data_dir another name")
+        old = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        different = [key for key in settings if old.get(key) != settings[key]]
+        if different and not overwrite:
+            raise FileExistsError(
+                f"{folder} was prepared with other settings ({', '.join(different)}); add --overwrite to replace it"
+            )
+        if overwrite:
+            (folder / MANIFEST).unlink(missing_ok=True)
+            remove_stale_files(folder, set())
+            for part in folder.glob(PARTS):
+                part.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text_atomically(folder / SETTINGS, json.dumps(settings, indent=1) + "\n")
+
+
+def remove_stale_files(folder: Path, keep: set[str]) -> None:
+    """Delete shard files that belong to no shard of this run, and what a killed process left half written."""
+    for path in folder.glob("shard-*"):
+        if path.suffix == ".partial" or path.name.split(".")[0] not in keep:
+            path.unlink()
+
+
+def finish_shard(task: ShardTask) -> dict[str, Any]:
+    """Return the entry of a shard: of the one that an earlier run finished from the same text, or of a new one."""
+    return finished_entry(task) or encode_shard(task)
+
+
+def finished_entry(task: ShardTask) -> dict[str, Any] | None:
+    """Return the entry of a shard that an earlier run finished from the same text, or None if it must be done."""
+    path = task.folder / f"{task.name}.json"
+    if not path.is_file():
+        return None
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        if entry["fingerprint"] != task.fingerprint:
+            return None
+        check_shard(task.folder, entry)
+    except (ValueError, KeyError) as error:
+        logger.warning("%s is done again: %s", task.name, error)
+        return None
+    return entry
+
+
+def encode_shard(task: ShardTask) -> dict[str, Any]:
+    """Encode the documents of one shard and write its files; the entry is written last, as the sign of completion.
+
+    Raises:
+        OSError: If a file cannot be written; names the shard and the room that is left.
+    """
+    tokenizer, segmenter = _encoders(task.tokenizer, task.segmenter, task.user_dictionary)
+    numbers_of = {name: number for number, name in enumerate(sorted(set(task.sources)))}
+    documents: list[Document] = []
+    numbers: list[int] = []
+    sources = {name: {"documents": 0, "tokens": 0, "characters": 0} for name in numbers_of}
+    for first in range(0, len(task.texts), ENCODING_BATCH):
+        texts = task.texts[first : first + ENCODING_BATCH]
+        encoded = encode_documents(tokenizer, segmenter, texts)
+        for text, name, document in zip(texts, task.sources[first : first + ENCODING_BATCH], encoded, strict=True):
+            if len(document.input_ids) == 0:
+                continue
+            documents.append(Document(document.input_ids, document.word_starts))
+            numbers.append(numbers_of[name])
+            counts = {"documents": 1, "tokens": len(document.input_ids), "characters": len(text)}
+            sources[name] = {key: sources[name][key] + value for key, value in counts.items()}
+    extra = {"sources": sources, "fingerprint": task.fingerprint}
+    without_tokens = len(task.texts) - len(documents)
+    if without_tokens:
+        extra["dropped"] = {"no_token": without_tokens}
+    return _write(task, documents, numbers, len(tokenizer), extra)
+
+
+def _write(
+    task: ShardTask, documents: Sequence[Document], numbers: Sequence[int], vocab_size: int, extra: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write a shard and its entry. A manifest of an earlier run, which no longer holds, goes first."""
+    try:
+        (task.folder / MANIFEST).unlink(missing_ok=True)
+        entry = {**write_shard(task.folder, task.name, documents, numbers, vocab_size), **extra}
+        write_text_atomically(task.folder / f"{task.name}.json", json.dumps(entry, ensure_ascii=False) + "\n")
+    except OSError as error:
+        free = shutil.disk_usage(task.folder).free / 1e6
+        raise OSError(
+            f"{task.folder / task.name} cannot be written ({error}); {free:,.0f} MB are free there. "
+            "Finished shards are kept: make room and run the same command again"
+        ) from error
+    return entry
+
+
+@lru_cache(maxsize=1)
+def _encoders(
+    tokenizer: str, segmenter: str, user_dictionary: str | None
+) -> tuple[PreTrainedTokenizerFast, WordSegmenter]:
+    """Load tokenizer and segmenter once a process."""
+    return load_tokenizer(tokenizer), load_segmenter(segmenter, user_dictionary)
+
+
+def write_manifest(
+    folder: Path,
+    entries: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    vocab_size: int,
+    counts: Iterable[DocumentCounts],
+) -> dict[str, Any]:
+    """Put the entries of all shards together, write the manifest and delete what belongs to no shard.
+
+    Args:
+        folder: Folder of the shards.
+        entries: Entries in order.
+        settings: What decides the content of the shards.
+        vocab_size: Entries of the tokenizer.
+        counts: What each stream of documents read and dropped.
+
+    Raises:
+        ValueError: If there is no token at all.
+    """
+    counts = list(counts)
+    totals: dict[str, dict[str, int]] = {}
+    for entry in entries:
+        for name, part in entry["sources"].items():
+            total = totals.setdefault(name, dict.fromkeys(part, 0))
+            totals[name] = {key: total[key] + value for key, value in part.items()}
+    dropped = add_counts([*(one.dropped for one in counts), *(entry.get("dropped", {}) for entry in entries)])
+    manifest = {
+        "format": FORMAT,
+        "tokenizer_hash": settings["tokenizer_hash"],
+        "vocab_size": vocab_size,
+        "dtype": id_dtype(vocab_size).name,
+        "documents_read": sum(one.documents_read for one in counts),
+        "dropped": dropped,
+        "documents": sum(entry["documents"] for entry in entries),
+        "tokens": sum(entry["tokens"] for entry in entries),
+        "words": sum(entry["words"] for entry in entries),
+        "configuration": dict(settings),
+        "sources": totals,
+        "shards": list(entries),
+    }
+    if manifest["tokens"] == 0:
+        reasons = ", ".join(f"{reason}: {number}" for reason, number in dropped.items()) or "no document was read"
+        raise ValueError(f"the corpus gives no token ({reasons}); give other text or softer filters")
+    write_text_atomically(folder / MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=1) + "\n")
+    remove_stale_files(folder, {entry["name"] for entry in entries})
+    return manifest

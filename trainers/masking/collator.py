@@ -1,0 +1,219 @@
+"""Whole-word masking for any Trainer and any fast tokenizer: rows of text, words or ids in, padded tensors out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerFast, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from ...runtime.counter_random import fold
+from ...tokenization import WordSegmenter, encode_documents, load_segmenter
+from ...tokenization.word_starts import word_borders
+from . import Masker, word_ids_from_starts
+from .trainer import mask_tensors
+
+Row = Mapping[str, Any]
+
+
+class WholeWordMaskingCollator:
+    """Pad rows and, with a masker, mask whole words.
+
+    A row is one of: `text`; `words` (they join to the text); `input_ids` with `word_starts`, with `word_ids`, or with
+    `offset_mapping` and `text`. Rows of ids are taken as they are, special tokens included. Optional columns:
+    `document_ids` (packed rows), `sample_id` (else a hash of the ids), `epoch`, `tag_NAME`, `score_NAME`.
+    The Trainer must run with `remove_unused_columns=False`.
+
+    With a masker the result has `input_ids`, `attention_mask`, `labels`. Its rate must be constant: a collator runs in
+    workers that prefetch, and no worker knows the step. For a curriculum leave the masker out here and give it to
+    `MaskingInTrainingStep`, which masks when the step takes the batch.
+
+    Args:
+        tokenizer: any fast tokenizer with a pad and a mask token.
+        masker: masks at collation; None only pads and adds `word_ids` and `sample_ids`.
+        segmenter: a name for `load_segmenter`, or an object with `cut`; read for `text` rows only.
+        max_length: tokens of a row made from text or words, special tokens included; longer ones are cut.
+        pad_to_multiple_of: as in Transformers' own collators.
+
+    Raises:
+        ValueError: the masker's rate changes with progress, or the tokenizer has no pad or mask token.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        masker: Masker | None = None,
+        segmenter: str | WordSegmenter = "rjieba",
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+    ) -> None:
+        if masker is not None and not masker.schedule.is_constant:
+            raise ValueError(
+                "the masker's rate changes during training, but a collator cannot know the step (workers prefetch); "
+                "give the masker to MaskingInTrainingStep and leave it out here, or use a constant rate."
+            )
+        for name in ("pad_token_id", "mask_token_id"):
+            if getattr(tokenizer, name) is None:
+                raise ValueError(f"the tokenizer has no {name}; set it before masking.")
+        self.tokenizer = tokenizer
+        self.masker = masker
+        self.max_length = max_length
+        self.pad_to_multiple_of = pad_to_multiple_of
+        self._segmenter = segmenter
+        self._given_words = _GivenWords()
+        self._special = np.array(sorted(tokenizer.all_special_ids))
+        # Shared memory, so that workers which outlive an epoch see the next one too.
+        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Name the pass over the data; each has its own masks (`MaskingEpochCallback` calls this)."""
+        self._epoch.fill_(epoch)
+
+    def __call__(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
+        """Collate rows.
+
+        Returns:
+            int64 tensors `[B, L]`: `input_ids`, `attention_mask`, and `labels`, or (without a masker) `word_ids` and
+            `sample_ids` `[B]`. `document_ids` where the rows have them.
+
+        Raises:
+            ValueError: a row has none of the accepted forms, or rows differ in their columns.
+        """
+        columns = [self._columns(row) for row in rows]
+        if any(column.keys() != columns[0].keys() for column in columns):
+            raise ValueError("the rows of a batch have different columns; give every row the same ones.")
+        batch = {name: self._padded(name, [column[name] for column in columns]) for name in columns[0]}
+        inputs = {name: torch.from_numpy(column) for name, column in batch.items()}
+        if self.masker is None:
+            return inputs
+        epoch = batch["epochs"] if "epochs" in batch else int(self._epoch.item())
+        return mask_tensors(self.masker, inputs, progress=0.0, epoch=epoch)[0]
+
+    def _columns(self, row: Row) -> dict[str, np.ndarray]:
+        """Return the columns of one row, not padded."""
+        ids, starts, words = self._encode(row)
+        documents = np.asarray(row["document_ids"]) if "document_ids" in row else np.zeros(len(ids), dtype=np.int64)
+        special = np.isin(ids, self._special)
+        word_ids = word_ids_from_starts(starts, documents, special) if words is None else np.where(special, -1, words)
+        columns = {"input_ids": ids, "word_ids": word_ids, "attention_mask": (documents >= 0).astype(np.int64)}
+        if "document_ids" in row:
+            columns["document_ids"] = documents
+        columns["sample_ids"] = np.asarray(row["sample_id"] if "sample_id" in row else _content_hash(ids))
+        if "epoch" in row:
+            columns["epochs"] = np.asarray(row["epoch"])
+        return columns | {name: np.asarray(row[name]) for name in row if name.startswith(("tag_", "score_"))}
+
+    def _encode(self, row: Row) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return int64 ids, bool word starts, and word ids where the row brings its own."""
+        if "input_ids" not in row:
+            ids, starts = self._encode_text(row)
+            return ids, starts, None
+        ids = np.asarray(row["input_ids"], dtype=np.int64)
+        if "word_starts" in row:
+            return ids, np.asarray(row["word_starts"], dtype=bool), None
+        if "word_ids" in row:
+            words = [-1 if word is None else int(word) for word in row["word_ids"]]
+            return ids, np.zeros(len(ids), dtype=bool), np.array(words, dtype=np.int32)
+        if "offset_mapping" in row and "text" in row:
+            return ids, word_starts_from_offsets(row["text"], row["offset_mapping"], self._load_segmenter()), None
+        raise _unusable(row)
+
+    def _encode_text(self, row: Row) -> tuple[np.ndarray, np.ndarray]:
+        if "words" in row:
+            self._given_words.words = list(row["words"])
+            segmenter, text = self._given_words, "".join(row["words"])
+        elif "text" in row:
+            segmenter, text = self._load_segmenter(), row["text"]
+        else:
+            raise _unusable(row)
+        document = encode_documents(self.tokenizer, segmenter, [text])[0]
+        before = [] if self.tokenizer.cls_token_id is None else [self.tokenizer.cls_token_id]
+        after = [] if self.tokenizer.sep_token_id is None else [self.tokenizer.sep_token_id]
+        room = None if self.max_length is None else max(self.max_length - len(before) - len(after), 0)
+        ids = np.concatenate([before, document.input_ids[:room].astype(np.int64), after]).astype(np.int64)
+        starts = np.ones(len(ids), dtype=bool)
+        starts[len(before) : len(ids) - len(after)] = document.word_starts[:room]
+        return ids, starts
+
+    def _load_segmenter(self) -> WordSegmenter:
+        if isinstance(self._segmenter, str):
+            self._segmenter = load_segmenter(self._segmenter)
+        return self._segmenter
+
+    def _padded(self, name: str, columns: list[np.ndarray]) -> np.ndarray:
+        """Stack one column; scalars become `[B]`, the rest `[B, L]`."""
+        if columns[0].ndim == 0:
+            return np.array(columns, dtype=np.int64)
+        longest = max(len(column) for column in columns)
+        if self.pad_to_multiple_of:
+            longest += -longest % self.pad_to_multiple_of
+        is_score = name.startswith("score_")
+        filler = {"input_ids": self.tokenizer.pad_token_id, "attention_mask": 0}.get(name, 0 if is_score else -1)
+        padded = np.full((len(columns), longest), filler, dtype=np.float32 if is_score else np.int64)
+        for row, column in zip(padded, columns, strict=True):
+            row[: len(column)] = column
+        return padded
+
+
+class MaskingEpochCallback(TrainerCallback):
+    """Tell a masking collator which epoch it is, in whatever worker it runs.
+
+    Args:
+        collator: the one that masks.
+    """
+
+    def __init__(self, collator: WholeWordMaskingCollator) -> None:
+        self.collator = collator
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Set the epoch before the workers start on it; a resumed run finds the same number."""
+        self.collator.set_epoch(int(state.epoch or 0))
+
+
+def word_starts_from_offsets(
+    text: str, offset_mapping: Sequence[tuple[int, int]] | np.ndarray, segmenter: WordSegmenter
+) -> np.ndarray:
+    """Say for each token of any fast tokenizer whether it starts a word of `text`.
+
+    A token that crosses a word border joins both words, so that neither a token nor a word is ever split.
+
+    Args:
+        text: the text that was tokenized.
+        offset_mapping: (start, end) of each token; (0, 0) at special tokens.
+        segmenter: cuts `text` into words.
+
+    Returns:
+        bool `[tokens]`; True at special tokens.
+    """
+    offsets = np.asarray(offset_mapping, dtype=np.int64).reshape(-1, 2)
+    words = np.cumsum(word_borders([text], segmenter)[: len(text)]) if text else np.zeros(1, dtype=np.int64)
+    starts = np.ones(len(offsets), dtype=bool)
+    real = np.flatnonzero(offsets[:, 1] > offsets[:, 0])
+    first, last = words[offsets[real, 0]], words[offsets[real, 1] - 1]
+    starts[real[1:]] = first[1:] > np.maximum.accumulate(last)[:-1]
+    return starts
+
+
+class _GivenWords:
+    """A segmenter that returns the words it was handed last."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def cut(self, text: str) -> list[str]:
+        return self.words
+
+
+def _content_hash(ids: np.ndarray) -> int:
+    """Name a row by its tokens: equal rows get equal masks in one epoch, in any order and any batch."""
+    positions = fold(np.zeros(len(ids), dtype=np.uint64), np.arange(len(ids)))
+    return int(fold(positions, ids).sum(dtype=np.uint64) >> np.uint64(1))
+
+
+def _unusable(row: Row) -> ValueError:
+    return ValueError(
+        f"a row has the columns {sorted(row)}; give text, words, or input_ids with word_starts, word_ids or "
+        "offset_mapping and text (and set remove_unused_columns=False, or the Trainer drops them)."
+    )

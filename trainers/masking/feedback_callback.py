@@ -1,0 +1,139 @@
+"""Feedback and losses in a training run: what the model says about each masked token, on every process alike."""
+
+import inspect
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+from torch import nn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from . import FeedbackTable, MaskedBatch, Masker
+
+FEEDBACK_FILE = "masking_feedback.safetensors"
+# The table that is asked by label ids; the others are named after their tag column.
+LABELS = "labels"
+# Masked tokens whose float32 logits are held at once: 128 MiB at 32,768 entries. Our default.
+TOKENS_AT_ONCE = 1024
+
+
+class MaskingFeedback(TrainerCallback):
+    """The feedback tables of a masker during a run: fed by the trainer, renewed at step ends, kept with checkpoints.
+
+    Args:
+        masker: its weights name the tables; without a table everything here does nothing.
+    """
+
+    def __init__(self, masker: Masker) -> None:
+        found = masker.weights.live_tables() if masker.weights is not None else []
+        self.tables = {tag or LABELS: table for tag, table in found if isinstance(table, FeedbackTable)}
+
+    def keys(self, masked: MaskedBatch, tags: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+        """Return for each table int64 `[M]`: its key of every masked token, in reading order."""
+        columns = {**tags, LABELS: masked["labels"]}
+        return {name: torch.from_numpy(columns[name][masked["selected"]].astype(np.int64)) for name in self.tables}
+
+    def observe(self, keys: Mapping[str, torch.Tensor], losses: torch.Tensor, correct: torch.Tensor) -> None:
+        """Report masked tokens: their keys, float `[M]` losses and bool `[M]` whether the best guess was right."""
+        loss, is_right = losses.detach().float().cpu().numpy(), correct.cpu().numpy()
+        for name, table in self.tables.items():
+            table.observe(keys[name].cpu().numpy(), loss, is_right)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Renew the tables whose turn it is; every process does so at the same step."""
+        for table in self.tables.values():
+            table.commit(state.global_step, lambda counts: sum_over_processes(counts, args.device))
+
+    def save(self, folder: str | Path, args: TrainingArguments) -> None:
+        """Write the tables and the counts since the last commit into a checkpoint; every process must call this."""
+        tensors: dict[str, np.ndarray] = {}
+        for name, table in self.tables.items():
+            state = table.state_dict()
+            tensors[f"{name}.state"] = state["state"]
+            tensors[f"{name}.counts"] = sum_over_processes(state["counts"], args.device)
+        if tensors and args.should_save:
+            target = Path(folder) / FEEDBACK_FILE
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.with_name(f".{target.name}.partial")
+            save_file(tensors, temporary)
+            os.replace(temporary, target)
+
+    def load(self, folder: str | Path, args: TrainingArguments) -> None:
+        """Continue from a checkpoint; the counts of all processes go to the first.
+
+        Raises:
+            FileNotFoundError: the checkpoint has no such file.
+            ValueError: it holds a table of another size, or lacks one.
+        """
+        if not self.tables:
+            return
+        source = Path(folder) / FEEDBACK_FILE
+        if not source.is_file():
+            raise FileNotFoundError(f"{source} is missing, the masks would not follow the model; start a new run")
+        tensors = load_file(source)
+        for name, table in self.tables.items():
+            if f"{name}.state" not in tensors:
+                raise ValueError(f"{source} has no table {name!r}; resume with the masker of that run")
+            counts = tensors[f"{name}.counts"]
+            first = args.process_index == 0
+            table.load_state_dict(
+                {"state": tensors[f"{name}.state"], "counts": counts if first else np.zeros_like(counts)}
+            )
+
+
+def sum_over_processes(counts: np.ndarray, device: torch.device) -> np.ndarray:
+    """Add up an array over all processes of the run; the array itself where there is one process."""
+    distributed = torch.distributed
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return counts
+    total = torch.from_numpy(counts).to(device, copy=True)
+    distributed.all_reduce(total)
+    return total.cpu().numpy()
+
+
+def masked_token_losses(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the cross-entropy of every labelled token, and whether its best guess is right.
+
+    Args:
+        logits: `(batch, length, vocabulary)`, or `(labelled, vocabulary)` in reading order.
+        labels: int64 `(batch, length)`, -100 where there is nothing to predict.
+
+    Returns:
+        float32 `[M]`, with gradients where the logits have them, and bool `[M]`.
+    """
+    labelled = labels != -100
+    if logits.dim() == 3:
+        logits = logits[labelled]
+    wanted = labels[labelled].split(TOKENS_AT_ONCE)
+    losses, correct = [logits.new_zeros(0, dtype=torch.float32)], [labelled.new_zeros(0)]
+    for part, ids in zip(logits.split(TOKENS_AT_ONCE), wanted, strict=False):
+        losses.append(nn.functional.cross_entropy(part.float(), ids, reduction="none"))
+        correct.append(part.argmax(-1) == ids)
+    return torch.cat(losses), torch.cat(correct)
+
+
+def masked_token_mean(
+    outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
+) -> torch.Tensor:
+    """Return the loss of a batch as its part of the mean over all masked tokens of the optimizer step.
+
+    Args:
+        outputs: with `logits`, see `masked_token_losses`.
+        labels: as there.
+        num_items_in_batch: labelled tokens of the whole step; None = of this batch.
+    """
+    losses, _ = masked_token_losses(outputs["logits"], labels)
+    return losses.sum() / (max(losses.numel(), 1) if num_items_in_batch is None else num_items_in_batch)
+
+
+def divides_its_loss(model: nn.Module) -> bool:
+    """Return whether a model says that it divides its loss by the items of the whole step.
+
+    Transformers takes any `**kwargs` for a yes. BERT's forward has them and ignores the number: its loss is a mean over
+    the micro-batch, and n accumulated micro-batches, or n processes, make the gradient n times too large.
+    """
+    return "num_items_in_batch" in inspect.signature(model.forward).parameters

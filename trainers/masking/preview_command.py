@@ -1,0 +1,162 @@
+"""`chinese-modernbert mask`: a text with its units boxed and the masked ones coloured, and the curves behind it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from transformers import PreTrainedTokenizerFast
+
+from ...runtime.options import argument
+from ...tokenization import WordSegmenter, load_segmenter, load_tokenizer, read_documents, tokenizer_hash
+from ..data.shards import TokenShards
+from . import PRESETS, Masker, MaskVocabulary, PackedBatch
+from .collator import WholeWordMaskingCollator
+from .options import masker_from_options
+from .part_of_speech import UNIVERSAL_TAGS, jieba_tagger
+from .presets import inverse_share_weights
+from .preview import STYLES, chance_by, draw_curves, render, unit_frequency_classes, unit_lengths, unit_tags
+from .tags import PhraseTagger, WordTagger, lexicon_tagger
+
+# Presets that read a column of words, and its name.
+WORD_COLUMNS = {"kidlm": "stratum", "leia": "emotion", "metadata": "metadata"}
+PART_OF_SPEECH = "pos"
+PHRASE_COLUMNS = {"ernie": "entity", "mslm": "domain_term"}
+# Longer documents are cut for the picture. Our default: the long context of the paper's second stage.
+MOST_TOKENS = 8_192
+LEGEND = " ".join(
+    f"[{STYLES[fate]}] {words} [/]"
+    for fate, words in (("mask", "word>▢ masked"), ("random", "word>other replaced"), ("keep", "word= kept"))
+)
+PREVIEW_TEXT = "使用语言模型来预测下一个词的概率，是自然语言处理里最常见的训练任务之一。"
+
+
+@dataclasses.dataclass
+class MaskArguments:
+    """What to mask, how, and at which point of training."""
+
+    text: list[str] = argument(list, "Texts to show; a short sentence of ours where none is given.")
+    corpus: list[str] = argument(list, "Files or folders whose documents are measured for the picture.")
+    preset: str = argument("chinese_modernbert", "A method of the list in docs/masking.md.")
+    step: int = argument(0, "Optimizer step.")
+    max_steps: int = argument(1_000, "Steps of the whole run; the rate depends on step / max_steps.")
+    epoch: int = argument(0, "Pass over the data; each has its own masks.")
+    seed: int = argument(0, "Family of masks.")
+    tokenizer: str = argument("", "Folder of a fast tokenizer; the command takes the shipped one.")
+    segmenter: str = argument("rjieba", "Word segmenter: rjieba, jieba or lexicon.")
+    user_dictionary: str | None = argument(None, "File with one word a line for the segmenter.")
+    words: list[str] = argument(list, "Words, entities or domain terms of the presets that read such a list.")
+    part_of_speech: bool = argument(False, "Measure the picture by part of speech too, as jieba tags words.")
+    data_dir: str | None = argument(None, "Prepared shards to count the tables of the presets that need one on.")
+    picture: str | None = argument(None, "File for the rate curve and the chances of masking, such as mask.png.")
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise ValueError(f"preset '{self.preset}' is unknown; use one of {', '.join(PRESETS)}")
+        if self.max_steps < 1 or not 0 <= self.step <= self.max_steps:
+            raise ValueError(f"step={self.step} must lie between 0 and max_steps={self.max_steps}, at least 1")
+
+
+def run_mask(args: MaskArguments) -> str:
+    """Show the texts on the terminal, draw the picture where one is asked for, and say what was shown.
+
+    Raises:
+        FileNotFoundError: If a file or folder is missing.
+        ImportError: If a picture is asked for without matplotlib.
+        ValueError: If the preset needs words, shards or a table that were not given.
+    """
+    tokenizer = load_tokenizer(args.tokenizer)
+    segmenter = load_segmenter(args.segmenter, args.user_dictionary)
+    entries = entry_texts(tokenizer)
+    texts = args.text or [PREVIEW_TEXT]
+    for number, text in enumerate(texts, start=1):
+        if not text.strip():
+            raise ValueError(f"text {number} is empty; give at least one word")
+    masker = build_preset(args, tokenizer)
+    progress = args.step / args.max_steps
+    masked = masker(as_batch(texts, args, tokenizer, segmenter, entries), progress, args.epoch)
+    console = Console(highlight=False)
+    console.print(
+        "[white on red] word>▢ masked [/] [black on yellow] word>other replaced [/] [black on green] word= kept [/]"
+    )
+    for row in range(len(texts)):
+        console.print(render(masked, entries, MaskVocabulary.from_tokenizer(tokenizer).mask_token_id, row))
+    shown = int(masked["selected"].sum())
+    summary = (
+        f"{args.preset}: {PRESETS[args.preset].title}; step {args.step} of {args.max_steps}, "
+        f"target {masked['target_rate']:.1%}, here {shown} of {masked['maskable_tokens']} tokens"
+    )
+    if args.picture:
+        documents = [document.text for document in read_documents(args.corpus)] if args.corpus else texts
+        batch = as_batch(documents, args, tokenizer, segmenter, entries)
+        summary += f"\npicture: {_draw(masker, batch, len(tokenizer), args)}"
+    return summary
+
+
+def build_preset(args: MaskArguments, tokenizer: PreTrainedTokenizerFast) -> Masker:
+    """Return the preset's masker with everything that a command line can bring for it.
+
+    Raises:
+        ValueError: If the preset needs words, shards or a table that were not given.
+    """
+    vocabulary, name = MaskVocabulary.from_tokenizer(tokenizer), args.preset
+    needs: dict[str, Any] = {}
+    if name in {**WORD_COLUMNS, **PHRASE_COLUMNS}:
+        if not args.words:
+            raise ValueError(f"preset '{name}' treats listed words in its own way; give them with --words")
+        if name == "mslm":
+            needs["term_weight"], needs["other_weight"] = inverse_share_weights(1, 9)
+    shards = TokenShards(args.data_dir, tokenizer_hash(tokenizer)) if args.data_dir else None
+    return masker_from_options(name, needs, vocabulary, args.seed, shards)
+
+
+def as_batch(
+    texts: list[str],
+    args: MaskArguments,
+    tokenizer: PreTrainedTokenizerFast,
+    segmenter: WordSegmenter,
+    entries: list[str],
+) -> PackedBatch:
+    """Return the texts as rows with word ids and the column of the preset, if it reads one."""
+    collator = WholeWordMaskingCollator(tokenizer, segmenter=segmenter, max_length=MOST_TOKENS)
+    columns = {
+        name: tensor.numpy()
+        for name, tensor in collator([{"text": text, "sample_id": n} for n, text in enumerate(texts)]).items()
+    }
+    batch = PackedBatch(input_ids=columns["input_ids"], word_ids=columns["word_ids"], sample_ids=columns["sample_ids"])
+    tags: dict[str, np.ndarray] = {}
+    if args.preset in WORD_COLUMNS:
+        tags[WORD_COLUMNS[args.preset]] = WordTagger(entries, lexicon_tagger([args.words]))(batch)
+    elif args.preset in PHRASE_COLUMNS:
+        tags[PHRASE_COLUMNS[args.preset]] = PhraseTagger(entries, args.words)(batch)
+    if args.part_of_speech or args.preset == "pos_weighting":
+        tags[PART_OF_SPEECH] = WordTagger(entries, jieba_tagger())(batch)
+    batch["tags"] = tags
+    return batch
+
+
+def entry_texts(tokenizer: PreTrainedTokenizerFast) -> list[str]:
+    """Return the text of every id as it stands in running text."""
+    tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    return [str(token).removeprefix("##") for token in tokens]
+
+
+def _draw(masker: Masker, batch: PackedBatch, size: int, args: MaskArguments) -> Path:
+    """Draw the rate and the chance of masking by length, by frequency and, where there are tags, by tag."""
+    progress = args.step / args.max_steps
+    counts = np.bincount(batch["input_ids"][batch["word_ids"] >= 0], minlength=size)
+    classes = {"tokens in the unit": unit_lengths, "digits of the corpus count": unit_frequency_classes(batch, counts)}
+    for name in batch.get("tags", {}):
+        if name not in PHRASE_COLUMNS.values():
+            classes[name] = unit_tags(batch, name)
+    chances: dict[str, dict[Any, float]] = {
+        label: dict(chance_by(masker, batch, progress, class_of)) for label, class_of in classes.items()
+    }
+    if PART_OF_SPEECH in chances:
+        found = chances.pop(PART_OF_SPEECH)
+        chances["part of speech"] = {UNIVERSAL_TAGS[tag] if tag >= 0 else "none": share for tag, share in found.items()}
+    title = f"{args.preset}: {PRESETS[args.preset].title}"
+    return draw_curves(masker, chances, str(args.picture), title, progress)

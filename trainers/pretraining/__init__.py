@@ -1,0 +1,1 @@
+"""Pre-training: arguments, run, trainer, schedules, optimizers, checkpoints, guards and logs."""

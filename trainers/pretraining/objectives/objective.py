@@ -1,0 +1,156 @@
+"""What an objective is: one module around the masked language model that turns a masked batch into a loss.
+
+The module owns every parameter that a step trains, so that the optimizer, DDP and a checkpoint see one thing. Those
+beside the language model's own exist in training alone: `split_state` keeps them apart.
+
+Legend: B rows, L tokens a row, N = B * L, D documents, H hidden size, V vocabulary entries.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from ....modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
+from ....modeling.heads_chinese_modernbert import labelled_cross_entropy
+from ...masking import IGNORED_LABEL
+
+LANGUAGE_MODEL = "language_model."
+LOSS = "loss"
+MASKED = "mlm"
+
+
+class Items(NamedTuple):
+    """What sums are divided by: counts over the whole optimizer step, all micro-batches and processes.
+
+    Attributes:
+        masked: Masked tokens; None = those of the batch at hand.
+        own: What `Objective.count_items` counts; None = those of the batch at hand.
+    """
+
+    masked: torch.Tensor | int | None = None
+    own: torch.Tensor | int | None = None
+
+
+class ObjectiveBatch(NamedTuple):
+    """A masked batch.
+
+    Attributes:
+        input_ids: int64 `[B, L]`, corrupted.
+        labels: int64 `[B, L]`, the original id where selected, else -100.
+        document_ids: int `[B, L]`, the document within the row; -1 = padding.
+    """
+
+    input_ids: torch.Tensor
+    labels: torch.Tensor
+    document_ids: torch.Tensor
+
+    @classmethod
+    def from_inputs(cls, inputs: Mapping[str, Any]) -> "ObjectiveBatch":
+        """Take the columns from a model's inputs; others are passed over."""
+        return cls(**{name: inputs[name] for name in cls._fields if name in inputs})
+
+    @property
+    def selected(self) -> torch.Tensor:
+        """Bool `[B, L]`, True at the tokens to predict."""
+        return self.labels != IGNORED_LABEL
+
+    @property
+    def original_ids(self) -> torch.Tensor:
+        """Int64 `[B, L]`, the text before masking: labels hold what was selected, the rest was never changed."""
+        return torch.where(self.selected, self.labels, self.input_ids)
+
+
+class Objective(nn.Module):
+    """Masked language modelling, and the base of what adds to it or replaces it.
+
+    Args:
+        language_model: The model that a run is about.
+    """
+
+    def __init__(self, language_model: ChineseModernBertForMaskedLM) -> None:
+        super().__init__()
+        self.language_model = language_model
+
+    @property
+    def config(self) -> ChineseModernBertConfig:
+        """The language model's configuration, where the Trainer and its callbacks look for it."""
+        return self.language_model.config
+
+    @property
+    def _keys_to_ignore_on_save(self) -> None:
+        """What the Trainer asks of a model whose checkpoint lacks a tied matrix."""
+
+    def activation_checkpointing_enable(self, **settings: Any) -> None:
+        """Recompute activations of the language model in the backward pass."""
+        self.language_model.activation_checkpointing_enable(**settings)
+
+    def gradient_checkpointing_enable(self, **settings: Any) -> None:
+        """Do the same under the name that older releases of Transformers call."""
+        self.language_model.gradient_checkpointing_enable(**settings)
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        labels: torch.Tensor,
+        document_ids: torch.Tensor,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        own_items: torch.Tensor | int | None = None,
+        progress: float = 0.0,
+    ) -> dict[str, torch.Tensor]:
+        """Return the loss of a batch and its parts.
+
+        Args:
+            input_ids, labels, document_ids: See `ObjectiveBatch`.
+            num_items_in_batch: See `Items.masked`.
+            own_items: See `Items.own`.
+            progress: Training step / all steps.
+
+        Returns:
+            `loss`, the weighted sum, and each part by its name, unweighted and detached.
+        """
+        batch = ObjectiveBatch(input_ids, labels, document_ids)
+        parts = self.parts(batch, Items(num_items_in_batch, own_items))
+        weights = self.weights(progress)
+        total = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
+        return {LOSS: total, **{name: part.detach() for name, part in parts.items()}}
+
+    def parts(self, batch: ObjectiveBatch, items: Items) -> dict[str, torch.Tensor]:
+        """Return the losses that are added up, by name; each is a sum divided by `items`."""
+        return {MASKED: masked_loss(self.language_model, batch, items)[0]}
+
+    def weights(self, progress: float) -> dict[str, float]:
+        """Return the weight of parts at `progress`; a part that is not named counts once."""
+        return {}
+
+    def count_items(self, batch: ObjectiveBatch) -> torch.Tensor:
+        """Return how many things, masked tokens aside, this objective's sums run over in a batch: a scalar, here 0."""
+        return torch.zeros(())
+
+    def predict(self, batch: ObjectiveBatch) -> torch.Tensor:
+        """Return logits `(masked, V)` in reading order, for evaluation."""
+        return self.language_model(
+            input_ids=batch.input_ids, labels=batch.labels, document_ids=batch.document_ids
+        ).logits
+
+    def split_state(self, state: Mapping[str, torch.Tensor] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the language model's tensors and the training-only ones, each under its own names."""
+        state = self.state_dict() if state is None else state
+        own = {name.removeprefix(LANGUAGE_MODEL): value for name, value in state.items() if _is_language_model(name)}
+        return own, {name: value for name, value in state.items() if not _is_language_model(name)}
+
+
+def _is_language_model(name: str) -> bool:
+    return name.startswith(LANGUAGE_MODEL)
+
+
+def masked_loss(
+    model: ChineseModernBertForMaskedLM, batch: ObjectiveBatch, items: Items
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the loss of the masked tokens, as the plain model computes it, and the hidden states `(B, L, H)`."""
+    outputs = model.model(input_ids=batch.input_ids, document_ids=batch.document_ids)
+    hidden_states = outputs.last_hidden_state
+    logits = model.decoder(model.head(hidden_states[batch.selected]))
+    labels = batch.labels[batch.selected]
+    return labelled_cross_entropy(logits, labels, items.masked), hidden_states

@@ -1,0 +1,366 @@
+"""The command `pretrain`: checks before any work, model, data, resume, run, final checkpoint."""
+
+import json
+import logging
+import shutil
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from transformers import PreTrainedTokenizerFast, set_seed
+
+from ...evaluation.language_modeling.masked_words import UnigramBaseline
+from ...modeling import PRESETS, ChineseModernBertConfig, ChineseModernBertForMaskedLM
+from ...runtime.files import write_text_atomically
+from ...runtime.processes import on_every_process, on_main_process, require_agreement
+from ...tokenization.extend import start_embeddings
+from ...tokenization.loading import VOCABULARY_MULTIPLE, check_vocabulary, load_tokenizer, tokenizer_hash
+from ...tokenization.new_tokens import new_entries
+from ..data.batch_plan import BatchRamp
+from ..data.packing import PackedRows, SpecialIds
+from ..data.shards import TokenShards
+from ..data.stages import StagedBatches, stage_ends, stage_weights, steps_for_positions
+from ..masking import PRESETS as MASKING_PRESETS
+from ..masking import Masker, MaskVocabulary
+from ..masking.options import columns_of, masker_from_options
+from .arguments import PretrainingArguments
+from .checkpoints import WRITING, find_damage, last_checkpoint
+from .guards import EXIT_TO_RESUME, BatchGuard
+from .log import LOG_FILE
+from .objective_trainer import ObjectiveTrainer
+from .objectives import build_objective, check_objective
+from .run_record import RUN_RECORD, run_record
+from .trainer import PretrainingTrainer
+
+logger = logging.getLogger(__name__)
+
+IDENTITY = "pretraining.json"
+RECIPE = "recipe.yaml"
+FINAL = "final"
+MICRO_BATCHES_HINT = "micro_batches_per_step is gradient_accumulation_steps times processes: keep the product"
+# What decides the numbers of a run. What the guard does may change at a resume, and so may everything about logs.
+IDENTITY_FIELDS = (
+    *("seed", "data_seed", "max_steps", "tokens_per_micro_batch", "masking", "masking_options", "z_loss"),
+    *("learning_rate", "warmup_steps", "lr_schedule", "lr_cycles", "lr_gamma", "lr_floor", "lr_decay_share"),
+    *("optimizer", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm"),
+    *("source_weights", "batch_ramp_share", "batch_ramp_start", "model_overrides", "bf16", "fp16"),
+    *("objective", "objective_options"),
+)
+MACHINE_FIELDS = (
+    *("train_data", "eval_data", "tokenizer", "output_dir", "model", "logging_dir", "run_name", "resume", "use_cpu"),
+    *("local_rank", "ddp_backend"),
+)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that the checks have opened."""
+
+    tokenizer: PreTrainedTokenizerFast
+    shards: TokenShards
+    eval_shards: TokenShards | None
+    config: ChineseModernBertConfig
+    ends: list[int]
+    micro_batches_per_step: int
+    resume_from: Path | None
+    identity: dict[str, Any]
+
+
+def run_pretraining(arguments: PretrainingArguments) -> Path:
+    """Pre-train a model over all its stages.
+
+    Args:
+        arguments: See `PretrainingArguments`.
+
+    Returns:
+        The folder of the final checkpoint, with tokenizer and recipe.
+
+    Raises:
+        FileNotFoundError: If data, tokenizer or checkpoint are missing.
+        FileExistsError: If the output folder holds another run.
+        ValueError: If settings, data, tokenizer and model do not fit together, or a bad step is not to be skipped.
+        OSError: If a checkpoint cannot be written.
+        SystemExit: With `EXIT_TO_RESUME` after SIGTERM or SIGUSR1, once the running step is saved.
+    """
+    setup = on_every_process(lambda: check_pretraining(arguments))
+    require_agreement({**setup.identity, "checkpoint to go on from": str(setup.resume_from)})
+    output = Path(arguments.output_dir or "")
+    on_main_process(lambda: _prepare_output(output, arguments, setup))
+    set_seed(arguments.seed)
+    trainer = build_trainer(arguments, setup)
+    try:
+        trainer.train(resume_from_checkpoint=str(setup.resume_from) if setup.resume_from else None)
+    finally:
+        trainer.stop_on_signal.stop_listening()
+    if trainer.stop_on_signal.received:
+        logger.warning("stopped by %s with a checkpoint; --resume auto goes on", trainer.stop_on_signal.received)
+        raise SystemExit(EXIT_TO_RESUME)
+    evaluated = any("eval_loss" in log and log["step"] == arguments.max_steps for log in trainer.state.log_history)
+    if setup.eval_shards is not None and not evaluated:
+        trainer.evaluate()
+    final = output / FINAL
+    trainer.save_final(final)
+    logger.info("final checkpoint in %s", final)
+    return final
+
+
+def check_pretraining(arguments: PretrainingArguments) -> Setup:
+    """Open and compare data, tokenizer, model and output folder before any work; sets `max_steps`.
+
+    Raises:
+        See `run_pretraining`.
+    """
+    for name in ("train_data", "tokenizer", "output_dir"):
+        if not getattr(arguments, name):
+            raise ValueError(f"{name} is not given; set it in the recipe or with --{name}")
+    _check_watching(arguments)
+    check_objective(arguments.objective, arguments.objective_options)
+    tokenizer = load_tokenizer(arguments.tokenizer)
+    made_with = tokenizer_hash(tokenizer)
+    shards = TokenShards(arguments.train_data, made_with, arguments.check_hashes)
+    _check_reading(arguments, shards)
+    eval_shards = TokenShards(arguments.eval_data, made_with, arguments.check_hashes) if arguments.eval_data else None
+    config = _model_config(arguments, tokenizer)
+    micro_batches = arguments.gradient_accumulation_steps * arguments.world_size
+    if arguments.max_tokens:
+        arguments.max_steps = _steps_of_budget(arguments, arguments.max_tokens, micro_batches)
+    ends = stage_ends(arguments.stages, arguments.max_steps)
+    arguments.max_steps = ends[-1]
+    longest = max(arguments.eval_context_length or 0, *(stage.context_length for stage in arguments.stages))
+    if longest > config.max_position_embeddings:
+        raise ValueError(
+            f"context_length={longest} is over the model's max_position_embeddings={config.max_position_embeddings}; "
+            "shorten the stage (or eval_context_length) or add model_overrides: {max_position_embeddings: ...}"
+        )
+    if eval_shards is None:
+        arguments.eval_strategy = "no"  # pyright: ignore[reportAttributeAccessIssue]
+    identity = _identity(arguments, shards, micro_batches)
+    resume_from = find_resume(arguments, identity)
+    return Setup(tokenizer, shards, eval_shards, config, ends, micro_batches, resume_from, identity)
+
+
+def build_trainer(arguments: PretrainingArguments, setup: Setup) -> PretrainingTrainer:
+    """Build model, data and trainer from what the checks opened."""
+    tokenizer, stages = setup.tokenizer, arguments.stages
+    specials = SpecialIds.from_tokenizer(tokenizer)
+    seed = arguments.data_seed if arguments.data_seed is not None else arguments.seed
+    batches = StagedBatches(
+        setup.shards,
+        stages,
+        setup.ends,
+        setup.micro_batches_per_step,
+        arguments.tokens_per_micro_batch,
+        seed,
+        specials,
+        arguments.source_weights,
+        _ramp(arguments),
+    )
+    eval_rows = unigram = None
+    if setup.eval_shards is not None:
+        context = arguments.eval_context_length or max(stage.context_length for stage in stages)
+        eval_rows = PackedRows(setup.eval_shards, context, seed=0, epoch=0, specials=specials)
+        unigram = UnigramBaseline(setup.shards.token_counts())
+    masker = build_masker(arguments, tokenizer, seed, setup.shards)
+    model = _build_model(arguments, setup.config, tokenizer)
+    objective = build_objective(
+        arguments.objective,
+        arguments.objective_options,
+        model,
+        masker,
+        tokenizer.all_special_ids,
+        setup.shards.token_counts,
+    )
+    rest: dict[str, Any] = {
+        "batches": batches,
+        "masker": masker,
+        "tokenizer": tokenizer,
+        "eval_rows": eval_rows,
+        "unigram": unigram,
+        "record": {
+            RECIPE: _recipe_text(arguments),
+            IDENTITY: json.dumps(setup.identity, indent=1) + "\n",
+            RUN_RECORD: run_record(setup.shards.folder),
+        },
+    }
+    if objective is None:
+        return PretrainingTrainer(model, arguments, **rest)
+    return ObjectiveTrainer(objective, arguments, **rest)
+
+
+def _ramp(arguments: PretrainingArguments) -> BatchRamp:
+    """Return the growth of the batch that a recipe asks for."""
+    return BatchRamp(arguments.batch_ramp_share, arguments.batch_ramp_start)
+
+
+def _steps_of_budget(arguments: PretrainingArguments, max_tokens: int, micro_batches: int) -> int:
+    """Return the steps that read `max_tokens` positions, or `max_steps` where that is given too and ends earlier."""
+    size, ramp = arguments.tokens_per_micro_batch, _ramp(arguments)
+    steps = steps_for_positions(max_tokens, arguments.stages, micro_batches, size, ramp)
+    if 0 < arguments.max_steps < steps:
+        logger.warning("max_steps=%d ends the run before max_tokens=%d is read", arguments.max_steps, max_tokens)
+        return arguments.max_steps
+    return steps
+
+
+def _check_reading(arguments: PretrainingArguments, shards: TokenShards) -> None:
+    """Refuse weights that do not fit the data, and options of the library that would change what a step reads."""
+    for number in range(len(arguments.stages)):
+        stage_weights(shards, arguments.stages, number, arguments.source_weights or {})
+    options = arguments.accelerator_config
+    for name in ("split_batches", "dispatch_batches"):
+        if getattr(options, name, False):
+            raise ValueError(
+                f"accelerator_config has {name}: true, but a process reads whole micro-batches; leave it out"
+            )
+    if arguments.ignore_data_skip:
+        raise ValueError("ignore_data_skip=true would read the run's first micro-batches again; leave it out")
+
+
+def build_masker(
+    arguments: PretrainingArguments, tokenizer: PreTrainedTokenizerFast, seed: int, shards: TokenShards | None = None
+) -> Masker:
+    """Return the masker of the recipe; the paper's rate peaks where the learning rate's warm-up ends."""
+    options = dict(arguments.masking_options or {})
+    if arguments.masking == "chinese_modernbert":
+        options.setdefault("warmup_share", arguments.get_warmup_steps(arguments.max_steps) / arguments.max_steps)
+    vocabulary = MaskVocabulary.from_tokenizer(tokenizer)
+    if arguments.masking in MASKING_PRESETS and columns_of(arguments.masking):
+        columns = ", ".join(columns_of(arguments.masking))
+        raise ValueError(f"masking='{arguments.masking}' reads columns that shards do not hold: {columns}")
+    return masker_from_options(arguments.masking, options, vocabulary, seed, shards)
+
+
+def find_resume(arguments: PretrainingArguments, identity: dict[str, Any]) -> Path | None:
+    """Return the checkpoint to go on from, or None for a new run.
+
+    Raises:
+        FileNotFoundError: If the checkpoint named is not there or not complete.
+        ValueError: If it belongs to a run of other settings or data.
+    """
+    if arguments.resume is None:
+        return None
+    if arguments.resume == "auto":
+        chosen = last_checkpoint(Path(arguments.output_dir or ""))
+        if chosen is None:
+            return None
+    else:
+        chosen = Path(arguments.resume)
+        damage = find_damage(chosen, check_hashes=True)
+        if damage is not None:
+            raise FileNotFoundError(f"resume={chosen} is not a complete checkpoint: {damage}; give another, or 'auto'")
+    old = json.loads((chosen / IDENTITY).read_text(encoding="utf-8"))
+    different = [f"{key} was {old.get(key)}, is {identity[key]}" for key in identity if old.get(key) != identity[key]]
+    if different:
+        hint = "" if "micro_batches_per_step" not in " ".join(different) else f"; {MICRO_BATCHES_HINT}"
+        raise ValueError(f"{chosen} cannot go on exactly under other settings: {'; '.join(different)}{hint}")
+    return chosen
+
+
+def _identity(arguments: PretrainingArguments, shards: TokenShards, micro_batches: int) -> dict[str, Any]:
+    """Return what must be equal for a resumed run to be the same run."""
+    return {
+        "tokenizer_hash": shards.manifest["tokenizer_hash"],
+        "shards": [entry["files"]["ids"]["sha256"] for entry in shards.manifest["shards"]],
+        "stages": [asdict(stage) for stage in arguments.stages],
+        "micro_batches_per_step": micro_batches,
+        **{name: getattr(arguments, name) for name in IDENTITY_FIELDS},
+    }
+
+
+def _check_watching(arguments: PretrainingArguments) -> None:
+    """Check what watches over the run and what it leaves.
+
+    Raises:
+        ValueError: For values out of range, or a choice of the best checkpoint.
+    """
+    BatchGuard(arguments.on_bad_batch, arguments.spike_factor, arguments.max_skipped)
+    if arguments.z_loss < 0:
+        raise ValueError(f"z_loss={arguments.z_loss} is negative; give a factor such as 1e-4, or 0 for none")
+    if arguments.load_best_model_at_end or arguments.save_strategy == "best":
+        raise ValueError(
+            "load_best_model_at_end and save_strategy: best do not fit pre-training, whose schedule ends at its last "
+            "step; leave them out and pick a checkpoint by hand"
+        )
+
+
+def _model_config(arguments: PretrainingArguments, tokenizer: PreTrainedTokenizerFast) -> ChineseModernBertConfig:
+    """Return the configuration of a new model, or of the checkpoint to go on from, checked against the tokenizer."""
+    overrides = arguments.model_overrides or {}
+    if arguments.model in PRESETS:
+        rows = -(-len(tokenizer) // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
+        kinds = ("pad", "unk", "cls", "sep", "mask")
+        ids = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in kinds}
+        config = ChineseModernBertConfig.preset(arguments.model, **{"vocab_size": rows, **ids, **overrides})
+        unknown = [name for name in overrides if not hasattr(ChineseModernBertConfig(), name)]
+        if unknown:
+            raise ValueError(f"model_overrides has no such field of the configuration: {', '.join(unknown)}")
+    else:
+        if not (Path(arguments.model) / "config.json").is_file():
+            presets = ", ".join(PRESETS)
+            raise FileNotFoundError(f"model='{arguments.model}' is neither a size ({presets}) nor a checkpoint folder")
+        if overrides:
+            raise ValueError("model_overrides is for a new model; a checkpoint keeps its own configuration")
+        found = json.loads((Path(arguments.model) / "config.json").read_text(encoding="utf-8"))
+        if found.get("model_type") != ChineseModernBertConfig.model_type:
+            raise ValueError(
+                f"{arguments.model} is a checkpoint of model type '{found.get('model_type')}', not "
+                f"'{ChineseModernBertConfig.model_type}'; convert it first"
+            )
+        config = ChineseModernBertConfig.from_pretrained(arguments.model)
+        if max(new_entries(arguments.model, tokenizer), default=0) >= config.vocab_size:
+            config.vocab_size = -(-len(tokenizer) // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
+    check_vocabulary(tokenizer, config.vocab_size)
+    return config
+
+
+def _build_model(
+    arguments: PretrainingArguments, config: ChineseModernBertConfig, tokenizer: PreTrainedTokenizerFast
+) -> ChineseModernBertForMaskedLM:
+    """Make a new model, or load one with float32 master weights, and rows for new entries of the tokenizer."""
+    if arguments.model in PRESETS:
+        return ChineseModernBertForMaskedLM(config)
+    model = ChineseModernBertForMaskedLM.from_pretrained(arguments.model, dtype=torch.float32)
+    start_embeddings(model, new_entries(arguments.model, tokenizer))
+    return model
+
+
+def _prepare_output(output: Path, arguments: PretrainingArguments, setup: Setup) -> None:
+    """Make the output folder, or clear an older run of ours out of it when `overwrite` says so.
+
+    Raises:
+        FileExistsError: If the folder is not empty and neither resume nor overwrite applies.
+    """
+    if output.is_file():
+        raise FileExistsError(f"output_dir={output} is a file; give the name of a folder")
+    occupied = output.is_dir() and any(output.iterdir())
+    if occupied and setup.resume_from is None:
+        if not (output / IDENTITY).is_file():
+            raise FileExistsError(f"{output} is not empty and holds no run of ours; give output_dir another name")
+        if not (arguments.overwrite or arguments.resume == "auto"):
+            raise FileExistsError(f"{output} holds a run; add --resume auto to go on, or --overwrite to replace it")
+        for path in (*output.glob("checkpoint-*"), output / FINAL, output / WRITING):
+            shutil.rmtree(path, ignore_errors=True)
+        (output / LOG_FILE).unlink(missing_ok=True)
+    write_text_atomically(output / IDENTITY, json.dumps(setup.identity, indent=1) + "\n")
+
+
+class _DefaultArguments(PretrainingArguments):
+    """Arguments to compare with. Finding a device anew would move the run's own processes to it, here to the CPU."""
+
+    _setup_devices = torch.device("cpu")  # pyright: ignore[reportAssignmentType]
+
+
+def _recipe_text(arguments: PretrainingArguments) -> str:
+    """Return the settings that differ from the defaults as a recipe, without the paths of this machine."""
+    defaults = _DefaultArguments(output_dir="unused", use_cpu=True)
+    values = {}
+    for field in fields(arguments):
+        value = getattr(arguments, field.name)
+        if field.init and field.name not in MACHINE_FIELDS and value != getattr(defaults, field.name):
+            values[field.name] = [asdict(stage) for stage in value] if field.name == "stages" else value
+    plain = json.loads(json.dumps(values, default=str))
+    if arguments.model in PRESETS:
+        plain["model"] = arguments.model
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,58 @@
+"""What a run writes down of itself in every checkpoint, beside recipe and identity: its packages and its data."""
+
+import json
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ..data.shards import MANIFEST, file_sha256, read_manifest
+
+RUN_RECORD = "run_record.json"
+PACKAGES = ("chinese-modernbert", "torch", "transformers", "tokenizers", "accelerate", "numpy", "safetensors")
+
+
+def run_record(train_data: str | Path) -> str:
+    """Return the record of a run as JSON: versions of packages, and what the manifest of its shards says.
+
+    Args:
+        train_data: Folder of the shards.
+    """
+    record = {"packages": package_versions(), "data": summarise_manifest(train_data)}
+    return json.dumps(record, ensure_ascii=False, indent=1) + "\n"
+
+
+def package_versions() -> dict[str, str]:
+    """Return name -> version of the installed packages that decide the numbers of a run."""
+    installed = {}
+    for name in PACKAGES:
+        try:
+            installed[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue  # accelerate comes with an extra
+    return installed
+
+
+def summarise_manifest(folder: str | Path) -> dict[str, Any]:
+    """Return what others need to know of prepared text: counts, sources, filters and hashes; no text and no folder.
+
+    Args:
+        folder: Folder of the shards that `prepare` wrote.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is of another format.
+    """
+    manifest = read_manifest(Path(folder))
+    names = ("tokenizer_hash", "documents_read", "dropped", "documents", "tokens", "words", "sources")
+    return {
+        "manifest_sha256": file_sha256(Path(folder) / MANIFEST),
+        **{name: manifest.get(name) for name in names},
+        "configuration": dict(manifest.get("configuration", {})),
+        "shards": [_shard(entry) for entry in manifest["shards"]],
+    }
+
+
+def _shard(entry: Mapping[str, Any]) -> dict[str, Any]:
+    hashes = {kind: one["sha256"] for kind, one in entry["files"].items()}
+    return {"name": entry["name"], "documents": entry["documents"], "tokens": entry["tokens"], "sha256": hashes}
