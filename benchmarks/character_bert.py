@@ -18,8 +18,8 @@ from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast, Trainer
 
 from chinese_modernbert.tokenization.documents import read_documents
 from chinese_modernbert.trainers.masking.collator import WholeWordMaskingCollator
+from chinese_modernbert.trainers.masking.corruption import MaskVocabulary
 from chinese_modernbert.trainers.masking.presets import bert_wwm
-from chinese_modernbert.trainers.masking.vocabulary import MaskVocabulary
 
 PIECE = 254
 CONTEXT = 512

@@ -24,6 +24,7 @@ import torch
 from transformers import DataCollatorForLanguageModeling
 
 from chinese_modernbert.tokenization import TokenizerArguments, encode_documents, load_segmenter, train_tokenizer
+from chinese_modernbert.tokenization.word_starts import word_ids_from_starts
 from chinese_modernbert.trainers.masking import (
     ColumnUnits,
     Masker,
@@ -35,7 +36,6 @@ from chinese_modernbert.trainers.masking import (
     TableWeights,
     TokenUnits,
     chinese_modernbert,
-    word_ids_from_starts,
 )
 from chinese_modernbert.trainers.masking.tables import frequency_table
 

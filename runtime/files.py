@@ -1,5 +1,6 @@
 """Writing results so that a reader never sees half of one: temporary name first, rename last."""
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -95,3 +96,18 @@ def make_as_readable_as_others(path: Path) -> None:
     mask = os.umask(0o022)  # it can only be read by setting it
     os.umask(mask)
     path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
+
+
+def model_fingerprint(model: str | Path) -> str:
+    """Return a model's name, and 16 hexadecimal digits of its weights and config where they are in a folder.
+
+    Args:
+        model: Folder of a saved model, or a name on the Hub, which comes back as it is.
+    """
+    folder = Path(model)
+    files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    digest = hashlib.sha256()
+    for file in (*files, *sorted(folder.glob("config.json"))):
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return f"{folder.name} {digest.hexdigest()[:16]}" if files else str(model)

@@ -13,8 +13,7 @@ from sentence_transformers import SentenceTransformer
 
 from ...runtime.files import write_text_atomically
 from .files import ScoredPair
-from .quantization import PRECISIONS, search_quantized
-from .retrieval import RetrievalTask, encode_task, score_retrieval, search_vectors
+from .retrieval import PRECISIONS, RetrievalTask, encode_task, score_retrieval, search_quantized, search_vectors
 from .similarity import (
     RESAMPLES,
     Estimate,

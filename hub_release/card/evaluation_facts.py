@@ -10,7 +10,7 @@ from typing import Any
 from huggingface_hub import EvalResult
 
 from ...evaluation.clue.tasks import TASKS
-from ...runtime.fingerprint import model_fingerprint
+from ...runtime.files import model_fingerprint
 from ..checkpoint import read_json_object
 
 REPORT_FILE = "report.json"
@@ -196,7 +196,7 @@ def _tasks(content: dict[str, Any]) -> list[TaskFigure]:
 
 def _similarity(content: dict[str, Any]) -> list[SimilarityFigure]:
     settings = content["settings"]
-    is_plain = not settings["pretraining_recipe"] and settings["pooling"] == "mean"
+    is_plain = settings["pooling"] == "mean"
     stages = [one for one in content["encoders"] if one["role"] == "stage"]
     return [
         SimilarityFigure(

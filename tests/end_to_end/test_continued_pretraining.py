@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from chinese_modernbert.cli import main
 from chinese_modernbert.modeling import ChineseModernBertForMaskedLM
 from chinese_modernbert.tokenization import load_tokenizer, save_tokenizer
-from chinese_modernbert.tokenization.new_tokens import new_entries
+from chinese_modernbert.tokenization.extend import new_entries
 from chinese_modernbert.trainers.pretraining.log import read_training_log
 from chinese_modernbert.trainers.pretraining.run import build_trainer, check_pretraining, run_pretraining
 from reference.pretraining_run import Run

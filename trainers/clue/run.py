@@ -27,8 +27,7 @@ from ...evaluation.clue.files import TaskData, describe, read_task
 from ...evaluation.clue.readers import Example
 from ...evaluation.clue.report import read_report, write_report
 from ...evaluation.clue.scores import example_scores, reference, score
-from ...runtime.files import write_text_atomically
-from ...runtime.fingerprint import model_fingerprint
+from ...runtime.files import model_fingerprint, write_text_atomically
 from .arguments import ALL, ClueArguments
 from .explain import explain_hardest
 from .inputs import ChoiceInputs, SpanInputs, TaskInputs, TextInputs

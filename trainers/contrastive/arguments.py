@@ -69,8 +69,6 @@ class ContrastiveArguments(SentenceTransformerTrainingArguments):
     baselines: bool = argument(True, "Score fresh weights, static vectors and BM25 beside the model.")
     baseline_corpus: list[str] = argument(list, "Text files of the static vectors; none: the texts of the stages.")
     against: list[str] = argument(list, "Other encoders, or output_dirs of other sts runs, beside it in the report.")
-    pretraining_recipe: str | None = argument(None, "Recipe of `pretrain` that runs first, from the model.")
-    pretraining_options: dict | None = argument(None, "Keys of that recipe that differ, such as train_data.")
     temperature: float = argument(0.05, "Cosines are divided by it before the softmax.")
     both_directions: bool = argument(True, "Find the anchor among all anchors too, not the positive alone.")
     cached_batch_size: int | None = argument(None, "Rows embedded at once under cached gradients; null: no caching.")

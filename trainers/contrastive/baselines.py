@@ -20,8 +20,7 @@ from ...evaluation.sentences.report import ScoredEncoder
 from ...evaluation.sentences.retrieval import RetrievalTask, score_retrieval
 from ...evaluation.sentences.scores import SentenceScores, evaluate_encoder, score_values
 from ...evaluation.sentences.static_embeddings import static_encoder
-from ...runtime.files import write_text_atomically
-from ...runtime.fingerprint import model_fingerprint
+from ...runtime.files import model_fingerprint, write_text_atomically
 from ...tokenization import load_segmenter, read_documents
 from .arguments import ContrastiveArguments
 from .datasets import NamedRows, texts_of

@@ -20,12 +20,8 @@ from ...evaluation.sentences.mteb import named_tasks, run_mteb
 from ...evaluation.sentences.report import ScoredEncoder, write_sentence_report
 from ...evaluation.sentences.retrieval import RetrievalTask, task_from_triples
 from ...evaluation.sentences.scores import SentenceScores, evaluate_encoder
-from ...runtime.files import write_text_atomically
-from ...runtime.fingerprint import model_fingerprint
-from ...runtime.options import load_recipe
+from ...runtime.files import model_fingerprint, write_text_atomically
 from ...runtime.processes import on_main_process
-from ..pretraining.arguments import PretrainingArguments
-from ..pretraining.run import run_pretraining
 from .arguments import ContrastiveArguments, ContrastiveStage
 from .baselines import SCORES, check_others, score_beside
 from .datasets import NamedRows, read_named, rows_fingerprint, stage_datasets, texts_of, without_leaks
@@ -41,7 +37,7 @@ STAGE, FINAL = "stage.json", "final"
 IDENTITY_FIELDS = (
     "model", "temperature", "both_directions", "matryoshka_sizes", "query_prompt", "document_prompt", "pooling",
     "normalize", "leakage", "leakage_similarity", "mining_margin", "lora_rank", "lora_alpha", "seed", "max_steps",
-    "evaluation", "retrieval", "bootstrap_resamples", "pretraining_recipe", "pretraining_options", "learning_rate",
+    "evaluation", "retrieval", "bootstrap_resamples", "learning_rate",
     "warmup_steps", "lr_scheduler_type", "weight_decay", "max_grad_norm", "gradient_accumulation_steps", "optim",
     "batch_sampler", "bf16", "fp16",
 )  # fmt: skip
@@ -163,22 +159,12 @@ def _first_stage(
     retrieval: Mapping[str, RetrievalTask],
     rows: str,
 ) -> Path:
-    """Evaluate the model before any contrastive stage, after retrieval pre-training where the recipe has it."""
+    """Evaluate the model before any contrastive stage."""
     folder = output / "stage-0"
     record = _record(0, None, arguments, rows)
     if _is_finished(folder, record, arguments):
         return folder
-    start = Path(arguments.model)
-    if arguments.pretraining_recipe:
-        changes = {
-            "model": arguments.model,
-            "tokenizer": arguments.model,
-            "output_dir": str(output / "pretraining"),
-            "resume": "auto",
-            **(arguments.pretraining_options or {}),
-        }
-        start = run_pretraining(load_recipe([PretrainingArguments], arguments.pretraining_recipe, changes)[0])
-    model = load_encoder(start, arguments)
+    model = load_encoder(arguments.model, arguments)
     on_main_process(lambda: _keep(folder, model, record, arguments, scored, retrieval))
     return folder
 

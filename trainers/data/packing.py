@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
-from ..masking.batch import word_ids_from_starts
+from ...tokenization.word_starts import word_ids_from_starts
 from .sampling import epoch_order
 from .shards import TokenShards
 

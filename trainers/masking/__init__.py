@@ -1,8 +1,8 @@
 """Masking for pre-training: numpy only, deterministic, one pipeline for the published methods."""
 
 from ...runtime.counter_random import Draw
-from .batch import IGNORED_LABEL, MaskedBatch, PackedBatch, UnitTable, word_ids_from_starts
-from .corruption import Replace
+from .batch import IGNORED_LABEL, MaskedBatch, PackedBatch, UnitTable
+from .corruption import MaskVocabulary, Replace
 from .feedback import AccuracyRule, FeedbackTable, LossRule, TagLossRule
 from .masker import ClassLoss, Masker
 from .presets import PRESETS, chinese_modernbert
@@ -11,7 +11,6 @@ from .similar_words import SimilarWords
 from .statistics import MaskingStatistics
 from .tags import PhraseTagger, WordTagger, lexicon_tagger
 from .units import ColumnUnits, NGramUnits, OneTokenPerUnit, TokenUnits
-from .vocabulary import MaskVocabulary
 from .weights import ColumnWeights, TableWeights, TagWeights
 
 __all__ = [
@@ -45,5 +44,4 @@ __all__ = [
     "UniformRate",
     "UnitTable",
     "chinese_modernbert",
-    "word_ids_from_starts",
 ]

@@ -147,24 +147,3 @@ def check_batch(batch: PackedBatch) -> None:
     samples = batch.get("sample_ids")
     if samples is not None and samples.shape != shape[:1]:
         raise ValueError(f"sample_ids has shape {samples.shape}; give one id a row, shape {shape[:1]}.")
-
-
-def word_ids_from_starts(word_starts: np.ndarray, document_ids: np.ndarray, special: np.ndarray) -> np.ndarray:
-    """Turn "starts a word" bits into word ids.
-
-    A word also ends where the document changes and at every special token, so that no word reaches over either.
-
-    Args:
-        word_starts: bool `[..., L]`, True at the first token of each word.
-        document_ids: integer `[..., L]`, -1 = padding.
-        special: bool `[..., L]`, True at tokens that are never masked.
-
-    Returns:
-        int32 `[..., L]`: equal neighbours are one word, -1 at special tokens and padding.
-    """
-    excluded = special | (document_ids < 0)
-    begins = word_starts.astype(bool) | excluded
-    begins[..., 1:] |= (document_ids[..., 1:] != document_ids[..., :-1]) | excluded[..., :-1]
-    word_ids = np.cumsum(begins, axis=-1, dtype=np.int32)
-    word_ids[excluded] = -1
-    return word_ids

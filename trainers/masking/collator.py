@@ -9,8 +9,8 @@ from transformers import PreTrainedTokenizerFast, TrainerCallback, TrainerContro
 
 from ...runtime.counter_random import fold
 from ...tokenization import WordSegmenter, encode_documents, load_segmenter
-from ...tokenization.word_starts import word_borders
-from . import Masker, word_ids_from_starts
+from ...tokenization.word_starts import word_borders, word_ids_from_starts
+from . import Masker
 from .trainer import mask_tensors
 
 Row = Mapping[str, Any]

@@ -10,14 +10,13 @@ from typing import Literal
 
 import numpy as np
 
-from .corruption import Replace
+from .corruption import MaskVocabulary, Replace
 from .feedback import AccuracyRule, FeedbackTable, TagLossRule
 from .masker import ClassLoss, Masker
-from .part_of_speech import UNIVERSAL_TAGS
 from .rates import Cosine, Piecewise, UniformRate
 from .similar_words import SimilarWords
+from .tags import UNIVERSAL_TAGS
 from .units import WORD_IDS, ColumnUnits, NGramUnits, OneTokenPerUnit, TokenUnits
-from .vocabulary import MaskVocabulary
 from .weights import ColumnWeights, TableWeights, TagWeights
 
 # Longer units fall apart into single tokens. Our default: long compounds and URLs would be guessed from nothing.

@@ -16,10 +16,9 @@ from ..data.shards import TokenShards
 from . import PRESETS, Masker, MaskVocabulary, PackedBatch
 from .collator import WholeWordMaskingCollator
 from .options import masker_from_options
-from .part_of_speech import UNIVERSAL_TAGS, jieba_tagger
 from .presets import inverse_share_weights
 from .preview import STYLES, chance_by, draw_curves, render, unit_frequency_classes, unit_lengths, unit_tags
-from .tags import PhraseTagger, WordTagger, lexicon_tagger
+from .tags import UNIVERSAL_TAGS, PhraseTagger, WordTagger, jieba_tagger, lexicon_tagger
 
 # Presets that read a column of words, and its name.
 WORD_COLUMNS = {"kidlm": "stratum", "leia": "emotion", "metadata": "metadata"}

@@ -15,9 +15,8 @@ from ...evaluation.language_modeling.masked_words import UnigramBaseline
 from ...modeling import PRESETS, ChineseModernBertConfig, ChineseModernBertForMaskedLM
 from ...runtime.files import write_text_atomically
 from ...runtime.processes import on_every_process, on_main_process, require_agreement
-from ...tokenization.extend import start_embeddings
+from ...tokenization.extend import new_entries, start_embeddings
 from ...tokenization.loading import VOCABULARY_MULTIPLE, check_vocabulary, load_tokenizer, tokenizer_hash
-from ...tokenization.new_tokens import new_entries
 from ..data.batch_plan import BatchRamp
 from ..data.packing import PackedRows, SpecialIds
 from ..data.shards import TokenShards

@@ -31,14 +31,12 @@ from ..data.stages import StagedBatches, stage_at
 from ..masking import Masker, MaskVocabulary, chinese_modernbert
 from ..masking.batch import IGNORED_LABEL
 from ..masking.trainer import MaskingInTrainingStep, MaskingRateCallback
-from .accuracy import TrainingAccuracy, masked_words
 from .arguments import PretrainingArguments
 from .callbacks import StageCallback
 from .checkpoints import WRITING, drop_old_checkpoints, find_damage, move_into_place, report_failed_writing
 from .evaluation import flat_figures, score_rows
 from .guards import BatchGuard, StepLosses, StopOnSignal, describe_documents, heed_only_the_parent
-from .log import LOG_FILE, TrainingLogCallback
-from .log_window import LogWindow
+from .log import LOG_FILE, LogWindow, TrainingAccuracy, TrainingLogCallback, masked_words
 from .optimizers import build_optimizer
 from .schedules import build_schedule
 from .throughput import SpeedMeter, peak_flops

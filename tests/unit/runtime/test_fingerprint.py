@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from chinese_modernbert.runtime.fingerprint import model_fingerprint
+from chinese_modernbert.runtime.files import model_fingerprint
 
 
 def test_a_fingerprint_follows_weights_and_config_and_not_the_folder(tmp_path: Path) -> None:

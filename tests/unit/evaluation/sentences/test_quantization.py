@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-from chinese_modernbert.evaluation.sentences import quantization
-from chinese_modernbert.evaluation.sentences.quantization import PRECISIONS, search_quantized
-from chinese_modernbert.evaluation.sentences.retrieval import search_vectors
+from chinese_modernbert.evaluation.sentences.retrieval import PRECISIONS, search_quantized, search_vectors
 
 
 @pytest.fixture
@@ -39,7 +37,7 @@ def test_bytes_change_a_cosine_by_less_than_their_step(
     assert np.take_along_axis(scores, np.argsort(numbers, axis=1), axis=1) == pytest.approx(
         np.take_along_axis(expected, np.argsort(expected_numbers, axis=1), axis=1), abs=5e-3
     )
-    monkeypatch.setattr(quantization, "QUERIES_AT_ONCE", 2)
+    monkeypatch.setattr(retrieval, "QUERIES_AT_ONCE", 2)
     assert np.array_equal(search_quantized(queries, passages, "int8", depth=60)[0], numbers)
 
 

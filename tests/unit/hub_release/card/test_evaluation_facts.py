@@ -13,7 +13,7 @@ from chinese_modernbert.evaluation.sentences.report import ScoredEncoder, write_
 from chinese_modernbert.evaluation.sentences.scores import SentenceScores, SimilarityResult
 from chinese_modernbert.evaluation.sentences.similarity import Estimate
 from chinese_modernbert.hub_release import ReleaseArguments, build_release
-from chinese_modernbert.runtime.fingerprint import model_fingerprint
+from chinese_modernbert.runtime.files import model_fingerprint
 
 SETTINGS = {"seeds": [1, 2], "select_on": "fold", "folds": 10, "max_train_samples": 4_000, "max_eval_samples": 0}
 
@@ -48,7 +48,7 @@ def write_sts_report(folder: Path, weights: str, **settings: Any) -> Path:
         ScoredEncoder("before training", "stage", scored(0.4)),
         ScoredEncoder("stage 1, cosent", "stage", scored(0.7)),
     ]
-    plain = {"model": "m", "weights": weights, "pooling": "mean", "pretraining_recipe": None, **settings}
+    plain = {"model": "m", "weights": weights, "pooling": "mean", **settings}
     write_sentence_report(folder, encoders, plain, resamples=5)
     return folder
 
@@ -116,7 +116,7 @@ def test_a_report_about_other_weights_is_refused(checkpoint: Path, tmp_path: Pat
         assert "\n" not in str(caught.value) and not (tmp_path / "built").exists()
 
 
-@pytest.mark.parametrize("changes", [{"pooling": "cls"}, {"pretraining_recipe": "retromae"}])
+@pytest.mark.parametrize("changes", [{"pooling": "cls"}])
 def test_an_encoder_that_is_not_the_release_is_not_in_the_index(
     changes: dict[str, str], checkpoint: Path, tmp_path: Path
 ) -> None:

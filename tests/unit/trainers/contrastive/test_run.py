@@ -15,7 +15,7 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 from chinese_modernbert.evaluation.sentences.files import ReadRows, ScoredPair, Triple
 from chinese_modernbert.evaluation.sentences.mteb import similarity_task
 from chinese_modernbert.evaluation.sentences.scores import SentenceScores
-from chinese_modernbert.runtime.fingerprint import model_fingerprint
+from chinese_modernbert.runtime.files import model_fingerprint
 from chinese_modernbert.runtime.options import load_recipe
 from chinese_modernbert.trainers.contrastive import run as contrastive
 from chinese_modernbert.trainers.contrastive.arguments import ContrastiveArguments, ContrastiveStage

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chinese_modernbert.runtime.counter_random import Draw
+from chinese_modernbert.tokenization.word_starts import word_ids_from_starts
 from chinese_modernbert.trainers.masking import (
     ClassLoss,
     ColumnUnits,
@@ -23,7 +24,6 @@ from chinese_modernbert.trainers.masking import (
     TokenUnits,
     UniformRate,
     chinese_modernbert,
-    word_ids_from_starts,
 )
 from reference.masking import selected_positions
 

@@ -7,7 +7,7 @@ import pytest
 
 from chinese_modernbert.runtime.counter_random import Draw
 from chinese_modernbert.trainers.masking import ColumnUnits, PackedBatch, PhraseTagger, WordTagger, lexicon_tagger
-from chinese_modernbert.trainers.masking.lexicons import homophone_lexicon, neighbour_lexicon, word_lexicon
+from chinese_modernbert.trainers.masking.similar_words import homophone_lexicon, neighbour_lexicon, word_lexicon
 from chinese_modernbert.trainers.masking.tables import (
     difference_table,
     domain_seeds,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from chinese_modernbert.runtime.counter_random import Draw
+from chinese_modernbert.tokenization.word_starts import word_ids_from_starts
 from chinese_modernbert.trainers.masking import (
     ColumnUnits,
     NGramUnits,
@@ -11,7 +12,6 @@ from chinese_modernbert.trainers.masking import (
     PackedBatch,
     TokenUnits,
     UnitTable,
-    word_ids_from_starts,
 )
 
 DRAW = Draw(0, 0, np.arange(64))

@@ -14,7 +14,7 @@ from chinese_modernbert.trainers.pretraining.guards import (
     StopOnSignal,
     describe_documents,
 )
-from chinese_modernbert.trainers.pretraining.log_window import LogWindow
+from chinese_modernbert.trainers.pretraining.log import LogWindow
 
 
 def judged(guard: BatchGuard, *losses: float) -> list[str | None]:
