@@ -17,7 +17,7 @@ from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast, Trainer, TrainingArguments, set_seed
 
 from chinese_modernbert.tokenization.documents import read_documents
-from chinese_modernbert.trainers.masking.collator import WholeWordMaskingCollator
+from chinese_modernbert.trainers.masking.collator import DataCollatorForWholeWordMasking
 from chinese_modernbert.trainers.masking.corruption import MaskVocabulary
 from chinese_modernbert.trainers.masking.presets import bert_wwm
 
@@ -89,7 +89,7 @@ def main() -> None:
     )
     rows = Dataset.from_list([{**row, "length": len(row["text"])} for row in pieces(documents, options.characters)])
     masker = bert_wwm(MaskVocabulary.from_tokenizer(tokenizer), seed=options.seed)
-    collator = WholeWordMaskingCollator(tokenizer, masker, max_length=PIECE + 2)
+    collator = DataCollatorForWholeWordMasking(tokenizer, masker, max_length=PIECE + 2)
     Trainer(model, arguments, collator, rows).train()
     model.save_pretrained(options.output_dir)
     tokenizer.save_pretrained(options.output_dir)

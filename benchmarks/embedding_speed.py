@@ -59,7 +59,7 @@ def encode(model: SentenceTransformer, texts: list[str], is_sorted: bool) -> tup
 def real_texts(count: int) -> dict[str, list[str]]:
     data = convert("${CHINESE_MODERNBERT_DATA}/sts", str, "data", "this script")
     sentences = next(iter(texts_of(read_named(["stsb:test"], data, "test")).values()))
-    passages = [one.positive for one in read_named(["dureader:dev"], data, "dev")[0].rows.triples]
+    passages = [one.positive for one in read_named(["dureader:dev"], data, "dev")[0].rows.triplets]
     drawn = random.Random(0)
     short, long = drawn.sample(sentences, count), drawn.sample(list(dict.fromkeys(passages)), count)
     mixed = short[: count // 2] + long[: count // 2]

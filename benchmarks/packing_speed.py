@@ -21,7 +21,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from chinese_modernbert.trainers.data.packing import SpecialIds, pack_rows, positions_of
-from chinese_modernbert.trainers.data.sampling import epoch_order, epoch_readings, rest_of_epoch
+from chinese_modernbert.trainers.data.sampling import epoch_order, epoch_samples, rest_of_epoch
 from chinese_modernbert.trainers.data.shards import TokenShards
 from chinese_modernbert.trainers.data.stages import Stage, StagedBatches, stage_weights
 
@@ -60,7 +60,7 @@ def long_documents(shards: TokenShards) -> None:
     for share in (None, 0.5, 0.8):
         stages = [Stage(1024, share=0.5), Stage(8192, share=0.5, long_share=share)]
         weights = stage_weights(shards, stages, 1, {})
-        readings = epoch_readings(weights, 0, 0) % len(shards)
+        readings = epoch_samples(weights, 0, 0) % len(shards)
         realised = positions[readings][is_long[readings]].sum() / positions[readings].sum()
         batches = StagedBatches(shards, stages, [20, 40], 1, MICRO_BATCH, 0, SPECIALS)
         before = batches._stop_of(0)

@@ -25,7 +25,7 @@ from chinese_modernbert.trainers.data.prepare import PrepareArguments, run_prepa
 from chinese_modernbert.trainers.pretraining.log import read_training_log
 
 STEPS = 160
-COMPARED = ("step", "loss", "grad_norm", "learning_rate", "mask_rate", "fill")
+COMPARED = ("step", "loss", "grad_norm", "learning_rate", "mask_rate", "packing_efficiency")
 TEXTS = [f"第{i}条：老虎是哺乳动物，共有{i * 37 % 101}只。北京有{i}条大街，{i % 9}座山。" for i in range(600)]
 
 

@@ -223,8 +223,8 @@ def _work(
     operations = training_flops(config, work) / (1 if args.training else BACKWARD_AND_FORWARD)
     rate = operations * row["ours_tokens_per_second"] / row["tokens"]
     peak = peak_flops(torch.device(args.device), half_precision)
-    found = {"ours_teraflops_per_second": round(rate / 1e12, 4)}
-    return found if peak is None else {**found, "ours_utilisation": round(rate / peak, 4)}
+    found = {"ours_tflops": round(rate / 1e12, 4)}
+    return found if peak is None else {**found, "ours_mfu": round(rate / peak, 4)}
 
 
 def _row_numbers(rows: int) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from chinese_modernbert.trainers.masking import (
-    PRESETS,
+    MASKING_PRESETS,
     AccuracyRule,
     FeedbackTable,
     MaskVocabulary,
@@ -77,7 +77,7 @@ def main() -> None:
     batch = generated_batch()
     counts, needs = np.bincount(batch["input_ids"].ravel(), minlength=SIZE), what_presets_need(batch)
     lines = ["## Gallery\n"]
-    for name, preset in PRESETS.items():
+    for name, preset in MASKING_PRESETS.items():
         masker = preset.build(VOCABULARY, **needs.get(name, {}))
         classes = {
             "tokens in the unit": unit_lengths,

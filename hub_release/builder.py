@@ -22,7 +22,7 @@ from ..runtime.files import new_output_folder
 from ..tokenization.loading import TOKENIZER_FILE, check_vocabulary, load_tokenizer, save_tokenizer
 from .card.evaluation_facts import read_evaluations
 from .card.model_card import CARD_FILE, render_model_card
-from .card.tokenizer_facts import read_tokenizer_figures
+from .card.tokenizer_facts import read_tokenizer_metrics
 from .card.training_facts import read_training
 from .checkpoint import (
     CONFIG_FILE,
@@ -158,7 +158,7 @@ def build_release(args: ReleaseArguments) -> Path:
     with new_output_folder(output_dir, overwrite=args.overwrite, marker=MANIFEST_FILE) as folder:
         _write_model(folder, config, tensors, args.dtype)
         evaluations = read_evaluations(args.clue_report, args.sts_report, (Path(args.checkpoint), folder))
-        tokenizer_figures = read_tokenizer_figures(args.tokenizer_report, tokenizer)
+        tokenizer_metrics = read_tokenizer_metrics(args.tokenizer_report, tokenizer)
         tokenizer.model_max_length = config.max_position_embeddings
         save_tokenizer(tokenizer, folder)
         _write_sentence_encoder(folder, config, args)
@@ -177,7 +177,7 @@ def build_release(args: ReleaseArguments) -> Path:
             record_files=[name for name in (*RECORD_FILES, PROVENANCE_FILE) if (folder / name).is_file()],
             provenance=provenance,
             evaluations=evaluations,
-            tokenizer_figures=tokenizer_figures,
+            tokenizer_metrics=tokenizer_metrics,
             onnx_graph=next((name for name in EMBEDDING_GRAPHS if (folder / ONNX_FOLDER / name).is_file()), ""),
         )
         (folder / CARD_FILE).write_text(card, encoding="utf-8")

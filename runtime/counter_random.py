@@ -16,7 +16,7 @@ MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
 MULTIPLIER_2 = np.uint64(0x94D049BB133111EB)
 
 
-def mix(values: np.ndarray) -> np.ndarray:
+def scramble(values: np.ndarray) -> np.ndarray:
     """Scramble uint64 `values` in place so that neighbours become unrelated, and return them."""
     scratch = values >> np.uint64(30)
     values ^= scratch
@@ -29,9 +29,9 @@ def mix(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def fold(key: np.ndarray, value: np.ndarray) -> np.ndarray:
+def hash_combine(key: np.ndarray, value: np.ndarray) -> np.ndarray:
     """Return the uint64 key that follows `key` when `value` (any integer) is mixed in; shapes broadcast."""
-    return mix(np.atleast_1d(key + value.astype(np.uint64) * GOLDEN + GOLDEN))
+    return scramble(np.atleast_1d(key + value.astype(np.uint64) * GOLDEN + GOLDEN))
 
 
 @lru_cache(maxsize=256)
@@ -40,7 +40,7 @@ def stream_key(name: str) -> int:
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little") >> 1
 
 
-class Draw:
+class CounterRandom:
     """Uniform numbers in the open interval (0, 1), a pure function of their coordinates.
 
     Args:
@@ -50,9 +50,9 @@ class Draw:
     """
 
     def __init__(self, seed: int, epoch: int | np.ndarray, sample_ids: np.ndarray) -> None:
-        key = fold(np.zeros(1, dtype=np.uint64), np.asarray(seed % 2**63))
-        key = fold(key, np.asarray(epoch))
-        self._row_keys = fold(key, np.asarray(sample_ids))
+        key = hash_combine(np.zeros(1, dtype=np.uint64), np.asarray(seed % 2**63))
+        key = hash_combine(key, np.asarray(epoch))
+        self._row_keys = hash_combine(key, np.asarray(sample_ids))
         self._stream_keys: dict[str, np.ndarray] = {}
 
     def __call__(self, stream: str, row: np.ndarray, position: np.ndarray) -> np.ndarray:
@@ -67,11 +67,11 @@ class Draw:
             float64 `[n]`, each in (0, 1); 52 random bits.
         """
         if stream not in self._stream_keys:
-            self._stream_keys[stream] = fold(self._row_keys, np.asarray(stream_key(stream)))
+            self._stream_keys[stream] = hash_combine(self._row_keys, np.asarray(stream_key(stream)))
         hashed = position.astype(np.uint64)
         hashed *= GOLDEN
         hashed += self._stream_keys[stream][row]
-        mix(hashed)
+        scramble(hashed)
         hashed >>= np.uint64(12)
         uniform = hashed.astype(np.float64)
         uniform += 0.5

@@ -1,7 +1,7 @@
 """Adding entries for a domain or a script to a tokenizer, with embedding rows that start from the mean of their pieces.
 
     tokenizer = load_tokenizer(folder)
-    added = add_entries(tokenizer, ["心肌梗死", "嚟", "冇"])
+    added = add_tokens(tokenizer, ["心肌梗死", "嚟", "冇"])
     start_embeddings(model, added)
 
 A new row that starts as the mean of the rows it replaces gives the model nearly the input it had before, so continued
@@ -49,7 +49,7 @@ def run_extension(arguments: ExtensionArguments) -> Path:
         ValueError: If an entry cannot be added, or none is new.
     """
     tokenizer = load_tokenizer(arguments.extend)
-    added = add_entries(tokenizer, read_word_list(arguments.entries))
+    added = add_tokens(tokenizer, read_word_list(arguments.entries))
     if not added:
         raise ValueError(f"{arguments.entries} holds no entry that {arguments.extend} does not have already")
     with new_output_folder(arguments.output_dir, arguments.overwrite, marker=TOKENIZER_FILE) as folder:
@@ -58,7 +58,7 @@ def run_extension(arguments: ExtensionArguments) -> Path:
     return Path(arguments.output_dir)
 
 
-def add_entries(tokenizer: PreTrainedTokenizerFast, entries: Sequence[str]) -> dict[int, list[int]]:
+def add_tokens(tokenizer: PreTrainedTokenizerFast, entries: Sequence[str]) -> dict[int, list[int]]:
     """Add `entries` to `tokenizer` in place and return, for each new id, the ids that spelled it before.
 
     An entry is found wherever it stands in a text, before words are cut. In Chinese that is what is wanted; one that
@@ -112,7 +112,7 @@ def start_embeddings(model: "PreTrainedModel", added: Mapping[int, Sequence[int]
 
     Args:
         model: Any model with `resize_token_embeddings`, changed in place.
-        added: New id to the ids of its pieces, from `add_entries`.
+        added: New id to the ids of its pieces, from `add_tokens`.
 
     Raises:
         ValueError: If a piece is no row of the model, which means model and tokenizer do not belong together.
@@ -145,7 +145,7 @@ logger = logging.getLogger(__name__)
 SHOWN = 3
 
 
-def new_entries(checkpoint: str | Path, tokenizer: PreTrainedTokenizerFast) -> dict[int, list[int]]:
+def new_tokens(checkpoint: str | Path, tokenizer: PreTrainedTokenizerFast) -> dict[int, list[int]]:
     """Return, for each entry that `tokenizer` has and the checkpoint's own tokenizer has not, the ids that spelled it.
 
     Args:

@@ -63,7 +63,7 @@ class Task:
         learning_rate: peak, where no grid is searched.
         recipe: whose numbers the four above are.
         label_field: column of the label.
-        main_figure: what is selected and reported by; empty: `MAIN_FIGURE` of the kind.
+        main_metric: what is selected and reported by; empty: `MAIN_FIGURE` of the kind.
         archive: name of the official archive; empty: the task's name.
         submissions: split without labels -> file name that the CLUE site wants.
         rows: split -> official number of rows (questions where a row has several), before any is dropped.
@@ -85,7 +85,7 @@ class Task:
     learning_rate: float
     recipe: str = OFFICIAL
     label_field: str = "label"
-    main_figure: str = ""
+    main_metric: str = ""
     archive: str = ""
     submissions: Mapping[str, str] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
@@ -97,7 +97,7 @@ class Task:
     @property
     def figure(self) -> str:
         """The figure that the task is selected and reported by."""
-        return self.main_figure or MAIN_FIGURE[self.kind]
+        return self.main_metric or MAIN_FIGURE[self.kind]
 
 
 def _classification(
@@ -356,7 +356,7 @@ def read_own_task(path: str | Path) -> Task:
         learning_rate=float(own.learning_rate),
         recipe="the task's own file",
         label_field=own.label_field,
-        main_figure=own.metric,
+        main_metric=own.metric,
         hub=None,
         submissions={"test": f"{file.stem}_predict.json"},
         citation="",

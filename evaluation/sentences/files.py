@@ -1,7 +1,7 @@
-"""Sentence pairs as one table: where a set lies, which fields it has, and how it becomes pairs or triples.
+"""Sentence pairs as one table: where a set lies, which fields it has, and how it becomes pairs or triplets.
 
 A set is read in one of two forms. `ScoredPair` has a similarity from 0 to 1 and serves evaluation and the ranking loss;
-`Triple` has an anchor, a positive and negatives and serves the loss with in-batch negatives. What a label 0 says is
+`Triplet` has an anchor, a positive and negatives and serves the loss with in-batch negatives. What a label 0 says is
 "not similar" and nothing else: such a pair gives negatives, never a positive.
 """
 
@@ -14,11 +14,11 @@ from pathlib import Path
 from ...tokenization.documents import read_json_rows
 from ..clue.files import TaskFiles
 from ..clue.tasks import TASKS
-from .rows import ReadRows, Rows, ScoredPair, Triple, checked_number, checked_text, checked_texts, open_rows
+from .rows import ReadRows, Rows, ScoredPair, Triplet, checked_number, checked_text, checked_texts, open_rows
 from .sets import FIELDS_OF_KIND, SENTENCE_SETS, Kind, SentenceSet
 from .t2ranking import read_ranking
 
-__all__ = ["FIELDS_OF_KIND", "SENTENCE_SETS", "Kind", "ReadRows", "ScoredPair", "SentenceSet", "Triple"]
+__all__ = ["FIELDS_OF_KIND", "SENTENCE_SETS", "Kind", "ReadRows", "ScoredPair", "SentenceSet", "Triplet"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ POSITIVE_SCORE, NEGATIVE_SCORE = 0.8, 0.2
 def find_set(name: str) -> SentenceSet:
     """Return a row of the table, or a description of a user's own JSON-lines file.
 
-    A file's first row tells its kind: `anchor, positive[, negative]` are triples, `sentence1, sentence2, score` (or
+    A file's first row tells its kind: `anchor, positive[, negative]` are triplets, `sentence1, sentence2, score` (or
     `label`, both from 0 to 1) are scored pairs, `query, passage` are passages.
 
     Raises:
@@ -45,8 +45,8 @@ def find_set(name: str) -> SentenceSet:
         raise ValueError(f"'{name}' is neither a file nor one of {', '.join(SENTENCE_SETS)}")
     location, row = next(read_json_rows(path), (f"{path}:1", {}))
     forms: tuple[tuple[Kind, tuple[str, ...]], ...] = (
-        ("triples", ("anchor", "positive", "negative")),
-        ("triples", ("anchor", "positive")),
+        ("triplets", ("anchor", "positive", "negative")),
+        ("triplets", ("anchor", "positive")),
         ("scores", ("sentence1", "sentence2", "score")),
         ("scores", ("sentence1", "sentence2", "label")),
         ("passages", ("query", "passage")),
@@ -84,7 +84,7 @@ def read_rows(one: SentenceSet, split: str, folder: str | Path) -> ReadRows:
         raise FileNotFoundError(f"{path} is missing: the {split} split of {one.name} ({one.source or one.title})")
     else:
         READERS[one.kind](open_rows(path), one, found)
-    if not found.pairs and not found.triples:
+    if not found.pairs and not found.triplets:
         raise ValueError(f"{path} gives no pair: {found.dropped or 'the file is empty'}")
     if found.dropped:
         logger.info("%s %s: passed by %s", one.name, split, found.dropped)
@@ -103,7 +103,7 @@ def _clue_rows(one: SentenceSet, split: str, folder: Path) -> Rows:
 
 
 def _read_scores(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
-    """Read scored pairs, and triples from what is clearly similar, with clearly different texts as negatives."""
+    """Read scored pairs, and triplets from what is clearly similar, with clearly different texts as negatives."""
     first, second, score = one.fields
     for location, row in rows:
         if str(row.get(score)) in ("-", "-1"):
@@ -115,7 +115,7 @@ def _read_scores(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
         value = checked_number(row, score, location, one.highest)
         left, right = (checked_text(row, name, location) for name in (first, second))
         found.pairs.append(ScoredPair(left, right, value / one.highest))
-    found.triples = triples_from_pairs(found.pairs)
+    found.triplets = triples_from_pairs(found.pairs)
 
 
 def _read_triples(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
@@ -128,7 +128,7 @@ def _read_triples(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
                 found.drop("the positive is the anchor")
                 continue
             kept = tuple(text for text in negatives if text != positive)
-            found.triples.append(Triple(anchor, positive, kept))
+            found.triplets.append(Triplet(anchor, positive, kept))
 
 
 def _read_inference(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
@@ -147,7 +147,7 @@ def _read_inference(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
     for premise, (positives, negatives) in by_premise.items():
         if not positives:
             found.drop("premise without an entailment")
-        found.triples.extend(Triple(premise, text, tuple(negatives)) for text in positives if text != premise)
+        found.triplets.extend(Triplet(premise, text, tuple(negatives)) for text in positives if text != premise)
 
 
 def _read_choice(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
@@ -158,18 +158,18 @@ def _read_choice(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
         nearer, farther = (checked_text(row, name, location) for name in (first, second))
         if str(row[label]) == "2":
             nearer, farther = farther, nearer
-        found.triples.append(Triple(checked_text(row, anchor, location), nearer, (farther,)))
+        found.triplets.append(Triplet(checked_text(row, anchor, location), nearer, (farther,)))
 
 
 def _read_passages(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
     for location, row in rows:
         query, passage = (checked_text(row, name, location) for name in one.fields)
-        found.triples.append(Triple(query, passage))
+        found.triplets.append(Triplet(query, passage))
 
 
 READERS: dict[str, Callable[[Rows, SentenceSet, ReadRows], None]] = {
     "scores": _read_scores,
-    "triples": _read_triples,
+    "triplets": _read_triples,
     "inference": _read_inference,
     "choice": _read_choice,
     "passages": _read_passages,
@@ -178,8 +178,8 @@ READERS: dict[str, Callable[[Rows, SentenceSet, ReadRows], None]] = {
 
 def triples_from_pairs(
     pairs: Sequence[ScoredPair], positive: float = POSITIVE_SCORE, negative: float = NEGATIVE_SCORE
-) -> list[Triple]:
-    """Return a triple for each pair at `positive` or above; its negatives are texts scored `negative` or below.
+) -> list[Triplet]:
+    """Return a triplet for each pair at `positive` or above; its negatives are texts scored `negative` or below.
 
     A pair that is not similar gives its second text as a negative of its first, and the reverse; a text without any
     positive gives nothing. Pairs in between are left out: they say neither.
@@ -190,7 +190,7 @@ def triples_from_pairs(
             against.setdefault(pair.first, {})[pair.second] = None
             against.setdefault(pair.second, {})[pair.first] = None
     return [
-        Triple(pair.first, pair.second, tuple(text for text in against.get(pair.first, {}) if text != pair.second))
+        Triplet(pair.first, pair.second, tuple(text for text in against.get(pair.first, {}) if text != pair.second))
         for pair in pairs
         if pair.score >= positive and pair.first != pair.second
     ]

@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 from sentence_transformers.util import quantize_embeddings, semantic_search
 
-from .files import Triple
+from .files import Triplet
 
 DEPTH = 100
 RECALLS = (1, 10, 100)
@@ -42,17 +42,17 @@ class RetrievalTask:
                 raise ValueError(f"query {number} names no passage, or one outside 0..{len(self.passages) - 1}")
 
 
-def task_from_triples(triples: Sequence[Triple], distractors: Sequence[str] = ()) -> RetrievalTask:
+def task_from_triplets(triplets: Sequence[Triplet], distractors: Sequence[str] = ()) -> RetrievalTask:
     """Return the task to find each anchor's positives among all positives, negatives and `distractors`.
 
     Equal texts are one query or one passage, so that a text never competes with itself.
     """
     passages: dict[str, int] = {}
     wanted: dict[str, set[int]] = {}
-    for triple in triples:
-        for text in (triple.positive, *triple.negatives):
+    for triplet in triplets:
+        for text in (triplet.positive, *triplet.negatives):
             passages.setdefault(text, len(passages))
-        wanted.setdefault(triple.anchor, set()).add(passages[triple.positive])
+        wanted.setdefault(triplet.anchor, set()).add(passages[triplet.positive])
     for text in distractors:
         passages.setdefault(text, len(passages))
     return RetrievalTask(tuple(wanted), tuple(passages), tuple(map(frozenset, wanted.values())))

@@ -32,7 +32,7 @@ def scored_columns(pairs: Sequence[ScoredPair]) -> dict[str, list[Any]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Triple:
+class Triplet:
     """A text, one that means the same (or answers it), and texts that do not."""
 
     anchor: str
@@ -46,13 +46,13 @@ class ReadRows:
 
     Attributes:
         pairs: Pairs with a score; empty where the kind has none.
-        triples: Triples.
+        triplets: Triplets.
         passages: Further texts to search among, which answer nothing.
         dropped: Reason -> rows that were passed by.
     """
 
     pairs: list[ScoredPair] = field(default_factory=list)
-    triples: list[Triple] = field(default_factory=list)
+    triplets: list[Triplet] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
     passages: list[str] = field(default_factory=list)
 

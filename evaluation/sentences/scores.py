@@ -17,7 +17,7 @@ from .retrieval import PRECISIONS, RetrievalTask, encode_task, score_retrieval, 
 from .similarity import (
     RESAMPLES,
     Estimate,
-    SpaceFigures,
+    SpaceMetrics,
     compare_similarity,
     measure_space,
     pair_cosines,
@@ -52,7 +52,7 @@ class SimilarityResult:
     scores: dict[str, Estimate]
     ceiling: float
     pairs: int
-    space: SpaceFigures | None
+    space: SpaceMetrics | None
     gold: np.ndarray
     cosines: np.ndarray
 
@@ -113,7 +113,7 @@ class SentenceScores:
                 {measure: Estimate(**estimate) for measure, estimate in one["scores"].items()},
                 one["ceiling"],
                 one["pairs"],
-                None if one["space"] is None else SpaceFigures(**one["space"]),
+                None if one["space"] is None else SpaceMetrics(**one["space"]),
                 np.array(one["gold"]),
                 np.array(one["cosines"]),
             )

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["scores", "triples", "inference", "choice", "passages", "ranking"]
-FIELDS_OF_KIND: dict[str, int] = {"scores": 3, "triples": 2, "inference": 3, "choice": 4, "passages": 2, "ranking": 0}
+Kind = Literal["scores", "triplets", "inference", "choice", "passages", "ranking"]
+FIELDS_OF_KIND: dict[str, int] = {"scores": 3, "triplets": 2, "inference": 3, "choice": 4, "passages": 2, "ranking": 0}
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class SentenceSet:
     Attributes:
         name: Name in `SENTENCE_SETS` or the file's name.
         title: What it is, in a few words.
-        kind: `scores` (two texts, a number), `triples` (anchor, positive, and a negative or a list of them),
+        kind: `scores` (two texts, a number), `triplets` (anchor, positive, and a negative or a list of them),
             `inference` (premise, hypothesis, label), `choice` (anchor, two texts, which of them is closer),
             `passages` (query, passage that answers it) or `ranking` (a folder of files, see `ranking_data`).
         fields: Names of the fields in the order of the kind.
@@ -121,15 +121,15 @@ SENTENCE_SETS: dict[str, SentenceSet] = {
         SentenceSet(
             "simclue_positive",
             "SimCLUE, positive pairs",
-            "triples",
+            "triplets",
             ("query", "title"),
             {"train": "simclue/train_pair_postive_1w.jsonl.gz"},
             source="CLUEbenchmark/SimCLUE",
         ),
         SentenceSet(
             "simclue_rank",
-            "SimCLUE, triples",
-            "triples",
+            "SimCLUE, triplets",
+            "triplets",
             ("query", "title", "neg_title"),
             {"train": "simclue/train_rank_1w.jsonl.gz"},
             source="CLUEbenchmark/SimCLUE",
@@ -145,7 +145,7 @@ SENTENCE_SETS: dict[str, SentenceSet] = {
         SentenceSet(
             "bge_stsb",
             "STS-B with mined negatives",
-            "triples",
+            "triplets",
             ("query", "pos", "neg"),
             {"train": "bge_stsb_hardneg/train.jsonl.gz"},
             licence="Apache-2.0",

@@ -105,7 +105,7 @@ def check_scores(gold: np.ndarray, cosines: np.ndarray) -> None:
 
 
 @dataclass(frozen=True)
-class SpaceFigures:
+class SpaceMetrics:
     """How a space of sentence vectors is filled.
 
     Attributes:
@@ -129,7 +129,7 @@ class SpaceFigures:
         return self.spectrum[0]
 
 
-def measure_space(vectors: np.ndarray, positives: tuple[np.ndarray, np.ndarray]) -> SpaceFigures:
+def measure_space(vectors: np.ndarray, positives: tuple[np.ndarray, np.ndarray]) -> SpaceMetrics:
     """Measure a space.
 
     Args:
@@ -144,7 +144,7 @@ def measure_space(vectors: np.ndarray, positives: tuple[np.ndarray, np.ndarray])
     left, right = (_unit(side) for side in positives)
     centred = unit - unit.mean(axis=0)
     variances = np.linalg.svd(centred, compute_uv=False) ** 2
-    return SpaceFigures(
+    return SpaceMetrics(
         anisotropy=float(cosines.mean()),
         uniformity=float(np.log(np.exp(-2 * (2 - 2 * cosines)).mean())),
         alignment=float(((left - right) ** 2).sum(axis=1).mean()),

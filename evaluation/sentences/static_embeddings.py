@@ -82,7 +82,7 @@ def static_encoder(
     if information.nnz <= dimensions:
         raise ValueError(
             f"{information.nnz} pairs of neighbours are too few for {dimensions} dimensions; give more text, or leave "
-            "static vectors out (baselines: false)"
+            "static embeddings out (baselines: false)"
         )
     decomposition = TruncatedSVD(dimensions, random_state=seed)
     left = decomposition.fit_transform(information)

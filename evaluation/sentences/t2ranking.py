@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...tokenization.normalization import check_encodable
-from .rows import ReadRows, ScoredPair, Triple, read_cells
+from .rows import ReadRows, ScoredPair, Triplet, read_cells
 
 COLLECTION = "collection.tsv"
 NEGATIVE_FILES = ("{split}.mined.tsv", "{split}.bm25.tsv")
@@ -22,7 +22,7 @@ NEGATIVES = 8
 
 
 def read_ranking(folder: Path, split: str, found: ReadRows) -> None:
-    """Read a split: a triple for each passage that answers a query, scored pairs from the grades.
+    """Read a split: a triplet for each passage that answers a query, scored pairs from the grades.
 
     Passages that no judgement of the split names become `found.passages`, to search among; for "train" they are left
     out.
@@ -58,7 +58,7 @@ def read_ranking(folder: Path, split: str, found: ReadRows) -> None:
             raise ValueError(f"{place}: passage {passage} is not in {COLLECTION}")
     for query, row in relevant.items():
         against = tuple(passages[one] for one in negatives.get(query, ()) if one not in row)
-        found.triples += [Triple(queries[query], passages[one], against) for one in row]
+        found.triplets += [Triplet(queries[query], passages[one], against) for one in row]
     for _, query, passage, grade in graded:
         found.pairs.append(ScoredPair(queries[query], passages[passage], grade / HIGHEST_GRADE))
 

@@ -49,8 +49,8 @@ def training_seconds(records: Sequence[Mapping[str, Any]]) -> float:
         positions = line.get("positions_seen")
         if positions is None or "loss" not in line:
             continue
-        if line.get("tokens_per_second") and "fill" in line:
-            seconds += (positions - before) * line["fill"] / line["tokens_per_second"]
+        if line.get("tokens_per_second") and "packing_efficiency" in line:
+            seconds += (positions - before) * line["packing_efficiency"] / line["tokens_per_second"]
         before = positions
     return seconds
 

@@ -25,7 +25,7 @@ HUB_TASKS = {
 
 
 @dataclass(frozen=True)
-class TaskFigure:
+class TaskMetric:
     """A dev figure of one task in percent: mean and sample deviation (`None` for one run) over `runs`."""
 
     task: str
@@ -43,7 +43,7 @@ class TaskFigure:
 
 
 @dataclass(frozen=True)
-class SimilarityFigure:
+class SimilarityMetric:
     """How well one encoder follows the given similarities of a set of pairs; correlations from -1 to 1.
 
     Attributes:
@@ -71,9 +71,9 @@ class SimilarityFigure:
 class EvaluationFacts:
     """What the card tells of evaluations; empty where no report was given."""
 
-    tasks: tuple[TaskFigure, ...] = ()
+    tasks: tuple[TaskMetric, ...] = ()
     clue_settings: Mapping[str, Any] = field(default_factory=dict)
-    similarity: tuple[SimilarityFigure, ...] = ()
+    similarity: tuple[SimilarityMetric, ...] = ()
 
     @property
     def clue_protocol(self) -> tuple[str, str]:
@@ -115,7 +115,7 @@ class EvaluationFacts:
         return found
 
 
-def _task_result(one: TaskFigure) -> EvalResult:
+def _task_result(one: TaskMetric) -> EvalResult:
     task = TASKS.get(one.task)
     return EvalResult(
         task_type="other" if task is None else HUB_TASKS.get(task.kind, "other"),
@@ -179,9 +179,9 @@ def _parse(option: str, given: str, parse: Any, content: dict[str, Any]) -> tupl
         raise ValueError(f"{option} {given} has no {error}; write it again with this version") from error
 
 
-def _tasks(content: dict[str, Any]) -> list[TaskFigure]:
+def _tasks(content: dict[str, Any]) -> list[TaskMetric]:
     return [
-        TaskFigure(
+        TaskMetric(
             row["task"],
             row["figure"],
             float(row["dev"]["mean"]),
@@ -194,12 +194,12 @@ def _tasks(content: dict[str, Any]) -> list[TaskFigure]:
     ]
 
 
-def _similarity(content: dict[str, Any]) -> list[SimilarityFigure]:
+def _similarity(content: dict[str, Any]) -> list[SimilarityMetric]:
     settings = content["settings"]
     is_plain = settings["pooling"] == "mean"
     stages = [one for one in content["encoders"] if one["role"] == "stage"]
     return [
-        SimilarityFigure(
+        SimilarityMetric(
             stage=one["name"],
             name=name,
             pairs=found["pairs"],

@@ -12,7 +12,7 @@ from ...modeling import ChineseModernBertConfig
 from ..checkpoint import EMBEDDING_PARAMETER
 from .carbon import CarbonEstimate
 from .evaluation_facts import EvaluationFacts
-from .tokenizer_facts import TokenizerFigure
+from .tokenizer_facts import TokenizerMetric
 from .training_facts import CardRow, TrainingFacts
 
 CARD_FILE = "README.md"
@@ -37,7 +37,7 @@ def render_model_card(
     record_files: list[str],
     provenance: Mapping[str, Any],
     evaluations: EvaluationFacts,
-    tokenizer_figures: Sequence[TokenizerFigure] = (),
+    tokenizer_metrics: Sequence[TokenizerMetric] = (),
     onnx_graph: str = "",
 ) -> str:
     """Return the text of the card.
@@ -52,7 +52,7 @@ def render_model_card(
         record_files: names of recipe, masking and provenance files inside the release.
         provenance: what the provenance file holds, by part.
         evaluations: figures of reports about these weights.
-        tokenizer_figures: figures of a report about this tokenizer.
+        tokenizer_metrics: figures of a report about this tokenizer.
         onnx_graph: file in `onnx/` that gives sentence embeddings; no example if empty.
     """
     title = name.rsplit("/", maxsplit=1)[-1]
@@ -66,9 +66,9 @@ def render_model_card(
         training=training,
         record_files=record_files,
         evaluations=evaluations,
-        tokenizer_figures=tokenizer_figures,
+        tokenizer_metrics=tokenizer_metrics,
         onnx_graph=onnx_graph,
-        missing=list(missing_facts(training, tokenizer_figures, provenance, evaluations)),
+        missing=list(missing_facts(training, tokenizer_metrics, provenance, evaluations)),
     )
     return card.content.rstrip("\n") + "\n"
 
@@ -100,7 +100,7 @@ def _front_matter(
 
 def missing_facts(
     training: TrainingFacts,
-    tokenizer_figures: Sequence[TokenizerFigure],
+    tokenizer_metrics: Sequence[TokenizerMetric],
     provenance: Mapping[str, Any],
     evaluations: EvaluationFacts,
 ) -> Iterator[tuple[str, str]]:
@@ -111,7 +111,7 @@ def missing_facts(
         yield "training curves", "训练曲线"
     if training.carbon is None:
         yield "energy and carbon", "能耗与碳排放"
-    if not tokenizer_figures:
+    if not tokenizer_metrics:
         yield "tokenizer figures", "分词器指标"
     for part, english, chinese in PROVENANCE_PARTS:
         if part not in provenance:

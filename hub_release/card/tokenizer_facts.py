@@ -22,7 +22,7 @@ SCRIPTS = {
 
 
 @dataclass(frozen=True)
-class TokenizerFigure:
+class TokenizerMetric:
     """What the tokenizer does to one group of documents; shares are percent of its tokens.
 
     Attributes:
@@ -43,7 +43,7 @@ class TokenizerFigure:
     unknown_percent: float
 
 
-def read_tokenizer_figures(report: str, tokenizer: PreTrainedTokenizerFast) -> list[TokenizerFigure]:
+def read_tokenizer_metrics(report: str, tokenizer: PreTrainedTokenizerFast) -> list[TokenizerMetric]:
     """Return the figures of a report about this tokenizer: of all its text, then by script.
 
     Args:
@@ -75,8 +75,8 @@ def read_tokenizer_figures(report: str, tokenizer: PreTrainedTokenizerFast) -> l
         raise ValueError(f"tokenizer_report {path} has no {error}; write it again with this version") from error
 
 
-def _figure(names: tuple[str, str], row: Mapping[str, Any]) -> TokenizerFigure:
-    return TokenizerFigure(
+def _figure(names: tuple[str, str], row: Mapping[str, Any]) -> TokenizerMetric:
+    return TokenizerMetric(
         *names,
         documents=row["documents"],
         characters=row["characters"],

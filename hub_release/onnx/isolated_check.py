@@ -1,6 +1,6 @@
 """What a stranger does with the ONNX graphs of a release, as a script of its own: numpy and onnxruntime, no torch.
 
-`verify.py` runs this file in a fresh process: `python -P -s onnx_stranger.py job.json`. The job names the release, its
+`verify.py` runs this file in a fresh process: `python -P -s isolated_check.py job.json`. The job names the release, its
 graphs, an .npz file with inputs and the numbers to expect, and the file for the results. The script imports nothing of
 its siblings, and refuses to import what a server with plain onnxruntime does not have.
 """

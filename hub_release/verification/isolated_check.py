@@ -1,6 +1,6 @@
 """What a stranger does with a released folder, as a script of its own: plain Transformers, nothing of our package.
 
-`verify.py` runs this file in a fresh process: `python -P -s stranger_check.py job.json`. The job names the release, a
+`verify.py` runs this file in a fresh process: `python -P -s isolated_check.py job.json`. The job names the release, a
 safetensors file with inputs and the numbers to expect, and the file for the results. The script imports nothing of its
 siblings and works on Transformers 4.57 and 5.
 """

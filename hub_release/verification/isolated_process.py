@@ -47,7 +47,7 @@ def run_script(script: Path, python: str, make_job: Callable[[Path], dict[str, A
             process = subprocess.run(
                 [python, "-P", "-s", str(script), str(place / "job.json")],
                 cwd=place / "empty",
-                env=stranger_environment(place),
+                env=isolated_environment(place),
                 stdin=subprocess.DEVNULL,  # a library that asks something gets no answer, and nobody waits
                 capture_output=True,
                 text=True,
@@ -64,7 +64,7 @@ def run_script(script: Path, python: str, make_job: Callable[[Path], dict[str, A
         return json.loads(results.read_text(encoding="utf-8"))
 
 
-def stranger_environment(place: Path) -> dict[str, str]:
+def isolated_environment(place: Path) -> dict[str, str]:
     """Return an environment without secrets and without paths to our code, with own caches and no network.
 
     Args:

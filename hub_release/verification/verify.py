@@ -45,8 +45,8 @@ from .reference_outputs import HEADS, PROBE_TEXTS, ReferenceOutputs
 from .security import code_faults, imported_modules, kind_faults, outside_code_faults
 
 PACKAGE = "chinese_modernbert"
-STRANGER_SCRIPT = Path(__file__).with_name("isolated_check.py")
-ONNX_STRANGER_SCRIPT = Path(__file__).parents[1] / "onnx" / "isolated_check.py"
+ISOLATED_SCRIPT = Path(__file__).with_name("isolated_check.py")
+ISOLATED_ONNX_SCRIPT = Path(__file__).parents[1] / "onnx" / "isolated_check.py"
 # Ours: float32 sums in another order differ by about 1e-6; a wrong window, norm or position by 1e-2 or more.
 TOLERANCE = 1e-4
 PASS, FAIL, SKIP = "pass", "fail", "skip"
@@ -145,8 +145,8 @@ def verify_release(
     if faults := [check.name for check in checks if check.outcome == FAIL and _is_about_trust(check.name)]:
         checks.append(Check(PROCESS, SKIP, f"not run: {', '.join(faults)} failed"))
         return VerificationReport(folder, tuple(checks))
-    checks += _run_stranger(folder, reference, str(python))
-    checks += _run_onnx_stranger(folder, reference, str(python))
+    checks += _run_isolated(folder, reference, str(python))
+    checks += _run_isolated_onnx(folder, reference, str(python))
     return VerificationReport(folder, tuple(checks))
 
 
@@ -312,12 +312,12 @@ def _weights_check(folder: Path, wanted: dict[str, torch.Tensor]) -> Check:
     return Check(name, PASS, f"{len(names)} tensors are bit-equal to the checkpoint")
 
 
-def _run_stranger(folder: Path, reference: _Reference, python: str) -> list[Check]:
+def _run_isolated(folder: Path, reference: _Reference, python: str) -> list[Check]:
     """Return the checks of whoever has Transformers."""
-    return _run_script(STRANGER_SCRIPT, python, lambda place: _write_job(place, folder, reference))
+    return _run_script(ISOLATED_SCRIPT, python, lambda place: _write_job(place, folder, reference))
 
 
-def _run_onnx_stranger(folder: Path, reference: _Reference, python: str) -> list[Check]:
+def _run_isolated_onnx(folder: Path, reference: _Reference, python: str) -> list[Check]:
     """Return the checks of whoever has onnxruntime and no torch; none for a release without graphs."""
     try:
         files = exported_files(folder)
@@ -327,7 +327,7 @@ def _run_onnx_stranger(folder: Path, reference: _Reference, python: str) -> list
         return []
     model = float_model(reference.config, reference.tensors)
     return _run_script(
-        ONNX_STRANGER_SCRIPT,
+        ISOLATED_ONNX_SCRIPT,
         python,
         lambda place: {**write_job(place, files, model, reference.tokenizer), "release": str(folder)},
     )

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from chinese_modernbert.cli import main
 from chinese_modernbert.modeling import ChineseModernBertForMaskedLM
 from chinese_modernbert.tokenization import load_tokenizer, save_tokenizer
-from chinese_modernbert.tokenization.extend import new_entries
+from chinese_modernbert.tokenization.extend import new_tokens
 from chinese_modernbert.trainers.pretraining.log import read_training_log
 from chinese_modernbert.trainers.pretraining.run import build_trainer, check_pretraining, run_pretraining
 from reference.pretraining_run import Run
@@ -55,7 +55,7 @@ def test_a_run_with_new_entries_starts_from_old_rows_and_means_learns_and_is_rel
     rows = build_trainer(arguments, setup).model.get_input_embeddings().weight.detach().clone()
     assert len(rows) % 64 == 0 and len(rows) >= len(setup.tokenizer) > len(before)
     assert torch.equal(rows[: len(old)], before[: len(old)])
-    for number, pieces in new_entries(checkpoint, setup.tokenizer).items():
+    for number, pieces in new_tokens(checkpoint, setup.tokenizer).items():
         assert len(pieces) > 1 and torch.allclose(rows[number], before[pieces].mean(dim=0))
     final = run_pretraining(arguments)
     losses = [line["loss"] for line in read_training_log(str(arguments.output_dir)) if "loss" in line]
@@ -66,7 +66,7 @@ def test_a_run_with_new_entries_starts_from_old_rows_and_means_learns_and_is_rel
 
 
 def test_the_own_tokenizer_adds_nothing(checkpoint: Path) -> None:
-    assert new_entries(checkpoint, load_tokenizer(checkpoint)) == {}
+    assert new_tokens(checkpoint, load_tokenizer(checkpoint)) == {}
 
 
 def test_another_tokenizer_is_refused(checkpoint: Path, extended: Path, make_run: Run, tmp_path: Path) -> None:

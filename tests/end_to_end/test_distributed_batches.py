@@ -90,7 +90,7 @@ def logged(folder: Path) -> list[dict[str, float]]:
     "changes",
     [
         {},
-        {"source_weights": {"a": 1.5}, "batch_ramp_share": 0.5, "dataloader_num_workers": 2},
+        {"source_weights": {"a": 1.5}, "batch_size_warmup_share": 0.5, "dataloader_num_workers": 2},
     ],
     ids=["plain", "weights, ramp, two workers"],
 )
@@ -127,7 +127,7 @@ def test_skipping_no_data_on_resume_is_refused(data: Path, tmp_path: Path) -> No
 
 
 def test_max_tokens_is_the_number_of_positions_read_with_a_ramp_too(data: Path, tmp_path: Path) -> None:
-    changes = {"max_tokens": 20_000, "max_steps": -1, "batch_ramp_share": 0.3, "gradient_accumulation_steps": 2}
+    changes = {"max_tokens": 20_000, "max_steps": -1, "batch_size_warmup_share": 0.3, "gradient_accumulation_steps": 2}
     arguments = load_recipe([PretrainingArguments], None, settings(data, tmp_path / "run", **changes))[0]
     trainer = build_trainer(arguments, check_pretraining(arguments))
     trainer.train()
@@ -158,7 +158,7 @@ def test_a_run_with_weights_long_share_and_growing_batch_resumes_bit_for_bit(dat
     changes = {
         "stages": [{"context_length": 32, "share": 0.6}, {"context_length": 128, "share": 0.4, "long_share": 0.7}],
         "source_weights": {"a": 0.5, "b": 2.0},
-        **{"batch_ramp_share": 0.7, "save_strategy": "steps", "save_steps": 4},
+        **{"batch_size_warmup_share": 0.7, "save_strategy": "steps", "save_steps": 4},
     }
     lines = []
     for name in ("straight", "broken"):

@@ -29,7 +29,7 @@ def make_run(data: Path, tmp_path: Path) -> Run:
 
     def make(name: str, objective: str, **changes: Any) -> PretrainingArguments:
         if objective == "bag_of_words":  # the texts of the tests have few different tokens
-            changes = {"objective_options": {"stop_entries": 10}, **changes}
+            changes = {"objective_options": {"stop_tokens": 10}, **changes}
         given = {**settings(data, tmp_path / name), "objective": objective, "masking_options": ALL_MASK, **changes}
         return load_recipe([PretrainingArguments], None, given)[0]
 
@@ -114,8 +114,8 @@ def test_an_unknown_option_is_refused_before_the_output_folder_is_touched(make_r
 
 
 def test_a_stop_list_that_empties_every_bag_is_refused(make_run: Run) -> None:
-    arguments = make_run("run", "bag_of_words", objective_options={"stop_entries": 10_000})
-    with pytest.raises(ValueError, match="stop_entries=10000 of bag_of_words takes every token"):
+    arguments = make_run("run", "bag_of_words", objective_options={"stop_tokens": 10_000})
+    with pytest.raises(ValueError, match="stop_tokens=10000 of bag_of_words takes every token"):
         build_trainer(arguments, check_pretraining(arguments))
 
 
@@ -148,7 +148,7 @@ def test_the_recomputed_activations_of_gradient_checkpointing_change_nothing(mak
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_two_processes_equal_one_that_accumulates(make_run: Run, data: Path, tmp_path: Path, objective: str) -> None:
     plain = {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 96}
-    few = {"stop_entries": 10} if objective == "bag_of_words" else {}
+    few = {"stop_tokens": 10} if objective == "bag_of_words" else {}
     options = {"decoder_mask_rate": 0.0} if objective == "retromae" else few  # nothing drawn: ranks draw differently
     alone = make_run(
         "alone", objective, gradient_accumulation_steps=2, model_overrides=plain, objective_options=options

@@ -20,8 +20,8 @@ from chinese_modernbert.trainers.masking import (
     TagWeights,
     TokenUnits,
 )
-from chinese_modernbert.trainers.masking.collator import WholeWordMaskingCollator
-from chinese_modernbert.trainers.masking.trainer import MaskingInTrainingStep
+from chinese_modernbert.trainers.masking.collator import DataCollatorForWholeWordMasking
+from chinese_modernbert.trainers.masking.trainer import MaskingTrainer
 
 SIZE, TAGS, EVERY = 64, 3, 2
 NAMES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{i}" for i in range(SIZE - 5))]
@@ -50,7 +50,7 @@ def masker() -> Masker:
     return Masker(TokenUnits(), 0.3, Replace(MaskVocabulary(SIZE, 4, (0, 1, 2, 3, 4))), weights, sampler="bernoulli")
 
 
-class FeedbackTrainer(MaskingInTrainingStep):
+class FeedbackTrainer(MaskingTrainer):
     """Remembers the labels that each step was trained on."""
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
@@ -80,7 +80,7 @@ def train(
         model=BertForMaskedLM(config),
         args=TrainingArguments(output_dir=str(folder), **(defaults | arguments)),
         train_dataset=rows(),  # type: ignore[arg-type]
-        data_collator=WholeWordMaskingCollator(tokenizer()),
+        data_collator=DataCollatorForWholeWordMasking(tokenizer()),
         masker=masker() if masks is None else masks,
     )
     trainer.train(resume_from_checkpoint=resume)

@@ -1,6 +1,6 @@
 """A slow, obvious twin of the masker: plain Python loops over lists, one decision at a time.
 
-It shares only the random numbers with the library (through `Draw`) and re-states every rule from the specification.
+It shares only the random numbers with the library (`CounterRandom`) and re-states every rule from the specification.
 """
 
 import math
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from chinese_modernbert.runtime.counter_random import Draw
+from chinese_modernbert.runtime.counter_random import CounterRandom
 
 
 def words_of_row(word_ids: Sequence[int], document_ids: Sequence[int]) -> list[tuple[int, int]]:
@@ -40,18 +40,18 @@ def split_long(words: list[tuple[int, int]], most: int | None) -> list[tuple[int
     return parts
 
 
-def uniform(draw: Draw, stream: str, row: int, position: int) -> float:
-    return float(draw(stream, np.array([row]), np.array([position]))[0])
+def uniform(random: CounterRandom, stream: str, row: int, position: int) -> float:
+    return float(random(stream, np.array([row]), np.array([position]))[0])
 
 
 def choose(
-    words: list[tuple[int, int]], weights: list[float], budget: float, draw: Draw, row: int
+    words: list[tuple[int, int]], weights: list[float], budget: float, random: CounterRandom, row: int
 ) -> list[tuple[int, int]]:
     """Race the words, take them until the budget is spent, the first too long one by lot."""
     race = []
     for (position, length), weight in zip(words, weights, strict=True):
         if weight > 0:
-            race.append((-math.log(uniform(draw, "order", row, position)) / weight, position, length))
+            race.append((-math.log(uniform(random, "order", row, position)) / weight, position, length))
     taken: list[tuple[int, int]] = []
     spent = 0
     for _, position, length in sorted(race):
@@ -59,7 +59,7 @@ def choose(
         if room <= 0:
             break
         if length > room:
-            if uniform(draw, "boundary", row, position) * length < room:
+            if uniform(random, "boundary", row, position) * length < room:
                 taken.append((position, length))
             break
         taken.append((position, length))
@@ -72,7 +72,7 @@ def selected_positions(
     document_ids: np.ndarray,
     token_weights: np.ndarray,
     rate: float,
-    draw: Draw,
+    random: CounterRandom,
     most: int | None = None,
     by_document: bool = False,
 ) -> np.ndarray:
@@ -85,6 +85,6 @@ def selected_positions(
             group = [word for word in words if document is None or document_ids[row, word[0]] == document]
             weights = [float(np.mean([token_weights[row, p + s] for s in range(n)], dtype=float)) for p, n in group]
             budget = rate * sum(length for _, length in group)
-            for position, length in choose(group, weights, budget, draw, row):
+            for position, length in choose(group, weights, budget, random, row):
                 selected[row, position : position + length] = True
     return selected

@@ -23,7 +23,7 @@ from chinese_modernbert.trainers.pretraining.run import build_trainer, check_pre
 Run = Callable[..., PretrainingArguments]
 
 STEPS = 12
-LOSSES = ("loss", "grad_norm", "learning_rate", "mask_rate", "mask_rate_target", "fill")
+LOSSES = ("loss", "grad_norm", "learning_rate", "mask_rate", "mask_rate_target", "packing_efficiency")
 TEXTS = [
     f"第{i}条：老虎是一种哺乳动物，生活在森林里，共有{i * 37 % 101}只。它爱吃肉，也会游泳。"
     f"北京是中国的首都，有{i}条大街。"

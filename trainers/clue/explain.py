@@ -15,7 +15,7 @@ import torch
 from scipy.special import log_softmax
 
 from ...evaluation.clue.readers import Example
-from .inputs import TextInputs
+from .inputs import SequenceClassificationInputs
 
 if TYPE_CHECKING:
     from .trainer import ClueTrainer
@@ -35,7 +35,7 @@ def explain_hardest(trainer: ClueTrainer, examples: Sequence[Example], count: in
         For each: `id`, `predicted`, `gold`, and `tokens` as (text, weight); a weight over 0 speaks for the predicted
         label. Empty for kinds without one label a text.
     """
-    if not isinstance(trainer.inputs, TextInputs):
+    if not isinstance(trainer.inputs, SequenceClassificationInputs):
         return []
     order = np.argsort(trainer.predict_examples(examples).gold_log_probability)[:count]
     return [explain(trainer, examples[i]) for i in order]

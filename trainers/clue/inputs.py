@@ -117,7 +117,7 @@ def gold_log_probabilities(logits: np.ndarray, labels: Sequence[int | None]) -> 
     return np.array([np.nan if label is None else row[label] for row, label in zip(scores, labels, strict=True)])
 
 
-class TextInputs(TaskInputs):
+class SequenceClassificationInputs(TaskInputs):
     """One or two texts, one label."""
 
     def encode(self, examples: Sequence[Example]) -> list[Feature]:
@@ -135,7 +135,7 @@ class TextInputs(TaskInputs):
         return Predictions([int(row.argmax()) for row in logits], gold)
 
 
-class SpanInputs(TextInputs):
+class SpanInputs(SequenceClassificationInputs):
     """A text with two marked spans; the model gets the tokens of each as a mask (`first_span`, `second_span`).
 
     A text that is too long is cut around the spans, so that both are always inside.
@@ -185,7 +185,7 @@ class SpanInputs(TextInputs):
         return batch
 
 
-class ChoiceInputs(TaskInputs):
+class MultipleChoiceInputs(TaskInputs):
     """A question with any number of choices; a feature holds one tokenized row for every choice (`rows`).
 
     A batch is flat: the rows of all choices one after another, and `choice_counts` `(batch,)`. No row is made up to

@@ -30,20 +30,20 @@ from ...evaluation.clue.scores import example_scores, reference, score
 from ...runtime.files import model_fingerprint, write_text_atomically
 from .arguments import ALL, ClueArguments
 from .explain import explain_hardest
-from .inputs import ChoiceInputs, SpanInputs, TaskInputs, TextInputs
+from .inputs import MultipleChoiceInputs, SequenceClassificationInputs, SpanInputs, TaskInputs
 from .losses import TaskLoss
 from .models import add_lora, build_model, length_limit, save_model
-from .span_inputs import AnswerInputs, EntityInputs
+from .span_inputs import QuestionAnsweringInputs, TokenClassificationInputs
 from .trainer import ClueTrainer, run_arguments
 
 logger = logging.getLogger(__name__)
 
 INPUTS: dict[str, type[TaskInputs]] = {
-    "classification": TextInputs,
+    "classification": SequenceClassificationInputs,
     "spans": SpanInputs,
-    "choice": ChoiceInputs,
-    "answer": AnswerInputs,
-    "entities": EntityInputs,
+    "choice": MultipleChoiceInputs,
+    "answer": QuestionAnsweringInputs,
+    "entities": TokenClassificationInputs,
 }
 RUNS, MODELS = "runs", "models"
 
@@ -242,7 +242,7 @@ class TaskRuns:
         started = time.perf_counter()
         train, selection = self._split(key.fold)
         set_seed(key.seed)
-        tags = self.inputs.tags if isinstance(self.inputs, EntityInputs) else ()
+        tags = self.inputs.tags if isinstance(self.inputs, TokenClassificationInputs) else ()
         model = build_model(self.task, self.args.model, self.args.trust_remote_code, tags)
         if self.args.lora_rank:
             add_lora(model, self.args.lora_rank, self.args.lora_alpha)

@@ -25,7 +25,7 @@ MAX_ANSWER_CHARACTERS = 150
 MAX_QUESTION_TOKENS = 64
 
 
-class AnswerInputs(TaskInputs):
+class QuestionAnsweringInputs(TaskInputs):
     """A question and a passage, cut into windows that overlap; the answer is a stretch of the passage.
 
     `labels` are the first and the last token of the answer, both 0 in a window that does not hold it whole.
@@ -121,7 +121,7 @@ def _best_stretch(scores: np.ndarray, offsets: Sequence[tuple[int, int] | None])
     return (float(scores[starts[0]].sum()), *single) if single else None
 
 
-class EntityInputs(TaskInputs):
+class TokenClassificationInputs(TaskInputs):
     """A text with entities as BIO tags of its tokens: B and I of each type after O.
 
     A token has the tag of the entity it overlaps. Of a character that takes several tokens the first alone is tagged.

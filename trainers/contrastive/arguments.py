@@ -19,7 +19,7 @@ class ContrastiveStage:
     Attributes:
         data: Sets to train on: names of the table (`stsb`, or `stsb:train` to name the split) or JSON-lines files.
             Every batch comes from one of them.
-        loss: `in_batch_negatives` (triples; in-batch softmax) or `cosent` (scored pairs; a ranking loss).
+        loss: `in_batch_negatives` (triplets; in-batch softmax) or `cosent` (scored pairs; a ranking loss).
         epochs: Passes over the data.
         learning_rate: Peak learning rate; None takes that of the recipe.
         batch_size: Rows of a batch, which all processes share; every other row of it is a negative.
@@ -65,12 +65,12 @@ class ContrastiveArguments(SentenceTransformerTrainingArguments):
     data: str = argument("", "Folder of the sentence sets of the table.")
     stages: list[ContrastiveStage] = argument(list, "Stages: data, loss, epochs, batch_size ...; none: only score.")
     evaluation: list[str] = argument(list, "Scored sets to evaluate on after every stage, such as stsb:test.")
-    retrieval: list[str] = argument(list, "Sets of passages or triples to search in after every stage.")
-    baselines: bool = argument(True, "Score fresh weights, static vectors and BM25 beside the model.")
-    baseline_corpus: list[str] = argument(list, "Text files of the static vectors; none: the texts of the stages.")
+    retrieval: list[str] = argument(list, "Sets of passages or triplets to search in after every stage.")
+    baselines: bool = argument(True, "Score fresh weights, static embeddings and BM25 beside the model.")
+    baseline_corpus: list[str] = argument(list, "Text files of the static embeddings; none: the texts of the stages.")
     against: list[str] = argument(list, "Other encoders, or output_dirs of other sts runs, beside it in the report.")
     temperature: float = argument(0.05, "Cosines are divided by it before the softmax.")
-    both_directions: bool = argument(True, "Find the anchor among all anchors too, not the positive alone.")
+    symmetric_loss: bool = argument(True, "Find the anchor among all anchors too, not the positive alone.")
     cached_batch_size: int | None = argument(None, "Rows embedded at once under cached gradients; null: no caching.")
     matryoshka_sizes: list[int] = argument(list, "Lengths to which vectors may be cut, the loss is summed over them.")
     query_prompt: str = argument("", "Text put before each query.")

@@ -28,14 +28,14 @@ from .models import is_encoder_folder, load_encoder, untrained_twin
 
 logger = logging.getLogger(__name__)
 
-SCORES, BESIDE = "scores.json", "beside"
-UNTRAINED, STATIC, BM25 = "untrained", "static vectors", "BM25"
+SCORES, BASELINES = "scores.json", "baselines"
+UNTRAINED, STATIC, BM25 = "untrained", "static embeddings", "BM25"
 TEXTS_AT_ONCE = 1_000
 # What changes the scores of an encoder that is trained no further.
 SETTINGS = ("evaluation", "retrieval", "pooling", "normalize", "query_prompt", "document_prompt", "bootstrap_resamples")
 
 
-def check_others(arguments: ContrastiveArguments) -> None:
+def check_against(arguments: ContrastiveArguments) -> None:
     """Refuse what cannot stand beside the model.
 
     Raises:
@@ -49,7 +49,7 @@ def check_others(arguments: ContrastiveArguments) -> None:
             )
 
 
-def score_beside(
+def score_baselines(
     arguments: ContrastiveArguments,
     training: Sequence[Sequence[NamedRows]],
     scored: Mapping[str, Sequence[ScoredPair]],
@@ -60,7 +60,7 @@ def score_beside(
 
     Args:
         arguments: See `ContrastiveArguments`: `baselines`, `baseline_corpus`, `against`.
-        training: Rows of each stage, whose texts make the static vectors where no corpus is given.
+        training: Rows of each stage, whose texts make the static embeddings where no corpus is given.
         scored: Pairs of each set.
         retrieval: Task of each set.
         rows: Fingerprint of all rows, of training and evaluation.
@@ -68,7 +68,7 @@ def score_beside(
     Returns:
         The rows of the report that stand above the model's own.
     """
-    folder = Path(arguments.output_dir or "") / BESIDE
+    folder = Path(arguments.output_dir or "") / BASELINES
     sets = {"rows": rows, **{name: getattr(arguments, name) for name in SETTINGS}}
     once = partial(_once, overwrite=arguments.overwrite)
 
@@ -141,14 +141,14 @@ def _score_bm25(
 
 
 def _static_encoder(arguments: ContrastiveArguments, training: Sequence[Sequence[NamedRows]]) -> SentenceTransformer:
-    """Return static vectors from `baseline_corpus`, or from the texts of all stages, over the model's own tokens.
+    """Return static embeddings from `baseline_corpus`, or from the texts of all stages, over the model's own tokens.
 
     Raises:
         ValueError: If the model's tokenizer is not of the fast kind.
     """
     tokenizer = AutoTokenizer.from_pretrained(arguments.model, trust_remote_code=arguments.trust_remote_code)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise ValueError(f"static vectors need a fast tokenizer; {arguments.model} has none, so set baselines: false")
+        raise ValueError(f"static embeddings need a fast tokenizer; {arguments.model} has none: set baselines: false")
     return static_encoder(tokenizer, _token_ids(arguments, training, tokenizer), seed=arguments.seed)
 
 

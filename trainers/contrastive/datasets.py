@@ -1,4 +1,4 @@
-"""From sentence sets to the data sets of a stage: triples or scored pairs, without texts of the evaluation."""
+"""From sentence sets to the data sets of a stage: triplets or scored pairs, without texts of the evaluation."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from datasets import Dataset
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import mine_hard_negatives
 
-from ...evaluation.sentences.files import ReadRows, ScoredPair, Triple, find_set, read_rows
+from ...evaluation.sentences.files import ReadRows, ScoredPair, Triplet, find_set, read_rows
 from ...evaluation.sentences.rows import scored_columns
 from .arguments import ContrastiveStage
 from .leakage import LeakageReport
 
 logger = logging.getLogger(__name__)
 
-Row = TypeVar("Row", ScoredPair, Triple)
+Row = TypeVar("Row", ScoredPair, Triplet)
 
 # A mined negative comes from the nearest this many texts of the set. Source: our default.
 MINING_DEPTH = 50
@@ -66,8 +66,8 @@ def texts_of(named: Iterable[NamedRows]) -> dict[str, list[str]]:
         texts = found.setdefault(one.name, {})
         for pair in one.rows.pairs:
             texts.update(dict.fromkeys((pair.first, pair.second)))
-        for triple in one.rows.triples:
-            texts.update(dict.fromkeys((triple.anchor, triple.positive, *triple.negatives)))
+        for triplet in one.rows.triplets:
+            texts.update(dict.fromkeys((triplet.anchor, triplet.positive, *triplet.negatives)))
     return {name: list(texts) for name, texts in found.items()}
 
 
@@ -79,7 +79,7 @@ def rows_fingerprint(named: Iterable[NamedRows], *evaluation: Mapping[str, Any])
         evaluation: Pairs or tasks by set.
     """
     digest = hashlib.sha256()
-    rows = (row for one in named for row in (one.name, *one.rows.pairs, *one.rows.triples))
+    rows = (row for one in named for row in (one.name, *one.rows.pairs, *one.rows.triplets))
     for row in chain(evaluation, rows):
         digest.update(repr(row).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:16]
@@ -90,14 +90,16 @@ def without_leaks(named: Sequence[NamedRows], leaks: LeakageReport) -> list[Name
     kept = []
     for one in named:
         pairs = [pair for pair in one.rows.pairs if not {pair.first, pair.second} & leaks.texts]
-        triples = [
-            Triple(triple.anchor, triple.positive, tuple(text for text in triple.negatives if text not in leaks.texts))
-            for triple in one.rows.triples
-            if not {triple.anchor, triple.positive} & leaks.texts
+        triplets = [
+            Triplet(
+                triplet.anchor, triplet.positive, tuple(text for text in triplet.negatives if text not in leaks.texts)
+            )
+            for triplet in one.rows.triplets
+            if not {triplet.anchor, triplet.positive} & leaks.texts
         ]
-        dropped = len(one.rows.triples) + len(one.rows.pairs) - len(pairs) - len(triples)
+        dropped = len(one.rows.triplets) + len(one.rows.pairs) - len(pairs) - len(triplets)
         logger.info("%s: %d rows dropped that hold texts of the evaluation", one.name, dropped)
-        kept.append(NamedRows(one.name, ReadRows(pairs, triples, one.rows.dropped)))
+        kept.append(NamedRows(one.name, ReadRows(pairs, triplets, one.rows.dropped)))
     return kept
 
 
@@ -106,7 +108,7 @@ def stage_datasets(
 ) -> dict[str, Dataset]:
     """Return the data sets of a stage by name; rows of one data set have the same columns.
 
-    Triples become columns `anchor`, `positive`, `negative_1` ...; rows with fewer negatives than the stage wants make
+    Triplets become columns `anchor`, `positive`, `negative_1` ...; rows with fewer negatives than the stage wants make
     a data set of their own without any, so that no row is lost and no negative counts twice.
 
     Args:
@@ -124,14 +126,14 @@ def stage_datasets(
         if stage.loss == "cosent":
             datasets[one.name] = _scored(one, stage, seed)
             continue
-        triples = _sample(one.rows.triples, stage.max_rows, seed)
-        if not triples:
+        triplets = _sample(one.rows.triplets, stage.max_rows, seed)
+        if not triplets:
             raise ValueError(f"{one.name} has no positive pair for the loss with in-batch negatives; use cosent")
         if stage.mined_negatives:
-            triples = mine(triples, model, stage.mined_negatives, margin)
+            triplets = mine(triplets, model, stage.mined_negatives, margin)
         wanted = max(stage.hard_negatives, stage.mined_negatives)
-        rich = [triple for triple in triples if wanted and len(triple.negatives) >= wanted]
-        poor = [triple for triple in triples if not wanted or len(triple.negatives) < wanted]
+        rich = [triplet for triplet in triplets if wanted and len(triplet.negatives) >= wanted]
+        poor = [triplet for triplet in triplets if not wanted or len(triplet.negatives) < wanted]
         if rich:
             datasets[f"{one.name} with negatives"] = Dataset.from_dict(_columns(rich, wanted))
         if poor:
@@ -139,18 +141,18 @@ def stage_datasets(
     return datasets
 
 
-def mine(triples: Sequence[Triple], model: SentenceTransformer, count: int, margin: float) -> list[Triple]:
-    """Return the triples with up to `count` mined negatives before their given ones.
+def mine(triplets: Sequence[Triplet], model: SentenceTransformer, count: int, margin: float) -> list[Triplet]:
+    """Return the triplets with up to `count` mined negatives before their given ones.
 
     Candidates are the other positives of the same set. One whose score comes within `margin` (as a share of the
     positive's own score) is taken for a false negative and passed by, and so is any text that is a positive of the
     same anchor. Source: the filter of NV-Retriever (arXiv 2407.15831) at 95 %.
     """
-    corpus = list(dict.fromkeys(triple.positive for triple in triples))
+    corpus = list(dict.fromkeys(triplet.positive for triplet in triplets))
     if len(corpus) < 2:
-        return list(triples)
+        return list(triplets)
     rows: Any = mine_hard_negatives(
-        Dataset.from_dict(_columns(triples, 0)),
+        Dataset.from_dict(_columns(triplets, 0)),
         model,
         corpus=corpus,
         range_max=min(MINING_DEPTH, len(corpus) - 1),
@@ -163,9 +165,9 @@ def mine(triples: Sequence[Triple], model: SentenceTransformer, count: int, marg
     for row in rows:
         found.setdefault((row["anchor"], row["positive"]), {})[row["negative"]] = None
     mined = []
-    for triple in triples:
-        own = found.get((triple.anchor, triple.positive), {})
-        mined.append(Triple(triple.anchor, triple.positive, tuple({**own, **dict.fromkeys(triple.negatives)})))
+    for triplet in triplets:
+        own = found.get((triplet.anchor, triplet.positive), {})
+        mined.append(Triplet(triplet.anchor, triplet.positive, tuple({**own, **dict.fromkeys(triplet.negatives)})))
     return mined
 
 
@@ -176,9 +178,9 @@ def _scored(one: NamedRows, stage: ContrastiveStage, seed: int) -> Dataset:
     return Dataset.from_dict(scored_columns(pairs))
 
 
-def _columns(triples: Sequence[Triple], negatives: int) -> dict[str, list[str]]:
-    columns = {"anchor": [one.anchor for one in triples], "positive": [one.positive for one in triples]}
-    return columns | {f"negative_{n + 1}": [one.negatives[n] for one in triples] for n in range(negatives)}
+def _columns(triplets: Sequence[Triplet], negatives: int) -> dict[str, list[str]]:
+    columns = {"anchor": [one.anchor for one in triplets], "positive": [one.positive for one in triplets]}
+    return columns | {f"negative_{n + 1}": [one.negatives[n] for one in triplets] for n in range(negatives)}
 
 
 def _sample(rows: Sequence[Row], most: int | None, seed: int) -> list[Row]:

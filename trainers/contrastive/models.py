@@ -44,7 +44,7 @@ def load_encoder(folder: str | Path, arguments: ContrastiveArguments) -> Sentenc
 
 
 def transformer_of(model: SentenceTransformer) -> PreTrainedModel | None:
-    """Return the Transformers model inside a sentence encoder; static vectors have none."""
+    """Return the Transformers model inside a sentence encoder; static embeddings have none."""
     found = getattr(model[0], "model", None)
     return found if isinstance(found, PreTrainedModel) else None
 

@@ -18,12 +18,12 @@ from transformers import set_seed
 from ...evaluation.sentences.files import ScoredPair
 from ...evaluation.sentences.mteb import named_tasks, run_mteb
 from ...evaluation.sentences.report import ScoredEncoder, write_sentence_report
-from ...evaluation.sentences.retrieval import RetrievalTask, task_from_triples
+from ...evaluation.sentences.retrieval import RetrievalTask, task_from_triplets
 from ...evaluation.sentences.scores import SentenceScores, evaluate_encoder
 from ...runtime.files import model_fingerprint, write_text_atomically
 from ...runtime.processes import on_main_process
 from .arguments import ContrastiveArguments, ContrastiveStage
-from .baselines import SCORES, check_others, score_beside
+from .baselines import SCORES, check_against, score_baselines
 from .datasets import NamedRows, read_named, rows_fingerprint, stage_datasets, texts_of, without_leaks
 from .leakage import find_leaks
 from .models import add_adapter, is_encoder_folder, load_encoder, transformer_of
@@ -35,7 +35,7 @@ STAGE, FINAL = "stage.json", "final"
 
 # Options that change what a stage computes or scores; a finished stage of others is not taken for this one.
 IDENTITY_FIELDS = (
-    "model", "temperature", "both_directions", "matryoshka_sizes", "query_prompt", "document_prompt", "pooling",
+    "model", "temperature", "symmetric_loss", "matryoshka_sizes", "query_prompt", "document_prompt", "pooling",
     "normalize", "leakage", "leakage_similarity", "mining_margin", "lora_rank", "lora_alpha", "seed", "max_steps",
     "evaluation", "retrieval", "bootstrap_resamples", "learning_rate",
     "warmup_steps", "lr_scheduler_type", "weight_decay", "max_grad_norm", "gradient_accumulation_steps", "optim",
@@ -68,7 +68,7 @@ def run_contrastive(arguments: ContrastiveArguments) -> Path:
     rows = [rows_fingerprint(chain(*training[:number]), scored, retrieval) for number in range(len(training) + 1)]
     folder = _first_stage(output, arguments, scored, retrieval, rows[0])
     encoders: list[ScoredEncoder] = []
-    on_main_process(lambda: encoders.extend(score_beside(arguments, training, scored, retrieval, rows[-1])))
+    on_main_process(lambda: encoders.extend(score_baselines(arguments, training, scored, retrieval, rows[-1])))
     encoders.append(ScoredEncoder("before training", "stage", SentenceScores.load(folder / SCORES)))
     for number, (stage, named) in enumerate(zip(arguments.stages, training, strict=True), start=1):
         record = _record(number, stage, arguments, rows[number])
@@ -94,7 +94,7 @@ def check_arguments(arguments: ContrastiveArguments) -> None:
         raise ValueError("nothing to evaluate on; name at least one set, such as evaluation: [stsb:test]")
     if not arguments.stages:
         logger.info("there are no stages: the model is scored as it is")
-    check_others(arguments)
+    check_against(arguments)
     if arguments.mteb:
         named_tasks(arguments.mteb)
 
@@ -112,7 +112,7 @@ def read_evaluation(
         if not pairs:
             raise ValueError(f"{name} has no scored pairs to evaluate on; name it under retrieval")
     named = read_named(arguments.retrieval, arguments.data, "test")
-    return scored, {one.name: task_from_triples(one.rows.triples, one.rows.passages) for one in named}
+    return scored, {one.name: task_from_triplets(one.rows.triplets, one.rows.passages) for one in named}
 
 
 def check_leakage(

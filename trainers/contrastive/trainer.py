@@ -83,7 +83,7 @@ def build_loss(model: SentenceTransformer, args: ContrastiveArguments, columns: 
     of the losses over the processes, and that of the gradients, are those of one process with the whole batch.
 
     Raises:
-        ValueError: If the columns are neither those of triples nor of scored pairs, or a Matryoshka size is longer
+        ValueError: If the columns are neither those of triplets nor of scored pairs, or a Matryoshka size is longer
             than the vectors.
     """
     if columns == ["sentence1", "sentence2", "score"]:
@@ -93,8 +93,8 @@ def build_loss(model: SentenceTransformer, args: ContrastiveArguments, columns: 
             "scale": 1 / args.temperature,
             "similarity_fct": cos_sim,
             "gather_across_devices": args.world_size > 1,
-            "directions": DIRECTIONS if args.both_directions else DIRECTIONS[:1],
-            "partition_mode": "per_direction" if args.both_directions else "joint",
+            "directions": DIRECTIONS if args.symmetric_loss else DIRECTIONS[:1],
+            "partition_mode": "per_direction" if args.symmetric_loss else "joint",
         }
         loss = (
             CachedMultipleNegativesRankingLoss(model, mini_batch_size=args.cached_batch_size, **options)

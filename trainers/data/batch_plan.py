@@ -12,7 +12,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class BatchRamp:
+class BatchSizeWarmup:
     """A batch that starts small and grows in equal stairs to its full size, on the clock of the steps.
 
     Source: that there is a ramp and that it takes 3 % of the run, our default for the recipes; the paper says nothing.
@@ -28,8 +28,8 @@ class BatchRamp:
     def __post_init__(self) -> None:
         if not (0 <= self.share < 1 and 0 < self.start <= 1):
             raise ValueError(
-                f"batch_ramp_share={self.share} must be from 0 to below 1 and batch_ramp_start={self.start} "
-                "above 0, at most 1"
+                f"batch_size_warmup_share={self.share} must be from 0 to below 1 and "
+                f"batch_size_warmup_start={self.start} above 0, at most 1"
             )
 
     def stairs(self, max_steps: int) -> list[tuple[int, float]]:
@@ -81,7 +81,7 @@ def plan_batches(
     ends: Sequence[int],
     micro_batches_per_step: int,
     tokens_per_micro_batch: int,
-    ramp: BatchRamp | None = None,
+    ramp: BatchSizeWarmup | None = None,
 ) -> BatchPlan:
     """Plan the sizes of all micro-batches.
 
@@ -104,7 +104,7 @@ def plan_batches(
                 f"tokens_per_micro_batch={tokens_per_micro_batch} is not a multiple of the context_length="
                 f"{context} of a stage; make it one, so that every micro-batch has as many tokens"
             )
-    stairs = (ramp or BatchRamp()).stairs(ends[-1])
+    stairs = (ramp or BatchSizeWarmup()).stairs(ends[-1])
     starts = sorted({0, *ends[:-1], *(step for step, _ in stairs)})
     stage = np.searchsorted(ends, starts, side="right")
     size = np.array([max(share for step, share in stairs if step <= start) for start in starts])

@@ -230,13 +230,13 @@ class PackedRows(Dataset[dict[str, torch.Tensor]]):
         pieces = slice(self.plan.row_starts[row], self.plan.row_starts[row + 1])
         return self.plan.reading[pieces].astype(np.int64) % len(self.shards)
 
-    def readings_before(self, row: int) -> np.ndarray:
+    def samples_before(self, row: int) -> np.ndarray:
         """Return the readings that some row before `row` has touched, sorted."""
         return np.unique(self.plan.reading[: self.plan.row_starts[row]]).astype(np.int64)
 
-    def readings_from(self, row: int) -> np.ndarray:
+    def samples_from(self, row: int) -> np.ndarray:
         """Return the readings that no row before `row` has touched, sorted."""
-        return np.setdiff1d(self.plan.reading[self.plan.row_starts[row] :], self.readings_before(row))
+        return np.setdiff1d(self.plan.reading[self.plan.row_starts[row] :], self.samples_before(row))
 
     def _sample_id(self, piece: int) -> int:
         """Return the number of a piece's first token, counted over the corpus and its copies."""

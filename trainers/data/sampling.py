@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...runtime.counter_random import Draw
+from ...runtime.counter_random import CounterRandom
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,12 @@ def copies_in_epoch(weights: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     """
     whole = np.floor(weights)
     fraction = weights - whole
-    phase = Draw(seed, 0, np.zeros(1, np.int64))("reading", np.zeros(1, np.int64), np.arange(len(weights)))
+    phase = CounterRandom(seed, 0, np.zeros(1, np.int64))("reading", np.zeros(1, np.int64), np.arange(len(weights)))
     extra = np.floor((epoch + 1) * fraction + phase) - np.floor(epoch * fraction + phase)
     return (whole + extra).astype(np.int64)
 
 
-def epoch_readings(weights: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+def epoch_samples(weights: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     """Return the readings of an epoch in order, int64; with all weights 1 this is `epoch_order`.
 
     Args:
@@ -143,7 +143,7 @@ def rest_of_epoch(weights: np.ndarray, seed: int, before: EpochRest) -> np.ndarr
     n_documents = len(weights)
     (old, old_number), (new, new_number) = (np.unique(w, return_inverse=True) for w in (before.weights, weights))
     group, n_groups = old_number * len(new) + new_number, len(old) * len(new)
-    readings = epoch_readings(weights, seed, before.epoch)
+    readings = epoch_samples(weights, seed, before.epoch)
     copies = copies_in_epoch(before.weights, seed, before.epoch)
     left = np.bincount(group[before.left % n_documents], minlength=n_groups)
     whole = np.bincount(group, weights=copies, minlength=n_groups)

@@ -1,7 +1,7 @@
 """Stages of one run and the batches that follow from them: which rows the micro-batch number i holds, by arithmetic.
 
 Legend: a step is an optimizer update; it takes `micro_batches_per_step` = accumulation x processes micro-batches of
-`tokens_per_micro_batch` positions each, whatever the stage's context length (fewer while a `BatchRamp` lasts).
+`tokens_per_micro_batch` positions each, whatever the stage's context length (fewer while a `BatchSizeWarmup` lasts).
 """
 
 import logging
@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from .batch_plan import BatchRamp, plan_batches
+from .batch_plan import BatchSizeWarmup, plan_batches
 from .packing import PackedRows, SpecialIds, positions_of
-from .sampling import EpochRest, epoch_readings, favour_long, rest_of_epoch, weights_by_source
+from .sampling import EpochRest, epoch_samples, favour_long, rest_of_epoch, weights_by_source
 from .shards import TokenShards
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ def steps_for_positions(
     stages: Sequence[Stage],
     micro_batches_per_step: int,
     tokens_per_micro_batch: int,
-    ramp: BatchRamp | None = None,
+    ramp: BatchSizeWarmup | None = None,
 ) -> int:
     """Return the smallest number of steps that reads a number of positions, small batches of the ramp counted as such.
 
@@ -201,7 +201,7 @@ class StagedBatches(Dataset[dict[str, torch.Tensor]]):
         seed: int,
         specials: SpecialIds,
         source_weights: Mapping[str, float] | None = None,
-        ramp: BatchRamp | None = None,
+        ramp: BatchSizeWarmup | None = None,
     ) -> None:
         contexts = [stage.context_length for stage in stages]
         self.plan = plan_batches(contexts, ends, micro_batches_per_step, tokens_per_micro_batch, ramp)
@@ -258,7 +258,7 @@ class StagedBatches(Dataset[dict[str, torch.Tensor]]):
         if key not in self._cache:
             first, order = self._first_epoch(stage)
             if number or order is None:
-                order = epoch_readings(self._weights(stage), self.seed, first + number)
+                order = epoch_samples(self._weights(stage), self.seed, first + number)
             context = self.stages[stage].context_length
             rows = PackedRows(self.shards, context, self.seed, first + number, self.specials, order)
             while len(self._cache) > 1:
@@ -280,11 +280,11 @@ class StagedBatches(Dataset[dict[str, torch.Tensor]]):
     def _stop_of(self, stage: int) -> EpochRest:
         """Return where a stage stops: what it leaves of its last epoch, and what has been read of that so far."""
         rows, row = self._find_row(stage, self.plan.rows_in(stage) - 1)
-        used = rows.readings_before(row + 1)
+        used = rows.samples_before(row + 1)
         if stage and self._first_epoch(stage)[0] == rows.epoch:
             earlier = self._stop_of(stage - 1)
             used = np.union1d(used, earlier.used) if earlier.epoch == rows.epoch else used
-        return EpochRest(rows.epoch, rows.readings_from(row + 1), used, self._weights(stage))
+        return EpochRest(rows.epoch, rows.samples_from(row + 1), used, self._weights(stage))
 
     def _weights(self, number: int) -> np.ndarray:
         """Return how often a stage reads each document per epoch in expectation, float64 `[documents]`."""

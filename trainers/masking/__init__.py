@@ -1,11 +1,11 @@
 """Masking for pre-training: numpy only, deterministic, one pipeline for the published methods."""
 
-from ...runtime.counter_random import Draw
+from ...runtime.counter_random import CounterRandom
 from .batch import IGNORED_LABEL, MaskedBatch, PackedBatch, UnitTable
 from .corruption import MaskVocabulary, Replace
 from .feedback import AccuracyRule, FeedbackTable, LossRule, TagLossRule
 from .masker import ClassLoss, Masker
-from .presets import PRESETS, chinese_modernbert
+from .presets import MASKING_PRESETS, chinese_modernbert
 from .rates import Cosine, Piecewise, UniformRate
 from .similar_words import SimilarWords
 from .statistics import MaskingStatistics
@@ -18,7 +18,7 @@ __all__ = [
     "FeedbackTable",
     "LossRule",
     "MaskingStatistics",
-    "PRESETS",
+    "MASKING_PRESETS",
     "PhraseTagger",
     "TagLossRule",
     "WordTagger",
@@ -28,7 +28,7 @@ __all__ = [
     "ColumnUnits",
     "ColumnWeights",
     "Cosine",
-    "Draw",
+    "CounterRandom",
     "MaskVocabulary",
     "MaskedBatch",
     "Masker",

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerFast, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ...runtime.counter_random import fold
+from ...runtime.counter_random import hash_combine
 from ...tokenization import WordSegmenter, encode_documents, load_segmenter
 from ...tokenization.word_starts import word_borders, word_ids_from_starts
 from . import Masker
@@ -16,7 +16,7 @@ from .trainer import mask_tensors
 Row = Mapping[str, Any]
 
 
-class WholeWordMaskingCollator:
+class DataCollatorForWholeWordMasking:
     """Pad rows and, with a masker, mask whole words.
 
     A row is one of: `text`; `words` (they join to the text); `input_ids` with `word_starts`, with `word_ids`, or with
@@ -26,7 +26,7 @@ class WholeWordMaskingCollator:
 
     With a masker the result has `input_ids`, `attention_mask`, `labels`. Its rate must be constant: a collator runs in
     workers that prefetch, and no worker knows the step. For a curriculum leave the masker out here and give it to
-    `MaskingInTrainingStep`, which masks when the step takes the batch.
+    `MaskingTrainer`, which masks when the step takes the batch.
 
     Args:
         tokenizer: any fast tokenizer with a pad and a mask token.
@@ -50,7 +50,7 @@ class WholeWordMaskingCollator:
         if masker is not None and not masker.schedule.is_constant:
             raise ValueError(
                 "the masker's rate changes during training, but a collator cannot know the step (workers prefetch); "
-                "give the masker to MaskingInTrainingStep and leave it out here, or use a constant rate."
+                "give the masker to MaskingTrainer and leave it out here, or use a constant rate."
             )
         for name in ("pad_token_id", "mask_token_id"):
             if getattr(tokenizer, name) is None:
@@ -162,7 +162,7 @@ class MaskingEpochCallback(TrainerCallback):
         collator: the one that masks.
     """
 
-    def __init__(self, collator: WholeWordMaskingCollator) -> None:
+    def __init__(self, collator: DataCollatorForWholeWordMasking) -> None:
         self.collator = collator
 
     def on_epoch_begin(
@@ -208,8 +208,8 @@ class _GivenWords:
 
 def _content_hash(ids: np.ndarray) -> int:
     """Name a row by its tokens: equal rows get equal masks in one epoch, in any order and any batch."""
-    positions = fold(np.zeros(len(ids), dtype=np.uint64), np.arange(len(ids)))
-    return int(fold(positions, ids).sum(dtype=np.uint64) >> np.uint64(1))
+    positions = hash_combine(np.zeros(len(ids), dtype=np.uint64), np.arange(len(ids)))
+    return int(hash_combine(positions, ids).sum(dtype=np.uint64) >> np.uint64(1))
 
 
 def _unusable(row: Row) -> ValueError:

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from ...runtime.counter_random import Draw
+from ...runtime.counter_random import CounterRandom
 from .batch import PackedBatch, UnitTable
 from .similar_words import SimilarWords
 from .units import change_points, token_offsets, unit_table
@@ -61,7 +61,7 @@ def _inside(ids: Iterable[int], size: int) -> list[int]:
 class Corruption(Protocol):
     """Anything that rewrites the selected tokens."""
 
-    def __call__(self, batch: PackedBatch, selected: UnitTable, draw: Draw) -> np.ndarray:
+    def __call__(self, batch: PackedBatch, selected: UnitTable, random: CounterRandom) -> np.ndarray:
         """Return int64 `[B, L]`, the ids with the selected units rewritten."""
         ...
 
@@ -101,7 +101,7 @@ class Replace:
         if self.similar and (self.lexicon is None or self.per != "unit"):
             raise ValueError("similar > 0 needs lexicon=SimilarWords(...) and per='unit': words are replaced whole.")
 
-    def __call__(self, batch: PackedBatch, selected: UnitTable, draw: Draw) -> np.ndarray:
+    def __call__(self, batch: PackedBatch, selected: UnitTable, random: CounterRandom) -> np.ndarray:
         """Return the rewritten ids."""
         ids = batch["input_ids"].astype(np.int64)
         flat = ids.reshape(-1)
@@ -112,16 +112,16 @@ class Replace:
         row = np.repeat(selected.row, selected.length)
         position = offset - row * ids.shape[1]
         if self.per == "unit":
-            kind = self._kind(draw("kind", selected.row, selected.position))
+            kind = self._kind(random("kind", selected.row, selected.position))
             token_kind = np.repeat(kind, selected.length)
         else:
-            kind = token_kind = self._kind(draw("kind", row, position))
+            kind = token_kind = self._kind(random("kind", row, position))
         is_random = token_kind == RANDOM
         if self.similar and self.lexicon is not None:
-            is_random |= self._replace_similar(batch, flat, selected.take(kind == SIMILAR), draw)[offset]
+            is_random |= self._replace_similar(batch, flat, selected.take(kind == SIMILAR), random)[offset]
         flat[offset[token_kind == MASK]] = self.vocabulary.mask_token_id
         ordinary = self.vocabulary.ordinary_ids
-        uniform = draw("random", row[is_random], position[is_random])
+        uniform = random("random", row[is_random], position[is_random])
         flat[offset[is_random]] = ordinary[(uniform * ordinary.size).astype(np.int64)]
         return ids
 
@@ -132,7 +132,9 @@ class Replace:
             kind += uniform >= border
         return kind
 
-    def _replace_similar(self, batch: PackedBatch, flat: np.ndarray, units: UnitTable, draw: Draw) -> np.ndarray:
+    def _replace_similar(
+        self, batch: PackedBatch, flat: np.ndarray, units: UnitTable, random: CounterRandom
+    ) -> np.ndarray:
         """Write similar words into `flat`; return bool `[N]`, the tokens of words that have none."""
         unknown = np.zeros(flat.size, dtype=bool)
         if self.lexicon is None or not units.start.size:
@@ -141,7 +143,7 @@ class Replace:
         entry = self.lexicon.find(flat, words.start, words.length)
         unknown[token_offsets(words.take(entry < 0))] = True
         words, entry = words.take(entry >= 0), entry[entry >= 0]
-        replacement = self.lexicon.choose(entry, draw("similar", words.row, words.position))
+        replacement = self.lexicon.choose(entry, random("similar", words.row, words.position))
         flat[token_offsets(words)] = replacement[replacement >= 0]
         return unknown
 

@@ -2,7 +2,7 @@
 
 The trainer reports every masked token (`observe`); every few optimizer steps (`commit`) the counts of all processes are
 summed, a rule turns them into new weights, and the counts start again. `TableWeights(feedback)` and
-`TagWeights("pos", feedback)` read the current table. `MaskingInTrainingStep` does all of this.
+`TagWeights("pos", feedback)` read the current table. `MaskingTrainer` does all of this.
 """
 
 from collections.abc import Callable

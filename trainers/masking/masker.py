@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from ...runtime.counter_random import Draw
+from ...runtime.counter_random import CounterRandom
 from .batch import IGNORED_LABEL, MaskedBatch, PackedBatch, UnitTable, check_batch, join_masked, rows_of
 from .corruption import Corruption
 from .rates import Piecewise, Rate
@@ -112,10 +112,10 @@ class Masker:
 
     def _mask_rows(self, batch: PackedBatch, progress: float, epochs: np.ndarray) -> tuple[MaskedBatch, int]:
         """Mask a few rows; return them and how many budget groups they have."""
-        draw = Draw(self.seed, epochs, batch.get("sample_ids", np.zeros(0)))
-        units = self.units(batch, draw)
-        units, tokens, rates = self._groups(batch, units, progress, draw)
-        chosen = SAMPLERS[self.sampler](units, self._unit_weights(batch, units), rates * tokens, draw)
+        random = CounterRandom(self.seed, epochs, batch.get("sample_ids", np.zeros(0)))
+        units = self.units(batch, random)
+        units, tokens, rates = self._groups(batch, units, progress, random)
+        chosen = SAMPLERS[self.sampler](units, self._unit_weights(batch, units), rates * tokens, random)
         picked = units.take(chosen)
         offset = token_offsets(picked)
         original = batch["input_ids"].reshape(-1)[offset]
@@ -125,7 +125,7 @@ class Masker:
         selected.reshape(-1)[offset] = True
         total = int(tokens.sum())
         masked = MaskedBatch(
-            input_ids=self.corruption(batch, picked, draw),
+            input_ids=self.corruption(batch, picked, random),
             labels=labels,
             selected=selected,
             loss_weight=self._loss_weight(batch, picked, offset, rates),
@@ -137,7 +137,7 @@ class Masker:
         return masked, tokens.size
 
     def _groups(
-        self, batch: PackedBatch, units: UnitTable, progress: float, draw: Draw
+        self, batch: PackedBatch, units: UnitTable, progress: float, random: CounterRandom
     ) -> tuple[UnitTable, np.ndarray, np.ndarray]:
         """Return the units with their budget groups, int64 `[G]` maskable tokens and float64 `[G]` rates."""
         maskable = batch["word_ids"] >= 0
@@ -151,7 +151,7 @@ class Masker:
             tokens = np.add.reduceat(maskable.reshape(-1), first, dtype=np.int64)
             units = units._replace(group=(np.cumsum(changes) - 1)[units.start])
         row = first // row_length
-        return units, tokens, self.schedule(progress, row, first - row * row_length, draw)
+        return units, tokens, self.schedule(progress, row, first - row * row_length, random)
 
     def _unit_weights(self, batch: PackedBatch, units: UnitTable) -> np.ndarray:
         """Return float64 `[U]`; each unit is summed on its own, so that other rows cannot change its last bit."""

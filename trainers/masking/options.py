@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..data.shards import TokenShards
-from . import PRESETS, Masker, MaskVocabulary
+from . import MASKING_PRESETS, Masker, MaskVocabulary
 from .tables import frequency_table, idf_table, pmi_rate_table, rank_table
 
 # Presets whose table can be counted on shards. Weights and rates as the presets' own sources give them.
@@ -32,7 +32,7 @@ def masker_from_options(
     A table that the preset needs is counted on `shards`.
 
     Args:
-        name: Name in `PRESETS`.
+        name: Name in `MASKING_PRESETS`.
         options: Keyword arguments of the preset's function, such as `{"high": 0.4}`; they win over what is counted.
         vocabulary: [MASK] and the special ids.
         seed: Names the family of masks.
@@ -42,8 +42,8 @@ def masker_from_options(
         ValueError: If the preset or an option is unknown, a value does not fit, or the preset needs an object that
             only Python code can bring.
     """
-    if name not in PRESETS:
-        raise ValueError(f"preset '{name}' is unknown; use one of {', '.join(PRESETS)}")
+    if name not in MASKING_PRESETS:
+        raise ValueError(f"preset '{name}' is unknown; use one of {', '.join(MASKING_PRESETS)}")
     given = dict(options or {})
     _check_options(name, given)
     if name in COUNTED_TABLES and COUNTED_TABLES[name][0] not in given:
@@ -55,14 +55,14 @@ def masker_from_options(
     if missing:
         raise ValueError(f"preset '{name}' needs {', '.join(missing)}, which only Python code can bring")
     try:
-        return PRESETS[name].build(vocabulary, seed=seed, **given)
+        return MASKING_PRESETS[name].build(vocabulary, seed=seed, **given)
     except TypeError as error:
         raise ValueError(f"the options {given} of preset '{name}' do not fit: {error}") from error
 
 
 def columns_of(name: str) -> list[str]:
     """Return the columns of a batch that a preset reads beside the words: what it needs and does not take itself."""
-    return [need for need in PRESETS[name].needs if need not in _parameters(name)]
+    return [need for need in MASKING_PRESETS[name].needs if need not in _parameters(name)]
 
 
 def _check_options(name: str, options: Mapping[str, Any]) -> None:
@@ -77,5 +77,5 @@ def _check_options(name: str, options: Mapping[str, Any]) -> None:
 
 def _parameters(name: str) -> dict[str, inspect.Parameter]:
     """Return the options of a preset: the parameters of its function but vocabulary and seed."""
-    parameters = inspect.signature(PRESETS[name].build).parameters
+    parameters = inspect.signature(MASKING_PRESETS[name].build).parameters
     return {key: one for key, one in parameters.items() if key not in ("vocabulary", "seed")}

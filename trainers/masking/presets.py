@@ -312,7 +312,7 @@ class Preset:
     needs: tuple[str, ...] = ()
 
 
-PRESETS: dict[str, Preset] = {
+MASKING_PRESETS: dict[str, Preset] = {
     "chinese_modernbert": Preset(chinese_modernbert, "whole words, 15 -> 30 -> 15 %"),
     "bert_wwm": Preset(bert_wwm, "whole words, 15 %"),
     "macbert": Preset(macbert, "n-grams of words, similar words", ("lexicon",)),

@@ -13,8 +13,8 @@ from transformers import PreTrainedTokenizerFast
 from ...runtime.options import argument
 from ...tokenization import WordSegmenter, load_segmenter, load_tokenizer, read_documents, tokenizer_hash
 from ..data.shards import TokenShards
-from . import PRESETS, Masker, MaskVocabulary, PackedBatch
-from .collator import WholeWordMaskingCollator
+from . import MASKING_PRESETS, Masker, MaskVocabulary, PackedBatch
+from .collator import DataCollatorForWholeWordMasking
 from .options import masker_from_options
 from .presets import inverse_share_weights
 from .preview import STYLES, chance_by, draw_curves, render, unit_frequency_classes, unit_lengths, unit_tags
@@ -53,8 +53,8 @@ class MaskArguments:
     picture: str | None = argument(None, "File for the rate curve and the chances of masking, such as mask.png.")
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise ValueError(f"preset '{self.preset}' is unknown; use one of {', '.join(PRESETS)}")
+        if self.preset not in MASKING_PRESETS:
+            raise ValueError(f"preset '{self.preset}' is unknown; use one of {', '.join(MASKING_PRESETS)}")
         if self.max_steps < 1 or not 0 <= self.step <= self.max_steps:
             raise ValueError(f"step={self.step} must lie between 0 and max_steps={self.max_steps}, at least 1")
 
@@ -85,7 +85,7 @@ def run_mask(args: MaskArguments) -> str:
         console.print(render(masked, entries, MaskVocabulary.from_tokenizer(tokenizer).mask_token_id, row))
     shown = int(masked["selected"].sum())
     summary = (
-        f"{args.preset}: {PRESETS[args.preset].title}; step {args.step} of {args.max_steps}, "
+        f"{args.preset}: {MASKING_PRESETS[args.preset].title}; step {args.step} of {args.max_steps}, "
         f"target {masked['target_rate']:.1%}, here {shown} of {masked['maskable_tokens']} tokens"
     )
     if args.picture:
@@ -120,7 +120,7 @@ def as_batch(
     entries: list[str],
 ) -> PackedBatch:
     """Return the texts as rows with word ids and the column of the preset, if it reads one."""
-    collator = WholeWordMaskingCollator(tokenizer, segmenter=segmenter, max_length=MOST_TOKENS)
+    collator = DataCollatorForWholeWordMasking(tokenizer, segmenter=segmenter, max_length=MOST_TOKENS)
     columns = {
         name: tensor.numpy()
         for name, tensor in collator([{"text": text, "sample_id": n} for n, text in enumerate(texts)]).items()
@@ -157,5 +157,5 @@ def _draw(masker: Masker, batch: PackedBatch, size: int, args: MaskArguments) ->
     if PART_OF_SPEECH in chances:
         found = chances.pop(PART_OF_SPEECH)
         chances["part of speech"] = {UNIVERSAL_TAGS[tag] if tag >= 0 else "none": share for tag, share in found.items()}
-    title = f"{args.preset}: {PRESETS[args.preset].title}"
+    title = f"{args.preset}: {MASKING_PRESETS[args.preset].title}"
     return draw_curves(masker, chances, str(args.picture), title, progress)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ...runtime.counter_random import Draw
+from ...runtime.counter_random import CounterRandom
 
 
 class Rate(Protocol):
@@ -22,7 +22,9 @@ class Rate(Protocol):
         """Return the mean rate at `progress` (0 = first step, 1 = end of training)."""
         ...
 
-    def __call__(self, progress: float, rows: np.ndarray, first_positions: np.ndarray, draw: Draw) -> np.ndarray:
+    def __call__(
+        self, progress: float, rows: np.ndarray, first_positions: np.ndarray, random: CounterRandom
+    ) -> np.ndarray:
         """Return float64 `[G]`, one rate for each budget group, named by its row and its first position."""
         ...
 
@@ -63,7 +65,9 @@ class Piecewise:
         times, rates = zip(*self.points, strict=True)
         return float(np.interp(progress, times, rates))
 
-    def __call__(self, progress: float, rows: np.ndarray, first_positions: np.ndarray, draw: Draw) -> np.ndarray:
+    def __call__(
+        self, progress: float, rows: np.ndarray, first_positions: np.ndarray, random: CounterRandom
+    ) -> np.ndarray:
         """Return the same rate for every group."""
         return np.full(rows.size, self.expected(progress))
 
@@ -96,7 +100,9 @@ class Cosine:
         """Return the rate at `progress`, which is held inside 0 to 1."""
         return self.mean * (1 + cos(pi * min(max(progress, 0.0), 1.0))) + self.floor
 
-    def __call__(self, progress: float, rows: np.ndarray, first_positions: np.ndarray, draw: Draw) -> np.ndarray:
+    def __call__(
+        self, progress: float, rows: np.ndarray, first_positions: np.ndarray, random: CounterRandom
+    ) -> np.ndarray:
         """Return the same rate for every group."""
         return np.full(rows.size, self.expected(progress))
 
@@ -133,9 +139,11 @@ class UniformRate:
         """Return the mean over many groups."""
         return (1 - self.zero_probability) * (self.low + self.high) / 2
 
-    def __call__(self, progress: float, rows: np.ndarray, first_positions: np.ndarray, draw: Draw) -> np.ndarray:
+    def __call__(
+        self, progress: float, rows: np.ndarray, first_positions: np.ndarray, random: CounterRandom
+    ) -> np.ndarray:
         """Return one drawn rate for each group."""
-        rates = self.low + (self.high - self.low) * draw("rate", rows, first_positions)
+        rates = self.low + (self.high - self.low) * random("rate", rows, first_positions)
         if self.zero_probability:
-            rates[draw("rate_is_zero", rows, first_positions) < self.zero_probability] = 0.0
+            rates[random("rate_is_zero", rows, first_positions) < self.zero_probability] = 0.0
         return rates

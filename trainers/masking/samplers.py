@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...runtime.counter_random import Draw
+from ...runtime.counter_random import CounterRandom
 from .batch import UnitTable
 
-Sampler = Callable[[UnitTable, np.ndarray, np.ndarray, Draw], np.ndarray]
+Sampler = Callable[[UnitTable, np.ndarray, np.ndarray, CounterRandom], np.ndarray]
 
 GROUP_SHIFT = np.uint64(40)
 KEY_SHIFT = np.uint64(23)
@@ -19,7 +19,7 @@ KEY_SHIFT = np.uint64(23)
 MAX_FILLING_STEPS = 64
 
 
-def sample_budget(units: UnitTable, weights: np.ndarray, budget: np.ndarray, draw: Draw) -> np.ndarray:
+def sample_budget(units: UnitTable, weights: np.ndarray, budget: np.ndarray, random: CounterRandom) -> np.ndarray:
     """Take units in weighted random order until each group's budget is spent; exact in expectation.
 
     The order is an exponential race: the smallest `-log(u) / w` first, which is weighted sampling without
@@ -32,7 +32,7 @@ def sample_budget(units: UnitTable, weights: np.ndarray, budget: np.ndarray, dra
         units: U units.
         weights: float64 `[U]` >= 0; 0 is never taken.
         budget: float64 `[G]`, tokens to mask in each group.
-        draw: the random numbers.
+        random: the random numbers.
 
     Returns:
         bool `[U]`.
@@ -44,7 +44,7 @@ def sample_budget(units: UnitTable, weights: np.ndarray, budget: np.ndarray, dra
     if not index.size:
         return chosen
     candidates = units if whole else units.take(index)
-    key = -np.log(draw("order", candidates.row, candidates.position))
+    key = -np.log(random("order", candidates.row, candidates.position))
     key /= weights if whole else weights[index]
     order = _grouped_order(candidates.group, key)
     length, group = candidates.length[order], candidates.group[order]
@@ -52,27 +52,27 @@ def sample_budget(units: UnitTable, weights: np.ndarray, budget: np.ndarray, dra
     taken = room >= length
     boundary = np.flatnonzero((room > 0) & ~taken)
     at = order[boundary]
-    luck = draw("boundary", candidates.row[at], candidates.position[at])
+    luck = random("boundary", candidates.row[at], candidates.position[at])
     taken[boundary] = luck * length[boundary] < room[boundary]
     chosen[index[order[taken]]] = True
     return chosen
 
 
-def sample_bernoulli(units: UnitTable, weights: np.ndarray, budget: np.ndarray, draw: Draw) -> np.ndarray:
+def sample_bernoulli(units: UnitTable, weights: np.ndarray, budget: np.ndarray, random: CounterRandom) -> np.ndarray:
     """Take every unit independently with probability min(1, c * w); c meets each group's budget in expectation.
 
     Args and result as in `sample_budget`.
     """
     probability = inclusion_probabilities(units, weights, budget)
-    return draw("order", units.row, units.position) < probability
+    return random("order", units.row, units.position) < probability
 
 
-def sample_absolute(units: UnitTable, weights: np.ndarray, budget: np.ndarray, draw: Draw) -> np.ndarray:
+def sample_absolute(units: UnitTable, weights: np.ndarray, budget: np.ndarray, random: CounterRandom) -> np.ndarray:
     """Take every unit independently with probability `weights`; the budget is ignored.
 
     Args and result as in `sample_budget`.
     """
-    return draw("order", units.row, units.position) < weights
+    return random("order", units.row, units.position) < weights
 
 
 def inclusion_probabilities(units: UnitTable, weights: np.ndarray, budget: np.ndarray) -> np.ndarray:

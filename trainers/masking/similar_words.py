@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...runtime.counter_random import fold
+from ...runtime.counter_random import hash_combine
 
 # Words of more tokens are not looked up. Our default: the units of the main preset have at most 8 tokens.
 MAX_WORD_TOKENS = 8
@@ -89,7 +89,7 @@ def _hash_words(words: np.ndarray) -> np.ndarray:
     """Return uint64 `[n]` hashes of integer `[n, T]` rows; padding (-1) at the end does not count."""
     hashed = np.zeros(len(words), dtype=np.uint64)
     for column in words.T:
-        hashed = np.where(column >= 0, fold(hashed, column.astype(np.int64)), hashed)
+        hashed = np.where(column >= 0, hash_combine(hashed, column.astype(np.int64)), hashed)
     return hashed
 
 

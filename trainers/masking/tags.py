@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from ...runtime.counter_random import Draw
+from ...runtime.counter_random import CounterRandom
 from .batch import PackedBatch
 from .units import ColumnUnits, token_offsets
 
@@ -51,7 +51,7 @@ class WordTagger:
 
     def __call__(self, batch: PackedBatch) -> np.ndarray:
         """Return int16 `[B, L]`: the tag of each token's word, -1 outside words."""
-        units = ColumnUnits()(batch, Draw(0, 0, np.zeros(1)))
+        units = ColumnUnits()(batch, CounterRandom(0, 0, np.zeros(1)))
         flat = batch["input_ids"].reshape(-1)
         tags = [
             self._tag(tuple(flat[start : start + length].tolist()))
@@ -83,7 +83,7 @@ class PhraseTagger:
 
     def __call__(self, batch: PackedBatch) -> np.ndarray:
         """Return int32 `[B, L]`: equal neighbours are one phrase, -1 elsewhere."""
-        units = ColumnUnits()(batch, Draw(0, 0, np.zeros(1)))
+        units = ColumnUnits()(batch, CounterRandom(0, 0, np.zeros(1)))
         flat: list[int] = batch["input_ids"].reshape(-1).tolist()
         column = np.full(len(flat), UNTAGGED, dtype=np.int32)
         starts, lengths = units.start.tolist(), units.length.tolist()

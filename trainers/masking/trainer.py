@@ -105,13 +105,13 @@ class MaskingRateCallback(TrainerCallback):
         self.statistics.clear()
 
 
-class MaskingInTrainingStep(Trainer):
+class MaskingTrainer(Trainer):
     """A Trainer whose batches are masked at the moment they are taken; use it directly or as a base class.
 
-    The collator only pads (`WholeWordMaskingCollator(tokenizer)` without a masker). Masking happens before the Trainer
-    counts labels, so that the loss is divided by the right number under gradient accumulation. Where the masker gives
-    loss weights w, the loss is `sum of w * cross-entropy / sum of w` over the whole optimizer step. Feedback tables of
-    the masker learn from every masked token and are kept with the checkpoints (`MaskingFeedback`).
+    The collator only pads (`DataCollatorForWholeWordMasking(tokenizer)` without a masker). Masking happens before the
+    Trainer counts labels, so that the loss is divided by the right number under gradient accumulation. Where the
+    masker gives loss weights w, the loss is `sum of w * cross-entropy / sum of w` over the whole optimizer step.
+    Feedback tables of the masker learn from every masked token and are kept with the checkpoints (`MaskingFeedback`).
 
     Args:
         *args: as for `Trainer`.

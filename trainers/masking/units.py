@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ...runtime.counter_random import Draw
+from ...runtime.counter_random import CounterRandom
 from .batch import PackedBatch, UnitTable, document_ids_of
 
 WORD_IDS = "word_ids"
@@ -17,7 +17,7 @@ WORD_IDS = "word_ids"
 class Units(Protocol):
     """Anything that cuts a batch into units."""
 
-    def __call__(self, batch: PackedBatch, draw: Draw) -> UnitTable:
+    def __call__(self, batch: PackedBatch, random: CounterRandom) -> UnitTable:
         """Return the units of `batch`, with `group` equal to the row."""
         ...
 
@@ -48,7 +48,7 @@ def change_points(batch: PackedBatch, *columns: np.ndarray) -> np.ndarray:
 class TokenUnits:
     """Every maskable token is a unit of its own."""
 
-    def __call__(self, batch: PackedBatch, draw: Draw) -> UnitTable:
+    def __call__(self, batch: PackedBatch, random: CounterRandom) -> UnitTable:
         """Return one unit for each token with a word id."""
         start = np.flatnonzero(batch["word_ids"].reshape(-1) >= 0)
         return unit_table(start, np.ones_like(start), batch["input_ids"].shape[1])
@@ -72,7 +72,7 @@ class ColumnUnits:
         if self.max_tokens is not None and self.max_tokens < 1:
             raise ValueError(f"max_tokens={self.max_tokens} must be at least 1 (or None for no limit).")
 
-    def __call__(self, batch: PackedBatch, draw: Draw) -> UnitTable:
+    def __call__(self, batch: PackedBatch, random: CounterRandom) -> UnitTable:
         """Return the runs of equal ids.
 
         Raises:
@@ -121,13 +121,13 @@ class NGramUnits:
         if min(self.probabilities, default=-1.0) < 0 or abs(sum(self.probabilities) - 1) > 1e-6:
             raise ValueError(f"n-gram probabilities {self.probabilities} must be >= 0 and sum to 1.")
 
-    def __call__(self, batch: PackedBatch, draw: Draw) -> UnitTable:
+    def __call__(self, batch: PackedBatch, random: CounterRandom) -> UnitTable:
         """Return the tiles."""
-        base = self.base(batch, draw)
+        base = self.base(batch, random)
         count = base.start.size
         if not count:
             return base
-        uniform = draw("ngram", base.row, base.position)
+        uniform = random("ngram", base.row, base.position)
         size = 1 + np.searchsorted(np.cumsum(self.probabilities)[:-1], uniform, side="right")
         first = np.flatnonzero(self._begins_text(batch, base))
         base_units = np.diff(first, append=count)
@@ -161,10 +161,10 @@ class OneTokenPerUnit:
 
     base: Units
 
-    def __call__(self, batch: PackedBatch, draw: Draw) -> UnitTable:
+    def __call__(self, batch: PackedBatch, random: CounterRandom) -> UnitTable:
         """Return single-token units."""
-        base = self.base(batch, draw)
-        step = (draw("one_token", base.row, base.position) * base.length).astype(np.int64)
+        base = self.base(batch, random)
+        step = (random("one_token", base.row, base.position) * base.length).astype(np.int64)
         return unit_table(base.start + step, np.ones_like(step), batch["input_ids"].shape[1])
 
 

@@ -30,8 +30,10 @@ class PretrainingArguments(TrainingArguments):
     )
     tokens_per_micro_batch: int = argument(8_192, "Positions of a micro-batch on one device, the same in every stage.")
     max_tokens: int | None = argument(None, "Length of the run in positions, in place of max_steps; a ramp adds steps.")
-    batch_ramp_share: float = argument(0.0, "Share of the steps over which the batch grows to its full size.")
-    batch_ramp_start: float = argument(0.25, "First size of a growing batch, and its stairs, as a share of the full.")
+    batch_size_warmup_share: float = argument(0.0, "Share of the steps over which the batch grows to its full size.")
+    batch_size_warmup_start: float = argument(
+        0.25, "First size of a growing batch, and its steps, as a share of the full."
+    )
     lr_schedule: str = argument("damped_cosine", "damped_cosine, cosine, linear or warmup_stable_decay.")
     lr_cycles: int = argument(3, "Peaks of the damped cosine.")
     lr_gamma: float = argument(0.5, "Share of the peak that the damped cosine's upper line keeps at the end.")

@@ -55,7 +55,7 @@ def positions_in_documents(document_ids: np.ndarray) -> np.ndarray:
     return places - np.maximum.accumulate(np.where(begins, places, 0), axis=1)
 
 
-def flat_figures(scores: MaskedLanguageModelingScores, prefix: str) -> dict[str, float]:
+def flat_metrics(scores: MaskedLanguageModelingScores, prefix: str) -> dict[str, float]:
     """Return all figures under names for a log, as `eval_loss`, `eval_loss/news`, `eval_loss/position_256_512`."""
     figures = {f"{prefix}_{name}": value for name, value in scores.compute().items()}
     for source, own in scores.compute_by_source().items():

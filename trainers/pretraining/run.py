@@ -15,14 +15,13 @@ from ...evaluation.language_modeling.masked_words import UnigramBaseline
 from ...modeling import PRESETS, ChineseModernBertConfig, ChineseModernBertForMaskedLM
 from ...runtime.files import write_text_atomically
 from ...runtime.processes import on_every_process, on_main_process, require_agreement
-from ...tokenization.extend import new_entries, start_embeddings
+from ...tokenization.extend import new_tokens, start_embeddings
 from ...tokenization.loading import VOCABULARY_MULTIPLE, check_vocabulary, load_tokenizer, tokenizer_hash
-from ..data.batch_plan import BatchRamp
+from ..data.batch_plan import BatchSizeWarmup
 from ..data.packing import PackedRows, SpecialIds
 from ..data.shards import TokenShards
 from ..data.stages import StagedBatches, stage_ends, stage_weights, steps_for_positions
-from ..masking import PRESETS as MASKING_PRESETS
-from ..masking import Masker, MaskVocabulary
+from ..masking import MASKING_PRESETS, Masker, MaskVocabulary
 from ..masking.options import columns_of, masker_from_options
 from .arguments import PretrainingArguments
 from .checkpoints import WRITING, find_damage, last_checkpoint
@@ -44,7 +43,7 @@ IDENTITY_FIELDS = (
     *("seed", "data_seed", "max_steps", "tokens_per_micro_batch", "masking", "masking_options", "z_loss"),
     *("learning_rate", "warmup_steps", "lr_schedule", "lr_cycles", "lr_gamma", "lr_floor", "lr_decay_share"),
     *("optimizer", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm"),
-    *("source_weights", "batch_ramp_share", "batch_ramp_start", "model_overrides", "bf16", "fp16"),
+    *("source_weights", "batch_size_warmup_share", "batch_size_warmup_start", "model_overrides", "bf16", "fp16"),
     *("objective", "objective_options"),
 )
 MACHINE_FIELDS = (
@@ -188,9 +187,9 @@ def build_trainer(arguments: PretrainingArguments, setup: Setup) -> PretrainingT
     return ObjectiveTrainer(objective, arguments, **rest)
 
 
-def _ramp(arguments: PretrainingArguments) -> BatchRamp:
+def _ramp(arguments: PretrainingArguments) -> BatchSizeWarmup:
     """Return the growth of the batch that a recipe asks for."""
-    return BatchRamp(arguments.batch_ramp_share, arguments.batch_ramp_start)
+    return BatchSizeWarmup(arguments.batch_size_warmup_share, arguments.batch_size_warmup_start)
 
 
 def _steps_of_budget(arguments: PretrainingArguments, max_tokens: int, micro_batches: int) -> int:
@@ -308,7 +307,7 @@ def _model_config(arguments: PretrainingArguments, tokenizer: PreTrainedTokenize
                 f"'{ChineseModernBertConfig.model_type}'; convert it first"
             )
         config = ChineseModernBertConfig.from_pretrained(arguments.model)
-        if max(new_entries(arguments.model, tokenizer), default=0) >= config.vocab_size:
+        if max(new_tokens(arguments.model, tokenizer), default=0) >= config.vocab_size:
             config.vocab_size = -(-len(tokenizer) // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
     check_vocabulary(tokenizer, config.vocab_size)
     return config
@@ -321,7 +320,7 @@ def _build_model(
     if arguments.model in PRESETS:
         return ChineseModernBertForMaskedLM(config)
     model = ChineseModernBertForMaskedLM.from_pretrained(arguments.model, dtype=torch.float32)
-    start_embeddings(model, new_entries(arguments.model, tokenizer))
+    start_embeddings(model, new_tokens(arguments.model, tokenizer))
     return model
 
 

@@ -76,7 +76,7 @@ class DampedCosine:
 
 
 @dataclass(frozen=True)
-class FlatThenRoot:
+class WarmupStableDecay:
     """Flat at 1, then `1 - sqrt` down to `floor` in the last share of the run.
 
     Source: Haegele et al. 2024, "Scaling laws and compute-optimal training beyond fixed training durations" (1 - sqrt).
@@ -101,7 +101,7 @@ class FlatThenRoot:
 
 
 @dataclass(frozen=True)
-class WarmupThen:
+class LinearWarmup:
     """Linear warm-up from 0 to 1 over `warmup_steps`, then `decay` on p = (s - S_w) / (S - S_w).
 
     Attributes:
@@ -160,7 +160,7 @@ def build_schedule(
     if name not in SCHEDULES:
         raise ValueError(f"lr_schedule='{name}' is not known; choose one of {', '.join(SCHEDULES)}")
     if name == "damped_cosine":
-        return _from_step(optimizer, WarmupThen(warmup_steps, max_steps, DampedCosine(cycles, gamma, floor)))
+        return _from_step(optimizer, LinearWarmup(warmup_steps, max_steps, DampedCosine(cycles, gamma, floor)))
     if name == "linear":
         return get_scheduler("linear", optimizer, warmup_steps, max_steps)
     if name == "cosine":
@@ -168,9 +168,9 @@ def build_schedule(
         return get_scheduler(
             "cosine_with_min_lr", optimizer, warmup_steps, max_steps, scheduler_specific_kwargs=options
         )
-    return _from_step(optimizer, WarmupThen(warmup_steps, max_steps, FlatThenRoot(decay_share, floor)))
+    return _from_step(optimizer, LinearWarmup(warmup_steps, max_steps, WarmupStableDecay(decay_share, floor)))
 
 
-def _from_step(optimizer: Optimizer, schedule: WarmupThen) -> LambdaLR:
+def _from_step(optimizer: Optimizer, schedule: LinearWarmup) -> LambdaLR:
     """Wrap a schedule; a function, unlike an object, is not pickled into the scheduler's checkpoint."""
     return LambdaLR(optimizer, lambda step: schedule(step))

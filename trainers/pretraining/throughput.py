@@ -2,7 +2,7 @@
 
 Legend: H hidden size, I intermediate size, V vocabulary, w the window's half. Counted are matrix products, two
 operations a multiplication and addition, forward and twice that backward; what a kernel does beyond that (masked
-blocks, recomputation) is not counted, so it lowers the utilisation as it should.
+blocks, recomputation) is not counted, so it lowers the mfu as it should.
 Source: the accounting of Chowdhery et al. 2022 (PaLM, appendix B), with attention counted by the pairs that see each
 other.
 """
@@ -125,18 +125,18 @@ class SpeedMeter:
         self.began += seconds
 
     def as_logs(self) -> dict[str, float]:
-        """Return tokens/s and operations/s of all processes, filling, and utilisation where the peak is known."""
+        """Return tokens/s and operations/s of all processes, filling, and mfu where the peak is known."""
         seconds, work = max(time.perf_counter() - self.began, 1e-9), self.work
         if not work.positions:
             return {}
         rate = training_flops(self.config, work) / seconds
         logs = {
             "tokens_per_second": round(work.tokens * self.processes / seconds, 1),
-            "teraflops_per_second": round(rate * self.processes / 1e12, 6),
-            "fill": round(work.tokens / work.positions, 5),
+            "tflops": round(rate * self.processes / 1e12, 6),
+            "packing_efficiency": round(work.tokens / work.positions, 5),
         }
         if self.peak:
-            logs["utilisation"] = round(rate / self.peak, 4)
+            logs["mfu"] = round(rate / self.peak, 4)
         for one in fields(work):
             setattr(work, one.name, 0)
         self.restart()

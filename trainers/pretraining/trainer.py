@@ -30,11 +30,11 @@ from ..data.packing import PackedRows
 from ..data.stages import StagedBatches, stage_at
 from ..masking import Masker, MaskVocabulary, chinese_modernbert
 from ..masking.batch import IGNORED_LABEL
-from ..masking.trainer import MaskingInTrainingStep, MaskingRateCallback
+from ..masking.trainer import MaskingRateCallback, MaskingTrainer
 from .arguments import PretrainingArguments
 from .callbacks import StageCallback
 from .checkpoints import WRITING, drop_old_checkpoints, find_damage, move_into_place, report_failed_writing
-from .evaluation import flat_figures, score_rows
+from .evaluation import flat_metrics, score_rows
 from .guards import BatchGuard, StepLosses, StopOnSignal, describe_documents, heed_only_the_parent
 from .log import LOG_FILE, LogWindow, TrainingAccuracy, TrainingLogCallback, masked_words
 from .optimizers import build_optimizer
@@ -49,7 +49,7 @@ TRAINING_ARGUMENTS_PICKLE = "training_args.bin"
 RUN_STATE = "run_state.json"
 
 
-class PretrainingTrainer(MaskingInTrainingStep):
+class PretrainingTrainer(MaskingTrainer):
     """Trainer over all stages; masking, loss and clocks as said at the top of the file.
 
     Args:
@@ -308,7 +308,7 @@ class PretrainingTrainer(MaskingInTrainingStep):
         self.model.train(was_training)
         sums: Any = self.accelerator.reduce(torch.from_numpy(scores.sums).to(self.args.device))
         scores.sums = sums.cpu().numpy()
-        metrics = flat_figures(scores, metric_key_prefix)
+        metrics = flat_metrics(scores, metric_key_prefix)
         metrics[f"{metric_key_prefix}_runtime"] = round(time.perf_counter() - began, 2)
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)

@@ -5,7 +5,7 @@ import torch
 from transformers import ModernBertConfig, ModernBertForMaskedLM, PreTrainedTokenizerFast
 
 from chinese_modernbert.tokenization import load_tokenizer, save_tokenizer
-from chinese_modernbert.tokenization.extend import add_entries, start_embeddings
+from chinese_modernbert.tokenization.extend import add_tokens, start_embeddings
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_an_added_entry_is_one_token_with_exact_offsets_and_survives_saving(
     own_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
     before = len(own_tokenizer)
-    added = add_entries(own_tokenizer, ["心肌梗死", "ＣＴ检查"])
+    added = add_tokens(own_tokenizer, ["心肌梗死", "ＣＴ检查"])
     assert list(added) == [before, before + 1]
     again = load_tokenizer(save_tokenizer(own_tokenizer, tmp_path / "extended"))
     encoding = again("患心肌梗死做ＣＴ检查", add_special_tokens=False, return_offsets_mapping=True)
@@ -51,7 +51,7 @@ def test_new_rows_are_the_mean_of_their_pieces(own_tokenizer: PreTrainedTokenize
         model.decoder.bias.normal_()
     inputs, bias = model.get_input_embeddings().weight.detach().clone(), model.decoder.bias.detach().clone()
     outputs = model.decoder.weight.detach().clone()
-    added = add_entries(own_tokenizer, ["心肌梗死", "大学公园"])
+    added = add_tokens(own_tokenizer, ["心肌梗死", "大学公园"])
     start_embeddings(model, added)
     assert model.get_input_embeddings().weight.shape[0] == 384
     for index, pieces in added.items():
@@ -64,7 +64,7 @@ def test_new_rows_are_the_mean_of_their_pieces(own_tokenizer: PreTrainedTokenize
 def test_entries_that_are_tokens_already_are_left_out(
     own_tokenizer: PreTrainedTokenizerFast, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert add_entries(own_tokenizer, ["北京"]) == {}
+    assert add_tokens(own_tokenizer, ["北京"]) == {}
     assert "1 of 1 entries are single tokens already" in caplog.text
 
 
@@ -74,7 +74,7 @@ def test_entries_that_are_tokens_already_are_left_out(
 def test_an_entry_that_is_found_inside_longer_words_is_warned_of(
     own_tokenizer: PreTrainedTokenizerFast, caplog: pytest.LogCaptureFixture, entry: str, text: str
 ) -> None:
-    added = add_entries(own_tokenizer, ["心肌梗死", entry])
+    added = add_tokens(own_tokenizer, ["心肌梗死", entry])
     assert len(added) == 2 and max(added) in own_tokenizer(text)["input_ids"]
     assert "1 entries are also found inside longer words" in caplog.text
     assert "心肌梗死" not in caplog.text
@@ -83,7 +83,7 @@ def test_an_entry_that_is_found_inside_longer_words_is_warned_of(
 def test_chinese_entries_are_added_without_a_warning(
     own_tokenizer: PreTrainedTokenizerFast, caplog: pytest.LogCaptureFixture
 ) -> None:
-    add_entries(own_tokenizer, ["心肌梗死", "维A酸", "嚟"])
+    add_tokens(own_tokenizer, ["心肌梗死", "维A酸", "嚟"])
     assert caplog.text == ""
 
 
@@ -105,7 +105,7 @@ def test_unusable_entries_are_refused_and_nothing_is_added(
 ) -> None:
     before = len(own_tokenizer)
     with pytest.raises(ValueError, match=message):
-        add_entries(own_tokenizer, entries)
+        add_tokens(own_tokenizer, entries)
     assert len(own_tokenizer) == before
 
 

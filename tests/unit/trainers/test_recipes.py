@@ -6,7 +6,7 @@ import pytest
 
 from chinese_modernbert.modeling import ChineseModernBertConfig
 from chinese_modernbert.runtime.options import RECIPES_FOLDER, load_recipe
-from chinese_modernbert.trainers.data.batch_plan import BatchRamp
+from chinese_modernbert.trainers.data.batch_plan import BatchSizeWarmup
 from chinese_modernbert.trainers.data.stages import stage_ends, steps_for_positions
 from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
 from chinese_modernbert.trainers.pretraining.schedules import DampedCosine
@@ -22,7 +22,7 @@ def read(name: str, tmp_path: Path, *words: str) -> PretrainingArguments:
 def steps_of(arguments: PretrainingArguments) -> int:
     if not arguments.max_tokens:
         return arguments.max_steps
-    ramp = BatchRamp(arguments.batch_ramp_share, arguments.batch_ramp_start)
+    ramp = BatchSizeWarmup(arguments.batch_size_warmup_share, arguments.batch_size_warmup_start)
     micro_batches = arguments.gradient_accumulation_steps
     return steps_for_positions(
         arguments.max_tokens, arguments.stages, micro_batches, arguments.tokens_per_micro_batch, ramp
@@ -68,7 +68,7 @@ def test_the_growing_batch_of_the_full_recipes_ends_before_the_warm_up_and_keeps
     arguments = read(name, tmp_path)
     per_device = arguments.tokens_per_micro_batch * arguments.gradient_accumulation_steps
     steps, full = steps_of(arguments), -(-(arguments.max_tokens or 0) // per_device)
-    assert 0 < arguments.batch_ramp_share < arguments.warmup_steps
+    assert 0 < arguments.batch_size_warmup_share < arguments.warmup_steps
     assert 1.01 < steps / full < 1.03
     assert [stage.long_share for stage in arguments.stages] == [None, 0.5]
 

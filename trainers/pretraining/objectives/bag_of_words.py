@@ -12,7 +12,7 @@ from .objective import MASKED, Items, Objective, ObjectiveBatch, masked_loss
 
 BAG = "bag_of_words"
 # The most frequent entries of the shards that no bag holds: punctuation and function words. Our default.
-STOP_ENTRIES = 128
+STOP_TOKENS = 128
 FIRST_WEIGHT, LAST_WEIGHT = 1.0, 0.1
 POOLINGS = ("cls", "mean")
 
@@ -100,7 +100,7 @@ class BagOfWords(Objective):
         return summed / documents.length.unsqueeze(1).to(summed.dtype)
 
 
-def stop_ids(token_counts: np.ndarray, entries: int = STOP_ENTRIES) -> np.ndarray:
+def stop_ids(token_counts: np.ndarray, entries: int = STOP_TOKENS) -> np.ndarray:
     """Return the ids that occur most often, int64 `[entries]` or fewer: those that never occur are no stop words.
 
     Source: ours, in place of the released code's "the first 998 ids", which is a fact of one vocabulary.
@@ -113,6 +113,6 @@ def stop_ids(token_counts: np.ndarray, entries: int = STOP_ENTRIES) -> np.ndarra
         ValueError: If `entries` is negative.
     """
     if entries < 0:
-        raise ValueError(f"stop_entries={entries} of bag_of_words must be 0 or more")
+        raise ValueError(f"stop_tokens={entries} of bag_of_words must be 0 or more")
     order = np.argsort(-token_counts, kind="stable")[:entries]
     return order[token_counts[order] > 0]

@@ -8,7 +8,7 @@ import numpy as np
 
 from ....modeling import ChineseModernBertForMaskedLM
 from ...masking import Masker, Replace
-from .bag_of_words import FIRST_WEIGHT, LAST_WEIGHT, STOP_ENTRIES, BagOfWords, stop_ids
+from .bag_of_words import FIRST_WEIGHT, LAST_WEIGHT, STOP_TOKENS, BagOfWords, stop_ids
 from .mae_lm import MaskedAutoEncoder
 from .objective import Objective
 from .retromae import RetroMae
@@ -18,7 +18,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     PLAIN: {},
     "bag_of_words": {
         "pooling": "cls",
-        "stop_entries": STOP_ENTRIES,
+        "stop_tokens": STOP_TOKENS,
         "first_weight": FIRST_WEIGHT,
         "last_weight": LAST_WEIGHT,
     },
@@ -92,10 +92,10 @@ def build_objective(
     """
     chosen = check_objective(name, options, masker)
     if name == "bag_of_words":
-        counts, entries = count_tokens(), chosen.pop("stop_entries")
+        counts, entries = count_tokens(), chosen.pop("stop_tokens")
         excluded = np.union1d(stop_ids(counts, entries), np.array(special_ids))
         if not np.setdiff1d(np.flatnonzero(counts), excluded).size:
-            raise ValueError(f"stop_entries={entries} of bag_of_words takes every token that the shards hold; lower it")
+            raise ValueError(f"stop_tokens={entries} of bag_of_words takes every token that the shards hold; lower it")
         return BagOfWords(language_model, excluded, **chosen)
     if name == "retromae":
         return RetroMae(language_model, **chosen)

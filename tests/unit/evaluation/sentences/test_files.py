@@ -1,4 +1,4 @@
-"""Reading sentence sets: every kind becomes pairs and triples as its meaning says, and wrong rows are named."""
+"""Reading sentence sets: every kind becomes pairs and triplets as its meaning says, and wrong rows are named."""
 
 import json
 import zipfile
@@ -13,7 +13,7 @@ from chinese_modernbert.evaluation.sentences.files import (
     SENTENCE_SETS,
     ScoredPair,
     SentenceSet,
-    Triple,
+    Triplet,
     find_set,
     read_rows,
     triples_from_pairs,
@@ -38,7 +38,7 @@ def test_scores_are_scaled_and_rows_without_gold_are_counted(write: Write, tmp_p
     rows = [{"a": "甲", "b": "乙", "s": "5"}, {"a": "甲", "b": "丙", "s": 1}, {"a": "丁", "b": "戊", "s": "-"}]
     found = read_rows(write("scores", "a b s", rows, highest=5.0), "train", tmp_path)
     assert found.pairs == [ScoredPair("甲", "乙", 1.0), ScoredPair("甲", "丙", 0.2)]
-    assert found.triples == [Triple("甲", "乙", ("丙",))]
+    assert found.triplets == [Triplet("甲", "乙", ("丙",))]
     assert found.dropped == {"no gold label": 1}
 
 
@@ -49,16 +49,16 @@ def test_a_pair_labelled_0_gives_negatives_and_never_a_positive() -> None:
         ScoredPair("甲", "丁", 1),
         ScoredPair("戊", "己", 0.5),
     ]
-    assert triples_from_pairs(pairs) == [Triple("甲", "丁", ("乙", "丙"))]
+    assert triples_from_pairs(pairs) == [Triplet("甲", "丁", ("乙", "丙"))]
 
 
 def test_triples_take_one_negative_a_list_or_none(write: Write, tmp_path: Path) -> None:
     rows = [{"q": "甲", "p": ["乙", "甲"], "n": ["丙", "乙"]}, {"q": "丁", "p": "戊", "n": "己"}]
-    found = read_rows(write("triples", "q p n", rows), "train", tmp_path)
-    assert found.triples == [Triple("甲", "乙", ("丙",)), Triple("丁", "戊", ("己",))]
+    found = read_rows(write("triplets", "q p n", rows), "train", tmp_path)
+    assert found.triplets == [Triplet("甲", "乙", ("丙",)), Triplet("丁", "戊", ("己",))]
     assert found.dropped == {"the positive is the anchor": 1}
     rows = [{"q": "甲", "p": "乙"}]
-    assert read_rows(write("triples", "q p", rows), "train", tmp_path).triples == [Triple("甲", "乙")]
+    assert read_rows(write("triplets", "q p", rows), "train", tmp_path).triplets == [Triplet("甲", "乙")]
 
 
 def test_inference_joins_what_follows_and_what_contradicts_by_premise(write: Write, tmp_path: Path) -> None:
@@ -70,14 +70,14 @@ def test_inference_joins_what_follows_and_what_contradicts_by_premise(write: Wri
     ]
     rows = [{"s": s, "t": t, "l": label} for s, t, label in labels]
     found = read_rows(write("inference", "s t l", rows), "train", tmp_path)
-    assert found.triples == [Triple("甲", "乙", ("丙",))]
+    assert found.triplets == [Triplet("甲", "乙", ("丙",))]
     assert found.dropped == {"label neutral": 1, "premise without an entailment": 1}
 
 
 def test_a_choice_takes_the_closer_text_as_positive(write: Write, tmp_path: Path) -> None:
     rows = [{"x": "甲", "y": "乙", "z": "丙", "l": 2}]
     found = read_rows(write("choice", "x y z l", rows), "train", tmp_path)
-    assert found.triples == [Triple("甲", "丙", ("乙",))]
+    assert found.triplets == [Triplet("甲", "丙", ("乙",))]
 
 
 @pytest.mark.parametrize(
@@ -113,16 +113,16 @@ def test_a_set_without_rows_or_file_is_refused(write: Write, tmp_path: Path) -> 
 
 def test_the_table_names_each_field_of_its_kind() -> None:
     for one in SENTENCE_SETS.values():
-        assert len(one.fields) in (FIELDS_OF_KIND[one.kind], 3 if one.kind == "triples" else 0), one.name
+        assert len(one.fields) in (FIELDS_OF_KIND[one.kind], 3 if one.kind == "triplets" else 0), one.name
 
 
 def test_a_file_of_ones_own_is_read_by_its_fields(write: Write, tmp_path: Path) -> None:
     write("scores", "", [{"sentence1": "甲", "sentence2": "乙", "score": 0.5}])
     one = find_set(str(tmp_path / "rows.jsonl"))
     assert read_rows(one, "train", "").pairs == [ScoredPair("甲", "乙", 0.5)]
-    write("triples", "", [{"anchor": "甲", "positive": "乙", "negative": ["丙"]}])
-    assert read_rows(find_set(str(tmp_path / "rows.jsonl")), "train", "").triples == [Triple("甲", "乙", ("丙",))]
-    write("triples", "", [{"left": "甲"}])
+    write("triplets", "", [{"anchor": "甲", "positive": "乙", "negative": ["丙"]}])
+    assert read_rows(find_set(str(tmp_path / "rows.jsonl")), "train", "").triplets == [Triplet("甲", "乙", ("丙",))]
+    write("triplets", "", [{"left": "甲"}])
     with pytest.raises(ValueError, match="has the fields left; give anchor and positive"):
         find_set(str(tmp_path / "rows.jsonl"))
     with pytest.raises(ValueError, match="neither a file nor one of stsb, lcqmc"):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from chinese_modernbert.evaluation.sentences import retrieval
 from chinese_modernbert.evaluation.sentences.retrieval import PRECISIONS, search_quantized, search_vectors
 
 

@@ -1,16 +1,16 @@
-"""Retrieval measures by hand, and tasks built from triples."""
+"""Retrieval measures by hand, and tasks built from triplets."""
 
 import math
 
 import numpy as np
 import pytest
 
-from chinese_modernbert.evaluation.sentences.files import Triple
+from chinese_modernbert.evaluation.sentences.files import Triplet
 from chinese_modernbert.evaluation.sentences.retrieval import (
     RetrievalTask,
     score_retrieval,
     search_vectors,
-    task_from_triples,
+    task_from_triplets,
 )
 
 TASK = RetrievalTask(("a", "b"), ("p", "q", "r", "s"), (frozenset({1}), frozenset({0, 3})))
@@ -37,8 +37,8 @@ def test_exact_search_ranks_by_cosine() -> None:
 
 
 def test_equal_texts_are_one_query_and_one_passage() -> None:
-    triples = [Triple("q", "p", ("n",)), Triple("q", "p2"), Triple("r", "p", ("p2",))]
-    task = task_from_triples(triples, distractors=("n", "d"))
+    triplets = [Triplet("q", "p", ("n",)), Triplet("q", "p2"), Triplet("r", "p", ("p2",))]
+    task = task_from_triplets(triplets, distractors=("n", "d"))
     assert task.queries == ("q", "r") and task.passages == ("p", "n", "p2", "d")
     assert task.relevant == (frozenset({0, 2}), frozenset({0}))
 

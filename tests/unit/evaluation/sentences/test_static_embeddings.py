@@ -1,4 +1,4 @@
-"""Neighbour counts against plain loops, information against its formula, and a mean of static vectors."""
+"""Neighbour counts against plain loops, information against its formula, and a mean of static embeddings."""
 
 import numpy as np
 import pytest

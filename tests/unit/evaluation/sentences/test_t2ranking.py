@@ -1,11 +1,11 @@
-"""T2Ranking from small invented files: triples, grades, texts to search among, and wrong lines by file and line."""
+"""T2Ranking from small invented files: triplets, grades, texts to search among, and wrong lines by file and line."""
 
 from pathlib import Path
 
 import pytest
 
-from chinese_modernbert.evaluation.sentences.files import SENTENCE_SETS, ReadRows, ScoredPair, Triple, read_rows
-from chinese_modernbert.evaluation.sentences.retrieval import task_from_triples
+from chinese_modernbert.evaluation.sentences.files import SENTENCE_SETS, ReadRows, ScoredPair, Triplet, read_rows
+from chinese_modernbert.evaluation.sentences.retrieval import task_from_triplets
 
 FILES = {
     "collection.tsv": "pid\ttext\n0\t长城在北方\n1\t长江在南方\n2\t黄河在北方\n3\t西湖在杭州\n4\t泰山在山东\n",
@@ -32,10 +32,10 @@ def read(folder: Path, split: str = "train") -> ReadRows:
 
 def test_each_answer_is_a_triple_and_a_mined_answer_is_no_negative(folder: Path) -> None:
     found = read(folder)
-    assert found.triples == [
-        Triple("长城在哪里", "长城在北方", ("长江在南方",)),
-        Triple("长城在哪里", "黄河在北方", ("长江在南方",)),
-        Triple("西湖在哪里", "西湖在杭州"),
+    assert found.triplets == [
+        Triplet("长城在哪里", "长城在北方", ("长江在南方",)),
+        Triplet("长城在哪里", "黄河在北方", ("长江在南方",)),
+        Triplet("西湖在哪里", "西湖在杭州"),
     ]
     assert found.pairs == [ScoredPair("长城在哪里", "长城在北方", 1.0), ScoredPair("长城在哪里", "长江在南方", 0.0)]
     assert found.passages == []
@@ -43,7 +43,7 @@ def test_each_answer_is_a_triple_and_a_mined_answer_is_no_negative(folder: Path)
 
 def test_dev_is_searched_in_the_whole_collection(folder: Path) -> None:
     found = read(folder, "dev")
-    task = task_from_triples(found.triples, found.passages)
+    task = task_from_triplets(found.triplets, found.passages)
     assert task.queries == ("泰山在哪里",) and len(task.passages) == 5
     assert [task.passages[i] for i in task.relevant[0]] == ["泰山在山东"]
 

@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard
 from chinese_modernbert.hub_release.builder import RECORD_FILES
 from chinese_modernbert.hub_release.card.evaluation_facts import EvaluationFacts
 from chinese_modernbert.hub_release.card.model_card import _rope_text, render_model_card
-from chinese_modernbert.hub_release.card.tokenizer_facts import TokenizerFigure
+from chinese_modernbert.hub_release.card.tokenizer_facts import TokenizerMetric
 from chinese_modernbert.hub_release.card.training_facts import (
     CURVES_FILE,
     last_logged_values,
@@ -27,7 +27,7 @@ def card(
     name: str = "owner/chinese-encoder",
     record_files: tuple[str, ...] = (),
     power: tuple[float, float] = (0.0, 0.0),
-    tokenizer_figures: tuple[TokenizerFigure, ...] = (),
+    tokenizer_metrics: tuple[TokenizerMetric, ...] = (),
     **provenance: Any,
 ) -> str:
     return render_model_card(
@@ -40,7 +40,7 @@ def card(
         record_files=list(record_files),
         provenance=provenance,
         evaluations=EvaluationFacts(),
-        tokenizer_figures=tokenizer_figures,
+        tokenizer_metrics=tokenizer_metrics,
     )
 
 
@@ -183,9 +183,21 @@ def test_what_nobody_recorded_is_listed_in_both_languages(tmp_path: Path) -> Non
 
 def test_carbon_is_estimated_from_every_part_of_a_run_that_stopped(tmp_path: Path) -> None:
     lines = [
-        {"step": 10, "loss": 4.0, "positions_seen": 4_000, "fill": 0.5, "tokens_per_second": 1.0},  # 2,000 seconds
+        {
+            "step": 10,
+            "loss": 4.0,
+            "positions_seen": 4_000,
+            "packing_efficiency": 0.5,
+            "tokens_per_second": 1.0,
+        },
         {"step": 10, "eval_loss": 4.0},
-        {"step": 20, "loss": 3.0, "positions_seen": 12_000, "fill": 1.0, "tokens_per_second": 5.0},  # 1,600 seconds
+        {
+            "step": 20,
+            "loss": 3.0,
+            "positions_seen": 12_000,
+            "packing_efficiency": 1.0,
+            "tokens_per_second": 5.0,
+        },
         {"step": 20, "train_runtime": 1.0},
     ]
     write_log(tmp_path / LOG_FILE, *lines)
@@ -225,8 +237,8 @@ def test_curves_are_drawn_up_to_the_checkpoint(tmp_path: Path, monkeypatch: pyte
 
 
 def test_figures_of_the_tokenizer_are_given_in_both_languages(tmp_path: Path) -> None:
-    figure = TokenizerFigure("Traditional", "繁体", 1_200, 34_000, 1.4567, 2.345, 0.0123, 0.0)
-    text = card(tmp_path, tokenizer_figures=(figure,))
+    figure = TokenizerMetric("Traditional", "繁体", 1_200, 34_000, 1.4567, 2.345, 0.0123, 0.0)
+    text = card(tmp_path, tokenizer_metrics=(figure,))
     assert "| Traditional | 1.457 | 2.35 % | 0.012 % | 0.000 % |" in text.split("\n")
     assert "| 繁体 | 1.457 | 2.35 % | 0.012 % | 0.000 % |" in text.split("\n")
     assert "1,200 documents of 34,000 characters" in text and "tokenizer figures" not in text

@@ -22,7 +22,7 @@ from chinese_modernbert.hub_release.onnx.isolated_check import BARS, Bar, agreem
 from chinese_modernbert.hub_release.verification.verify import (
     _changed_files,
     _Reference,
-    _run_onnx_stranger,
+    _run_isolated_onnx,
     _static_checks,
 )
 from chinese_modernbert.modeling import (
@@ -312,22 +312,22 @@ def test_a_stranger_without_torch_gets_the_numbers_and_names_every_broken_graph(
     release = Path(shutil.copytree(exported, tmp_path / "release"))
     assert not [check for check in _static_checks(release) if check.outcome == "fail"]
     reference = _Reference(release, release)
-    checks = _run_onnx_stranger(release, reference, sys.executable)
+    checks = _run_isolated_onnx(release, reference, sys.executable)
     assert len(checks) == 12 and {check.outcome for check in checks} == {"pass"}, checks
     graphs = release / "onnx"
     shutil.copyfile(graphs / "model_embedding_qint8.onnx", graphs / "model_embedding.onnx")
     (graphs / "model_qint8.onnx").write_bytes((graphs / "model_qint8.onnx").read_bytes()[:-100])
     (graphs / "model_mlm_2x20.onnx").unlink()
-    failed = {check.name: check.detail for check in _run_onnx_stranger(release, reference, sys.executable)}
+    failed = {check.name: check.detail for check in _run_isolated_onnx(release, reference, sys.executable)}
     failed = {name.rsplit("/")[-1]: detail for name, detail in failed.items() if detail and "cosine 0.99" not in detail}
     broken = {"model_embedding.onnx", "model_qint8.onnx", "model_mlm_2x20.onnx"}
     assert broken <= set(failed)
     assert "is allowed" in failed["model_embedding.onnx"]
     (graphs / "export.json").write_text('{"files": [{}]}')
-    [check] = _run_onnx_stranger(release, reference, sys.executable)
+    [check] = _run_isolated_onnx(release, reference, sys.executable)
     assert check.outcome == "fail" and "export again" in check.detail
     shutil.rmtree(graphs)
-    assert _run_onnx_stranger(release, reference, sys.executable) == []
+    assert _run_isolated_onnx(release, reference, sys.executable) == []
 
 
 def test_agreement_is_the_worst_text_without_padding() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from chinese_modernbert.hub_release.verification import isolated_check as stranger_check
+from chinese_modernbert.hub_release.verification import isolated_check as isolated_check
 from chinese_modernbert.hub_release.verification.isolated_check import (
     BlockedPackage,
     CheckFailedError,
@@ -17,7 +17,7 @@ from chinese_modernbert.hub_release.verification.isolated_check import (
     digest,
 )
 
-SOURCE = Path(stranger_check.__file__).read_text(encoding="utf-8")
+SOURCE = Path(isolated_check.__file__).read_text(encoding="utf-8")
 
 
 @pytest.fixture

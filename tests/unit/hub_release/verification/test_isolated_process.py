@@ -8,8 +8,8 @@ import pytest
 
 from chinese_modernbert.hub_release.verification.isolated_process import (
     ProcessFailedError,
+    isolated_environment,
     run_script,
-    stranger_environment,
 )
 
 LOOK_AROUND = """
@@ -50,7 +50,7 @@ def test_the_process_reads_nothing_from_the_terminal(tmp_path: Path) -> None:
 def test_caches_are_its_own_and_there_is_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HF_HOME", "HF_HUB_CACHE", "TRANSFORMERS_CACHE"):
         monkeypatch.setenv(name, "of the user")
-    environment = stranger_environment(tmp_path)
+    environment = isolated_environment(tmp_path)
     assert "of the user" not in environment.values()
     assert environment["HF_HUB_OFFLINE"] == "1"
     for name in ("HF_HOME", "HF_MODULES_CACHE", "XDG_CACHE_HOME"):

@@ -6,8 +6,8 @@ from transformers import AutoTokenizer, BertTokenizerFast, PreTrainedTokenizerBa
 
 from chinese_modernbert.evaluation.clue.readers import CHOICE_BLANK, Example, Span
 from chinese_modernbert.evaluation.clue.tasks import TASKS
-from chinese_modernbert.trainers.clue.inputs import ChoiceInputs, SpanInputs, TextInputs
-from chinese_modernbert.trainers.clue.span_inputs import AnswerInputs, EntityInputs
+from chinese_modernbert.trainers.clue.inputs import MultipleChoiceInputs, SequenceClassificationInputs, SpanInputs
+from chinese_modernbert.trainers.clue.span_inputs import QuestionAnsweringInputs, TokenClassificationInputs
 from reference.tiny_checkpoint import write_tiny_checkpoint
 
 CONTEXT = "第三届会议在上海举行，北京是中国的首都。" * 6
@@ -28,14 +28,16 @@ def covered(feature: dict, mask: str) -> list[int]:
 
 
 def test_labels_come_first_in_a_batch_and_test_rows_have_none(tokenizer: PreTrainedTokenizerBase) -> None:
-    inputs = TextInputs(tokenizer, TASKS["afqmc"])
+    inputs = SequenceClassificationInputs(tokenizer, TASKS["afqmc"])
     batch = inputs.collate(inputs.encode([Example(0, ("北京", "上海"), 1), Example(1, ("天气很好", "散步"), 0)]))
     assert next(iter(batch)) == "labels" and batch["labels"].tolist() == [1, 0]
     assert "labels" not in inputs.collate(inputs.encode([Example(0, ("北京", "上海"))]))
 
 
 def test_of_a_pair_the_longer_text_is_cut(tokenizer: PreTrainedTokenizerBase) -> None:
-    (feature,) = TextInputs(tokenizer, TASKS["csl"], max_length=24).encode([Example(0, ("北京", CONTEXT), 1)])
+    (feature,) = SequenceClassificationInputs(tokenizer, TASKS["csl"], max_length=24).encode(
+        [Example(0, ("北京", CONTEXT), 1)]
+    )
     assert len(feature["input_ids"]) == 24
     text = tokenizer.decode(feature["input_ids"]).replace(" ", "")
     assert "北京" in text.split("[SEP]")[0]
@@ -46,19 +48,21 @@ def test_rows_that_are_cut_are_counted_exactly(tokenizer: PreTrainedTokenizerBas
     length = len(tokenizer(*pair.texts)["input_ids"])
     for most, wanted in ((length, 0), (length - 1, 1)):
         assert (
-            TextInputs(tokenizer, TASKS["csl"], max_length=most).count_cut([pair, Example(1, ("北", "京"), 0)])
+            SequenceClassificationInputs(tokenizer, TASKS["csl"], max_length=most).count_cut(
+                [pair, Example(1, ("北", "京"), 0)]
+            )
             == wanted
         )
     question = Example(0, (CONTEXT, "什么？"), 1, choices=("甲", "乙"))
-    assert ChoiceInputs(tokenizer, TASKS["c3"], max_length=48).count_cut([question]) == 1
+    assert MultipleChoiceInputs(tokenizer, TASKS["c3"], max_length=48).count_cut([question]) == 1
     blank = Example(0, (f"{CONTEXT}{CHOICE_BLANK}{CONTEXT}",), 0, choices=("天气很好", "读书散步"))
-    assert ChoiceInputs(tokenizer, TASKS["chid"], max_length=64).count_cut([blank]) == 1
-    assert ChoiceInputs(tokenizer, TASKS["chid"], max_length=512).count_cut([blank]) == 0
-    answers = AnswerInputs(tokenizer, TASKS["cmrc2018"], max_length=48)
+    assert MultipleChoiceInputs(tokenizer, TASKS["chid"], max_length=64).count_cut([blank]) == 1
+    assert MultipleChoiceInputs(tokenizer, TASKS["chid"], max_length=512).count_cut([blank]) == 0
+    answers = QuestionAnsweringInputs(tokenizer, TASKS["cmrc2018"], max_length=48)
     assert (
         answers.count_cut([Example(0, ("什么？", CONTEXT)), Example(1, (CONTEXT, CONTEXT))]) == 1
     )  # windows cut nothing
-    assert TextInputs(tokenizer, TASKS["csl"]).count_cut([]) == 0
+    assert SequenceClassificationInputs(tokenizer, TASKS["csl"]).count_cut([]) == 0
 
 
 @pytest.mark.parametrize("padding", [0, 100])
@@ -83,7 +87,7 @@ def test_spans_that_cannot_both_be_seen_are_refused(tokenizer: PreTrainedTokeniz
 
 
 def test_a_question_has_as_many_rows_as_choices(tokenizer: PreTrainedTokenizerBase) -> None:
-    inputs = ChoiceInputs(tokenizer, TASKS["c3"])
+    inputs = MultipleChoiceInputs(tokenizer, TASKS["c3"])
     examples = [
         Example(0, ("男：北京", "什么？"), 1, choices=("甲", "乙")),
         Example(1, ("女：上海", "什么？"), 0, choices=("甲", "乙", "丙")),
@@ -95,14 +99,14 @@ def test_a_question_has_as_many_rows_as_choices(tokenizer: PreTrainedTokenizerBa
 
 def test_the_blank_is_seen_in_a_passage_that_is_too_long(tokenizer: PreTrainedTokenizerBase) -> None:
     text = f"{CONTEXT}{CHOICE_BLANK}{CONTEXT}"
-    inputs = ChoiceInputs(tokenizer, TASKS["chid"], max_length=64)
+    inputs = MultipleChoiceInputs(tokenizer, TASKS["chid"], max_length=64)
     (feature,) = inputs.encode([Example(0, (text,), 0, choices=("天气很好", "读书散步"))])
     assert all(row["input_ids"].count(tokenizer.mask_token_id) == 4 for row in feature["rows"])
     assert all(len(row["input_ids"]) <= 64 for row in feature["rows"])
 
 
 def test_blanks_of_one_row_take_different_idioms(tokenizer: PreTrainedTokenizerBase) -> None:
-    inputs = ChoiceInputs(tokenizer, TASKS["chid"])
+    inputs = MultipleChoiceInputs(tokenizer, TASKS["chid"])
     examples = [Example(i, (f"北{CHOICE_BLANK}",), 0, group="a", choices=("甲", "乙", "丙")) for i in range(2)]
     logits = np.array([[3.0, 2.0, 0.0], [3.0, 0.0, 0.0]])
     assert inputs.decode(logits, [], examples).values == [1, 0]
@@ -111,7 +115,7 @@ def test_blanks_of_one_row_take_different_idioms(tokenizer: PreTrainedTokenizerB
 
 
 def test_padding_beyond_the_choices_is_never_chosen(tokenizer: PreTrainedTokenizerBase) -> None:
-    inputs = ChoiceInputs(tokenizer, TASKS["c3"])
+    inputs = MultipleChoiceInputs(tokenizer, TASKS["c3"])
     examples = [Example(0, ("北", "京"), 1, choices=("甲", "乙"))]
     found = inputs.decode(np.array([[-300.0, -200.0, -100.0, -100.0]]), [], examples)
     assert found.values == [1] and found.gold_log_probability[0] == pytest.approx(0.0)
@@ -128,7 +132,7 @@ def test_an_answer_in_any_window_comes_back_exactly(place: int, tokenizer: PreTr
     answer = "上海"
     start = [i for i in range(len(CONTEXT)) if CONTEXT.startswith(answer, i)][place]
     example = Example(0, ("他喜欢什么？", CONTEXT), answers=((answer, start),))
-    inputs = AnswerInputs(tokenizer, TASKS["cmrc2018"], max_length=48)
+    inputs = QuestionAnsweringInputs(tokenizer, TASKS["cmrc2018"], max_length=48)
     features = inputs.encode([example])
     assert len(features) > 1 and any(feature["labels"] != [0, 0] for feature in features)
     length = max(len(feature["offsets"]) for feature in features)
@@ -145,7 +149,7 @@ def test_an_answer_in_any_window_comes_back_exactly(place: int, tokenizer: PreTr
 def test_an_answer_never_lies_in_the_question_and_never_ends_before_it_starts(
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
-    inputs = AnswerInputs(tokenizer, TASKS["cmrc2018"], max_length=48)
+    inputs = QuestionAnsweringInputs(tokenizer, TASKS["cmrc2018"], max_length=48)
     example = Example(0, ("上海北京什么？", "第三届会议"), answers=(("会议", 3),))
     features = inputs.encode([example])
     logits = np.zeros((1, len(features[0]["offsets"]), 2))
@@ -156,13 +160,13 @@ def test_an_answer_never_lies_in_the_question_and_never_ends_before_it_starts(
 
 
 def test_a_question_that_is_too_long_leaves_room_for_the_passage(tokenizer: PreTrainedTokenizerBase) -> None:
-    inputs = AnswerInputs(tokenizer, TASKS["cmrc2018"], max_length=48)
+    inputs = QuestionAnsweringInputs(tokenizer, TASKS["cmrc2018"], max_length=48)
     features = inputs.encode([Example(0, (CONTEXT, "第三届会议在上海举行"), answers=(("上海", 6),))])
     assert all(sum(place is not None for place in feature["offsets"]) for feature in features)
 
 
 def test_entities_come_back_from_their_own_tags(tokenizer: PreTrainedTokenizerBase) -> None:
-    inputs = EntityInputs(tokenizer, TASKS["cluener"])
+    inputs = TokenClassificationInputs(tokenizer, TASKS["cluener"])
     text = "他喜欢北京上海读书。"
     example = Example(0, (text,), entities=(Span(3, 5, "address"), Span(5, 7, "address"), Span(7, 9, "book")))
     (feature,) = inputs.encode([example])
@@ -178,7 +182,7 @@ def test_entities_come_back_from_their_own_tags(tokenizer: PreTrainedTokenizerBa
 
 
 def test_of_a_character_in_several_tokens_the_first_alone_is_tagged(tmp_path: Path) -> None:
-    inputs = EntityInputs(AutoTokenizer.from_pretrained(write_tiny_checkpoint(tmp_path)), TASKS["cluener"])
+    inputs = TokenClassificationInputs(AutoTokenizer.from_pretrained(write_tiny_checkpoint(tmp_path)), TASKS["cluener"])
     (feature,) = inputs.encode([Example(0, ("龘龘",), entities=(Span(0, 1, "name"),))])
     tagged = [label for label in feature["labels"] if label != -100]
     assert [inputs.tags[label] for label in tagged] == ["B-name", "O"]
@@ -186,6 +190,6 @@ def test_of_a_character_in_several_tokens_the_first_alone_is_tagged(tmp_path: Pa
 
 
 def test_a_limit_shortens_the_tasks_length_but_refuses_ones_own(tokenizer: PreTrainedTokenizerBase) -> None:
-    assert TextInputs(tokenizer, TASKS["iflytek"], 0, 512).max_length == 512
+    assert SequenceClassificationInputs(tokenizer, TASKS["iflytek"], 0, 512).max_length == 512
     with pytest.raises(ValueError, match="max_length=1024 is over the 512 tokens"):
-        TextInputs(tokenizer, TASKS["iflytek"], 1_024, 512)
+        SequenceClassificationInputs(tokenizer, TASKS["iflytek"], 1_024, 512)

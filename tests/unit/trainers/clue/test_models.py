@@ -7,7 +7,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from chinese_modernbert.evaluation.clue.readers import Example
 from chinese_modernbert.evaluation.clue.tasks import TASKS
-from chinese_modernbert.trainers.clue.inputs import ChoiceInputs
+from chinese_modernbert.trainers.clue.inputs import MultipleChoiceInputs
 from chinese_modernbert.trainers.clue.models import (
     ChoiceScorer,
     SpanPairClassifier,
@@ -44,7 +44,7 @@ def test_span_vectors_are_the_means_of_their_own_tokens(checkpoint: str) -> None
 
 def test_a_choice_is_scored_as_it_is_alone_however_many_the_others_have(checkpoint: str) -> None:
     model, tokenizer = build_model(TASKS["c3"], checkpoint).eval(), AutoTokenizer.from_pretrained(checkpoint)
-    inputs = ChoiceInputs(tokenizer, TASKS["c3"], 64)
+    inputs = MultipleChoiceInputs(tokenizer, TASKS["c3"], 64)
     examples = [Example(i, ("北京会议", "什么？"), choices=("读书", "散步天气很好", "公园")[: 2 + i]) for i in range(2)]
     together = model(**inputs.collate(inputs.encode(examples))).logits
     assert together.shape == (2, 3) and together[0, 2] == torch.finfo(torch.float32).min

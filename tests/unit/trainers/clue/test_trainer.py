@@ -10,7 +10,7 @@ from chinese_modernbert.evaluation.clue.readers import Example
 from chinese_modernbert.evaluation.clue.tasks import TASKS
 from chinese_modernbert.trainers.clue.arguments import ClueArguments
 from chinese_modernbert.trainers.clue.explain import explain, explain_hardest
-from chinese_modernbert.trainers.clue.inputs import TextInputs
+from chinese_modernbert.trainers.clue.inputs import SequenceClassificationInputs
 from chinese_modernbert.trainers.clue.losses import TaskLoss
 from chinese_modernbert.trainers.clue.models import build_model
 from chinese_modernbert.trainers.clue.trainer import MASKED, ClueTrainer, MaskingCollator, run_arguments
@@ -35,7 +35,7 @@ def trainer(checkpoint: str, tmp_path: Path, rate: float = 1e-3, **options: Any)
         **options,
     }
     args = ClueArguments(output_dir=str(tmp_path), model=checkpoint, use_cpu=True, **given)
-    inputs = TextInputs(AutoTokenizer.from_pretrained(checkpoint), TASKS["afqmc"], 64)
+    inputs = SequenceClassificationInputs(AutoTokenizer.from_pretrained(checkpoint), TASKS["afqmc"], 64)
     set_seed(1)
     model = build_model(TASKS["afqmc"], checkpoint)
     return ClueTrainer(model, run_arguments(args, inputs, rate, 1), inputs, EXAMPLES, EXAMPLES, TaskLoss())
@@ -110,7 +110,7 @@ def test_predictions_are_in_the_order_of_the_examples(checkpoint: str, tmp_path:
 
 
 def test_masked_fine_tuning_masks_training_rows_anew_and_leaves_scoring_alone(checkpoint: str) -> None:
-    inputs = TextInputs(AutoTokenizer.from_pretrained(checkpoint), TASKS["afqmc"], 64)
+    inputs = SequenceClassificationInputs(AutoTokenizer.from_pretrained(checkpoint), TASKS["afqmc"], 64)
     features = inputs.encode(EXAMPLES)
     plain = inputs.collate(features)["input_ids"]
     collator = MaskingCollator(inputs, seed=1)

@@ -42,7 +42,7 @@ def test_loss_and_gradients_of_two_processes_are_those_of_one(
 def test_a_batch_over_two_processes_holds_no_text_twice_and_comes_from_one_set(found: list[dict[str, Any]]) -> None:
     assert len(found[0]["batches"]) == len(found[1]["batches"]) > 10
     for one, other in zip(found[0]["batches"], found[1]["batches"], strict=True):
-        assert one["columns"] == other["columns"]  # triples have more columns than pairs
+        assert one["columns"] == other["columns"]  # triplets have more columns than pairs
         texts = [text for batch in (one, other) for column in batch["texts"] for text in column]
         assert len(texts) == 2 * 16 and len(set(texts)) == len(texts)
 
@@ -59,14 +59,14 @@ def test_training_on_two_processes_is_training_on_one(
 
 
 def test_the_command_on_two_processes_writes_one_report(checkpoint: str, tmp_path: Path) -> None:
-    triples = [{"anchor": f"问{n}", "positive": f"答{n}"} for n in range(32)]
+    triplets = [{"anchor": f"问{n}", "positive": f"答{n}"} for n in range(32)]
     held = [{"sentence1": f"第{n}", "sentence2": f"第{n + n % 2}个", "score": n % 2} for n in range(20)]
-    for name, rows in (("triples", triples), ("held", held)):
+    for name, rows in (("triplets", triplets), ("held", held)):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     recipe = {
         "model": checkpoint,
         "data": str(tmp_path),
-        "stages": [{"data": [str(tmp_path / "triples.jsonl")], "batch_size": 8}],
+        "stages": [{"data": [str(tmp_path / "triplets.jsonl")], "batch_size": 8}],
         "evaluation": [str(tmp_path / "held.jsonl")],
         "output_dir": str(tmp_path / "run"),
         "bootstrap_resamples": 5,

@@ -12,7 +12,7 @@ from datasets import Dataset
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
-from chinese_modernbert.evaluation.sentences.files import ReadRows, ScoredPair, Triple
+from chinese_modernbert.evaluation.sentences.files import ReadRows, ScoredPair, Triplet
 from chinese_modernbert.evaluation.sentences.mteb import similarity_task
 from chinese_modernbert.evaluation.sentences.scores import SentenceScores
 from chinese_modernbert.runtime.files import model_fingerprint
@@ -45,7 +45,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def settings(checkpoint: Path, tmp_path: Path) -> dict[str, Any]:
     """Settings of a short run, with its rows written to files."""
-    triples = [
+    triplets = [
         {"anchor": f"{a}在哪里", "positive": f"哪里有{a}", "negative": f"{b}很大"}
         for a, b in zip(THINGS, THINGS[1:], strict=False)
     ]
@@ -55,14 +55,14 @@ def settings(checkpoint: Path, tmp_path: Path) -> dict[str, Any]:
     ]
     held = [{**pair, "sentence1": pair["sentence1"].replace("快", "慢")} for pair in pairs]
     held = [{**pair, "sentence2": pair["sentence2"].replace("快", "慢")} for pair in held]
-    for name, rows in (("triples", triples), ("pairs", pairs), ("held", held)):
+    for name, rows in (("triplets", triplets), ("pairs", pairs), ("held", held)):
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (tmp_path / f"{name}.jsonl").write_text(text, encoding="utf-8")
     return {
         "model": str(checkpoint),
         "data": str(tmp_path),
         "stages": [
-            {"data": [str(tmp_path / "triples.jsonl")], "batch_size": 8},
+            {"data": [str(tmp_path / "triplets.jsonl")], "batch_size": 8},
             {"data": [str(tmp_path / "pairs.jsonl")], "loss": "cosent", "batch_size": 8},
         ],
         "evaluation": [str(tmp_path / "held.jsonl")],
@@ -159,7 +159,7 @@ def test_texts_of_the_evaluation_are_refused_or_dropped(settings: dict[str, Any]
 
 
 def test_rows_with_too_few_negatives_make_a_set_of_their_own(settings: dict[str, Any]) -> None:
-    rows = ReadRows([], [Triple("甲", "乙", ("丙", "丁")), Triple("戊", "己"), Triple("庚", "辛", ("壬",))])
+    rows = ReadRows([], [Triplet("甲", "乙", ("丙", "丁")), Triplet("戊", "己"), Triplet("庚", "辛", ("壬",))])
     model = load_encoder(settings["model"], arguments(settings))
     stage = ContrastiveStage(["x"], hard_negatives=2)
     found = stage_datasets([NamedRows("x", rows)], stage, 0, model, 0.05)
@@ -174,21 +174,21 @@ def test_rows_with_too_few_negatives_make_a_set_of_their_own(settings: dict[str,
 
 def test_mined_negatives_are_no_positives_of_their_anchor(settings: dict[str, Any]) -> None:
     model = load_encoder(settings["model"], arguments(settings))
-    triples = [Triple(f"{a}在哪里", f"哪里有{a}") for a in THINGS] + [
-        Triple(f"{THINGS[0]}在哪里", f"哪里有{THINGS[1]}")
+    triplets = [Triplet(f"{a}在哪里", f"哪里有{a}") for a in THINGS] + [
+        Triplet(f"{THINGS[0]}在哪里", f"哪里有{THINGS[1]}")
     ]
-    mined = mine(triples, model, 2, margin=0.0)
+    mined = mine(triplets, model, 2, margin=0.0)
     wanted: dict[str, set[str]] = {}
-    for triple in triples:
-        wanted.setdefault(triple.anchor, set()).add(triple.positive)
-    assert any(triple.negatives for triple in mined)
-    assert all(len(triple.negatives) <= 2 and not wanted[triple.anchor] & set(triple.negatives) for triple in mined)
+    for triplet in triplets:
+        wanted.setdefault(triplet.anchor, set()).add(triplet.positive)
+    assert any(triplet.negatives for triplet in mined)
+    assert all(len(triplet.negatives) <= 2 and not wanted[triplet.anchor] & set(triplet.negatives) for triplet in mined)
 
 
 def test_leaking_rows_go_and_a_leaking_negative_goes_alone() -> None:
-    rows = ReadRows([ScoredPair("甲", "乙", 1)], [Triple("丙", "丁", ("甲", "戊")), Triple("甲", "己")])
+    rows = ReadRows([ScoredPair("甲", "乙", 1)], [Triplet("丙", "丁", ("甲", "戊")), Triplet("甲", "己")])
     kept = without_leaks([NamedRows("x", rows)], LeakageReport({"甲"}))[0].rows
-    assert kept.pairs == [] and kept.triples == [Triple("丙", "丁", ("戊",))]
+    assert kept.pairs == [] and kept.triplets == [Triplet("丙", "丁", ("戊",))]
     assert set(texts_of([NamedRows("x", rows)])["x"]) == set("甲乙丙丁戊己")
 
 
@@ -238,7 +238,7 @@ def test_the_report_sets_baselines_and_every_stage_side_by_side(settings: dict[s
     assert report["settings"]["weights"] == model_fingerprint(settings["model"])
     rows = report["encoders"]
     stages = ["before training", "stage 1, in_batch_negatives", "stage 2, cosent"]
-    assert [row["name"] for row in rows] == ["untrained", "static vectors", "BM25", *stages]
+    assert [row["name"] for row in rows] == ["untrained", "static embeddings", "BM25", *stages]
     assert rows[0]["similarity"]["held:test"]["scores"] != rows[3]["similarity"]["held:test"]["scores"]
     assert set(rows[2]["similarity"]) == {"held:test"} and set(rows[2]["retrieval"]) == {"passages:test"}
     assert 0.5 < rows[2]["similarity"]["held:test"]["scores"]["spearman"]["value"] < 1  # words tell most pairs apart

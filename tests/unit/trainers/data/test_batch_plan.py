@@ -4,17 +4,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chinese_modernbert.trainers.data.batch_plan import BatchRamp, plan_batches
+from chinese_modernbert.trainers.data.batch_plan import BatchSizeWarmup, plan_batches
 from chinese_modernbert.trainers.data.stages import Stage, steps_for_positions
 
 
 def test_the_batch_grows_in_equal_stairs_over_the_first_share_of_the_steps() -> None:
-    assert BatchRamp(0.03, 0.25).stairs(1000) == [(0, 0.25), (10, 0.5), (20, 0.75), (30, 1.0)]
-    assert BatchRamp(0.5, 0.4).stairs(8) == [(0, 0.4), (2, 0.8), (4, 1.0)]
+    assert BatchSizeWarmup(0.03, 0.25).stairs(1000) == [(0, 0.25), (10, 0.5), (20, 0.75), (30, 1.0)]
+    assert BatchSizeWarmup(0.5, 0.4).stairs(8) == [(0, 0.4), (2, 0.8), (4, 1.0)]
 
 
-@pytest.mark.parametrize("ramp", [BatchRamp(), BatchRamp(0.0, 0.1), BatchRamp(0.3, 1.0)])
-def test_without_a_share_or_with_a_full_start_there_is_no_ramp(ramp: BatchRamp) -> None:
+@pytest.mark.parametrize("ramp", [BatchSizeWarmup(), BatchSizeWarmup(0.0, 0.1), BatchSizeWarmup(0.3, 1.0)])
+def test_without_a_share_or_with_a_full_start_there_is_no_ramp(ramp: BatchSizeWarmup) -> None:
     plan = plan_batches([32], [50], 2, 256, ramp)
     assert plan.rows.tolist() == [8]
     assert plan.positions_before(50) == 50 * 2 * 256
@@ -22,8 +22,8 @@ def test_without_a_share_or_with_a_full_start_there_is_no_ramp(ramp: BatchRamp) 
 
 @pytest.mark.parametrize(("share", "start"), [(-0.1, 0.25), (1.0, 0.25), (0.1, 0.0), (0.1, 1.5)])
 def test_a_ramp_out_of_range_is_refused(share: float, start: float) -> None:
-    with pytest.raises(ValueError, match="batch_ramp_share="):
-        BatchRamp(share, start)
+    with pytest.raises(ValueError, match="batch_size_warmup_share="):
+        BatchSizeWarmup(share, start)
 
 
 @settings(max_examples=80, deadline=None)
@@ -38,7 +38,7 @@ def test_every_micro_batch_continues_where_the_one_before_it_ends(
     steps: int, middle: float, share: float, start: float, micro: int
 ) -> None:
     ends = [max(1, min(steps - 1, round(middle * steps))), steps]
-    ramp = BatchRamp(share, start)
+    ramp = BatchSizeWarmup(share, start)
     plan = plan_batches([32, 128], ends, micro, 512, ramp)
     seen, next_row = 0, {0: 0, 1: 0}
     for step in range(steps):
@@ -62,7 +62,7 @@ def test_every_micro_batch_continues_where_the_one_before_it_ends(
     start=st.sampled_from([0.1, 0.25, 0.5]),
 )
 def test_a_ramp_adds_the_steps_that_keep_the_number_of_positions(positions: int, share: float, start: float) -> None:
-    stages, ramp = [Stage(64, share=0.8), Stage(256, share=0.2)], BatchRamp(share, start)
+    stages, ramp = [Stage(64, share=0.8), Stage(256, share=0.2)], BatchSizeWarmup(share, start)
 
     def read_in(steps: int) -> int:
         ends = [round(0.8 * steps), steps]

@@ -129,4 +129,4 @@ def test_documents_from_a_row_are_those_that_no_earlier_row_touched(tmp_path: Pa
     rows = PackedRows(shards_of(tmp_path, [30, 5, 6, 40, 3]), 16, seed=0, epoch=0, specials=SPECIALS)
     for row in range(len(rows) + 1):
         earlier = {int(d) for r in range(row) for d in rows.documents_of(r)}
-        assert set(rows.readings_from(row).tolist()) == set(range(5)) - earlier
+        assert set(rows.samples_from(row).tolist()) == set(range(5)) - earlier

@@ -9,7 +9,7 @@ from chinese_modernbert.trainers.data.sampling import (
     EpochRest,
     copies_in_epoch,
     epoch_order,
-    epoch_readings,
+    epoch_samples,
     favour_long,
     rest_of_epoch,
     weights_by_source,
@@ -35,25 +35,25 @@ def test_the_fraction_of_a_weight_is_the_share_of_documents_with_one_reading_mor
 
 
 def test_half_of_the_documents_of_weight_one_half_are_read_in_one_epoch_and_the_others_in_the_next() -> None:
-    first, second, third = (set(epoch_readings(np.full(100, 0.5), 0, epoch) % 100) for epoch in range(3))
+    first, second, third = (set(epoch_samples(np.full(100, 0.5), 0, epoch) % 100) for epoch in range(3))
     assert first | second == set(range(100))
     assert not first & second
     assert first == third
 
 
 def test_weights_of_one_give_the_plain_order_of_the_epoch() -> None:
-    assert epoch_readings(np.ones(300), 5, 2).tolist() == epoch_order(300, 5, 2).tolist()
+    assert epoch_samples(np.ones(300), 5, 2).tolist() == epoch_order(300, 5, 2).tolist()
 
 
 @settings(max_examples=40, deadline=None)
 @given(weights=WEIGHTS, epoch=st.integers(0, 5))
 def test_readings_are_distinct_and_count_the_copies_of_a_document_from_zero(weights: list[float], epoch: int) -> None:
     weight = np.array(weights)
-    readings = epoch_readings(weight, 1, epoch)
+    readings = epoch_samples(weight, 1, epoch)
     copies = copies_in_epoch(weight, 1, epoch)
     expected = [document + copy * len(weights) for document, n in enumerate(copies) for copy in range(n)]
     assert sorted(readings.tolist()) == sorted(expected)
-    assert np.array_equal(readings, epoch_readings(weight, 1, epoch))
+    assert np.array_equal(readings, epoch_samples(weight, 1, epoch))
 
 
 def test_a_source_without_a_weight_has_one() -> None:
@@ -116,7 +116,7 @@ def test_a_share_that_the_corpus_cannot_give_is_refused(share: float, is_long: l
 
 def stop(weights: np.ndarray, epoch: int, share: float, seed: int = 0) -> EpochRest:
     """Return the state of a stage that stops after a share of an epoch's readings."""
-    readings = epoch_readings(weights, seed, epoch)
+    readings = epoch_samples(weights, seed, epoch)
     done = round(share * len(readings))
     return EpochRest(epoch, np.sort(readings[done:]), np.sort(readings[:done]), weights)
 
@@ -129,7 +129,7 @@ def test_under_the_same_weights_the_rest_is_what_was_left_in_the_same_order(
     weight = np.array(weights)
     before = stop(weight, epoch, share)
     done = len(before.used)
-    assert rest_of_epoch(weight, 0, before).tolist() == epoch_readings(weight, 0, epoch)[done:].tolist()
+    assert rest_of_epoch(weight, 0, before).tolist() == epoch_samples(weight, 0, epoch)[done:].tolist()
 
 
 @settings(max_examples=40, deadline=None)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from chinese_modernbert.trainers.data.batch_plan import BatchRamp
+from chinese_modernbert.trainers.data.batch_plan import BatchSizeWarmup
 from chinese_modernbert.trainers.data.packing import SpecialIds
 from chinese_modernbert.trainers.data.shards import TokenShards
 from chinese_modernbert.trainers.data.stages import Stage, StagedBatches, stage_at, stage_ends
@@ -117,7 +117,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> TokenShards:
     return TokenShards(write_folder(tmp_path_factory.mktemp("mixed"), parts))
 
 
-def readings_by_epoch(found: StagedBatches, first: int, last: int) -> dict[int, list[int]]:
+def samples_by_epoch(found: StagedBatches, first: int, last: int) -> dict[int, list[int]]:
     """Return the distinct readings of some micro-batches by epoch; a document cut in pieces is one reading."""
     by_epoch: dict[int, dict[int, None]] = {}
     for index in range(first, last):
@@ -130,7 +130,7 @@ def readings_by_epoch(found: StagedBatches, first: int, last: int) -> dict[int, 
 def test_a_source_is_read_as_often_as_its_weight_says(mixed: TokenShards) -> None:
     weights = {"a": 0.5, "b": 3.0}
     found = StagedBatches(mixed, [Stage(32, share=1.0)], [1500], 1, 64, 0, SPECIALS, weights)
-    by_epoch = readings_by_epoch(found, 0, 1500)
+    by_epoch = samples_by_epoch(found, 0, 1500)
     whole = [np.bincount(np.array(by_epoch[epoch]) % 440, minlength=440) for epoch in sorted(by_epoch)[:-1]]
     assert len(whole) > 3
     is_b = mixed.source_of == mixed.source_names.index("b")
@@ -151,7 +151,7 @@ def test_two_copies_of_a_text_in_one_epoch_get_different_masks(mixed: TokenShard
 def test_a_stage_may_have_weights_of_its_own(mixed: TokenShards) -> None:
     stages = [Stage(32, share=0.2), Stage(64, share=0.8, source_weights={"a": 0.0})]
     found = StagedBatches(mixed, stages, [100, 500], 1, 64, 0, SPECIALS, {"b": 2.0})
-    by_epoch = readings_by_epoch(found, 100, 500)
+    by_epoch = samples_by_epoch(found, 100, 500)
     later = {reading % 440 for readings in by_epoch.values() for reading in readings}
     assert {mixed.source_names[mixed.source_of[document]] for document in later} == {"b"}
     copies = np.bincount(np.array(by_epoch[1]) % 440, minlength=440)
@@ -177,8 +177,8 @@ def test_a_stage_takes_its_share_of_positions_from_long_documents(
 def test_documents_that_were_not_reached_come_first_under_a_long_share_too(mixed: TokenShards) -> None:
     stages = [Stage(32, share=0.5), Stage(128, share=0.5, long_share=0.8)]
     found = StagedBatches(mixed, stages, [60, 360], 1, 128, 0, SPECIALS)
-    before = {reading % 440 for readings in readings_by_epoch(found, 0, 60).values() for reading in readings}
-    first = readings_by_epoch(found, 60, 360)[0]
+    before = {reading % 440 for readings in samples_by_epoch(found, 0, 60).values() for reading in readings}
+    first = samples_by_epoch(found, 60, 360)[0]
     assert 0 < len(before) < 440
     assert set(range(440)) - before <= {reading % 440 for reading in first}
     assert not before & {reading for reading in first if mixed.lengths[reading % 440] <= 32}
@@ -191,7 +191,7 @@ def test_a_log_line_says_how_often_long_documents_are_read(
     with caplog.at_level(logging.INFO):
         found = StagedBatches(mixed, stages, [40, 640], 1, 128, 0, SPECIALS)
     line = next(record.getMessage() for record in caplog.records if "each read" in record.getMessage())
-    read = [reading % 440 for readings in readings_by_epoch(found, 40, 640).values() for reading in readings]
+    read = [reading % 440 for readings in samples_by_epoch(found, 40, 640).values() for reading in readings]
     times = np.bincount(read, minlength=440)[mixed.lengths > 32]
     assert line.startswith("stage 2: 0.9 of the positions from 40 documents over 32 tokens, each read ")
     assert float(line.split("each read ")[1].split(" ")[0]) == pytest.approx(times.mean(), rel=0.1)
@@ -214,7 +214,7 @@ def test_weights_and_shares_that_the_corpus_cannot_give_are_refused_at_construct
 
 
 def test_a_growing_batch_reads_the_same_rows_in_the_same_order(shards: TokenShards) -> None:
-    stages, ramp = [Stage(32, share=0.5), Stage(64, share=0.5)], BatchRamp(0.4, 0.25)
+    stages, ramp = [Stage(32, share=0.5), Stage(64, share=0.5)], BatchSizeWarmup(0.4, 0.25)
     found = StagedBatches(shards, stages, [6, 10], 1, 256, 0, SPECIALS, ramp=ramp)
     assert [len(found[index]["input_ids"]) for index in range(10)] == [2, 4, 4, 6, 8, 8, 4, 4, 4, 4]
     assert [found.positions_before(step) for step in (0, 1, 2, 4, 5)] == [0, 64, 192, 512, 768]
@@ -227,7 +227,7 @@ def test_a_log_line_says_how_many_positions_a_ramp_takes_away(
     shards: TokenShards, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        StagedBatches(shards, [Stage(32, share=1.0)], [10], 1, 256, 0, SPECIALS, ramp=BatchRamp(0.4, 0.25))
+        StagedBatches(shards, [Stage(32, share=1.0)], [10], 1, 256, 0, SPECIALS, ramp=BatchSizeWarmup(0.4, 0.25))
     wanted = "the batch grows over the first 4 steps: 10 steps read 2048 positions, 512 fewer than full batches would"
     assert wanted in caplog.text
 

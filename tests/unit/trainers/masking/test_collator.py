@@ -12,8 +12,8 @@ from transformers import PreTrainedTokenizerFast, TrainerControl, TrainerState, 
 from chinese_modernbert.tokenization import load_segmenter
 from chinese_modernbert.trainers.masking import ColumnUnits, Masker, MaskVocabulary, Replace, chinese_modernbert
 from chinese_modernbert.trainers.masking.collator import (
+    DataCollatorForWholeWordMasking,
     MaskingEpochCallback,
-    WholeWordMaskingCollator,
     word_starts_from_offsets,
 )
 
@@ -61,25 +61,25 @@ def pieces_by_word(collated: dict[str, torch.Tensor], row: int = 0) -> list[str]
 
 
 def test_characters_of_a_word_share_a_unit() -> None:
-    collated = WholeWordMaskingCollator(TOKENIZER, segmenter="jieba")([{"text": TEXTS[0]}])
+    collated = DataCollatorForWholeWordMasking(TOKENIZER, segmenter="jieba")([{"text": TEXTS[0]}])
     assert pieces_by_word(collated) == load_segmenter("jieba").cut(TEXTS[0])
     assert collated["word_ids"][0, [0, -1]].tolist() == [-1, -1]
     assert TOKENIZER.convert_ids_to_tokens(collated["input_ids"][0, [0, -1]].tolist()) == ["[CLS]", "[SEP]"]
 
 
 def test_latin_words_and_numbers_are_one_unit_and_punctuation_stands_alone() -> None:
-    words = pieces_by_word(WholeWordMaskingCollator(TOKENIZER)([{"text": TEXTS[2]}]))
+    words = pieces_by_word(DataCollatorForWholeWordMasking(TOKENIZER)([{"text": TEXTS[2]}]))
     assert {"gpt4", "2024", "，", "！"} <= set(words)
 
 
 def test_given_words_are_taken_as_they_are() -> None:
-    collated = WholeWordMaskingCollator(TOKENIZER)([{"words": words} for words in WORDS])
+    collated = DataCollatorForWholeWordMasking(TOKENIZER)([{"words": words} for words in WORDS])
     assert [pieces_by_word(collated, row) for row in range(2)] == WORDS
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_four_kinds_of_rows_give_the_same_units(text: str) -> None:
-    collator = WholeWordMaskingCollator(TOKENIZER, segmenter="jieba")
+    collator = DataCollatorForWholeWordMasking(TOKENIZER, segmenter="jieba")
     segmenter = load_segmenter("jieba")
     encoding = TOKENIZER(text, return_offsets_mapping=True)
     ids, offsets = encoding["input_ids"], encoding["offset_mapping"]
@@ -108,7 +108,7 @@ def test_a_token_over_a_word_border_joins_both_words() -> None:
 
 
 def test_masking_collator_returns_what_a_model_takes() -> None:
-    collated = WholeWordMaskingCollator(TOKENIZER, masker(), pad_to_multiple_of=8)([{"text": t} for t in TEXTS])
+    collated = DataCollatorForWholeWordMasking(TOKENIZER, masker(), pad_to_multiple_of=8)([{"text": t} for t in TEXTS])
     assert collated.keys() == {"input_ids", "attention_mask", "labels"}
     assert collated["input_ids"].shape[1] % 8 == 0
     padding = collated["attention_mask"] == 0
@@ -119,7 +119,7 @@ def test_masking_collator_returns_what_a_model_takes() -> None:
 
 def test_masks_do_not_depend_on_batch_order_or_workers() -> None:
     rows = [{"text": text} for text in TEXTS * 4]
-    collator = WholeWordMaskingCollator(TOKENIZER, masker())
+    collator = DataCollatorForWholeWordMasking(TOKENIZER, masker())
     whole = collator(rows)
     for workers in (0, 2):
         loader = DataLoader(rows, batch_size=3, num_workers=workers, collate_fn=collator)  # type: ignore[arg-type]
@@ -131,7 +131,7 @@ def test_masks_do_not_depend_on_batch_order_or_workers() -> None:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_each_epoch_has_its_own_masks_even_in_persistent_workers(workers: int) -> None:
     rows = [{"text": TEXTS[0]}] * 2
-    collator = WholeWordMaskingCollator(TOKENIZER, masker())
+    collator = DataCollatorForWholeWordMasking(TOKENIZER, masker())
     callback = MaskingEpochCallback(collator)
     loader = DataLoader(
         rows,
@@ -149,7 +149,7 @@ def test_each_epoch_has_its_own_masks_even_in_persistent_workers(workers: int) -
 
 
 def test_sample_id_and_epoch_columns_decide_the_mask() -> None:
-    collator = WholeWordMaskingCollator(TOKENIZER, masker())
+    collator = DataCollatorForWholeWordMasking(TOKENIZER, masker())
     text = TEXTS[0] * 3
     rows = [{"text": text, "sample_id": s, "epoch": e} for s, e in ((1, 0), (2, 0), (1, 1), (1, 0))]
     labels = [row.numpy().tobytes() for row in collator(rows)["labels"]]
@@ -165,7 +165,7 @@ def test_packed_rows_keep_their_documents_and_tags() -> None:
         "sample_id": 7,
     }
     shorter = {name: value if name == "sample_id" else value[:4] for name, value in row.items()}  # type: ignore[index]
-    collated = WholeWordMaskingCollator(TOKENIZER)([row, shorter])
+    collated = DataCollatorForWholeWordMasking(TOKENIZER)([row, shorter])
     assert collated["document_ids"][1].tolist() == [0, 0, 0, 0, -1, -1, -1]
     assert collated["attention_mask"][1].tolist() == [1, 1, 1, 1, 0, 0, 0]
     assert collated["word_ids"][1].tolist() == [-1, 0, 0, -1, -1, -1, -1]
@@ -174,18 +174,18 @@ def test_packed_rows_keep_their_documents_and_tags() -> None:
 
 
 def test_long_text_is_cut_and_keeps_its_special_tokens() -> None:
-    collated = WholeWordMaskingCollator(TOKENIZER, max_length=6)([{"text": TEXTS[0]}])
+    collated = DataCollatorForWholeWordMasking(TOKENIZER, max_length=6)([{"text": TEXTS[0]}])
     assert collated["input_ids"].shape == (1, 6)
     assert collated["input_ids"][0, [0, -1]].tolist() == [TOKENIZER.cls_token_id, TOKENIZER.sep_token_id]
 
 
 def test_a_schedule_cannot_run_in_a_collator() -> None:
-    with pytest.raises(ValueError, match="MaskingInTrainingStep"):
-        WholeWordMaskingCollator(TOKENIZER, chinese_modernbert(VOCABULARY))
+    with pytest.raises(ValueError, match="MaskingTrainer"):
+        DataCollatorForWholeWordMasking(TOKENIZER, chinese_modernbert(VOCABULARY))
 
 
 def test_unusable_rows_are_explained() -> None:
-    collator = WholeWordMaskingCollator(TOKENIZER)
+    collator = DataCollatorForWholeWordMasking(TOKENIZER)
     for row in ({}, {"label": 1}, {"input_ids": [2, 3]}):
         with pytest.raises(ValueError, match="remove_unused_columns"):
             collator([row])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chinese_modernbert.runtime.counter_random import Draw
+from chinese_modernbert.runtime.counter_random import CounterRandom
 from chinese_modernbert.tokenization.word_starts import word_ids_from_starts
 from chinese_modernbert.trainers.masking import (
     ClassLoss,
@@ -247,7 +247,7 @@ def test_the_vectorised_masker_equals_the_obvious_one(
         batch["document_ids"],
         token_weights,
         rate,
-        Draw(seed, 0, batch["sample_ids"]),
+        CounterRandom(seed, 0, batch["sample_ids"]),
         most,
         by_document,
     )

@@ -230,9 +230,9 @@ def test_faithfulness_leaves_half_of_the_texts_alone() -> None:
 
 
 def test_every_preset_names_its_source_and_is_listed() -> None:
-    for name, preset in presets.PRESETS.items():
+    for name, preset in presets.MASKING_PRESETS.items():
         assert preset.build.__name__ == name and preset.title
         assert "Source:" in (preset.build.__doc__ or ""), name
         if not preset.needs:
             assert isinstance(preset.build(VOCABULARY), Masker)
-    assert len(presets.PRESETS) == 21
+    assert len(presets.MASKING_PRESETS) == 21

@@ -10,7 +10,7 @@ import pytest
 
 from chinese_modernbert.cli import SHIPPED_TOKENIZER, main
 from chinese_modernbert.tokenization import load_tokenizer
-from chinese_modernbert.trainers.masking import PRESETS
+from chinese_modernbert.trainers.masking import MASKING_PRESETS
 from chinese_modernbert.trainers.masking import preview_command as masking_preview
 from chinese_modernbert.trainers.masking.options import COUNTED_TABLES
 from chinese_modernbert.trainers.masking.preview_command import (
@@ -53,7 +53,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "shards"
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", MASKING_PRESETS)
 def test_every_preset_is_shown_or_says_what_it_lacks(
     preset: str, shards: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

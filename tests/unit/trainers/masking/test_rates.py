@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from chinese_modernbert.runtime.counter_random import Draw
+from chinese_modernbert.runtime.counter_random import CounterRandom
 from chinese_modernbert.trainers.masking import Cosine, MaskVocabulary, Piecewise, UniformRate, chinese_modernbert
 
-DRAW = Draw(0, 0, np.arange(1000))
+DRAW = CounterRandom(0, 0, np.arange(1000))
 ROWS, FIRST = np.arange(1000), np.zeros(1000, dtype=np.int64)
 
 

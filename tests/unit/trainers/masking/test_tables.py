@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from chinese_modernbert.runtime.counter_random import Draw
+from chinese_modernbert.runtime.counter_random import CounterRandom
 from chinese_modernbert.trainers.masking import ColumnUnits, PackedBatch, PhraseTagger, WordTagger, lexicon_tagger
 from chinese_modernbert.trainers.masking.similar_words import homophone_lexicon, neighbour_lexicon, word_lexicon
 from chinese_modernbert.trainers.masking.tables import (
@@ -78,7 +78,7 @@ def test_phrases_take_the_longest_match_and_stop_at_specials() -> None:
     column = PhraseTagger(TOKENS, ["北京", "北京大学", "cat北京", "好"])(sentence())
     batch = sentence()
     batch["tags"] = {"entity": column}
-    units = ColumnUnits("entity")(batch, Draw(0, 0, np.zeros(1)))
+    units = ColumnUnits("entity")(batch, CounterRandom(0, 0, np.zeros(1)))
     assert list(zip(units.start.tolist(), units.length.tolist(), strict=True)) == [(1, 4), (6, 1), (9, 2)]
 
 

@@ -26,9 +26,9 @@ from chinese_modernbert.trainers.masking import (
     Replace,
     TokenUnits,
 )
-from chinese_modernbert.trainers.masking.collator import WholeWordMaskingCollator
+from chinese_modernbert.trainers.masking.collator import DataCollatorForWholeWordMasking
 from chinese_modernbert.trainers.masking.statistics import MaskingStatistics, characters_per_id
-from chinese_modernbert.trainers.masking.trainer import MaskingInTrainingStep, MaskingRateCallback, mask_tensors
+from chinese_modernbert.trainers.masking.trainer import MaskingRateCallback, MaskingTrainer, mask_tensors
 
 VOCABULARY = MaskVocabulary(64, 4, (0, 1, 2, 3, 4))
 SCHEDULE = Piecewise([(0, 0.1), (0.5, 0.5), (1, 0.1)])
@@ -57,7 +57,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-class Recorder(MaskingInTrainingStep):
+class Recorder(MaskingTrainer):
     """Remembers what each step was trained on."""
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
@@ -86,7 +86,7 @@ def run(folder: Path, resume: bool | str = False, callbacks: Any = (), units: An
         args=TrainingArguments(output_dir=str(folder), **(defaults | arguments)),
         train_dataset=rows(),  # type: ignore[arg-type]
         eval_dataset=rows(8),  # type: ignore[arg-type]
-        data_collator=WholeWordMaskingCollator(tokenizer()),
+        data_collator=DataCollatorForWholeWordMasking(tokenizer()),
         masker=Masker(units or ColumnUnits(), SCHEDULE, Replace(VOCABULARY)),
     )
     for make in callbacks:
@@ -138,7 +138,7 @@ def test_evaluation_has_fixed_masks_and_leaves_the_statistics_alone(tmp_path: Pa
     before = trainer.masking_statistics.units_seen
     assert trainer.evaluate()["eval_loss"] == trainer.evaluate()["eval_loss"]
     assert trainer.masking_statistics.units_seen == before
-    inputs = WholeWordMaskingCollator(tokenizer())(rows(8))
+    inputs = DataCollatorForWholeWordMasking(tokenizer())(rows(8))
     masked = mask_tensors(trainer.evaluation_masker, inputs, 1.0, 0)[0]
     assert abs((masked["labels"] != -100).float().mean() - 0.15) < 0.01
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from chinese_modernbert.runtime.counter_random import Draw
+from chinese_modernbert.runtime.counter_random import CounterRandom
 from chinese_modernbert.tokenization.word_starts import word_ids_from_starts
 from chinese_modernbert.trainers.masking import (
     ColumnUnits,
@@ -14,7 +14,7 @@ from chinese_modernbert.trainers.masking import (
     UnitTable,
 )
 
-DRAW = Draw(0, 0, np.arange(64))
+DRAW = CounterRandom(0, 0, np.arange(64))
 
 
 def batch_of(

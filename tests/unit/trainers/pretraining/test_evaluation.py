@@ -1,7 +1,7 @@
 import numpy as np
 
 from chinese_modernbert.evaluation.language_modeling import MaskedLanguageModelingScores, MaskedTokens, UnigramBaseline
-from chinese_modernbert.trainers.pretraining.evaluation import flat_figures, positions_in_documents
+from chinese_modernbert.trainers.pretraining.evaluation import flat_metrics, positions_in_documents
 
 
 def test_positions_start_again_with_every_document() -> None:
@@ -14,7 +14,7 @@ def test_figures_have_names_by_source_and_by_position() -> None:
     labels, sources = np.array([1, 0, 1, 1]), np.zeros(4, np.int64)
     positions = np.array([255, 256, 256, 9000])
     scores.update(MaskedTokens(labels, np.array([1, 1, 1, 1]), np.ones(4), np.array([0, 1, 1, 2]), sources, positions))
-    figures = flat_figures(scores, "eval")
+    figures = flat_metrics(scores, "eval")
     assert figures["eval_token_accuracy"] == figures["eval_token_accuracy/news"] == 0.75
     assert figures["eval_token_accuracy/position_0_256"] == 1.0
     assert figures["eval_token_accuracy/position_256_512"] == 0.5

@@ -327,7 +327,7 @@ def test_options_reach_the_objective(model: ChineseModernBertForMaskedLM) -> Non
         return build_objective(name, options, model, masker(mask), [0, 1, 2, 3, 4], lambda: np.arange(211))
 
     assert build("mlm", mask=0.8) is None
-    bag = build("bag_of_words", {"pooling": "mean", "stop_entries": 2, "last_weight": 0})
+    bag = build("bag_of_words", {"pooling": "mean", "stop_tokens": 2, "last_weight": 0})
     assert isinstance(bag, BagOfWords)
     assert bag.excluded.nonzero().flatten().tolist() == [0, 1, 2, 3, 4, 209, 210]
     assert (bag.pooling, bag.last_weight) == ("mean", 0)
@@ -349,7 +349,7 @@ def test_loss_weights_of_a_masker_go_with_the_plain_loss_alone(model: ChineseMod
         ("bow", {}, "objective='bow' is unknown; use one of mlm, bag_of_words"),
         ("bag_of_words", {"poling": "cls"}, "no option 'poling'; did you mean 'pooling'"),
         ("bag_of_words", {"pooling": "max"}, "pooling='max' of bag_of_words is unknown"),
-        ("bag_of_words", {"stop_entries": -1}, "stop_entries=-1"),
+        ("bag_of_words", {"stop_tokens": -1}, "stop_tokens=-1"),
         ("mlm", {"weight": 1}, "objective 'mlm' has no option 'weight'; it has none"),
         ("retromae", {"decoder_mask_rate": "half"}, "is not like its default, 0.5"),
         ("retromae", {"decoder_mask_rate": 1.5}, "give a share from 0 to 1"),

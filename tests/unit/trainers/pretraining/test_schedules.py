@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from chinese_modernbert.trainers.pretraining.schedules import SCHEDULES, DampedCosine, WarmupThen, build_schedule
+from chinese_modernbert.trainers.pretraining.schedules import SCHEDULES, DampedCosine, LinearWarmup, build_schedule
 
 POINTS = (0, 0.1, 0.2, 0.25, 1 / 3, 0.5, 0.75, 0.9, 1)
 VECTORS = {  # cycles, gamma -> learning rate at POINTS for peak 5e-4 and floor 5e-5
@@ -58,13 +58,13 @@ def test_the_envelope_can_be_replaced() -> None:
 
 
 def test_warm_up_is_linear_from_zero_and_the_decay_starts_where_it_ends() -> None:
-    schedule = WarmupThen(warmup_steps=50, max_steps=1050, decay=lambda p: 1 - p)
+    schedule = LinearWarmup(warmup_steps=50, max_steps=1050, decay=lambda p: 1 - p)
     assert [schedule(s) for s in (0, 25, 50, 550, 1050)] == pytest.approx([0, 0.5, 1, 0.5, 0])
 
 
 def test_a_warm_up_as_long_as_the_run_is_refused() -> None:
     with pytest.raises(ValueError, match="warmup_steps=20"):
-        WarmupThen(20, 20, lambda p: p)
+        LinearWarmup(20, 20, lambda p: p)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -77,7 +77,7 @@ def test_every_schedule_warms_up_and_ends_at_its_floor(name: str) -> None:
 
 
 def test_the_schedule_in_the_optimizer_is_the_pure_function() -> None:
-    pure = WarmupThen(10, 100, DampedCosine())
+    pure = LinearWarmup(10, 100, DampedCosine())
     assert rates("damped_cosine") == pytest.approx([2.0 * pure(step) for step in range(101)])
 
 

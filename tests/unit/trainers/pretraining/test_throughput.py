@@ -50,9 +50,9 @@ def test_a_meter_tells_the_work_between_two_lines_and_forgets_it() -> None:
     meter.observe(np.array([[0, 0, 0, -1]]), masked=1)
     meter.began -= 10.0
     logs = meter.as_logs()
-    assert logs["fill"] == 0.75
+    assert logs["packing_efficiency"] == 0.75
     assert logs["tokens_per_second"] == pytest.approx(0.6, abs=0.1)
-    assert logs["utilisation"] == pytest.approx(logs["teraflops_per_second"] * 1e12 / 2 / 1e9, abs=1e-3)
+    assert logs["mfu"] == pytest.approx(logs["tflops"] * 1e12 / 2 / 1e9, abs=1e-3)
     assert meter.as_logs() == {}
 
 
@@ -60,7 +60,7 @@ def test_there_is_no_utilisation_where_the_peak_is_not_known(monkeypatch: pytest
     assert peak_flops(torch.device("cpu"), half_precision=True) is None
     meter = SpeedMeter(config())
     meter.observe(np.zeros((1, 4), np.int32), masked=1)
-    assert "utilisation" not in meter.as_logs()
+    assert "mfu" not in meter.as_logs()
     names = {"NVIDIA H100 80GB HBM3": 989e12, "NVIDIA H100 PCIe": 756e12, "NVIDIA A100-SXM4-80GB": 312e12, "Toy": None}
     for name, peak in names.items():
         monkeypatch.setattr(throughput.torch.cuda, "get_device_name", lambda device, name=name: name)
