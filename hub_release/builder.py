@@ -7,7 +7,6 @@ The same checkpoint gives the same bytes.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 
 from .. import __version__, modeling
 from ..modeling import ChineseModernBertConfig
-from ..runtime.files import new_output_folder
+from ..runtime.files import file_sha256, new_output_folder
 from ..tokenization.loading import TOKENIZER_FILE, check_vocabulary, load_tokenizer, save_tokenizer
 from .card.evaluation_facts import read_evaluations
 from .card.model_card import CARD_FILE, render_model_card
@@ -285,12 +284,6 @@ def _license_bytes(checkpoint: Path) -> bytes:
     raise FileNotFoundError(f"no {LICENSE_FILE} in checkpoint {checkpoint} nor in the installed package; add one to it")
 
 
-def file_digest(path: Path) -> str:
-    """Return the sha256 of a file's bytes, as hexadecimal digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def release_files(folder: Path) -> list[str]:
     """Return the files of a release but its manifest and what git keeps, relative, in order of name."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
@@ -313,5 +306,5 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def _write_manifest(folder: Path, dtype: str) -> None:
     """Write the sha256 of every file, so that a lost or changed one is seen without the checkpoint."""
-    digests = {name: file_digest(folder / name) for name in release_files(folder)}
+    digests = {name: file_sha256(folder / name) for name in release_files(folder)}
     write_json(folder / MANIFEST_FILE, {"library_version": __version__, "dtype": dtype, "files": digests})

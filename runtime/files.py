@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 
 @contextmanager
@@ -81,16 +80,6 @@ def write_text_atomically(path: str | Path, text: str) -> None:
         raise
 
 
-def save_picture_atomically(figure: Any, path: str | Path, **options: Any) -> Path:
-    """Save a figure of matplotlib as PNG under a temporary name, then rename it to `path`, which is returned."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    figure.savefig(partial, format="png", **options)
-    os.replace(partial, target)
-    return target
-
-
 def make_as_readable_as_others(path: Path) -> None:
     """Give a file or folder the permissions of any new one; those of `tempfile` and safetensors are private."""
     mask = os.umask(0o022)  # it can only be read by setting it
@@ -111,3 +100,9 @@ def model_fingerprint(model: str | Path) -> str:
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return f"{folder.name} {digest.hexdigest()[:16]}" if files else str(model)
+
+
+def file_sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -10,7 +10,7 @@ import os
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ import yaml
 from transformers import HfArgumentParser
 
 RECIPES_FOLDER = Path(__file__).parents[1] / "trainers" / "recipes"
+# Up to so many names are listed where none is near. Our default.
+FEW_NAMES = 12
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -127,8 +129,16 @@ def describe_arguments(dataclass_types: Sequence[type], program: str) -> str:
 def _check_known(key: str, known: set[str], origin: str) -> None:
     if key in known:
         return
-    near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.5)
-    raise ValueError(f"unknown key '{key}' in {origin}" + (f"; did you mean '{near[0]}'?" if near else ""))
+    raise ValueError(f"unknown key '{key}' in {origin}{did_you_mean(key, known)}")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return what an error adds about an unknown name: `; did you mean 'nearest'?`, or the few names there are."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    return f"; use one of {', '.join(names) or 'none'}" if len(names) <= FEW_NAMES else ""
 
 
 def _build(dataclass_type: type, values: Mapping[str, Any], origin: str, strict: bool) -> Any:

@@ -12,7 +12,8 @@ import numpy as np
 from sklearn.metrics import confusion_matrix
 
 from ...runtime.environment import describe_environment
-from ...runtime.files import save_picture_atomically, write_text_atomically
+from ...runtime.files import write_text_atomically
+from ...runtime.pictures import save_picture_atomically
 from .published import PUBLISHED
 from .significance import compare
 from .submissions import write_submissions

@@ -11,7 +11,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from ...runtime.environment import describe_environment
-from ...runtime.files import save_picture_atomically, write_text_atomically
+from ...runtime.files import write_text_atomically
+from ...runtime.pictures import save_picture_atomically
 from .files import NEGATIVE_SCORE, POSITIVE_SCORE
 from .retrieval import PRECISIONS
 from .scores import SentenceScores

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from ...modeling import ChineseModernBertConfig, ChineseModernBertModel
-from ..builder import MANIFEST_FILE, file_digest, read_matching_tokenizer, release_files
+from ...runtime.files import file_sha256
+from ..builder import MANIFEST_FILE, read_matching_tokenizer, release_files
 from ..checkpoint import (
     HEAD_PREFIXES,
     check_masked_lm_weights,
@@ -82,5 +83,5 @@ def _update_manifest(folder: Path) -> None:
         return
     manifest, inside = read_json_object(path), f"{ONNX_FOLDER}/"
     kept = {name: digest for name, digest in manifest.get("files", {}).items() if not name.startswith(inside)}
-    new = {name: file_digest(folder / name) for name in release_files(folder) if name.startswith(inside)}
+    new = {name: file_sha256(folder / name) for name in release_files(folder) if name.startswith(inside)}
     write_json(path, {**manifest, "files": {**kept, **new}})

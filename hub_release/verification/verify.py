@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 from ...modeling import ChineseModernBertConfig
+from ...runtime.files import file_sha256
 from ..builder import (
     MANIFEST_FILE,
     MODULES_FILE,
     RELEASE_DTYPES,
-    file_digest,
     modeling_files,
     read_manifest,
     read_matching_tokenizer,
@@ -206,7 +206,7 @@ def _changed_files(folder: Path) -> list[str]:
         return [str(error)]
     present = set(release_files(folder))
     lost = [f"{name} is missing" for name in sorted(set(wanted) - present)]
-    changed = [name for name in sorted(set(wanted) & present) if file_digest(folder / name) != wanted[name]]
+    changed = [name for name in sorted(set(wanted) & present) if file_sha256(folder / name) != wanted[name]]
     return lost + [f"{name} was changed after the build" for name in changed]
 
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...runtime.files import write_text_atomically
+from ...runtime.files import file_sha256, write_text_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -45,12 +45,6 @@ class Document(NamedTuple):
 def id_dtype(vocab_size: int) -> np.dtype:
     """Return uint16 where every id fits into it, else uint32."""
     return np.dtype(np.uint16 if vocab_size <= 2**16 else np.uint32)
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_shard(

@@ -1,12 +1,12 @@
 """From the name of a masking preset and plain options, as a recipe or a command line gives them, to a masker."""
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from ...runtime.options import did_you_mean
 from ..data.shards import TokenShards
 from . import MASKING_PRESETS, Masker, MaskVocabulary
 from .tables import frequency_table, idf_table, pmi_rate_table, rank_table
@@ -70,9 +70,7 @@ def _check_options(name: str, options: Mapping[str, Any]) -> None:
     known = list(_parameters(name))
     for key in options:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-            hint = f"; did you mean '{near[0]}'?" if near else f"; it has {', '.join(known) or 'none'}"
-            raise ValueError(f"preset '{name}' has no option '{key}'{hint}")
+            raise ValueError(f"preset '{name}' has no option '{key}'{did_you_mean(str(key), known)}")
 
 
 def _parameters(name: str) -> dict[str, inspect.Parameter]:

@@ -15,8 +15,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from ...runtime.files import write_text_atomically
-from ..data.shards import file_sha256
+from ...runtime.files import file_sha256, write_text_atomically
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...runtime.files import save_picture_atomically
+from ...runtime.pictures import save_picture_atomically
 from .log import LOG_FILE, read_training_log
 
 DOTS_PER_INCH = 100

@@ -6,7 +6,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ..data.shards import MANIFEST, file_sha256, read_manifest
+from ...runtime.files import file_sha256
+from ..data.shards import MANIFEST, read_manifest
 
 RUN_RECORD = "run_record.json"
 PACKAGES = ("chinese-modernbert", "torch", "transformers", "tokenizers", "accelerate", "numpy", "safetensors")

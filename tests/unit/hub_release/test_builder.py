@@ -11,9 +11,10 @@ from transformers import AutoTokenizer
 
 from chinese_modernbert import modeling
 from chinese_modernbert.hub_release import ReleaseArguments, build_release, provenance
-from chinese_modernbert.hub_release.builder import MANIFEST_FILE, file_digest
+from chinese_modernbert.hub_release.builder import MANIFEST_FILE
 from chinese_modernbert.hub_release.provenance import PROVENANCE_FILE, without_local_folders, yaml_without_local_folders
 from chinese_modernbert.modeling import ChineseModernBertForMaskedLM, ChineseModernBertForSequenceClassification
+from chinese_modernbert.runtime.files import file_sha256
 from chinese_modernbert.tokenization.diagnostics import TokenizerReportArguments, run_tokenizer_report
 
 
@@ -79,7 +80,7 @@ def test_the_provenance_is_what_the_run_recorded_without_its_folders(checkpoint:
     told = json.loads(text)
     options = {"lexicon": "w.txt"}
     assert told["run"] == {"seed": 7, "data_seed": None, "masking": "whole_word", "masking_options": options}
-    assert told["recipe"] == {"file": "recipe.yaml", "sha256": file_digest(folder / "recipe.yaml")}
+    assert told["recipe"] == {"file": "recipe.yaml", "sha256": file_sha256(folder / "recipe.yaml")}
     assert told["packages"] == {"torch": "2.13.0"}
     assert told["data"]["sources"] == {"news": 3} and told["data"]["manifest_sha256"] == "cd" * 32
     assert "/home" not in text and str(tmp_path) not in text

@@ -1,12 +1,12 @@
 """From the recipe keys `objective` and `objective_options` to an objective."""
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ....modeling import ChineseModernBertForMaskedLM
+from ....runtime.options import did_you_mean
 from ...masking import Masker, Replace
 from .bag_of_words import FIRST_WEIGHT, LAST_WEIGHT, STOP_TOKENS, BagOfWords, stop_ids
 from .mae_lm import MaskedAutoEncoder
@@ -45,9 +45,7 @@ def check_objective(
     known = OPTIONS[name]
     for key, value in (options or {}).items():
         if key not in known:
-            near = difflib.get_close_matches(str(key), list(known), n=1, cutoff=0.5)
-            hint = f"; did you mean '{near[0]}'?" if near else f"; it has {', '.join(known) or 'none'}"
-            raise ValueError(f"objective '{name}' has no option '{key}'{hint}")
+            raise ValueError(f"objective '{name}' has no option '{key}'{did_you_mean(str(key), known)}")
         wanted = (int, float) if isinstance(known[key], float) else type(known[key])
         if not isinstance(value, wanted) or isinstance(value, bool):
             raise ValueError(f"option {key}={value!r} of objective '{name}' is not like its default, {known[key]!r}")
