@@ -25,6 +25,7 @@ from ..modeling import PRESETS, ChineseModernBertConfig, ChineseModernBertForMas
 from ..runtime.environment import describe_environment
 from ..runtime.files import write_text_atomically
 from ..runtime.options import argument
+from ..runtime.token_rows import IGNORED_LABEL
 from ..trainers.pretraining.throughput import BACKWARD_AND_FORWARD, Workload, peak_flops, training_flops
 
 logger = logging.getLogger(__name__)
@@ -173,7 +174,7 @@ def _training_step(
 ) -> Callable[[], torch.Tensor]:
     """Return a call that does forward and backward of the masked-language-model loss."""
     chosen = torch.rand(ids.shape, generator=torch.Generator().manual_seed(SEED + 1)).to(ids.device) < MASKED_SHARE
-    labels = torch.where(chosen & (mask == 1), ids, -100)
+    labels = torch.where(chosen & (mask == 1), ids, IGNORED_LABEL)
 
     def run() -> torch.Tensor:
         model.train().zero_grad()

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...runtime.token_rows import begins_run
+
 # Borders of the bins of positions within a document: 0-255, 256-511, then powers of two up to the longest context.
 POSITION_BORDERS = (0, 256, 512, 1024, 2048, 4096, 8192)
 METRICS = ("loss", "token_accuracy", "word_accuracy", "unigram_loss", "unigram_token_accuracy", "unigram_word_accuracy")
@@ -84,7 +86,7 @@ class MaskedLanguageModelingScores:
             return
         right = batch.predictions == batch.labels
         guessed = batch.labels == self.unigram.guess
-        first = np.flatnonzero(np.concatenate([[True], batch.words[1:] != batch.words[:-1]]))
+        first = np.flatnonzero(begins_run(batch.words))
         by_token = (np.ones(len(right)), batch.losses, right, self.unigram.losses[batch.labels], guessed)
         by_word = (np.ones(len(first)), np.logical_and.reduceat(right, first), np.logical_and.reduceat(guessed, first))
         bins = len(self.source_names) + np.searchsorted(POSITION_BORDERS, batch.positions, side="right") - 1

@@ -20,7 +20,6 @@ from ...evaluation.clue.readers import CHOICE_BLANK, Example, Span
 from ...evaluation.clue.tasks import Task
 
 Feature = dict[str, Any]
-IGNORED_LABEL = -100
 UNLIMITED = 1 << 30
 
 

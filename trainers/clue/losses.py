@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.nn.functional import log_softmax, nll_loss
 
-IGNORED_LABEL = -100
+from ...runtime.token_rows import IGNORED_LABEL
 
 
 class TaskLoss:

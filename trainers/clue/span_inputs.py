@@ -11,7 +11,8 @@ from scipy.special import log_softmax
 
 from ...evaluation.clue.readers import Example, Span
 from ...evaluation.clue.scores import entity_key
-from .inputs import IGNORED_LABEL, Feature, Predictions, TaskInputs, pad_column
+from ...runtime.token_rows import IGNORED_LABEL
+from .inputs import Feature, Predictions, TaskInputs, pad_column
 
 logger = logging.getLogger(__name__)
 

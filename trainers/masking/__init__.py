@@ -1,7 +1,8 @@
 """Masking for pre-training: numpy only, deterministic, one pipeline for the published methods."""
 
 from ...runtime.counter_random import CounterRandom
-from .batch import IGNORED_LABEL, MaskedBatch, PackedBatch, UnitTable
+from ...runtime.token_rows import IGNORED_LABEL
+from .batch import MaskedBatch, PackedBatch, UnitTable
 from .corruption import MaskVocabulary, Replace
 from .feedback import AccuracyRule, FeedbackTable, LossRule, TagLossRule
 from .masker import ClassLoss, Masker

@@ -8,8 +8,6 @@ from typing import NamedTuple, NotRequired, Required, TypedDict
 
 import numpy as np
 
-IGNORED_LABEL = -100
-
 
 class PackedBatch(TypedDict, total=False):
     """Token ids with the columns that say what a unit is and what may be masked.

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ...runtime.token_rows import IGNORED_LABEL
 from . import FeedbackTable, MaskedBatch, Masker
 
 FEEDBACK_FILE = "masking_feedback.safetensors"
@@ -105,7 +106,7 @@ def masked_token_losses(logits: torch.Tensor, labels: torch.Tensor) -> tuple[tor
     Returns:
         float32 `[M]`, with gradients where the logits have them, and bool `[M]`.
     """
-    labelled = labels != -100
+    labelled = labels != IGNORED_LABEL
     if logits.dim() == 3:
         logits = logits[labelled]
     wanted = labels[labelled].split(TOKENS_AT_ONCE)

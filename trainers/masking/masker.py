@@ -6,7 +6,8 @@ from typing import Literal
 import numpy as np
 
 from ...runtime.counter_random import CounterRandom
-from .batch import IGNORED_LABEL, MaskedBatch, PackedBatch, UnitTable, check_batch, join_masked, rows_of
+from ...runtime.token_rows import IGNORED_LABEL
+from .batch import MaskedBatch, PackedBatch, UnitTable, check_batch, join_masked, rows_of
 from .corruption import Corruption
 from .rates import Piecewise, Rate
 from .samplers import SAMPLERS

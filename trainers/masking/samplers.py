@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ...runtime.counter_random import CounterRandom
+from ...runtime.token_rows import begins_run
 from .batch import UnitTable
 
 Sampler = Callable[[UnitTable, np.ndarray, np.ndarray, CounterRandom], np.ndarray]
@@ -125,6 +126,6 @@ def _tokens_before(length: np.ndarray, group: np.ndarray) -> np.ndarray:
     """Return int64 `[U]`: tokens in earlier units of the same group; groups are contiguous."""
     before = np.cumsum(length)
     before -= length
-    first = np.flatnonzero(np.append(True, group[1:] != group[:-1]))
+    first = np.flatnonzero(begins_run(group))
     before -= np.repeat(before[first], np.diff(first, append=group.size))
     return before

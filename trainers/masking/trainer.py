@@ -17,6 +17,7 @@ from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from ...runtime.token_rows import IGNORED_LABEL
 from . import MaskedBatch, Masker, PackedBatch
 from .feedback_callback import (
     MaskingFeedback,
@@ -144,7 +145,9 @@ class MaskingTrainer(Trainer):
         masked = map(self._mask_training_batch, epoch_iterator)
         batches, count = super().get_batch_samples(masked, num_batches, device)
         if batches and LOSS_WEIGHT in batches[0]:
-            sums = [[float((batch["labels"] != -100).sum()), float(batch[LOSS_WEIGHT].sum())] for batch in batches]
+            sums = [
+                [float((batch["labels"] != IGNORED_LABEL).sum()), float(batch[LOSS_WEIGHT].sum())] for batch in batches
+            ]
             labelled, weight = sum_over_processes(np.sum(sums, axis=0), self.args.device)
             for batch in batches:
                 batch[LOSS_WEIGHT] *= labelled / max(weight, 1e-12)
@@ -168,7 +171,7 @@ class MaskingTrainer(Trainer):
             if keys:
                 self.masking_feedback.observe(keys, losses, correct)
             if weight is not None:
-                loss = self._weighted_mean(losses, weight[labels != -100], num_items_in_batch)
+                loss = self._weighted_mean(losses, weight[labels != IGNORED_LABEL], num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
 
     def _weighted_mean(

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ...runtime.counter_random import CounterRandom
+from ...runtime.token_rows import begins_run
 from .batch import PackedBatch, UnitTable, document_ids_of
 
 WORD_IDS = "word_ids"
@@ -36,12 +37,8 @@ def token_offsets(units: UnitTable) -> np.ndarray:
 
 def change_points(batch: PackedBatch, *columns: np.ndarray) -> np.ndarray:
     """Return bool `[N]`: True where a row starts, or a column or the document differs from the token before."""
-    changes = np.zeros(batch["input_ids"].size, dtype=bool)
-    for column in (document_ids_of(batch), *columns):
-        flat = column.reshape(-1)
-        changes[1:] |= flat[1:] != flat[:-1]
-    changes[:: batch["input_ids"].shape[1]] = True
-    return changes
+    shape = batch["input_ids"].shape
+    return begins_run(*(column.reshape(shape) for column in (document_ids_of(batch), *columns))).reshape(-1)
 
 
 @dataclass(frozen=True)

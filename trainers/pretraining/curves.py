@@ -5,15 +5,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...runtime.pictures import save_picture_atomically
+from ...runtime.pictures import COLORS, new_figure, save_picture_atomically
 from .log import LOG_FILE, read_training_log
 
-DOTS_PER_INCH = 100
 WIDTH_INCHES = 9.0
 PANEL_INCHES = 1.9
-# Okabe and Ito's colours, told apart by colour-blind readers too.
-RUN_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-TRAINING, EVALUATION, WORDS, BASELINE = "#0072b2", "#d55e00", "#009e73", "#777777"
+TRAINING, EVALUATION, WORDS = COLORS[:3]
+BASELINE = "#777777"
 
 
 def draw_curves(log: str | Path, picture: str | Path, title: str = "Pre-training", last_step: float = math.inf) -> Path:
@@ -73,7 +71,7 @@ def draw_comparison(logs: Sequence[str | Path], picture: str | Path, title: str 
     for key, axes in zip(shown, columns, strict=True):
         for number, (name, (records, _)) in enumerate(runs.items()):
             style = {"marker": "o", "markersize": 4} if key.startswith("eval") else {"linewidth": 1}
-            _plot(axes, records, key, name, color=RUN_COLOURS[number % len(RUN_COLOURS)], **style)
+            _plot(axes, records, key, name, color=COLORS[number % len(COLORS)], **style)
         axes.set_ylabel(keys[key])
         if key == "eval_token_accuracy":
             _in_percent(axes)
@@ -104,13 +102,7 @@ def _read(log: str | Path, last_step: float = math.inf) -> tuple[list[dict[str, 
 
 def _panels(heights: list[int], title: str) -> tuple[Any, Any]:
     """Return a figure and its panels, one over the other, as high as `heights` says."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("drawing curves needs matplotlib: pip install 'chinese-modernbert[train]'") from error
-    size = (WIDTH_INCHES, PANEL_INCHES * sum(heights))
-    figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
-    figure.suptitle(title, fontweight="bold")
+    figure = new_figure(WIDTH_INCHES, PANEL_INCHES * sum(heights), title)
     return figure, figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ...evaluation.language_modeling.masked_words import MaskedLanguageModelingScores, MaskedTokens
+from ...runtime.token_rows import begins_run
 from ..data.packing import PackedRows
 from ..data.stages import stack_rows
 from ..masking import Masker
@@ -50,9 +51,7 @@ def score_rows(
 def positions_in_documents(document_ids: np.ndarray) -> np.ndarray:
     """Return the place of every token within its document, int64 `[B, L]`, counted as the model counts positions."""
     places = np.broadcast_to(np.arange(document_ids.shape[1]), document_ids.shape)
-    begins = np.ones(document_ids.shape, dtype=bool)
-    begins[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
-    return places - np.maximum.accumulate(np.where(begins, places, 0), axis=1)
+    return places - np.maximum.accumulate(np.where(begins_run(document_ids), places, 0), axis=1)
 
 
 def flat_metrics(scores: MaskedLanguageModelingScores, prefix: str) -> dict[str, float]:

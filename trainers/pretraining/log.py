@@ -9,7 +9,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ...runtime.files import write_text_atomically
-from ..masking.batch import IGNORED_LABEL
+from ...runtime.token_rows import IGNORED_LABEL, begins_run
 
 LOG_FILE = "training_log.jsonl"
 
@@ -129,11 +129,7 @@ def masked_words(word_ids: np.ndarray, labels: np.ndarray) -> np.ndarray:
         int64 `[M]`, in reading order, starting at 0.
     """
     rows, columns = np.nonzero(labels != IGNORED_LABEL)
-    words = word_ids[rows, columns]
-    if not words.size:
-        return np.zeros(0, np.int64)
-    changes = (words[1:] != words[:-1]) | (rows[1:] != rows[:-1])
-    return np.concatenate([[0], np.cumsum(changes)])
+    return np.cumsum(begins_run(word_ids[rows, columns], rows)) - 1
 
 
 class TrainingAccuracy:
@@ -156,7 +152,7 @@ class TrainingAccuracy:
         right = (predictions == labels).cpu().numpy()
         if not right.size:
             return
-        first = np.flatnonzero(np.concatenate([[True], words[1:] != words[:-1]]))
+        first = np.flatnonzero(begins_run(words))
         self.tokens += right.size
         self.right_tokens += int(right.sum())
         self.words += first.size

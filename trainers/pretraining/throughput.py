@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ...modeling import ChineseModernBertConfig
+from ...runtime.token_rows import begins_run
 
 BACKWARD_AND_FORWARD = 3
 # Dense 16-bit peak in 1e12 operations/s, from NVIDIA's data sheets; the first name found in the device's name counts.
@@ -64,9 +65,8 @@ class Workload:
             window: Half of the window: a token sees so many on each side.
         """
         # Neighbouring documents of a row have different numbers, so a run of equal numbers is one document.
-        padded = np.pad(document_ids, ((0, 0), (0, 1)), constant_values=-2).ravel()
-        starts = np.flatnonzero(np.concatenate([[True], padded[1:] != padded[:-1]]))
-        lengths = np.diff(np.append(starts, padded.size))[padded[starts] >= 0].astype(np.int64)
+        starts = np.flatnonzero(begins_run(document_ids))
+        lengths = np.diff(starts, append=document_ids.size)[document_ids.ravel()[starts] >= 0].astype(np.int64)
         near = np.where(lengths > window, lengths * (2 * window + 1) - window * (window + 1), lengths**2)
         self.positions += document_ids.size
         self.tokens += int(lengths.sum())

@@ -25,11 +25,11 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ...evaluation.language_modeling.masked_words import MaskedLanguageModelingScores, UnigramBaseline
 from ...runtime.files import write_text_atomically
+from ...runtime.token_rows import IGNORED_LABEL
 from ...tokenization.loading import save_tokenizer
 from ..data.packing import PackedRows
 from ..data.stages import StagedBatches, stage_at
 from ..masking import Masker, MaskVocabulary, chinese_modernbert
-from ..masking.batch import IGNORED_LABEL
 from ..masking.trainer import MaskingRateCallback, MaskingTrainer
 from .arguments import PretrainingArguments
 from .callbacks import StageCallback

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..masking.batch import IGNORED_LABEL
+from ...runtime.token_rows import IGNORED_LABEL
 
 
 def labelled_logits(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -14,7 +14,7 @@ from torch import nn
 
 from ....modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
 from ....modeling.heads_chinese_modernbert import labelled_cross_entropy
-from ...masking import IGNORED_LABEL
+from ....runtime.token_rows import IGNORED_LABEL
 
 LANGUAGE_MODEL = "language_model."
 LOSS = "loss"

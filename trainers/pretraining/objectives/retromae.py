@@ -8,6 +8,7 @@ from ....modeling import ChineseModernBertForMaskedLM
 from ....modeling.heads_chinese_modernbert import mean_loss
 from ....modeling.modeling_chinese_modernbert import ChineseModernBertLayer, build_norm
 from ....modeling.rotary_chinese_modernbert import apply_rotary, rotary_table
+from ....runtime.token_rows import IGNORED_LABEL
 from .documents import Documents, find_documents, groups_by_length
 from .objective import MASKED, Items, Objective, ObjectiveBatch, masked_loss
 
@@ -135,4 +136,4 @@ def _padded(
     length = documents.length[group].unsqueeze(1)
     place = documents.start[group].unsqueeze(1) + torch.minimum(column, length - 1)
     tokens = ids[place]
-    return tokens, tokens.masked_fill((column == 0) | (column >= length - 1), -100)
+    return tokens, tokens.masked_fill((column == 0) | (column >= length - 1), IGNORED_LABEL)

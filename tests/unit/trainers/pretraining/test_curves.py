@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from chinese_modernbert.cli import main
+from chinese_modernbert.runtime.pictures import DOTS_PER_INCH
 from chinese_modernbert.trainers.pretraining import curves
 from chinese_modernbert.trainers.pretraining.curves import draw_comparison, draw_curves
 from chinese_modernbert.trainers.pretraining.log import LOG_FILE
@@ -46,7 +47,7 @@ def test_an_evaluated_run_has_one_panel_more(tmp_path: Path) -> None:
     plain = height_of(draw_curves(tmp_path, tmp_path / "plain.png"))
     write_log(tmp_path, [*training, {"step": 2, "eval_loss": 5.0, "eval_token_accuracy": 0.1}])
     evaluated = height_of(draw_curves(tmp_path, tmp_path / "evaluated.png"))
-    assert evaluated - plain == curves.PANEL_INCHES * curves.DOTS_PER_INCH
+    assert evaluated - plain == curves.PANEL_INCHES * DOTS_PER_INCH
 
 
 def test_every_stage_is_named_over_its_own_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
