@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from chinese_modernbert import cli
 from chinese_modernbert.trainers.data.arguments import PrepareArguments
-from chinese_modernbert.trainers.data.near_duplicates import ExactDuplicates, NearDuplicates, minhash_signatures
+from chinese_modernbert.trainers.data.near_duplicates import ExactDuplicates, NearDuplicates, document_signatures
 from chinese_modernbert.trainers.data.prepare import run_prepare
 from chinese_modernbert.trainers.data.shards import TokenShards
 
@@ -114,7 +114,7 @@ def measure_memory(sample: str) -> None:
     from chinese_modernbert.tokenization import TextDocument
 
     for name in ("exact", "near"):
-        signatures = minhash_signatures(texts) if name == "near" else []
+        signatures = document_signatures(texts) if name == "near" else []
         before = resident_bytes()
         if name == "exact":
             exact = ExactDuplicates()

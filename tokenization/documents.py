@@ -55,12 +55,13 @@ def find_text_files(paths: Sequence[str | Path]) -> list[Path]:
     files: dict[Path, None] = {}
     for path in map(Path, paths):
         if glob.has_magic(str(path)) and not path.exists():
-            found = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if _suffix(Path(name))]
+            matches = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+            found = [file for match in matches for file in _readable_files(match)]
             if not found:
                 raise FileNotFoundError(f"No readable file matches {path}; give files or folders of text.")
             files.update(dict.fromkeys(found))
         elif path.is_dir():
-            found = [file for file in sorted(path.rglob("*")) if file.is_file() and _suffix(file)]
+            found = _readable_files(path)
             if not found:
                 raise FileNotFoundError(f"The folder {path} holds no file ending in {', '.join(SUFFIXES)}.")
             files.update(dict.fromkeys(found))
@@ -112,6 +113,12 @@ def read_documents(
         logger.warning("Skipped %d empty documents.", n_empty)
     if not n_documents:
         raise ValueError(f"The corpus holds no document with text: {', '.join(map(str, paths))}.")
+
+
+def _readable_files(path: Path) -> list[Path]:
+    """Return the readable files of a folder and of those in it, or a readable file itself."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [file for file in files if file.is_file() and _suffix(file)]
 
 
 def _suffix(path: Path) -> str:

@@ -91,22 +91,13 @@ class DocumentEncoder:
         document = np.repeat(np.arange(len(texts)), n_tokens)
         n_characters = np.bincount(document, weights=counts, minlength=len(texts))
         if not self._is_ours or not np.array_equal(n_characters, [len(text) for text in texts]):
-            return np.concatenate([np.zeros(0, dtype=np.bool_), *map(self._starts_from_offsets, texts)])
+            starts = [word_starts_from_offsets(text, self.spans(text), self._segmenter) for text in texts]
+            return np.concatenate([np.zeros(0, dtype=np.bool_), *starts])
         borders = word_borders(texts, self._segmenter)
         # Every text before this one has one more place in `borders` than characters: its end.
         begins = np.cumsum(counts) - counts + document
         # A continuation byte covers no new character: it never starts a unit.
         return borders[begins] & (counts > 0)
-
-    def _starts_from_offsets(self, text: str) -> NDArray[np.bool_]:
-        """Return the starts for a tokenizer that drops or rewrites characters; the offsets say what is covered."""
-        offsets = self.spans(text)
-        borders = word_borders([text], self._segmenter)
-        first, last = offsets[:, 0], np.maximum(offsets[:, 1] - 1, offsets[:, 0])
-        words = np.cumsum(borders[: len(text)])
-        starts = np.ones(len(offsets), dtype=np.bool_)
-        starts[1:] = words[np.minimum(first[1:], len(text) - 1)] > words[np.minimum(last[:-1], len(text) - 1)]
-        return starts
 
 
 def word_borders(texts: Sequence[str], segmenter: WordSegmenter) -> NDArray[np.bool_]:
@@ -141,6 +132,31 @@ def word_borders(texts: Sequence[str], segmenter: WordSegmenter) -> NDArray[np.b
     borders[np.cumsum(change, dtype=np.int8) > 0] = False
     borders[runs] = True
     return borders
+
+
+def word_starts_from_offsets(
+    text: str, offsets: Sequence[tuple[int, int]] | np.ndarray, segmenter: WordSegmenter
+) -> NDArray[np.bool_]:
+    """Say for each token of any fast tokenizer, also one that drops or rewrites characters, whether it starts a unit.
+
+    A token that crosses a word border joins both words, so that neither a token nor a word is ever split.
+
+    Args:
+        text: the text that was tokenized, width-folded where the tokenizer folds it.
+        offsets: (start, end) of each token in characters; (0, 0) at special tokens.
+        segmenter: cuts `text` into words.
+
+    Returns:
+        Shape [n_tokens]. What it says of special tokens is to be ignored: each is a unit of its own and ends the one
+        before, as `word_ids_from_starts` has it.
+    """
+    spans = np.asarray(offsets, dtype=np.int64).reshape(-1, 2)
+    words = np.cumsum(word_borders([text], segmenter)[: max(len(text), 1)])
+    ends = np.maximum(spans[:, 1] - 1, spans[:, 0])
+    first, last = (words[place.clip(max=len(words) - 1)] for place in (spans[:, 0], ends))
+    starts = np.ones(len(spans), dtype=np.bool_)
+    starts[1:] = first[1:] > np.maximum.accumulate(last)[:-1]
+    return starts
 
 
 def _check_words(texts: Sequence[str], segmenter: WordSegmenter, n_characters: NDArray[np.int64]) -> None:

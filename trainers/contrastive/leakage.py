@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from ...runtime.minhash import PERMUTATIONS, character_ngrams, load_rensa, minhash_signatures
 from ...tokenization.normalization import fold_width
 
 logger = logging.getLogger(__name__)
 
 # Sentences are short, so their n-grams are too. Source: our default.
 SENTENCE_NGRAM_CHARACTERS = 2
-PERMUTATIONS = 128
-SHOWN = 3
 
 
 @dataclass
@@ -94,33 +91,23 @@ class _NearTexts:
     """An index of texts that finds those with nearly the same character pairs."""
 
     def __init__(self, texts: list[str], similarity: float) -> None:
-        try:
-            self._rensa: Any = importlib.import_module("rensa")
-        except ImportError as error:
-            raise ImportError("Near duplicates need rensa: pip install 'chinese-modernbert[train]'.") from error
         self.texts, self.similarity = texts, similarity
         self.grams = [character_pairs(text) for text in texts]
         # 32 bands of 4: a pair at 0.8 is a candidate with a chance of 1 - (1 - 0.8^4)^32 > 0.9999.
-        self._index = self._rensa.RMinHashLSH(similarity, PERMUTATIONS, 32)
-        for number, grams in enumerate(self.grams):
-            self._index.insert(number, self._signature(grams))
+        self._index = load_rensa().RMinHashLSH(similarity, PERMUTATIONS, 32)
+        for number, signature in enumerate(minhash_signatures(self.grams)):
+            self._index.insert(number, signature)
 
     def of(self, text: str) -> list[str]:
         """Return the texts that are nearly the same as `text`."""
         grams = character_pairs(text)
-        found = self._index.query(self._signature(grams))
+        found = self._index.query(minhash_signatures([grams])[0])
         return [self.texts[i] for i in found if jaccard(self.grams[i], grams) >= self.similarity]
-
-    def _signature(self, grams: frozenset[str]) -> Any:
-        signature = self._rensa.RMinHash(PERMUTATIONS, 42)
-        signature.update(sorted(grams))
-        return signature
 
 
 def character_pairs(text: str) -> frozenset[str]:
     """Return the pairs of neighbouring characters; a text of one character is its own only one."""
-    size = SENTENCE_NGRAM_CHARACTERS
-    return frozenset(text[start : start + size] for start in range(max(1, len(text) - size + 1)))
+    return frozenset(character_ngrams(text, SENTENCE_NGRAM_CHARACTERS))
 
 
 def jaccard(first: frozenset[str], second: frozenset[str]) -> float:

@@ -9,17 +9,15 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from ...runtime.minhash import PERMUTATIONS, character_ngrams, load_rensa, minhash_signatures
 from ...tokenization.documents import TextDocument
 from ...tokenization.normalization import fold_width
 from .filters import DocumentCounts
 
-PERMUTATIONS = 128
-"""Values of a MinHash signature; an estimated similarity has a standard error of at most 0.044. Source: our default."""
 NGRAM_CHARACTERS = 5
 """Characters of an n-gram. Source: our default."""
 RECALL = 0.94
 """Chance at which a pair of exactly the wanted similarity must become a candidate. Source: our default."""
-SEED = 42
 BATCH_CHARACTERS = 1_000_000
 """Characters of a batch of signatures, which one process computes at a time."""
 
@@ -67,7 +65,7 @@ class NearDuplicates:
     def __init__(self, similarity: float) -> None:
         if not 0 < similarity <= 1:
             raise ValueError(f"near_duplicate_similarity={similarity} must be above 0 and at most 1")
-        deduplicator = _rensa().RMinHashDeduplicator
+        deduplicator = load_rensa().RMinHashDeduplicator
         self._index = deduplicator(similarity, PERMUTATIONS, use_lsh=True, num_bands=bands_for(similarity))
         self._number = 0
 
@@ -89,10 +87,9 @@ def bands_for(similarity: float) -> int:
     return PERMUTATIONS
 
 
-def minhash_signatures(texts: Sequence[str]) -> list[Any]:
-    """Return one MinHash signature of the character n-grams a text; a shorter text is its own only n-gram."""
-    grams = (_ngrams(comparable_text(text)) for text in texts)
-    return _rensa().RMinHash.from_token_sets(grams, PERMUTATIONS, SEED)
+def document_signatures(texts: Sequence[str]) -> list[Any]:
+    """Return the MinHash signature of each text's character n-grams."""
+    return minhash_signatures(character_ngrams(comparable_text(text), NGRAM_CHARACTERS) for text in texts)
 
 
 def drop_near_duplicates(
@@ -115,7 +112,7 @@ def drop_near_duplicates(
 
 
 def _signatures_of(batch: Sequence[TextDocument]) -> list[Any]:
-    return minhash_signatures([document.text for document in batch])
+    return document_signatures([document.text for document in batch])
 
 
 def _batches(documents: Iterator[TextDocument]) -> Iterator[list[TextDocument]]:
@@ -128,15 +125,3 @@ def _batches(documents: Iterator[TextDocument]) -> Iterator[list[TextDocument]]:
             batch, characters = [], 0
     if batch:
         yield batch
-
-
-def _ngrams(text: str) -> list[str]:
-    return [text[start : start + NGRAM_CHARACTERS] for start in range(max(1, len(text) - NGRAM_CHARACTERS + 1))]
-
-
-def _rensa() -> Any:
-    try:
-        import rensa
-    except ImportError as error:
-        raise ImportError("Finding near duplicates needs rensa: pip install 'chinese-modernbert[train]'.") from error
-    return rensa

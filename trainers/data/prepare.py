@@ -1,6 +1,5 @@
 """Text to shards of token ids and word starts, in a process pool, restartable shard by shard."""
 
-import glob
 import hashlib
 import json
 import logging
@@ -52,7 +51,7 @@ def run_prepare(arguments: PrepareArguments, filters: Sequence[DocumentFilter] =
         ValueError: For wrong arguments, broken text (with file and line), or a corpus without tokens.
     """
     arguments.check()
-    files = find_text_files(expand_patterns(arguments.corpus)) if arguments.corpus else []
+    files = find_text_files(arguments.corpus) if arguments.corpus else []
     tokenizer = load_tokenizer(arguments.tokenizer)
     load_segmenter(arguments.segmenter, arguments.user_dictionary)
     similarity = arguments.near_duplicate_similarity
@@ -73,24 +72,6 @@ def run_prepare(arguments: PrepareArguments, filters: Sequence[DocumentFilter] =
     manifest = write_manifest(folder, entries, settings, len(tokenizer), [counts])
     _log_summary(folder, manifest, counts, time.perf_counter() - began)
     return folder
-
-
-def expand_patterns(paths: Sequence[str]) -> list[str]:
-    """Replace names with `*`, `?` or `[` by the files they match, sorted.
-
-    Raises:
-        FileNotFoundError: If a pattern matches nothing.
-    """
-    expanded = []
-    for path in paths:
-        if not glob.has_magic(path) or Path(path).exists():
-            expanded.append(path)
-            continue
-        matches = sorted(glob.glob(path, recursive=True))
-        if not matches:
-            raise FileNotFoundError(f"no file matches '{path}'")
-        expanded.extend(matches)
-    return expanded
 
 
 def cut_shards(

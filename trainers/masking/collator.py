@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast, TrainerCallback, TrainerContro
 
 from ...runtime.counter_random import hash_combine
 from ...tokenization import WordSegmenter, encode_documents, load_segmenter
-from ...tokenization.word_starts import word_borders, word_ids_from_starts
+from ...tokenization.word_starts import word_ids_from_starts, word_starts_from_offsets
 from . import Masker
 from .trainer import mask_tensors
 
@@ -170,30 +170,6 @@ class MaskingEpochCallback(TrainerCallback):
     ) -> None:
         """Set the epoch before the workers start on it; a resumed run finds the same number."""
         self.collator.set_epoch(int(state.epoch or 0))
-
-
-def word_starts_from_offsets(
-    text: str, offset_mapping: Sequence[tuple[int, int]] | np.ndarray, segmenter: WordSegmenter
-) -> np.ndarray:
-    """Say for each token of any fast tokenizer whether it starts a word of `text`.
-
-    A token that crosses a word border joins both words, so that neither a token nor a word is ever split.
-
-    Args:
-        text: the text that was tokenized.
-        offset_mapping: (start, end) of each token; (0, 0) at special tokens.
-        segmenter: cuts `text` into words.
-
-    Returns:
-        bool `[tokens]`; True at special tokens.
-    """
-    offsets = np.asarray(offset_mapping, dtype=np.int64).reshape(-1, 2)
-    words = np.cumsum(word_borders([text], segmenter)[: len(text)]) if text else np.zeros(1, dtype=np.int64)
-    starts = np.ones(len(offsets), dtype=bool)
-    real = np.flatnonzero(offsets[:, 1] > offsets[:, 0])
-    first, last = words[offsets[real, 0]], words[offsets[real, 1] - 1]
-    starts[real[1:]] = first[1:] > np.maximum.accumulate(last)[:-1]
-    return starts
 
 
 class _GivenWords:

@@ -57,6 +57,7 @@ def test_folders_are_searched_in_order_and_files_are_read_once(tmp_path: Path) -
     write(tmp_path / "README.md", "no")
     assert find_text_files([tmp_path, first]) == [first, second]
     assert find_text_files([tmp_path / "**" / "b*.txt"]) == [second]
+    assert find_text_files([tmp_path / "s*"]) == [second]  # a folder that a pattern matches is searched too
     with pytest.raises(FileNotFoundError, match="No readable file matches"):
         find_text_files([tmp_path / "z*.txt"])
 

@@ -1,3 +1,6 @@
+from itertools import accumulate, pairwise
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,6 +8,7 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from chinese_modernbert.tokenization import DocumentEncoder, WordSegmenter, encode_documents, fold_width, load_segmenter
+from chinese_modernbert.tokenization.word_starts import word_ids_from_starts, word_starts_from_offsets
 from reference.word_starts import word_starts as slow_word_starts
 
 MIXED = st.lists(
@@ -99,6 +103,34 @@ def test_a_leading_space_belongs_to_its_latin_word(
     tokenizer: PreTrainedTokenizerFast, segmenter: WordSegmenter
 ) -> None:
     assert units(tokenizer, segmenter, "The model, version") == ["The", " model", ",", " version"]
+
+
+class GivenLengths:
+    """Words of given lengths."""
+
+    def __init__(self, lengths: list[int]) -> None:
+        self.lengths = lengths
+
+    def cut(self, text: str) -> list[str]:
+        ends = [0, *accumulate(self.lengths)]
+        return [text[start:end] for start, end in pairwise(ends)]
+
+
+@given(words=st.lists(st.integers(1, 4), min_size=1, max_size=8), tokens=st.lists(st.integers(1, 5), max_size=9))
+def test_starts_from_offsets_equal_the_overlap_graph_with_pieces_of_a_character_and_with_special_tokens(
+    words: list[int], tokens: list[int]
+) -> None:
+    text = "".join(chr(0x4E00 + number) for number in range(sum(words)))
+    ends = [0, *(end for end in accumulate(tokens) if end <= len(text))]
+    spans = [span for span in pairwise(ends) for _ in range(1 + 2 * (span[1] - span[0] == 1))]  # a character in bytes
+    segmenter = GivenLengths(words)
+    expected = slow_word_starts(text, segmenter.cut(text), spans)
+    assert word_starts_from_offsets(text, spans, segmenter).tolist() == expected
+    special = np.array([True, *[False] * len(spans), True])
+    starts = word_starts_from_offsets(text, [(0, 0), *spans, (0, 0)], segmenter)
+    found = word_ids_from_starts(starts, np.zeros(len(special), dtype=int), special)
+    assert found[special].tolist() == [-1, -1]
+    assert (np.diff(found[1:-1], prepend=-1) != 0).tolist() == expected
 
 
 def test_special_tokens_never_come_from_text(tokenizer: PreTrainedTokenizerFast, segmenter: WordSegmenter) -> None:

@@ -13,8 +13,8 @@ from chinese_modernbert.trainers.data.near_duplicates import (
     NearDuplicates,
     bands_for,
     comparable_text,
+    document_signatures,
     drop_near_duplicates,
-    minhash_signatures,
 )
 
 CHARACTERS = [chr(0x4E00 + number) for number in range(500)]
@@ -114,7 +114,7 @@ def test_texts_shorter_than_an_ngram_are_near_only_if_they_are_equal() -> None:
 
 
 def test_signatures_travel_between_processes() -> None:
-    signature = minhash_signatures(["老虎是一种哺乳动物"])[0]
+    signature = document_signatures(["老虎是一种哺乳动物"])[0]
     assert pickle.loads(pickle.dumps(signature)).digest() == signature.digest()
 
 

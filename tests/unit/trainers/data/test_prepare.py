@@ -14,7 +14,7 @@ from chinese_modernbert.tokenization import (
 )
 from chinese_modernbert.trainers.data import prepare
 from chinese_modernbert.trainers.data.arguments import PrepareArguments
-from chinese_modernbert.trainers.data.prepare import expand_patterns, run_prepare
+from chinese_modernbert.trainers.data.prepare import run_prepare
 from chinese_modernbert.trainers.data.shards import TokenShards
 
 
@@ -116,12 +116,6 @@ def test_broken_text_is_reported_with_file_and_line(arguments: PrepareArguments,
     arguments.corpus = [str(broken)]
     with pytest.raises(ValueError, match=r"broken.jsonl:2"):
         run_prepare(arguments)
-
-
-def test_patterns_are_expanded_in_order_and_must_match(corpus: Path) -> None:
-    assert expand_patterns([str(corpus / "*.jsonl")]) == [str(corpus / "one.jsonl"), str(corpus / "two.jsonl")]
-    with pytest.raises(FileNotFoundError, match="no file matches"):
-        expand_patterns([str(corpus / "*.parquet")])
 
 
 def test_a_data_set_gives_the_same_shards_as_its_files(

@@ -10,12 +10,9 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast, TrainerControl, TrainerState, TrainingArguments
 
 from chinese_modernbert.tokenization import load_segmenter
+from chinese_modernbert.tokenization.word_starts import word_starts_from_offsets
 from chinese_modernbert.trainers.masking import ColumnUnits, Masker, MaskVocabulary, Replace, chinese_modernbert
-from chinese_modernbert.trainers.masking.collator import (
-    DataCollatorForWholeWordMasking,
-    MaskingEpochCallback,
-    word_starts_from_offsets,
-)
+from chinese_modernbert.trainers.masking.collator import DataCollatorForWholeWordMasking, MaskingEpochCallback
 
 TEXTS = [
     "我们在北京大学学习自然语言处理。",
@@ -101,10 +98,14 @@ def test_a_token_over_a_word_border_joins_both_words() -> None:
         def cut(self, text: str) -> list[str]:
             return [text[:2], text[2:]]
 
-    starts = word_starts_from_offsets("甲乙丙丁戊", [(0, 0), (0, 1), (1, 3), (3, 4), (4, 5), (0, 0)], Halves())
-    assert starts.tolist() == [True, True, False, False, False, True]
-    starts = word_starts_from_offsets("甲乙丙丁", [(0, 1), (1, 2), (2, 4)], Halves())
-    assert starts.tolist() == [True, False, True]
+    collator = DataCollatorForWholeWordMasking(TOKENIZER, segmenter=Halves())
+    for text, offsets, expected in (
+        ("甲乙丙丁戊", [(0, 0), (0, 1), (1, 3), (3, 4), (4, 5), (0, 0)], [-1, 0, 0, 0, 0, -1]),
+        ("甲乙丙丁", [(0, 0), (0, 1), (1, 2), (2, 4), (0, 0)], [-1, 0, 0, 1, -1]),
+    ):
+        ids = [2, *[8] * (len(offsets) - 2), 3]
+        words = collator([{"input_ids": ids, "text": text, "offset_mapping": offsets}])["word_ids"][0].numpy()
+        assert np.where(words < 0, -1, words - words[1]).tolist() == expected
 
 
 def test_masking_collator_returns_what_a_model_takes() -> None:
