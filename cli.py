@@ -1,19 +1,22 @@
 """The console script `chinese-modernbert`: one command for each stage from raw text to a Hub folder.
 
-A command is a row of `COMMANDS`: what it is for, its dataclasses, and what runs them. Options are the fields of those
-dataclasses, from `--config recipe.yaml` and from the command line, which wins.
+A command is a row of `COMMANDS`: what it is for, its dataclass, and what runs it. Options are the fields of the
+dataclass, from `--config recipe.yaml` and from the command line, which wins.
 """
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from .runtime.verdict import CheckFailedError
 
 logger = logging.getLogger(__name__)
 
@@ -23,179 +26,123 @@ USER_ERROR = 2
 FAILED_CHECK = 1
 
 
-class CheckFailedError(Exception):
-    """A command ran well and its verdict is no; the report is already on screen."""
-
-
 @dataclass(frozen=True)
 class Command:
-    """One command.
+    """One command; its code is imported when it runs, so that the list of commands is quick.
 
     Attributes:
         purpose: one line for `--help`.
-        load: imports the command's code and returns its dataclasses and what runs them. Called only when the command
-            is, so that `--help` is quick and a missing optional package is reported by the command that needs it.
-        first: the option that a first word without `--` stands for; None: every word belongs to a named option.
+        arguments: its options, a dataclass, as `module:name` below this package.
+        run: what runs them, as `module:name`; returns a path or text.
+        result: last line of the output around what `run` returns.
+        first: the option that leading words without `--` stand for; None: every word belongs to a named option.
+        tokenizer: the option that is the shipped tokenizer where it is not given; None: no option is.
     """
 
     purpose: str
-    load: Callable[[], tuple[list[type], Callable[..., str]]]
+    arguments: str
+    run: str
+    result: str = "{}"
     first: str | None = None
-
-
-@dataclass
-class VerifyArguments:
-    """Which folder to verify, and against what."""
-
-    folder: str = field(metadata={"help": "Released folder."})
-    checkpoint: str | None = field(default=None, metadata={"help": "Checkpoint that it was built from."})
-    python: str = field(default=sys.executable, metadata={"help": "Interpreter of the fresh process."})
-
-
-def _tokenizer() -> tuple[list[type], Callable[..., str]]:
-    from .tokenization import TokenizerArguments, run_tokenizer_training
-
-    return [TokenizerArguments], lambda args: f"tokenizer: {run_tokenizer_training(args)}"
-
-
-def _extend() -> tuple[list[type], Callable[..., str]]:
-    from .tokenization.extend import ExtensionArguments, run_extension
-
-    return [ExtensionArguments], lambda args: f"tokenizer: {run_extension(args)}"
-
-
-def _report() -> tuple[list[type], Callable[..., str]]:
-    from .tokenization.diagnostics import REPORT_TEXT, TokenizerReportArguments, run_tokenizer_report
-
-    def run(args: TokenizerReportArguments) -> str:
-        args.tokenizers = args.tokenizers or [str(SHIPPED_TOKENIZER)]
-        folder = run_tokenizer_report(args)
-        return f"{(folder / REPORT_TEXT).read_text(encoding='utf-8')}\nreport: {folder}"
-
-    return [TokenizerReportArguments], run
-
-
-def _prepare() -> tuple[list[type], Callable[..., str]]:
-    from .trainers.data.prepare import PrepareArguments, run_prepare
-
-    return [PrepareArguments], lambda args: f"shards: {run_prepare(_with_tokenizer(args))}"
-
-
-def _mask() -> tuple[list[type], Callable[..., str]]:
-    from .trainers.masking.preview_command import MaskArguments, run_mask
-
-    return [MaskArguments], lambda args: run_mask(_with_tokenizer(args))
-
-
-def _pretrain() -> tuple[list[type], Callable[..., str]]:
-    from .trainers.pretraining.arguments import PretrainingArguments
-    from .trainers.pretraining.run import run_pretraining
-
-    return [PretrainingArguments], lambda args: f"checkpoint: {run_pretraining(_with_tokenizer(args))}"
-
-
-def _sts() -> tuple[list[type], Callable[..., str]]:
-    from .trainers.contrastive.arguments import ContrastiveArguments
-    from .trainers.contrastive.run import run_contrastive
-
-    return [ContrastiveArguments], lambda args: f"sentence encoder: {run_contrastive(args)}/final"
-
-
-def _clue() -> tuple[list[type], Callable[..., str]]:
-    from .trainers.clue.run import ClueArguments, run_clue
-
-    return [ClueArguments], lambda args: f"report: {run_clue(args)}"
-
-
-@dataclass
-class PlotArguments:
-    """Which runs to draw, and where."""
-
-    plot: list[str] = field(metadata={"help": "Folders of runs, or their training_log.jsonl; several are compared."})
-    picture: str | None = field(default=None, metadata={"help": "PNG file; null: curves.png in the first folder."})
-    title: str = field(default="Pre-training", metadata={"help": "Title of the picture."})
-
-
-def _plot() -> tuple[list[type], Callable[..., str]]:
-    from .trainers.pretraining.curves import draw_comparison, draw_curves
-
-    def run(args: PlotArguments) -> str:
-        first = Path(args.plot[0])
-        picture = args.picture or str((first if first.is_dir() else first.parent) / "curves.png")
-        if len(args.plot) == 1:
-            return f"picture: {draw_curves(args.plot[0], picture, args.title)}"
-        return f"picture: {draw_comparison(args.plot, picture, args.title)}"
-
-    return [PlotArguments], run
-
-
-def _with_tokenizer(arguments: Any) -> Any:
-    """Name the shipped tokenizer where none is given; done here, since `trainers` may not know `hub_release`."""
-    if not arguments.tokenizer:
-        logger.info("no tokenizer is given: taking the shipped one")
-        arguments.tokenizer = str(SHIPPED_TOKENIZER)
-    return arguments
-
-
-def _release() -> tuple[list[type], Callable[..., str]]:
-    from .hub_release.builder import ReleaseArguments, build_release
-
-    return [ReleaseArguments], lambda args: f"release: {build_release(args)}"
-
-
-def _verify() -> tuple[list[type], Callable[..., str]]:
-    from .hub_release.verification.verify import verify_release
-
-    def run(args: VerifyArguments) -> str:
-        report = verify_release(args.folder, args.checkpoint, args.python)
-        if not report.is_ok:
-            raise CheckFailedError(report.summary())
-        return report.summary()
-
-    return [VerifyArguments], run
-
-
-def _convert() -> tuple[list[type], Callable[..., str]]:
-    from .hub_release.conversion import ConversionArguments, run_conversion
-
-    return [ConversionArguments], lambda args: f"checkpoint: {run_conversion(args)}"
-
-
-def _push() -> tuple[list[type], Callable[..., str]]:
-    from .hub_release.upload.push import PushArguments, push_release
-
-    return [PushArguments], push_release
-
-
-def _benchmark() -> tuple[list[type], Callable[..., str]]:
-    from .demo.speed import SpeedArguments, run_model_speed
-
-    return [SpeedArguments], run_model_speed
-
-
-def _demo() -> tuple[list[type], Callable[..., str]]:
-    from .demo.run import DemoArguments, run_demo
-
-    return [DemoArguments], lambda args: f"Hub folder: {run_demo(args)}"
+    tokenizer: str | None = None
 
 
 COMMANDS: dict[str, Command] = {
-    "tokenizer": Command("train a byte-fallback BPE tokenizer on text files", _tokenizer),
-    "tokenizer --extend": Command("add entries to a tokenizer, for a domain or a script", _extend),
-    "tokenizer --report": Command("measure tokenizers side by side on text; alone, the shipped one", _report),
-    "prepare": Command("turn text files into shards of token ids and word starts", _prepare),
-    "mask": Command("show what a masking method does to a text", _mask),
-    "pretrain": Command("pre-train a model on shards, in stages, with resume", _pretrain),
-    "sts": Command("train a sentence encoder in stages and score every stage", _sts),
-    "clue": Command("fine-tune and score a model on CLUE, or on a task of your own", _clue),
-    "pretrain --plot": Command("draw the curves of a run, or of several side by side", _plot),
-    "release": Command("build a Hub folder from a checkpoint", _release),
-    "verify": Command("load a Hub folder in a fresh process without this package and compare", _verify, "folder"),
-    "convert": Command("turn any checkpoint of the ModernBERT family into ours, or back with --native", _convert),
-    "push": Command("upload a Hub folder, private unless --public", _push, "folder"),
-    "benchmark": Command("time the encoder against Transformers' ModernBERT with the same weights", _benchmark),
-    "demo": Command("the whole path on a generated corpus, in minutes on a CPU", _demo),
+    "tokenizer train": Command(
+        "train a byte-fallback BPE tokenizer on text files; `tokenizer` alone does it too",
+        "tokenization.train_bpe:TokenizerArguments",
+        "tokenization.train_bpe:run_tokenizer_training",
+        "tokenizer: {}",
+    ),
+    "tokenizer extend": Command(
+        "add tokens to a tokenizer, for a domain or a script",
+        "tokenization.extend:ExtensionArguments",
+        "tokenization.extend:run_extension",
+        "tokenizer: {}",
+    ),
+    "tokenizer report": Command(
+        "measure tokenizers side by side on text; alone, the shipped one",
+        "tokenization.diagnostics:TokenizerReportArguments",
+        "tokenization.diagnostics:run_report_command",
+        tokenizer="tokenizers",
+    ),
+    "prepare": Command(
+        "turn text files into shards of token ids and word starts",
+        "trainers.data.arguments:PrepareArguments",
+        "trainers.data.prepare:run_prepare",
+        "shards: {}",
+        tokenizer="tokenizer",
+    ),
+    "mask": Command(
+        "show what a masking method does to a text",
+        "trainers.masking.preview_command:MaskArguments",
+        "trainers.masking.preview_command:run_mask",
+        tokenizer="tokenizer",
+    ),
+    "pretrain": Command(
+        "pre-train a model on shards, in stages, with resume",
+        "trainers.pretraining.arguments:PretrainingArguments",
+        "trainers.pretraining.run:run_pretraining",
+        "checkpoint: {}",
+        tokenizer="tokenizer",
+    ),
+    "pretrain plot": Command(
+        "draw the curves of a run, or of several side by side",
+        "trainers.pretraining.plot_command:PlotArguments",
+        "trainers.pretraining.plot_command:run_plot",
+        "picture: {}",
+        first="runs",
+    ),
+    "sts": Command(
+        "train a sentence encoder in stages and score every stage",
+        "trainers.contrastive.arguments:ContrastiveArguments",
+        "trainers.contrastive.run:run_contrastive",
+        "sentence encoder: {}/final",
+    ),
+    "clue": Command(
+        "fine-tune and score a model on CLUE, or on a task of your own",
+        "trainers.clue.arguments:ClueArguments",
+        "trainers.clue.run:run_clue",
+        "report: {}",
+    ),
+    "release": Command(
+        "build a Hub folder from a checkpoint",
+        "hub_release.builder:ReleaseArguments",
+        "hub_release.builder:build_release",
+        "release: {}",
+    ),
+    "verify": Command(
+        "load a Hub folder in a fresh process without this package and compare",
+        "hub_release.verification.command:VerifyArguments",
+        "hub_release.verification.command:run_verification",
+        first="model",
+    ),
+    "convert": Command(
+        "turn any checkpoint of the ModernBERT family into ours, or back with --native",
+        "hub_release.conversion:ConversionArguments",
+        "hub_release.conversion:run_conversion",
+        "checkpoint: {}",
+        first="model",
+    ),
+    "push": Command(
+        "upload a Hub folder, private unless --public",
+        "hub_release.upload.push:PushArguments",
+        "hub_release.upload.push:push_release",
+        first="model",
+    ),
+    "benchmark": Command(
+        "time the encoder against Transformers' ModernBERT with the same weights",
+        "demo.speed:SpeedArguments",
+        "demo.speed:run_model_speed",
+    ),
+    "demo": Command(
+        "the whole path on a generated corpus, in minutes on a CPU",
+        "demo.run:DemoArguments",
+        "demo.run:run_demo",
+        "Hub folder: {}",
+    ),
 }
+SHORT_NAMES = {"tokenizer": "tokenizer train"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -207,21 +154,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 on success, 1 where a check failed, 2 for a user's mistake (one line on standard error).
     """
-    words = name_of_command(list(sys.argv[1:] if arguments is None else arguments))
+    words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help", "help"):
         _write(_overview())
         return 0 if words else USER_ERROR
     if words[0] == "--version":
         _write(metadata.version(PROGRAM))
         return 0
-    if words[0] not in COMMANDS:
-        return _complain(f"unknown command '{words[0]}'; use one of {', '.join(COMMANDS)}")
+    name, words = split_command(words)
+    if name not in COMMANDS:
+        return _complain(f"unknown command '{name}'; use one of {', '.join(COMMANDS)}")
     level = logging.INFO if _is_main_process() else logging.WARNING
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     for client in ("httpx", "httpx2"):  # a line for every request
         logging.getLogger(client).setLevel(logging.WARNING)
     try:
-        return _run(words[0], words[1:])
+        return _run(name, words)
     except CheckFailedError as failure:
         _write(str(failure))
         return FAILED_CHECK
@@ -234,33 +182,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _leave_process_group()
 
 
-def name_of_command(words: list[str]) -> list[str]:
-    """Join a command and the option that makes it another one, wherever it stands, to one name."""
-    if words[:1] == ["tokenizer"] and "--report" in words:
-        return ["tokenizer --report", *(word for word in words[1:] if word != "--report")]
-    if words[:1] == ["pretrain"] and "--plot" in words:
-        return ["pretrain --plot", *words[1:]]  # the option stays: it holds the runs
-    if words[:1] == ["tokenizer"] and "--extend" in words:
-        return ["tokenizer --extend", *words[1:]]
-    return words
+def split_command(words: list[str]) -> tuple[str, list[str]]:
+    """Split the name of a command, of one or two words, from its options.
+
+    A word after a command that has sub-commands is one of them, never a value.
+    """
+    two = " ".join(words[:2])
+    is_group = any(name.startswith(f"{words[0]} ") for name in COMMANDS)
+    if two in COMMANDS or (is_group and len(words) > 1 and not words[1].startswith("-")):
+        return two, words[2:]
+    return SHORT_NAMES.get(words[0], words[0]), words[1:]
 
 
 def _run(name: str, words: list[str]) -> int:
     """Load a command, read its options, run it and print where the result is."""
-    types, run = COMMANDS[name].load()
-    if COMMANDS[name].first and words and not words[0].startswith("-"):
-        words = [f"--{COMMANDS[name].first}", *words]
+    command = COMMANDS[name]
+    arguments = _imported(command.arguments)
     from .runtime.options import describe_arguments, load_recipe
 
     if "-h" in words or "--help" in words:
-        _write(f"{COMMANDS[name].purpose}\n\n{describe_arguments(types, f'{PROGRAM} {name} [--config RECIPE]')}")
+        _write(f"{command.purpose}\n\n{describe_arguments([arguments], f'{PROGRAM} {name} [--config RECIPE]')}")
         return 0
+    if command.first and words and not words[0].startswith("-"):
+        words = [f"--{command.first}", *words]
     recipe, words = _take_config(words)
-    given: tuple[Any, ...] = load_recipe(types, recipe, words)
-    result = run(*given)
+    (given,) = load_recipe([arguments], recipe, words)
+    if command.tokenizer:
+        _fill_in_tokenizer(given, command.tokenizer)
+    result = _imported(command.run)(given)
     if _is_main_process():
-        _write(result)
+        _write(command.result.format(result))
     return 0
+
+
+def _imported(name: str) -> Any:
+    """Return the object that a `module:name` of the table names."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(f".{module}", __package__), attribute)
+
+
+def _fill_in_tokenizer(arguments: Any, option: str) -> None:
+    """Name the shipped tokenizer where none is given; done here, since `trainers` may not know `hub_release`."""
+    given = getattr(arguments, option)
+    if not given:
+        logger.info("no tokenizer is given: taking the shipped one")
+        setattr(arguments, option, [str(SHIPPED_TOKENIZER)] if isinstance(given, list) else str(SHIPPED_TOKENIZER))
 
 
 def _take_config(words: list[str]) -> tuple[str | None, list[str]]:

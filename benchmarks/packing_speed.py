@@ -1,6 +1,6 @@
 """Packing and reading of prepared shards: fill, planning time and memory, share of long documents, reading speed.
 
-    chinese-modernbert prepare --corpus ... --data_dir SHARDS
+    chinese-modernbert prepare --corpus ... --output_dir SHARDS
     python benchmarks/packing_speed.py SHARDS [--repeats 5] [--documents 10000000]
 
 The first table plans the corpus of SHARDS, the second lengths drawn from a log-normal law (seed 0), each number of

@@ -75,7 +75,7 @@ def run_once(results: Any, sample: str, options: dict[str, Any]) -> None:
             dataset="json" if as_dataset else None,
             dataset_files=[sample] if as_dataset else [],
             tokenizer=str(cli.SHIPPED_TOKENIZER),
-            data_dir=f"{folder}/shards",
+            output_dir=f"{folder}/shards",
             shard_characters=2_000_000,
             **options,
         )

@@ -1,6 +1,6 @@
 r"""The paper's choices at small scale: arms that differ from the paper's recipe in one thing, equal positions, seeds.
 
-python benchmarks/pretraining_arms.py --work FOLDER --train_data SHARDS --eval_data SHARDS --tokenizer FOLDER \
+python benchmarks/pretraining_arms.py --work FOLDER --data SHARDS --eval_data SHARDS --tokenizer FOLDER \
     [--seeds 3] [--jobs 2] [--results FILE.jsonl]
 
 Every run is the command `chinese-modernbert pretrain` with benchmarks/pretraining_arms.yaml. Stop it at any time and
@@ -47,7 +47,7 @@ def run_one(arm: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     output = options.work / f"{arm}-{seed}"
     output.mkdir(parents=True, exist_ok=True)
     words = {
-        "train_data": options.train_data,
+        "data": options.data,
         "eval_data": options.eval_data,
         "tokenizer": options.tokenizer,
         "output_dir": str(output / "run"),
@@ -87,7 +87,7 @@ def finished(results: Path) -> set[tuple[str, int]]:
 def main() -> None:
     """Run what is not finished, seed by seed, so that a cut leaves complete comparisons."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("train_data", "eval_data", "tokenizer"):
+    for name in ("data", "eval_data", "tokenizer"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--work", type=Path, required=True, help="folder for runs and checkpoints")
     parser.add_argument("--results", type=Path, required=True, help="JSON lines, one a finished run; added to")

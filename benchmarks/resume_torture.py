@@ -42,7 +42,7 @@ def make_data(folder: Path) -> None:
 def start(data: Path, output: Path, processes: int) -> subprocess.Popen[bytes]:
     """Start the run, or go on with it."""
     recipe = {
-        "train_data": str(data / "shards"),
+        "data": str(data / "shards"),
         "tokenizer": str(data / "tokenizer"),
         "output_dir": str(output),
         "model": "tiny",

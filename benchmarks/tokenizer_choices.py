@@ -86,9 +86,7 @@ def main() -> None:
     print(f"| choice | entries | simplified: {columns} | traditional: {columns} | training s |")
     print("| " + "--- | " * 11)
     rows: dict[str, Callable[[], PreTrainedTokenizerFast]] = {
-        "BPE inside words, 200 across (the shipped choice)": lambda: bpe(
-            words, vocab_size=size, cross_word_entries=200
-        ),
+        "BPE inside words, 200 across (the shipped choice)": lambda: bpe(words, vocab_size=size, cross_word_tokens=200),
         "BPE inside words": lambda: bpe(words, vocab_size=size),
         "Unigram inside words": lambda: other_model("Unigram", words, size, 7_500),
         "WordPiece inside words": lambda: other_model("WordPiece", words, size, 7_500),

@@ -33,7 +33,7 @@ def shrink(
     """Return the vocabulary of `size` entries, the last `n_crossing` of them across words, and its merges."""
     kept = {entry: index for entry, index in vocabulary.items() if index < size - n_crossing}
     kept_merges = [pair for pair in merges if "".join(pair) in kept]
-    args = TokenizerArguments(vocab_size=size, cross_word_entries=n_crossing)
+    args = TokenizerArguments(vocab_size=size, cross_word_tokens=n_crossing)
     added = cross_word_merges(counts.pairs, kept, args)
     for first, second in added:
         kept[first + second] = len(kept)

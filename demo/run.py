@@ -88,7 +88,7 @@ def _run_in(folder: Path, output: Path, arguments: DemoArguments) -> None:
             PrepareArguments(
                 corpus=[str(folder / "corpus" / f"{part}.jsonl")],
                 tokenizer=str(tokenizer),
-                data_dir=str(folder / "shards" / part),
+                output_dir=str(folder / "shards" / part),
                 prepare_workers=0,
             )
         )
@@ -101,7 +101,7 @@ def _run_in(folder: Path, output: Path, arguments: DemoArguments) -> None:
     logger.info("5/6 release: a Hub folder")
     release = build_release(
         ReleaseArguments(
-            checkpoint=str(checkpoint), output_dir=str(folder / "release"), model_name="chinese-modernbert-demo"
+            model=str(checkpoint), output_dir=str(folder / "release"), model_name="chinese-modernbert-demo"
         )
     )
     logger.info("6/6 verify: a fresh process without this package")
@@ -114,7 +114,7 @@ def _run_in(folder: Path, output: Path, arguments: DemoArguments) -> None:
 def _pretraining_arguments(folder: Path, arguments: DemoArguments) -> PretrainingArguments:
     """Return the recipe with this demo's folders."""
     overrides: dict[str, object] = {
-        "train_data": str(folder / "shards" / "train"),
+        "data": str(folder / "shards" / "train"),
         "eval_data": str(folder / "shards" / "validation"),
         "tokenizer": str(folder / "tokenizer"),
         "output_dir": str(folder / "pretraining"),

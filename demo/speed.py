@@ -37,20 +37,21 @@ MIXED_TEXTS, MIXED_LONGEST = 16, 1024
 CHARACTERS_A_TOKEN = 1.5
 MASKED_SHARE = 0.30
 SEED = 0
+RESULTS_FILE = "speed.json"
 
 
 @dataclass
 class SpeedArguments:
     """What to measure."""
 
-    preset: str = argument("base", "Size of both models: tiny, small, base or large.")
+    model: str = argument("base", "Size of both models (tiny, small, base, large), or a folder whose sizes they take.")
     cases: list[str] = argument(list, f"Batches to encode: {', '.join(CASES)}; all but short and long_8192 by default.")
     dtypes: list[str] = argument(list, "float32, bfloat16, float16; float32 by default.")
     training: bool = argument(False, "Forward and backward of the loss at 30 % masking, under autocast, not encoding.")
     attention: str = argument("sdpa", "Kernel of Transformers' model.")
     device: str = argument("", "cpu or cuda; the GPU if there is one by default.")
     repeats: int = argument(5, "Rounds of each case.")
-    output: str | None = argument(None, "JSON file for the results and the machine.")
+    output_dir: str | None = argument(None, f"Folder for {RESULTS_FILE}, the results and the machine; null: none.")
 
     def __post_init__(self) -> None:
         """Fill in the defaults.
@@ -62,7 +63,7 @@ class SpeedArguments:
         self.dtypes = self.dtypes or ["float32"]
         self.device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
         for name, given, known in (
-            ("preset", [self.preset], PRESETS),
+            ("model", [] if (Path(self.model) / "config.json").is_file() else [self.model], PRESETS),
             ("cases", self.cases, CASES),
             ("dtypes", self.dtypes, ("float32", "bfloat16", "float16")),
         ):
@@ -85,8 +86,10 @@ def run_model_speed(args: SpeedArguments) -> str:
         "process_peak_mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "rows": rows,
     }
-    if args.output:
-        write_text_atomically(args.output, json.dumps(record, indent=1) + "\n")
+    file = None if args.output_dir is None else Path(args.output_dir) / RESULTS_FILE
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_text_atomically(file, json.dumps(record, indent=1) + "\n")
     lines = ["| case | dtype | kind | ratio | Transformers, tokens/s | ours, tokens/s | largest difference |"]
     lines.append("| --- | --- | --- | --- | --- | --- | --- |")
     for row in rows:
@@ -94,7 +97,7 @@ def run_model_speed(args: SpeedArguments) -> str:
         speeds = [f"{row[f'{name}_tokens_per_second']:,.1f}" for name in ("transformers", "ours")]
         cells = [row["case"], row["dtype"], row["kind"], spread, *speeds, f"{row['largest_difference']:.1e}"]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, *([f"results: {args.output}"] if args.output else [])])
+    return "\n".join([*lines, *([f"results: {file}"] if file else [])])
 
 
 def real_lengths(count: int) -> list[int]:
@@ -115,11 +118,15 @@ def make_batch(case: str) -> tuple[torch.Tensor, torch.Tensor]:
     return ids * mask, mask
 
 
-def build_pair(preset: str, device: str, attention: str) -> dict[str, Any]:
-    """Return Transformers' model and ours, with equal weights."""
-    config = ChineseModernBertConfig.preset(preset, norm_type="layernorm", global_rope_theta=160_000.0)
-    fields = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
-    sizes = {name: getattr(config, name) for name in fields}
+def build_pair(model: str, device: str, attention: str) -> dict[str, Any]:
+    """Return Transformers' model and ours, of a size or of the sizes of a folder's model, with equal weights."""
+    named = (
+        ChineseModernBertConfig.preset(model) if model in PRESETS else ChineseModernBertConfig.from_pretrained(model)
+    )
+    fields = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    sizes = {name: getattr(named, name) for name in fields}
+    config = ChineseModernBertConfig(**sizes, norm_type="layernorm", global_rope_theta=160_000.0)
+    sizes["vocab_size"] = config.vocab_size
     ids = {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}
     torch.manual_seed(SEED)
     options: dict[str, Any] = {**sizes, **ids, "sparse_prediction": True, "attn_implementation": attention}
@@ -132,7 +139,7 @@ def build_pair(preset: str, device: str, attention: str) -> dict[str, Any]:
 def _measure(args: SpeedArguments, dtype_name: str) -> list[dict[str, Any]]:
     """Measure every case in one dtype."""
     dtype = getattr(torch, dtype_name)
-    pair: dict[str, Any] = build_pair(args.preset, args.device, args.attention)
+    pair: dict[str, Any] = build_pair(args.model, args.device, args.attention)
     if not args.training:
         pair = {name: model.to(dtype) for name, model in pair.items()}
     rows = []

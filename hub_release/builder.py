@@ -58,16 +58,16 @@ NORMALIZE_MODULE = "sentence_transformers.models.Normalize"
 class ReleaseArguments:
     """What to release, and how."""
 
-    checkpoint: str = field(metadata={"help": "Folder of a saved masked-language model with its tokenizer."})
+    model: str = field(metadata={"help": "Folder of a saved masked-language model with its tokenizer."})
     output_dir: str = field(metadata={"help": "Folder to write; must not exist unless overwrite is given."})
     model_name: str = field(
         default="", metadata={"help": "Name in the model card, owner/name; the output folder's name if empty."}
     )
     dtype: str = field(default="float32", metadata={"help": "Data type of the weights: float32 or bfloat16."})
-    max_seq_length: int = field(
+    max_length: int = field(
         default=0, metadata={"help": "Longest text of the sentence encoder in tokens; 0 takes the model's longest."}
     )
-    normalize_embeddings: bool = field(
+    normalize: bool = field(
         default=False, metadata={"help": "Scale sentence embeddings to length 1 (adds 2_Normalize)."}
     )
     onnx: str = field(default="", metadata={"help": "ONNX graphs: fp32, int8, or fp32,int8; none if empty."})
@@ -85,7 +85,7 @@ class ReleaseArguments:
         default="", metadata={"help": "Output folder of sts on this checkpoint, for the model card; none if empty."}
     )
     tokenizer_report: str = field(
-        default="", metadata={"help": "Output folder of tokenizer --report on this tokenizer; none if empty."}
+        default="", metadata={"help": "Output folder of tokenizer report on this tokenizer; none if empty."}
     )
     power_watts: float = field(
         default=0.0,
@@ -106,9 +106,9 @@ class ReleaseArguments:
         """
         if self.dtype not in RELEASE_DTYPES:
             raise ValueError(f"dtype={self.dtype!r} is not offered; use one of {', '.join(RELEASE_DTYPES)}")
-        if self.max_seq_length < 0:
-            raise ValueError(f"max_seq_length={self.max_seq_length} is negative; use 0 for the model's longest text")
-        if Path(self.checkpoint).resolve() == Path(self.output_dir).resolve():
+        if self.max_length < 0:
+            raise ValueError(f"max_length={self.max_length} is negative; use 0 for the model's longest text")
+        if Path(self.model).resolve() == Path(self.output_dir).resolve():
             raise ValueError(f"output_dir {self.output_dir} is the checkpoint itself; give another folder")
         given = (self.power_watts, self.carbon_intensity)
         if min(given) < 0 or any(given) != all(given):
@@ -146,24 +146,24 @@ def build_release(args: ReleaseArguments) -> Path:
         FileExistsError: for an output folder that holds something else.
         ValueError: for a checkpoint whose parts do not fit together, or a report about other weights.
     """
-    config = read_model_config(args.checkpoint)
-    if args.max_seq_length > config.max_position_embeddings:
+    config = read_model_config(args.model)
+    if args.max_length > config.max_position_embeddings:
         raise ValueError(
-            f"max_seq_length={args.max_seq_length} is more than the model's max_position_embeddings="
+            f"max_length={args.max_length} is more than the model's max_position_embeddings="
             f"{config.max_position_embeddings}; use that or less"
         )
-    tokenizer = read_matching_tokenizer(args.checkpoint, config)
+    tokenizer = read_matching_tokenizer(args.model, config)
     tensors, output_dir = _read_tensors(args, config), Path(args.output_dir)
     with new_output_folder(output_dir, overwrite=args.overwrite, marker=MANIFEST_FILE) as folder:
         _write_model(folder, config, tensors, args.dtype)
-        evaluations = read_evaluations(args.clue_report, args.sts_report, (Path(args.checkpoint), folder))
+        evaluations = read_evaluations(args.clue_report, args.sts_report, (Path(args.model), folder))
         tokenizer_metrics = read_tokenizer_metrics(args.tokenizer_report, tokenizer)
         tokenizer.model_max_length = config.max_position_embeddings
         save_tokenizer(tokenizer, folder)
         _write_sentence_encoder(folder, config, args)
-        _copy_records(folder, Path(args.checkpoint))
-        provenance = write_provenance(Path(args.checkpoint), folder)
-        (folder / LICENSE_FILE).write_bytes(_license_bytes(Path(args.checkpoint)))
+        _copy_records(folder, Path(args.model))
+        provenance = write_provenance(Path(args.model), folder)
+        (folder / LICENSE_FILE).write_bytes(_license_bytes(Path(args.model)))
         if options := args.onnx_options():
             write_onnx_folder(folder / ONNX_FOLDER, float_model(config, tensors), tokenizer, options)
         card = render_model_card(
@@ -172,7 +172,7 @@ def build_release(args: ReleaseArguments) -> Path:
             parameter_sizes={name: tensor.numel() for name, tensor in tensors.items()},
             dtype=args.dtype,
             license_id=args.license_id,
-            training=read_training(Path(args.checkpoint), folder, args.power_watts, args.carbon_intensity),
+            training=read_training(Path(args.model), folder, args.power_watts, args.carbon_intensity),
             record_files=[name for name in (*RECORD_FILES, PROVENANCE_FILE) if (folder / name).is_file()],
             provenance=provenance,
             evaluations=evaluations,
@@ -209,8 +209,8 @@ def read_matching_tokenizer(checkpoint: str | Path, config: ChineseModernBertCon
 
 def _read_tensors(args: ReleaseArguments, config: ChineseModernBertConfig) -> dict[str, torch.Tensor]:
     """Return the checkpoint's tensors, checked, without a tied decoder, in the data type of the release."""
-    tensors = drop_tied_decoder(read_weights(args.checkpoint), config.tie_word_embeddings)
-    check_masked_lm_weights(tensors, config, args.checkpoint)
+    tensors = drop_tied_decoder(read_weights(args.model), config.tie_word_embeddings)
+    check_masked_lm_weights(tensors, config, args.model)
     return {name: tensor.to(RELEASE_DTYPES[args.dtype]) for name, tensor in tensors.items()}
 
 
@@ -234,13 +234,13 @@ def _write_model(folder: Path, config: ChineseModernBertConfig, tensors: dict[st
 def _write_sentence_encoder(folder: Path, config: ChineseModernBertConfig, args: ReleaseArguments) -> None:
     """Write the modules of sentence-transformers: the model, a mean over tokens, and length 1 where asked."""
     modules = [("", TRANSFORMER_MODULE), ("1_Pooling", POOLING_MODULE)]
-    if args.normalize_embeddings:
+    if args.normalize:
         modules.append(("2_Normalize", NORMALIZE_MODULE))
     rows = [
         {"idx": index, "name": str(index), "path": path, "type": kind} for index, (path, kind) in enumerate(modules)
     ]
     write_json(folder / MODULES_FILE, rows)
-    length = args.max_seq_length or config.max_position_embeddings
+    length = args.max_length or config.max_position_embeddings
     write_json(folder / "sentence_bert_config.json", {"max_seq_length": length, "do_lower_case": False})
     pooling = {
         "word_embedding_dimension": config.hidden_size,

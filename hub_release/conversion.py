@@ -61,7 +61,7 @@ CARRIED_FILES = (
 class ConversionArguments:
     """Which checkpoint to convert, and in which direction."""
 
-    source: str = field(metadata={"help": "Folder of a checkpoint with safetensors weights."})
+    model: str = field(metadata={"help": "Folder of a checkpoint with safetensors weights."})
     output_dir: str = field(metadata={"help": "Folder to write; must not exist unless overwrite is given."})
     native: bool = field(
         default=False,
@@ -76,10 +76,10 @@ class ConversionArguments:
         """Check the paths.
 
         Raises:
-            ValueError: where output and source are the same folder.
+            ValueError: where output and input are the same folder.
         """
-        if Path(self.source).resolve() == Path(self.output_dir).resolve():
-            raise ValueError(f"output_dir {self.output_dir} is the source itself; give another folder")
+        if Path(self.model).resolve() == Path(self.output_dir).resolve():
+            raise ValueError(f"output_dir {self.output_dir} is the model itself; give another folder")
 
 
 def convert_checkpoint(
@@ -97,7 +97,7 @@ def run_conversion(args: ConversionArguments) -> Path:
     """Convert a checkpoint folder.
 
     Args:
-        args: source, output and direction.
+        args: input, output and direction.
 
     Returns:
         The output folder: config.json, one model.safetensors, and the source's tokenizer.
@@ -107,7 +107,7 @@ def run_conversion(args: ConversionArguments) -> Path:
         FileExistsError: for an output folder that holds something else.
         ValueError: for another model type, RMSNorm that would have to become LayerNorm, or tensors that do not fit.
     """
-    source = Path(args.source)
+    source = Path(args.model)
     if args.native:
         config = read_model_config(source)
         values = native_config_values(config, args.allow_norm_change)

@@ -114,11 +114,26 @@ def load_recipe(
     """
     origin = "the command line" if path is None else str(find_recipe(path))
     recipe = {} if path is None else read_recipe(path)
-    given = dict(overrides) if isinstance(overrides, Mapping) else parse_overrides(overrides)
     known = {field.name for one in dataclass_types for field in dataclasses.fields(one) if field.init}
+    given = dict(overrides) if isinstance(overrides, Mapping) else _without_negations(parse_overrides(overrides), known)
     for key in (*recipe, *given):
         _check_known(key, known, origin if key in recipe else "the command line")
     return tuple(_build(one, {**recipe, **given}, origin, strict=False) for one in dataclass_types)
+
+
+def _without_negations(given: dict[str, Any], known: set[str]) -> dict[str, Any]:
+    """Read `--no_NAME` as `--NAME false`."""
+    values: dict[str, Any] = {}
+    for key, value in given.items():
+        name, is_negation = key.removeprefix("no_"), key not in known and key.startswith("no_")
+        if is_negation and name in known:
+            if value is not True:
+                raise ValueError(f"--{key} takes no value; write it alone, or --{name} false")
+            if name in given:
+                raise ValueError(f"--{name} is given and denied; give one of them")
+            key, value = name, False
+        values[key] = value
+    return values
 
 
 def describe_arguments(dataclass_types: Sequence[type], program: str) -> str:

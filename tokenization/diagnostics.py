@@ -344,3 +344,9 @@ def run_tokenizer_report(args: TokenizerReportArguments) -> Path:
         draw_report(reports, folder / "report.png")
         write_text_atomically(folder / REPORT_FILE, content + "\n")
     return Path(args.output_dir)
+
+
+def run_report_command(args: TokenizerReportArguments) -> str:
+    """Measure as `run_tokenizer_report` does; return the report's text and where it is."""
+    folder = run_tokenizer_report(args)
+    return f"{(folder / REPORT_TEXT).read_text(encoding='utf-8')}\nreport: {folder}"

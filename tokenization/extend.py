@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 class ExtensionArguments:
     """Which tokenizer to extend, with what."""
 
-    extend: str = field(metadata={"help": "Folder of the tokenizer, or of a model with its tokenizer."})
-    entries: str = field(metadata={"help": "Text file with one new entry a line."})
+    tokenizer: str = field(metadata={"help": "Folder of the tokenizer, or of a model with its tokenizer."})
+    tokens: str = field(metadata={"help": "Text file with one new token per line."})
     output_dir: str = field(default="tokenizer-extended", metadata={"help": "Folder for the extended tokenizer."})
     overwrite: bool = field(default=False, metadata={"help": "Replace an existing tokenizer folder."})
 
@@ -48,10 +48,10 @@ def run_extension(arguments: ExtensionArguments) -> Path:
         FileNotFoundError: If the tokenizer or the file is missing.
         ValueError: If an entry cannot be added, or none is new.
     """
-    tokenizer = load_tokenizer(arguments.extend)
-    added = add_tokens(tokenizer, read_word_list(arguments.entries))
+    tokenizer = load_tokenizer(arguments.tokenizer)
+    added = add_tokens(tokenizer, read_word_list(arguments.tokens))
     if not added:
-        raise ValueError(f"{arguments.entries} holds no entry that {arguments.extend} does not have already")
+        raise ValueError(f"{arguments.tokens} holds no token that {arguments.tokenizer} does not have already")
     with new_output_folder(arguments.output_dir, arguments.overwrite, marker=TOKENIZER_FILE) as folder:
         save_tokenizer(tokenizer, folder)
     logger.info("%d entries added, %d in all", len(added), len(tokenizer))
@@ -172,7 +172,7 @@ def new_tokens(checkpoint: str | Path, tokenizer: PreTrainedTokenizerFast) -> di
         raise ValueError(
             f"the tokenizer is not that of {checkpoint} with entries added "
             f"({what if moved else 'its entries are the same, its rules are not'}); extend the checkpoint's own with "
-            "chinese-modernbert tokenizer --extend"
+            "chinese-modernbert tokenizer extend"
         )
     added = {number: entry for entry, number in after.items() if entry not in before}
     logger.info("%d new entries; their rows start as the mean of their pieces", len(added))

@@ -62,7 +62,7 @@ class TokenizerArguments:
     min_frequency: int = field(default=2, metadata={"help": "Least count of a pair to be merged."})
     max_token_length: int = field(default=16, metadata={"help": "Longest entry in characters."})
     digits_per_token: int = field(default=DIGITS_PER_TOKEN, metadata={"help": "Longest group of digits."})
-    cross_word_entries: int = field(
+    cross_word_tokens: int = field(
         default=0, metadata={"help": "Entries for the most frequent pairs of neighbouring words, part of vocab_size."}
     )
     sample_share: float = field(
@@ -80,13 +80,13 @@ class TokenizerArguments:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1.")
         if not 0 < self.sample_share <= 1:
             raise ValueError(f"sample_share={self.sample_share} must be above 0 and at most 1.")
-        if not 0 <= self.cross_word_entries < self.vocab_size - FIXED_ENTRIES:
+        if not 0 <= self.cross_word_tokens < self.vocab_size - FIXED_ENTRIES:
             raise ValueError(
-                f"cross_word_entries={self.cross_word_entries} must be at least 0 and leave entries of "
+                f"cross_word_tokens={self.cross_word_tokens} must be at least 0 and leave entries of "
                 f"vocab_size={self.vocab_size} for words."
             )
-        if self.cross_word_entries and self.segmenter == "none":
-            raise ValueError("cross_word_entries needs a segmenter: with 'none' merges cross word borders anyway.")
+        if self.cross_word_tokens and self.segmenter == "none":
+            raise ValueError("cross_word_tokens needs a segmenter: with 'none' merges cross word borders anyway.")
         if self.limit_alphabet is not None and not 0 < self.limit_alphabet <= self.vocab_size - FIXED_ENTRIES:
             raise ValueError(
                 f"limit_alphabet={self.limit_alphabet} does not fit vocab_size={self.vocab_size}: special tokens and "
@@ -109,7 +109,7 @@ def train_tokenizer(texts: Iterable[str], args: TokenizerArguments) -> PreTraine
             `args.vocab_size`.
     """
     segmenter = None if args.segmenter == "none" else load_segmenter(args.segmenter, args.user_dictionary)
-    counts = count_words(texts, segmenter, args.digits_per_token, with_pairs=args.cross_word_entries > 0)
+    counts = count_words(texts, segmenter, args.digits_per_token, with_pairs=args.cross_word_tokens > 0)
     return tokenizer_from_counts(counts, args)
 
 
@@ -130,7 +130,7 @@ def tokenizer_from_counts(counts: WordCounts, args: TokenizerArguments) -> PreTr
 
 def train_merges(words: Counter[str], args: TokenizerArguments) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Return vocabulary and merges that stay inside `words`."""
-    wanted = args.vocab_size - args.cross_word_entries
+    wanted = args.vocab_size - args.cross_word_tokens
     size = args.alphabet_size
     while True:
         alphabet = choose_alphabet(words, size)
@@ -151,7 +151,7 @@ def cross_word_merges(
     """
     chosen: dict[str, tuple[str, str]] = {}
     for (first, second), count in sorted(pairs.items(), key=lambda item: (-item[1], item[0])):
-        if len(chosen) == args.cross_word_entries or count < args.min_frequency:
+        if len(chosen) == args.cross_word_tokens or count < args.min_frequency:
             break
         joined = first + second
         is_known = first in vocabulary and second in vocabulary
@@ -173,7 +173,7 @@ def _run_trainer(words: Counter[str], alphabet: list[str], vocab_size: int, args
     smallest = FIXED_ENTRIES + len(alphabet)
     if vocab_size < smallest:
         raise ValueError(
-            f"vocab_size={args.vocab_size} less cross_word_entries={args.cross_word_entries} is below special tokens, "
+            f"vocab_size={args.vocab_size} less cross_word_tokens={args.cross_word_tokens} is below special tokens, "
             f"bytes and alphabet together ({smallest}); raise it or lower limit_alphabet."
         )
     tokenizer = Tokenizer(models.BPE(unk_token="[UNK]", byte_fallback=True))

@@ -1,4 +1,4 @@
-"""Figures of a finished `tokenizer --report` for the model card, checked to be about the released tokenizer."""
+"""Figures of a finished `tokenizer report` for the model card, checked to be about the released tokenizer."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_tokenizer_metrics(report: str, tokenizer: PreTrainedTokenizerFast) -> l
     """Return the figures of a report about this tokenizer: of all its text, then by script.
 
     Args:
-        report: output folder of `tokenizer --report`, or its `report.json`; no figures if empty.
+        report: output folder of `tokenizer report`, or its `report.json`; no figures if empty.
         tokenizer: the released tokenizer.
 
     Raises:
@@ -58,14 +58,14 @@ def read_tokenizer_metrics(report: str, tokenizer: PreTrainedTokenizerFast) -> l
         return []
     path = Path(report) / REPORT_FILE if Path(report).is_dir() else Path(report)
     if not path.is_file():
-        raise FileNotFoundError(f"tokenizer_report {path} is not there; give the output of `tokenizer --report`")
+        raise FileNotFoundError(f"tokenizer_report {path} is not there; give the output of `tokenizer report`")
     wanted = tokenizer_hash(tokenizer)
     rows = read_json_rows(path)
     found = next((row for row in rows if row.get("tokenizer_hash") == wanted), None)
     if found is None:
         raise ValueError(
             f"tokenizer_report {path} is not about the released tokenizer ({wanted[:16]}); "
-            "run `tokenizer --report` on the checkpoint or on its release"
+            "run `tokenizer report` on the checkpoint or on its release"
         )
     try:
         groups = [(ALL_TEXT, found["total"])]

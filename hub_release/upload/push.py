@@ -50,14 +50,14 @@ REASONS = {
 class PushArguments:
     """What to upload, and where to."""
 
-    folder: str = field(metadata={"help": "Released folder; may stand first, without the option."})
+    model: str = field(metadata={"help": "Released folder; may stand first, without the option."})
     repo_id: str = field(metadata={"help": "Repository, owner/name; without an owner it is the token's own user."})
     public: bool = field(default=False, metadata={"help": "Anyone may read the repository; default: only its owner."})
     revision: str = field(default=MAIN, metadata={"help": "Branch to write to; made where it is missing."})
     tag: str = field(default="", metadata={"help": "Tag for the uploaded state, such as v1.0; must be new."})
     message: str = field(default="", metadata={"help": "Commit message; default: this library and its version."})
     overwrite: bool = field(default=False, metadata={"help": "Write even where the repository holds no release."})
-    no_verify: bool = field(default=False, metadata={"help": "Upload without the verification in a fresh process."})
+    verify: bool = field(default=True, metadata={"help": "Verify the folder in a fresh process before the upload."})
     dry_run: bool = field(default=False, metadata={"help": "List what would go, with sizes; use no network."})
 
     def __post_init__(self) -> None:
@@ -87,7 +87,7 @@ def push_release(args: PushArguments) -> str:
         ConnectionError: where the Hub does not answer.
         ValueError: for a folder that is no release, holds a secret, or fails its verification.
     """
-    plan = plan_push(args.folder)
+    plan = plan_push(args.model)
     for name in plan.left_out:
         logger.info("stays here, no part of a release: %s", name)
     if args.dry_run:
@@ -107,14 +107,14 @@ def _verify(args: PushArguments) -> None:
     Raises:
         ValueError: with the failed checks.
     """
-    if args.no_verify:
+    if not args.verify:
         logger.info("not verified, as asked for")
         return
     logger.info("verifying in a fresh process without this package")
-    report = verify_release(args.folder)
+    report = verify_release(args.model)
     if not report.is_ok:
         faults = "; ".join(f"{check.name}: {check.detail}" for check in report.failed)
-        raise ValueError(f"{args.folder} fails its verification ({faults}); mend it, or push it with --no_verify")
+        raise ValueError(f"{args.model} fails its verification ({faults}); mend it, or push it with --no_verify")
 
 
 def _check_target(api: HfApi, args: PushArguments) -> str:

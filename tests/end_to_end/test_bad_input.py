@@ -40,7 +40,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     corpus = str(write_lines(folder / "corpus.jsonl", as_lines(GOOD)))
     assert main(["tokenizer", "--corpus", corpus, "--output_dir", f"{folder}/tokenizer", *TOKENIZER]) == 0
     options = ["--tokenizer", f"{folder}/tokenizer", "--prepare_workers", "0"]
-    assert main(["prepare", "--corpus", corpus, "--data_dir", f"{folder}/shards", *options]) == 0
+    assert main(["prepare", "--corpus", corpus, "--output_dir", f"{folder}/shards", *options]) == 0
     assert main(["pretrain", *pretraining(folder), "--output_dir", f"{folder}/run"]) == 0
     return folder
 
@@ -48,7 +48,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pretraining(folder: Path, shards: Path | None = None, tokenizer: str | Path | None = None) -> list[str]:
     """Return the words of a short run on what `work` made, or on other shards or with another tokenizer."""
     words = "--config pretrain_smoke --max_steps 8 --save_strategy no --eval_strategy no --report_to none"
-    chosen = {"--train_data": shards or folder / "shards", "--tokenizer": tokenizer or folder / "tokenizer"}
+    chosen = {"--data": shards or folder / "shards", "--tokenizer": tokenizer or folder / "tokenizer"}
     return [*words.split(), *(str(word) for option in chosen.items() for word in option)]
 
 
@@ -87,7 +87,16 @@ def test_a_bad_corpus_is_named_by_file_and_line(
     made = tmp_path / "made"
     words = {
         "tokenizer": ["--corpus", corpus, "--output_dir", made, *TOKENIZER],
-        "prepare": ["--corpus", corpus, "--data_dir", made, "--tokenizer", work / "tokenizer", "--prepare_workers", 0],
+        "prepare": [
+            "--corpus",
+            corpus,
+            "--output_dir",
+            made,
+            "--tokenizer",
+            work / "tokenizer",
+            "--prepare_workers",
+            0,
+        ],
     }[command]
     assert place in complaint(command, *words)
     # `prepare` goes on where it stopped and so leaves its settings; neither leaves half a result.
@@ -97,7 +106,7 @@ def test_a_bad_corpus_is_named_by_file_and_line(
 
 
 @pytest.mark.parametrize("encoding", ["gb18030", "utf-16"])
-@pytest.mark.parametrize("command", ["tokenizer", "tokenizer --report", "prepare", "mask"])
+@pytest.mark.parametrize("command", ["tokenizer", "tokenizer report", "prepare", "mask"])
 def test_a_corpus_in_another_encoding_is_named_by_file_and_line(
     command: str, encoding: str, work: Path, tmp_path: Path, complaint: Complaint
 ) -> None:
@@ -105,8 +114,8 @@ def test_a_corpus_in_another_encoding_is_named_by_file_and_line(
     corpus.write_bytes("".join(f"{line}\n" for line in as_lines(GOOD[:3])).encode(encoding))
     words = {
         "tokenizer": ["--output_dir", tmp_path / "made", *TOKENIZER],
-        "tokenizer --report": ["--output_dir", tmp_path / "made", "--tokenizers", work / "tokenizer"],
-        "prepare": ["--data_dir", tmp_path / "made", "--tokenizer", work / "tokenizer", "--prepare_workers", 0],
+        "tokenizer report": ["--output_dir", tmp_path / "made", "--tokenizers", work / "tokenizer"],
+        "prepare": ["--output_dir", tmp_path / "made", "--tokenizer", work / "tokenizer", "--prepare_workers", 0],
         "mask": ["--tokenizer", work / "tokenizer", "--picture", tmp_path / "made.png"],
     }[command]
     said = complaint(*command.split(), "--corpus", corpus, *words)
@@ -118,7 +127,9 @@ def test_a_truncated_archive_is_named(work: Path, tmp_path: Path, complaint: Com
     corpus = tmp_path / "cut.jsonl.gz"
     whole = gzip.compress("\n".join(as_lines(GOOD)).encode())
     corpus.write_bytes(whole[: len(whole) // 2])
-    said = complaint("prepare", "--corpus", corpus, "--data_dir", tmp_path / "made", "--tokenizer", work / "tokenizer")
+    said = complaint(
+        "prepare", "--corpus", corpus, "--output_dir", tmp_path / "made", "--tokenizer", work / "tokenizer"
+    )
     assert "cut.jsonl.gz" in said
     assert set(snapshot(tmp_path / "made")) == {"prepare.json"}
 
@@ -128,7 +139,7 @@ def test_documents_of_any_length_are_prepared(length: int, work: Path, tmp_path:
     text = ("老虎生活在森林里。" * (length // 9 + 1))[:length]
     corpus = write_lines(tmp_path / "corpus.jsonl", as_lines([{"text": text}]))
     options = ["--tokenizer", f"{work}/tokenizer", "--prepare_workers", "0"]
-    assert main(["prepare", "--corpus", str(corpus), "--data_dir", str(tmp_path / "made"), *options]) == 0
+    assert main(["prepare", "--corpus", str(corpus), "--output_dir", str(tmp_path / "made"), *options]) == 0
 
 
 def test_a_vocabulary_larger_than_the_corpus_gives_is_refused(work: Path, tmp_path: Path, complaint: Complaint) -> None:
@@ -145,7 +156,7 @@ def test_a_vocabulary_larger_than_the_corpus_gives_is_refused(work: Path, tmp_pa
         (["--config", "no_such_recipe"], "pretrain_smoke"),
         (["--config", "pretrain_smoke", "--learning_rates", "1"], "learning_rate"),
         (["--config", "pretrain_smoke", "--max_steps", "many"], "max_steps"),
-        (["--config", "pretrain_smoke", "--train_data", "/no/such/folder", "--output_dir", "x"], "/no/such/folder"),
+        (["--config", "pretrain_smoke", "--data", "/no/such/folder", "--output_dir", "x"], "/no/such/folder"),
     ],
 )
 def test_a_wrong_option_is_named(words: list[str], wanted: str, complaint: Complaint) -> None:
@@ -165,7 +176,7 @@ def test_shards_of_another_tokenizer_are_refused(work: Path, tmp_path: Path, com
     assert main(["tokenizer", *options]) == 0
     said = complaint("pretrain", *pretraining(work, tokenizer=tmp_path / "other"), "--output_dir", tmp_path / "r")
     assert "prepared with another tokenizer" in said
-    said = complaint("mask", "--text", "老虎", "--tokenizer", tmp_path / "other", "--data_dir", work / "shards")
+    said = complaint("mask", "--text", "老虎", "--tokenizer", tmp_path / "other", "--data", work / "shards")
     assert "prepared with another tokenizer" in said
 
 
@@ -178,13 +189,13 @@ def test_a_tokenizer_that_is_not_the_models_is_refused(work: Path, tmp_path: Pat
     words = ["--corpus", corpus, f"{tmp_path}/other.txt", "--output_dir", other, "--vocab_size", "400"]
     assert main(["tokenizer", *words]) == 0
     options = ["--tokenizer", other, "--prepare_workers", "0"]
-    assert main(["prepare", "--corpus", corpus, "--data_dir", f"{tmp_path}/shards", *options]) == 0
+    assert main(["prepare", "--corpus", corpus, "--output_dir", f"{tmp_path}/shards", *options]) == 0
     checkpoint = shutil.copytree(work / "run" / "final", tmp_path / "checkpoint")
     shutil.copytree(other, checkpoint, dirs_exist_ok=True)
     words = pretraining(work, tmp_path / "shards", other)
     wrong = ["--model", work / "run" / "final", "--model_overrides", "{}"]
     assert "entries stand elsewhere" in complaint("pretrain", *words, *wrong, "--output_dir", tmp_path / "run")
-    said = complaint("release", "--checkpoint", checkpoint, "--output_dir", tmp_path / "release")
+    said = complaint("release", "--model", checkpoint, "--output_dir", tmp_path / "release")
     assert "but the tokenizer 400 entries" in said
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "release").exists()
@@ -215,9 +226,7 @@ def test_a_checkpoint_of_another_model_is_refused(
 ) -> None:
     said = complaint("pretrain", *pretraining(work), "--model", stranger, "--output_dir", tmp_path / "run")
     assert "bert" in said
-    said = complaint(
-        "release", "--checkpoint", stranger, "--tokenizer", work / "tokenizer", "--output_dir", tmp_path / "r"
-    )
+    said = complaint("release", "--model", stranger, "--tokenizer", work / "tokenizer", "--output_dir", tmp_path / "r")
     assert "bert" in said
     assert not (tmp_path / "r").exists()
 
@@ -232,9 +241,9 @@ def test_a_folder_that_holds_something_else_is_left_alone(
     corpus = work / "corpus.jsonl"
     words = {
         "tokenizer": ["--corpus", corpus, "--output_dir", taken, *TOKENIZER],
-        "prepare": ["--corpus", corpus, "--tokenizer", work / "tokenizer", "--data_dir", taken],
+        "prepare": ["--corpus", corpus, "--tokenizer", work / "tokenizer", "--output_dir", taken],
         "pretrain": [*pretraining(work), "--output_dir", taken],
-        "release": ["--checkpoint", work / "run" / "final", "--output_dir", taken],
+        "release": ["--model", work / "run" / "final", "--output_dir", taken],
     }[command]
     for overwrite in ([], ["--overwrite"] if command in ("prepare", "release") else []):
         assert "taken" in complaint(command, *words, *overwrite)
@@ -249,13 +258,13 @@ def test_what_a_command_has_made_is_kept_until_overwriting_is_asked_for(
     made = {"tokenizer": work / "tokenizer", "prepare": work / "shards", "pretrain": work / "run"}.get(command)
     if made is None:
         made = tmp_path / "release"
-        assert main(["release", "--checkpoint", f"{work}/run/final", "--output_dir", str(made)]) == 0
+        assert main(["release", "--model", f"{work}/run/final", "--output_dir", str(made)]) == 0
     other = ["--shard_characters", 1_000_000]  # with the settings of before, `prepare` would find nothing left to do
     words = {
         "tokenizer": ["--corpus", corpus, "--output_dir", made, *TOKENIZER],
-        "prepare": ["--corpus", corpus, "--tokenizer", work / "tokenizer", "--data_dir", made, *other],
+        "prepare": ["--corpus", corpus, "--tokenizer", work / "tokenizer", "--output_dir", made, *other],
         "pretrain": [*pretraining(work), "--output_dir", made],
-        "release": ["--checkpoint", work / "run" / "final", "--output_dir", made],
+        "release": ["--model", work / "run" / "final", "--output_dir", made],
     }[command]
     before = snapshot(made)
     assert made.name in complaint(command, *words)

@@ -28,8 +28,8 @@ def checkpoint(make_run: Run) -> Path:
 def extended(checkpoint: Path, tmp_path: Path) -> Path:
     """Return the checkpoint's tokenizer with new entries, made by the command."""
     (tmp_path / "words.txt").write_text("\n".join(WORDS) + "\n\n", encoding="utf-8")
-    words = ["--extend", str(checkpoint), "--entries", str(tmp_path / "words.txt")]
-    assert main(["tokenizer", *words, "--output_dir", str(tmp_path / "extended")]) == 0
+    words = ["--tokenizer", str(checkpoint), "--tokens", str(tmp_path / "words.txt")]
+    assert main(["tokenizer", "extend", *words, "--output_dir", str(tmp_path / "extended")]) == 0
     return tmp_path / "extended"
 
 
@@ -38,13 +38,13 @@ def test_a_run_with_new_entries_starts_from_old_rows_and_means_learns_and_is_rel
 ) -> None:
     (tmp_path / "corpus.txt").write_text("\n\n".join(f"老虎是哺乳动物，生活在森林{i % 80}。" for i in range(200)))
     words = ["--corpus", str(tmp_path / "corpus.txt"), "--tokenizer", str(extended), "--prepare_workers", "0"]
-    assert main(["prepare", *words, "--data_dir", str(tmp_path / "shards")]) == 0
+    assert main(["prepare", *words, "--output_dir", str(tmp_path / "shards")]) == 0
     arguments = make_run(
         "second",
         model=str(checkpoint),
         model_overrides=None,
         tokenizer=str(extended),
-        train_data=str(tmp_path / "shards"),
+        data=str(tmp_path / "shards"),
         eval_data=None,
         max_steps=60,
         save_steps=60,
@@ -62,7 +62,7 @@ def test_a_run_with_new_entries_starts_from_old_rows_and_means_learns_and_is_rel
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
     assert ChineseModernBertForMaskedLM.from_pretrained(final).config.vocab_size == len(rows)
     assert load_tokenizer(final)("第一条大街", add_special_tokens=False)["input_ids"] == [len(old)]
-    assert main(["release", "--checkpoint", str(final), "--output_dir", str(tmp_path / "release")]) == 0
+    assert main(["release", "--model", str(final), "--output_dir", str(tmp_path / "release")]) == 0
 
 
 def test_the_own_tokenizer_adds_nothing(checkpoint: Path) -> None:
@@ -85,6 +85,6 @@ def test_entries_that_cannot_be_added_are_refused(
     text: str, message: str, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "words.txt").write_text(text, encoding="utf-8")
-    words = ["--extend", str(checkpoint), "--entries", str(tmp_path / "words.txt")]
-    assert main(["tokenizer", *words, "--output_dir", str(tmp_path / "extended")]) == 2
+    words = ["--tokenizer", str(checkpoint), "--tokens", str(tmp_path / "words.txt")]
+    assert main(["tokenizer", "extend", *words, "--output_dir", str(tmp_path / "extended")]) == 2
     assert message in capsys.readouterr().err and not (tmp_path / "extended").exists()

@@ -42,7 +42,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def settings(data: Path, output: Path, **changes: Any) -> dict[str, Any]:
     return {
-        "train_data": str(data / "shards"),
+        "data": str(data / "shards"),
         "tokenizer": str(data / "tokenizer"),
         "output_dir": str(output),
         "model": "tiny",

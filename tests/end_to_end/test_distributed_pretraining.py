@@ -56,7 +56,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(data: Path, output: Path, **changes: Any) -> dict[str, Any]:
     """Return the fields of a run with dropout, so that the generators of both processes matter."""
     return {
-        "train_data": str(data / "train-shards"),
+        "data": str(data / "train-shards"),
         "eval_data": str(data / "eval-shards"),
         "tokenizer": str(data / "tokenizer"),
         "output_dir": str(output),

@@ -142,7 +142,7 @@ def test_the_second_stage_may_start_from_an_earlier_checkpoint(make_run: Run) ->
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train_data": ""}, "train_data is not given"),
+        ({"data": ""}, "data is not given"),
         ({"model": "huge"}, "neither a size .* nor a checkpoint folder"),
         ({"stages": [{"context_length": 100, "share": 1.0}]}, "not a multiple of the context_length=100"),
         ({"stages": [{"context_length": 16384, "share": 1.0}]}, "max_position_embeddings"),

@@ -68,7 +68,7 @@ def test_a_stranger_gets_the_numbers_of_the_checkpoint(built: Path, checkpoint: 
 def test_layer_norm_untied_in_bfloat16_and_normalised_holds_without_its_checkpoint(tmp_path: Path) -> None:
     fields = {"norm_type": "layernorm", "norm_bias": True, "attention_bias": True, "classifier_pooling": "cls"}
     checkpoint = write_tiny_checkpoint(tmp_path / "checkpoint", tie_word_embeddings=False, **fields)
-    options = {"dtype": "bfloat16", "normalize_embeddings": True, "max_seq_length": 64}
+    options = {"dtype": "bfloat16", "normalize": True, "max_length": 64}
     folder = build_release(ReleaseArguments(str(checkpoint), str(tmp_path / "half"), **options))  # type: ignore[arg-type]
     report = verify_release(folder)
     assert report.is_ok, report.summary()

@@ -47,7 +47,7 @@ def make_data(folder: Path) -> None:
 def settings(data: Path, output: Path) -> dict[str, Any]:
     """Return the settings of a run of two stages, with dropout and a checkpoint every four steps."""
     return {
-        "train_data": str(data / "train-shards"),
+        "data": str(data / "train-shards"),
         "eval_data": str(data / "eval-shards"),
         "tokenizer": str(data / "tokenizer"),
         "output_dir": str(output),

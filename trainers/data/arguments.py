@@ -20,7 +20,7 @@ class PrepareArguments:
 
     corpus: list[str] = argument(list, "Text files, folders or patterns: .txt .jsonl(.gz/.zst) .parquet.")
     tokenizer: str = argument("", "Folder of the tokenizer; the command takes the shipped one.")
-    data_dir: str = argument("", "Folder for the shards.")
+    output_dir: str = argument("", "Folder for the shards.")
     text_field: str = argument("text", "Field of the text in JSON lines, Parquet and data sets.")
     segmenter: str = argument("rjieba", "Word segmenter: rjieba, jieba, lexicon or none.")
     user_dictionary: str | None = argument(None, "Extra words of the segmenter, one a line.")
@@ -66,7 +66,7 @@ class PrepareArguments:
         Raises:
             ValueError: For an empty tokenizer or folder, or numbers out of range.
         """
-        for name in ("tokenizer", "data_dir"):
+        for name in ("tokenizer", "output_dir"):
             if not getattr(self, name):
                 raise ValueError(f"{name} is not given; set it in the recipe or with --{name}")
         if self.shard_characters < 1 or self.prepare_workers < 0:

@@ -33,8 +33,8 @@ class PrepareShards(PipelineStep):
     """The step after the readers and filters of `datatrove`: the documents of a task become shards.
 
     Args:
-        arguments: `tokenizer`, `data_dir` and what decides the shards; what to read is the reader's business.
-            `data_dir` must be on a disk that all machines share.
+        arguments: `tokenizer`, `output_dir` and what decides the shards; what to read is the reader's business.
+            `output_dir` must be on a disk that all machines share.
         filters: Own filters, as for `run_prepare`.
 
     Raises:
@@ -60,7 +60,7 @@ class PrepareShards(PipelineStep):
         load_segmenter(arguments.segmenter, arguments.user_dictionary)
         self.arguments, self.filters = arguments, tuple(filters)
         self.settings = shard_settings(arguments, load_tokenizer(arguments.tokenizer), self.filters)
-        open_folder(Path(arguments.data_dir), self.settings, arguments.overwrite)
+        open_folder(Path(arguments.output_dir), self.settings, arguments.overwrite)
 
     def run(self, data: Iterable[Any], rank: int = 0, world_size: int = 1) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Write the shards of one task.
@@ -70,7 +70,7 @@ class PrepareShards(PipelineStep):
             rank: Number of the task; the first part of its shards' names.
             world_size: Number of tasks.
         """
-        path = Path(self.arguments.data_dir) / f"rank-{rank:05d}.json"
+        path = Path(self.arguments.output_dir) / f"rank-{rank:05d}.json"
         path.unlink(missing_ok=True)
         counts = DocumentCounts()
         documents = keep_documents(self._documents(data), build_filters(self.arguments, self.filters), counts)
@@ -123,7 +123,7 @@ class MergeShards(PipelineStep):
 
 
 def merge_shards(arguments: PrepareArguments) -> Path:
-    """Write the manifest of the shards that all tasks of `PrepareShards` left in `data_dir`, in the order of tasks.
+    """Write the manifest of the shards that all tasks of `PrepareShards` left in `output_dir`, in the order of tasks.
 
     Args:
         arguments: Those of `PrepareShards`.
@@ -136,7 +136,7 @@ def merge_shards(arguments: PrepareArguments) -> Path:
         ValueError: If tasks of another number or of other settings are among them, a file is missing or of another
             size, or there is no token.
     """
-    folder = Path(arguments.data_dir)
+    folder = Path(arguments.output_dir)
     paths = sorted(folder.glob(PARTS), key=lambda path: int(path.stem.split("-")[1]))
     if not paths:
         raise FileNotFoundError(f"{folder} holds no rank-*.json: no task of PrepareShards has finished there")

@@ -56,7 +56,7 @@ def run_prepare(arguments: PrepareArguments, filters: Sequence[DocumentFilter] =
     load_segmenter(arguments.segmenter, arguments.user_dictionary)
     similarity = arguments.near_duplicate_similarity
     duplicates = None if similarity is None else NearDuplicates(similarity)
-    folder = Path(arguments.data_dir)
+    folder = Path(arguments.output_dir)
     settings = shard_settings(arguments, tokenizer, filters)
     open_folder(folder, settings, arguments.overwrite)
     began, position, counts = time.perf_counter(), ReadPosition(), DocumentCounts()
@@ -92,7 +92,9 @@ def cut_shards(
             digest.update(f"{len(document.text)} {document.source}\n{document.text}".encode("utf-8", "surrogatepass"))
         texts, sources = tuple(d.text for d in batch), tuple(d.source for d in batch)
         common = (arguments.tokenizer, arguments.segmenter, arguments.user_dictionary)
-        return ShardTask(f"{prefix}{number:05d}", Path(arguments.data_dir), *common, texts, sources, digest.hexdigest())
+        return ShardTask(
+            f"{prefix}{number:05d}", Path(arguments.output_dir), *common, texts, sources, digest.hexdigest()
+        )
 
     for document in documents:
         batch.append(document)

@@ -47,10 +47,10 @@ def open_folder(folder: Path, settings: Mapping[str, Any], overwrite: bool) -> N
         FileExistsError: If the folder holds something that prepare did not write, or shards of other settings.
     """
     if folder.is_file():
-        raise FileExistsError(f"{folder} is a file; give data_dir another name")
+        raise FileExistsError(f"{folder} is a file; give output_dir another name")
     if folder.is_dir() and any(folder.iterdir()):
         if not (folder / SETTINGS).is_file():
-            raise FileExistsError(f"{folder} is not empty and not a prepared corpus; give data_dir another name")
+            raise FileExistsError(f"{folder} is not empty and not a prepared corpus; give output_dir another name")
         old = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         different = [key for key in settings if old.get(key) != settings[key]]
         if different and not overwrite:

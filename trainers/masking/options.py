@@ -48,7 +48,7 @@ def masker_from_options(
     _check_options(name, given)
     if name in COUNTED_TABLES and COUNTED_TABLES[name][0] not in given:
         if shards is None:
-            raise ValueError(f"preset '{name}' needs a table counted on text; give --data_dir with prepared shards")
+            raise ValueError(f"preset '{name}' needs a table counted on text; give --data with prepared shards")
         option, count = COUNTED_TABLES[name]
         given[option] = count((shards[index].input_ids for index in range(len(shards))), vocabulary.size)
     missing = [key for key, one in _parameters(name).items() if one.default is one.empty and key not in given]

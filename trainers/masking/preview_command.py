@@ -39,7 +39,7 @@ class MaskArguments:
 
     text: list[str] = argument(list, "Texts to show; a short sentence of ours where none is given.")
     corpus: list[str] = argument(list, "Files or folders whose documents are measured for the picture.")
-    preset: str = argument("chinese_modernbert", "A method of the list in docs/masking.md.")
+    masking: str = argument("chinese_modernbert", "A method of the list in docs/masking.md.")
     step: int = argument(0, "Optimizer step.")
     max_steps: int = argument(1_000, "Steps of the whole run; the rate depends on step / max_steps.")
     epoch: int = argument(0, "Pass over the data; each has its own masks.")
@@ -49,12 +49,12 @@ class MaskArguments:
     user_dictionary: str | None = argument(None, "File with one word a line for the segmenter.")
     words: list[str] = argument(list, "Words, entities or domain terms of the presets that read such a list.")
     part_of_speech: bool = argument(False, "Measure the picture by part of speech too, as jieba tags words.")
-    data_dir: str | None = argument(None, "Prepared shards to count the tables of the presets that need one on.")
+    data: str | None = argument(None, "Prepared shards to count the tables of the presets that need one on.")
     picture: str | None = argument(None, "File for the rate curve and the chances of masking, such as mask.png.")
 
     def __post_init__(self) -> None:
-        if self.preset not in MASKING_PRESETS:
-            raise ValueError(f"preset '{self.preset}' is unknown; use one of {', '.join(MASKING_PRESETS)}")
+        if self.masking not in MASKING_PRESETS:
+            raise ValueError(f"masking='{self.masking}' is unknown; use one of {', '.join(MASKING_PRESETS)}")
         if self.max_steps < 1 or not 0 <= self.step <= self.max_steps:
             raise ValueError(f"step={self.step} must lie between 0 and max_steps={self.max_steps}, at least 1")
 
@@ -85,7 +85,7 @@ def run_mask(args: MaskArguments) -> str:
         console.print(render(masked, entries, MaskVocabulary.from_tokenizer(tokenizer).mask_token_id, row))
     shown = int(masked["selected"].sum())
     summary = (
-        f"{args.preset}: {MASKING_PRESETS[args.preset].title}; step {args.step} of {args.max_steps}, "
+        f"{args.masking}: {MASKING_PRESETS[args.masking].title}; step {args.step} of {args.max_steps}, "
         f"target {masked['target_rate']:.1%}, here {shown} of {masked['maskable_tokens']} tokens"
     )
     if args.picture:
@@ -101,14 +101,14 @@ def build_preset(args: MaskArguments, tokenizer: PreTrainedTokenizerFast) -> Mas
     Raises:
         ValueError: If the preset needs words, shards or a table that were not given.
     """
-    vocabulary, name = MaskVocabulary.from_tokenizer(tokenizer), args.preset
+    vocabulary, name = MaskVocabulary.from_tokenizer(tokenizer), args.masking
     needs: dict[str, Any] = {}
     if name in {**WORD_COLUMNS, **PHRASE_COLUMNS}:
         if not args.words:
             raise ValueError(f"preset '{name}' treats listed words in its own way; give them with --words")
         if name == "mslm":
             needs["term_weight"], needs["other_weight"] = inverse_share_weights(1, 9)
-    shards = TokenShards(args.data_dir, tokenizer_hash(tokenizer)) if args.data_dir else None
+    shards = TokenShards(args.data, tokenizer_hash(tokenizer)) if args.data else None
     return masker_from_options(name, needs, vocabulary, args.seed, shards)
 
 
@@ -127,11 +127,11 @@ def as_batch(
     }
     batch = PackedBatch(input_ids=columns["input_ids"], word_ids=columns["word_ids"], sample_ids=columns["sample_ids"])
     tags: dict[str, np.ndarray] = {}
-    if args.preset in WORD_COLUMNS:
-        tags[WORD_COLUMNS[args.preset]] = WordTagger(entries, lexicon_tagger([args.words]))(batch)
-    elif args.preset in PHRASE_COLUMNS:
-        tags[PHRASE_COLUMNS[args.preset]] = PhraseTagger(entries, args.words)(batch)
-    if args.part_of_speech or args.preset == "pos_weighting":
+    if args.masking in WORD_COLUMNS:
+        tags[WORD_COLUMNS[args.masking]] = WordTagger(entries, lexicon_tagger([args.words]))(batch)
+    elif args.masking in PHRASE_COLUMNS:
+        tags[PHRASE_COLUMNS[args.masking]] = PhraseTagger(entries, args.words)(batch)
+    if args.part_of_speech or args.masking == "pos_weighting":
         tags[PART_OF_SPEECH] = WordTagger(entries, jieba_tagger())(batch)
     batch["tags"] = tags
     return batch
@@ -157,5 +157,5 @@ def _draw(masker: Masker, batch: PackedBatch, size: int, args: MaskArguments) ->
     if PART_OF_SPEECH in chances:
         found = chances.pop(PART_OF_SPEECH)
         chances["part of speech"] = {UNIVERSAL_TAGS[tag] if tag >= 0 else "none": share for tag, share in found.items()}
-    title = f"{args.preset}: {MASKING_PRESETS[args.preset].title}"
+    title = f"{args.masking}: {MASKING_PRESETS[args.masking].title}"
     return draw_curves(masker, chances, str(args.picture), title, progress)

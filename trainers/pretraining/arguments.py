@@ -17,7 +17,7 @@ class PretrainingArguments(TrainingArguments):
     1e-5, norm 1.0), ModernBERT-large for the peak learning rate; the rest, where the paper is silent, is ours.
     """
 
-    train_data: str = argument("", "Folder of prepared shards to train on.")
+    data: str = argument("", "Folder of prepared shards to train on.")
     eval_data: str | None = argument(None, "Folder of prepared shards to evaluate on.")
     tokenizer: str = argument("", "Folder of the tokenizer that made the shards; the command takes the shipped one.")
     model: str = argument("base", "Size of a new model (tiny, small, base, large) or a checkpoint folder.")

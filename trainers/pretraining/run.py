@@ -47,7 +47,7 @@ IDENTITY_FIELDS = (
     *("objective", "objective_options"),
 )
 MACHINE_FIELDS = (
-    *("train_data", "eval_data", "tokenizer", "output_dir", "model", "logging_dir", "run_name", "resume", "use_cpu"),
+    *("data", "eval_data", "tokenizer", "output_dir", "model", "logging_dir", "run_name", "resume", "use_cpu"),
     *("local_rank", "ddp_backend"),
 )
 
@@ -110,14 +110,14 @@ def check_pretraining(arguments: PretrainingArguments) -> Setup:
     Raises:
         See `run_pretraining`.
     """
-    for name in ("train_data", "tokenizer", "output_dir"):
+    for name in ("data", "tokenizer", "output_dir"):
         if not getattr(arguments, name):
             raise ValueError(f"{name} is not given; set it in the recipe or with --{name}")
     _check_watching(arguments)
     check_objective(arguments.objective, arguments.objective_options)
     tokenizer = load_tokenizer(arguments.tokenizer)
     made_with = tokenizer_hash(tokenizer)
-    shards = TokenShards(arguments.train_data, made_with, arguments.check_hashes)
+    shards = TokenShards(arguments.data, made_with, arguments.check_hashes)
     _check_reading(arguments, shards)
     eval_shards = TokenShards(arguments.eval_data, made_with, arguments.check_hashes) if arguments.eval_data else None
     config = _model_config(arguments, tokenizer)

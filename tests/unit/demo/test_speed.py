@@ -21,15 +21,16 @@ def test_both_models_give_the_same_numbers_and_real_tokens_are_counted(
     training: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_speed, "CASES", SHORT)
-    output = tmp_path / "speed.json"
-    args = SpeedArguments("tiny", ["short"], device="cpu", repeats=1, training=training, output=str(output))
+    args = SpeedArguments(
+        "tiny", ["short"], device="cpu", repeats=1, training=training, output_dir=str(tmp_path / "new")
+    )
     told = run_model_speed(args)
-    record = json.loads(output.read_text(encoding="utf-8"))
+    record = json.loads((tmp_path / "new" / "speed.json").read_text(encoding="utf-8"))
     (row,) = record["rows"]
     assert row["largest_difference"] < 1e-5
     assert row["tokens"] == 3 + 70 + 141 and row["ratio_min"] == row["ratio"] == row["ratio_max"]
     assert f"| short | float32 | {'training step' if training else 'forward'} | {row['ratio']:.3f} (" in told
-    assert record["settings"]["preset"] == "tiny" and "torch" in record["environment"]
+    assert record["settings"]["model"] == "tiny" and "torch" in record["environment"]
     work = Workload()
     for length in SHORT["short"]:
         work.add(torch.zeros(1, length, dtype=torch.int64).numpy(), 0, 64)
@@ -60,7 +61,7 @@ def test_lengths_are_those_of_every_29th_text_where_there_are_data(
     [
         (["--cases", "medium"], "cases: 'medium' is unknown; use mixed, short"),
         (["--dtypes", "int8"], "dtypes: 'int8' is unknown"),
-        (["--preset", "huge"], "preset: 'huge' is unknown; use tiny"),
+        (["--model", "huge"], "model: 'huge' is unknown; use tiny"),
         (["--repeats", "0"], "repeats=0 measures nothing"),
     ],
 )

@@ -159,7 +159,7 @@ def test_tokenizer_names_the_stock_class_and_gives_the_same_ids(checkpoint: Path
 
 
 def test_sentence_modules_are_in_the_old_form(checkpoint: Path, tmp_path: Path) -> None:
-    folder = release_of(checkpoint, tmp_path, normalize_embeddings=True, max_seq_length=64)
+    folder = release_of(checkpoint, tmp_path, normalize=True, max_length=64)
     modules = json.loads((folder / "modules.json").read_text())
     assert [row["type"].rsplit(".", 1)[-1] for row in modules] == ["Transformer", "Pooling", "Normalize"]
     assert all(row["type"].startswith("sentence_transformers.models.") for row in modules)
@@ -353,8 +353,8 @@ def test_an_earlier_release_is_replaced_only_when_asked(checkpoint: Path, tmp_pa
     ("options", "wanted"),
     [
         ({"dtype": "float16"}, "float32, bfloat16"),
-        ({"max_seq_length": -1}, "negative"),
-        ({"max_seq_length": 129}, "128"),
+        ({"max_length": -1}, "negative"),
+        ({"max_length": 129}, "128"),
     ],
 )
 def test_wrong_options(checkpoint: Path, tmp_path: Path, options: dict[str, object], wanted: str) -> None:

@@ -222,5 +222,5 @@ def test_output_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
     write_native(tmp_path / "other")
     with pytest.raises(FileExistsError):
         convert_checkpoint(tmp_path / "native", tmp_path / "other", overwrite=True)
-    with pytest.raises(ValueError, match="is the source itself"):
+    with pytest.raises(ValueError, match="is the model itself"):
         convert_checkpoint(tmp_path / "native", tmp_path / "native", overwrite=True)

@@ -105,10 +105,10 @@ def test_rare_characters_become_bytes_and_never_join_their_neighbours() -> None:
         train_tokenizer(texts, TokenizerArguments(vocab_size=300, limit_alphabet=2, segmenter="none"))
 
 
-def test_cross_word_entries_are_the_most_frequent_pairs_and_leave_words_as_they_were() -> None:
+def test_cross_word_tokens_are_the_most_frequent_pairs_and_leave_words_as_they_were() -> None:
     texts = ["我们在北京的图书馆"] * 50 + ["他在公园"] * 100
     options = {"limit_alphabet": 12, "vocab_size": FIXED_ENTRIES + 19}
-    crossing = train_tokenizer(texts, TokenizerArguments(cross_word_entries=2, **options))
+    crossing = train_tokenizer(texts, TokenizerArguments(cross_word_tokens=2, **options))
     assert crossing.tokenize("他在公园") == ["他在", "公园"]
     assert crossing.tokenize("在公园") == ["在公园"]
     assert crossing.tokenize("我们北京的") == ["我们", "北京", "的"]
@@ -152,8 +152,8 @@ def test_stock_class_loads_the_folder_without_trust(tmp_path: Path, sentences: l
         ({"min_frequency": 0}, "min_frequency=0 must be at least 1"),
         ({"max_token_length": 0}, "max_token_length=0"),
         ({"sample_share": 0}, "sample_share=0 must be above 0"),
-        ({"cross_word_entries": 32768}, "cross_word_entries=32768 must be"),
-        ({"cross_word_entries": 1, "segmenter": "none"}, "cross_word_entries needs a segmenter"),
+        ({"cross_word_tokens": 32768}, "cross_word_tokens=32768 must be"),
+        ({"cross_word_tokens": 1, "segmenter": "none"}, "cross_word_tokens needs a segmenter"),
     ],
 )
 def test_impossible_arguments_are_refused_at_construction(options: dict[str, object], message: str) -> None:

@@ -38,7 +38,7 @@ def arguments(corpus: Path, tokenizer_folder: str, tmp_path: Path) -> PrepareArg
     return PrepareArguments(
         corpus=[str(corpus)],
         tokenizer=tokenizer_folder,
-        data_dir=str(tmp_path / "shards"),
+        output_dir=str(tmp_path / "shards"),
         shard_characters=700,
         prepare_workers=0,
     )

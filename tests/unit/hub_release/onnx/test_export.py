@@ -269,7 +269,7 @@ def test_missing_packages_are_named_with_the_extra(
     monkeypatch.setattr(onnx_graphs.importlib.util, "find_spec", lambda name: None)
     wanted = "ONNX export needs onnx, onnxscript, onnxruntime; pip install 'chinese-modernbert[onnx]'"
     assert message(folder, ImportError) == wanted
-    words = ["release", "--checkpoint", str(folder), "--output_dir", str(tmp_path / "out"), "--onnx", "int8"]
+    words = ["release", "--model", str(folder), "--output_dir", str(tmp_path / "out"), "--onnx", "int8"]
     assert cli.main(words) == 2
     assert capsys.readouterr().err == f"chinese-modernbert: error: {wanted}\n"
     assert not (tmp_path / "out").exists()

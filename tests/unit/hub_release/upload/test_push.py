@@ -29,7 +29,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
 
 
 def push_quickly(folder: Path, **options: object) -> str:
-    values = {"folder": str(folder), "repo_id": NAME, "no_verify": True, **options}
+    values = {"model": str(folder), "repo_id": NAME, "verify": False, **options}
     return push_release(PushArguments(**values))  # type: ignore[arg-type]
 
 
@@ -196,7 +196,7 @@ def test_without_a_token_nothing_is_asked(release: Path, hub: Hub, monkeypatch: 
 def test_a_release_that_fails_its_verification_is_not_sent(release: Path, hub: Hub) -> None:
     (release / "config.json").write_text((release / "config.json").read_text() + "\n")
     with pytest.raises(ValueError, match=r"fails its verification.*config.json was changed after the build"):
-        push_quickly(release, no_verify=False)
+        push_quickly(release, verify=True)
     assert not any(request.startswith(("POST", "PUT")) for request in hub.requests)
 
 
@@ -209,7 +209,7 @@ def test_the_verification_runs_unless_it_is_switched_off(
     monkeypatch.setattr(push, "verify_release", never)
     for dry_run in (True, False):
         with pytest.raises(ValueError, match="verified"):
-            push_quickly(release, no_verify=False, dry_run=dry_run)
+            push_quickly(release, verify=True, dry_run=dry_run)
     push_quickly(release)
 
 
@@ -219,7 +219,7 @@ def test_the_command_takes_the_folder_first_and_ends_with_the_address(
     assert cli.main(["push", str(release), "--repo_id", NAME, "--no_verify"]) == 0
     assert capsys.readouterr().out.endswith(f"{hub.url}/{NAME}\n")
     hub.faults = {"whoami": 401}
-    assert cli.main(["push", "--repo_id", NAME, "--no_verify", "--folder", str(release)]) == 2
+    assert cli.main(["push", "--repo_id", NAME, "--no_verify", "--model", str(release)]) == 2
     assert capsys.readouterr().err.count("chinese-modernbert: error:") == 1
 
 

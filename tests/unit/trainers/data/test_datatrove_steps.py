@@ -39,13 +39,13 @@ def test_two_tasks_of_a_pipeline_give_the_documents_of_the_plain_run(
     arguments: PrepareArguments, for_tasks: PrepareArguments, corpus: Path, tmp_path: Path
 ) -> None:
     plain = TokenShards(run_prepare(arguments))
-    for_tasks.data_dir = str(tmp_path / "pipeline")
+    for_tasks.output_dir = str(tmp_path / "pipeline")
     logs = str(tmp_path / "logs")
     steps = [JsonlReader(str(corpus), glob_pattern="*.jsonl"), PrepareShards(for_tasks)]
     shards = LocalPipelineExecutor(steps, tasks=2, workers=2, logging_dir=f"{logs}/shards")
     LocalPipelineExecutor([MergeShards(for_tasks)], tasks=1, logging_dir=f"{logs}/merge", depends=shards).run()
     tokenizer = load_tokenizer(for_tasks.tokenizer)
-    merged = TokenShards(for_tasks.data_dir, tokenizer_hash(tokenizer))
+    merged = TokenShards(for_tasks.output_dir, tokenizer_hash(tokenizer))
     # Each task reads one of the two files, so even the order is that of the plain run.
     assert contents(merged) == contents(plain)
     assert np.array_equal(merged.token_counts(), plain.token_counts())
@@ -57,7 +57,7 @@ def test_two_tasks_of_a_pipeline_give_the_documents_of_the_plain_run(
 
 
 def test_an_attempt_that_ended_early_keeps_its_finished_shards(for_tasks: PrepareArguments, texts: list[str]) -> None:
-    step, folder = PrepareShards(for_tasks), Path(for_tasks.data_dir)
+    step, folder = PrepareShards(for_tasks), Path(for_tasks.output_dir)
 
     def broken() -> Any:
         for number, text in enumerate(texts):
@@ -81,7 +81,7 @@ def test_merging_waits_for_every_task(for_tasks: PrepareArguments, texts: list[s
     run_task(for_tasks, texts[:30], 0, 3)
     with pytest.raises(FileNotFoundError, match="2 of 3 tasks have not finished: 1, 2"):
         merge_shards(for_tasks)
-    assert not (Path(for_tasks.data_dir) / "manifest.json").exists()
+    assert not (Path(for_tasks.output_dir) / "manifest.json").exists()
 
 
 def test_a_task_without_documents_is_finished_too(for_tasks: PrepareArguments, texts: list[str]) -> None:
@@ -92,7 +92,7 @@ def test_a_task_without_documents_is_finished_too(for_tasks: PrepareArguments, t
 
 def test_a_shard_that_was_lost_before_merging_is_named(for_tasks: PrepareArguments, texts: list[str]) -> None:
     run_task(for_tasks, texts, 0, 1)
-    (Path(for_tasks.data_dir) / "shard-00000-00001.ids.bin").unlink()
+    (Path(for_tasks.output_dir) / "shard-00000-00001.ids.bin").unlink()
     with pytest.raises(ValueError, match=r"shard-00000-00001.ids.bin is missing"):
         merge_shards(for_tasks)
 
@@ -109,7 +109,7 @@ def test_parts_of_another_run_are_refused(for_tasks: PrepareArguments, texts: li
     run_task(for_tasks, texts[30:], 1, 2)
     with pytest.raises(ValueError, match="runs with 1 and 2 tasks; delete the rank"):
         merge_shards(for_tasks)
-    part = Path(for_tasks.data_dir) / "rank-00000.json"
+    part = Path(for_tasks.output_dir) / "rank-00000.json"
     changed = json.loads(part.read_text(encoding="utf-8")) | {"world_size": 2, "configuration": {"segmenter": "none"}}
     part.write_text(json.dumps(changed), encoding="utf-8")
     with pytest.raises(ValueError, match=r"rank-00000.json was written with other settings"):
@@ -138,7 +138,7 @@ def test_filters_count_and_sources_come_from_the_metadata(for_tasks: PrepareArgu
         ({"drop_exact_duplicates": True}, "duplicates across tasks would stay"),
         ({"near_duplicate_similarity": 0.8}, "duplicates across tasks would stay"),
         ({"corpus": ["x"]}, "a datatrove reader reads here"),
-        ({"data_dir": ""}, "data_dir is not given"),
+        ({"output_dir": ""}, "output_dir is not given"),
     ],
 )
 def test_what_a_task_cannot_do_is_refused_when_the_step_is_made(

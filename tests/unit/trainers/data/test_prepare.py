@@ -49,7 +49,7 @@ def test_two_processes_write_the_same_bytes_as_one(arguments: PrepareArguments, 
     arguments.near_duplicate_similarity = 0.6
     alone = contents(run_prepare(arguments))
     assert json.loads(alone["manifest.json"])["dropped"]["near_duplicate"] > 0
-    arguments.prepare_workers, arguments.data_dir = 2, str(tmp_path / "pool")
+    arguments.prepare_workers, arguments.output_dir = 2, str(tmp_path / "pool")
     assert contents(run_prepare(arguments)) == alone
 
 
@@ -94,7 +94,7 @@ def test_other_settings_need_overwrite(arguments: PrepareArguments) -> None:
 
 
 def test_a_folder_of_other_things_is_left_alone(arguments: PrepareArguments) -> None:
-    folder = Path(arguments.data_dir)
+    folder = Path(arguments.output_dir)
     folder.mkdir()
     (folder / "thesis.txt").write_text("mine")
     arguments.overwrite = True
@@ -103,7 +103,7 @@ def test_a_folder_of_other_things_is_left_alone(arguments: PrepareArguments) -> 
     assert (folder / "thesis.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["corpus", "tokenizer", "data_dir"])
+@pytest.mark.parametrize("name", ["corpus", "tokenizer", "output_dir"])
 def test_a_missing_argument_is_named(arguments: PrepareArguments, name: str) -> None:
     setattr(arguments, name, type(getattr(arguments, name))())
     with pytest.raises(ValueError, match=f"{name} is not given"):
@@ -122,7 +122,7 @@ def test_a_data_set_gives_the_same_shards_as_its_files(
     arguments: PrepareArguments, corpus: Path, tmp_path: Path
 ) -> None:
     by_files = TokenShards(run_prepare(arguments))
-    arguments.corpus, arguments.dataset, arguments.data_dir = [], str(corpus), str(tmp_path / "streamed")
+    arguments.corpus, arguments.dataset, arguments.output_dir = [], str(corpus), str(tmp_path / "streamed")
     by_stream = TokenShards(run_prepare(arguments))
     assert len(by_stream) == len(by_files)
     for index in range(len(by_files)):
@@ -216,7 +216,7 @@ def test_impossible_values_are_refused_before_work(
         setattr(arguments, name, value)
     with pytest.raises(ValueError, match=message):
         run_prepare(arguments)
-    assert not Path(arguments.data_dir).exists()
+    assert not Path(arguments.output_dir).exists()
 
 
 def test_the_last_line_says_what_was_kept_and_why_the_rest_was_not(

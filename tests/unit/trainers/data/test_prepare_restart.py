@@ -51,9 +51,9 @@ def many(arguments: PrepareArguments, tmp_path: Path, texts: list[str]) -> Prepa
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the worker processes through /proc")
 def test_a_killed_run_goes_on_where_it_was_and_leaves_no_worker_behind(many: PrepareArguments, tmp_path: Path) -> None:
-    whole = contents(run_prepare(dataclasses.replace(many, data_dir=str(tmp_path / "whole"))))
-    folder = Path(many.data_dir)
-    words = [f"--{name}={getattr(many, name)}" for name in ("tokenizer", "data_dir", "shard_characters")]
+    whole = contents(run_prepare(dataclasses.replace(many, output_dir=str(tmp_path / "whole"))))
+    folder = Path(many.output_dir)
+    words = [f"--{name}={getattr(many, name)}" for name in ("tokenizer", "output_dir", "shard_characters")]
     command = ["-m", "chinese_modernbert.cli", "prepare", "--corpus", *many.corpus, *words, "--prepare_workers=1"]
     with subprocess.Popen([sys.executable, *command], stderr=subprocess.DEVNULL) as process:
         wait_until(lambda: len(finished(folder)) >= 5, process)
@@ -73,8 +73,8 @@ def test_a_killed_run_goes_on_where_it_was_and_leaves_no_worker_behind(many: Pre
 def test_a_full_disk_is_one_clear_line_and_a_second_run_finishes(
     arguments: PrepareArguments, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    whole = contents(run_prepare(dataclasses.replace(arguments, data_dir=str(tmp_path / "whole"))))
-    real, folder = shards.file_sha256, Path(arguments.data_dir)
+    whole = contents(run_prepare(dataclasses.replace(arguments, output_dir=str(tmp_path / "whole"))))
+    real, folder = shards.file_sha256, Path(arguments.output_dir)
 
     def full_at_the_third(path: Path) -> str:
         if path.name.startswith("shard-00002.starts"):
@@ -108,12 +108,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_that_is_really_full_keeps_the_finished_shards(many: PrepareArguments, small_disk: Path) -> None:
     folder = small_disk / "shards"
     with pytest.raises(OSError, match=r"cannot be written .*0 MB are free"):
-        run_prepare(dataclasses.replace(many, data_dir=str(folder)))
+        run_prepare(dataclasses.replace(many, output_dir=str(folder)))
     assert len(finished(folder)) > 2
     assert not list(folder.glob("*.partial"))
     kept = finished(folder)
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
-    assert len(TokenShards(run_prepare(dataclasses.replace(many, data_dir=str(folder))))) == 3600
+    assert len(TokenShards(run_prepare(dataclasses.replace(many, output_dir=str(folder))))) == 3600
     assert finished(folder).items() >= kept.items()
 
 
@@ -134,7 +134,7 @@ def test_other_filters_are_refused_and_the_shards_stay(arguments: PrepareArgumen
     arguments.drop_exact_duplicates = True
     with pytest.raises(FileExistsError, match=r"other settings \(drop_exact_duplicates\)"):
         run_prepare(arguments)
-    assert contents(Path(arguments.data_dir)) == before
+    assert contents(Path(arguments.output_dir)) == before
 
 
 @pytest.mark.parametrize("kind", ["ids", "starts", "offsets", "sources", "counts"])

@@ -31,11 +31,11 @@ def shown(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 def test_the_text_is_whole_and_words_are_boxed(capsys: pytest.CaptureFixture[str]) -> None:
-    output = shown(capsys, "--preset", "forty_percent")
+    output = shown(capsys, "--masking", "forty_percent")
     assert TEXT in re.sub(r"[\[\]\n▢>]", "", output)
-    output = shown(capsys, "--preset", "bert_wwm")
+    output = shown(capsys, "--masking", "bert_wwm")
     assert "[语言]" in output
-    assert ">▢" in shown(capsys, "--preset", "bert_wwm", "--seed", "3")
+    assert ">▢" in shown(capsys, "--masking", "bert_wwm", "--seed", "3")
 
 
 def test_the_rate_is_that_of_the_step(capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,7 +48,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("counted")
     rows = [json.dumps({"text": TEXT * (1 + n % 3)}, ensure_ascii=False) for n in range(20)]
     (folder / "corpus.jsonl").write_text("\n".join(rows), encoding="utf-8")
-    words = ["--corpus", f"{folder}/corpus.jsonl", "--data_dir", f"{folder}/shards", "--prepare_workers", "0"]
+    words = ["--corpus", f"{folder}/corpus.jsonl", "--output_dir", f"{folder}/shards", "--prepare_workers", "0"]
     assert main(["prepare", *words]) == 0
     return folder / "shards"
 
@@ -57,9 +57,9 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_preset_is_shown_or_says_what_it_lacks(
     preset: str, shards: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["mask", "--text", TEXT, "--preset", preset]
-    given = {"data_dir": str(shards)} if preset in COUNTED_TABLES else {}
-    options = ["--data_dir", str(shards)] if given else []
+    words = ["mask", "--text", TEXT, "--masking", preset]
+    given = {"data": str(shards)} if preset in COUNTED_TABLES else {}
+    options = ["--data", str(shards)] if given else []
     if preset in {**WORD_COLUMNS, **PHRASE_COLUMNS}:
         options = ["--words", "语言模型", "概率"]
     if preset in PYTHON_ONLY:
@@ -74,7 +74,7 @@ def test_every_preset_is_shown_or_says_what_it_lacks(
 
 
 def test_listed_phrases_are_one_unit(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "[语言模型]" in shown(capsys, "--preset", "ernie", "--words", "语言模型")
+    assert "[语言模型]" in shown(capsys, "--masking", "ernie", "--words", "语言模型")
 
 
 def test_the_picture_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,7 +85,7 @@ def test_the_picture_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"preset": "wwm"}, "unknown"), ({"step": 5, "max_steps": 4}, "max_steps=4"), ({"step": -1}, "step=-1")],
+    [({"masking": "wwm"}, "unknown"), ({"step": 5, "max_steps": 4}, "max_steps=4"), ({"step": -1}, "step=-1")],
 )
 def test_wrong_arguments_are_refused_at_construction(changes: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):

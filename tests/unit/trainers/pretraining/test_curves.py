@@ -96,7 +96,7 @@ def test_runs_are_compared_under_names_that_tell_them_apart(tmp_path: Path, monk
 def test_the_command_draws_without_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
     write_log(tmp_path, [{"step": s, "loss": 5.0, "learning_rate": 1e-3} for s in (1, 2)])
-    assert main(["pretrain", "--plot", str(tmp_path)]) == 0
+    assert main(["pretrain", "plot", str(tmp_path)]) == 0
     assert (tmp_path / "curves.png").is_file() and "curves.png" in capsys.readouterr().out
-    assert main(["pretrain", "--plot", str(tmp_path / "missing")]) == 2
+    assert main(["pretrain", "plot", str(tmp_path / "missing")]) == 2
     assert "is not there; give the folder of a run" in capsys.readouterr().err
