@@ -44,9 +44,9 @@ class CounterRandom:
     """Uniform numbers in the open interval (0, 1), a pure function of their coordinates.
 
     Args:
-        seed: any integer; names the whole family of masks.
-        epoch: any integer, or one for each row; the same text gets another mask in another epoch.
-        sample_ids: integer `[B]`, one stable id a row.
+        seed: any integer; names the whole family of masks
+        epoch: any integer, or one for each row; the same text gets another mask in another epoch
+        sample_ids: integer `[B]`, one stable id a row
     """
 
     def __init__(self, seed: int, epoch: int | np.ndarray, sample_ids: np.ndarray) -> None:
@@ -59,9 +59,9 @@ class CounterRandom:
         """Draw one number for each (row, position).
 
         Args:
-            stream: names the purpose, so that two decisions about one token are independent.
-            row: int64 `[n]`, index into the sample ids.
-            position: int64 `[n]`, >= 0.
+            stream: names the purpose, so that two decisions about one token are independent
+            row: int64 `[n]`, index into the sample ids
+            position: int64 `[n]`, >= 0
 
         Returns:
             float64 `[n]`, each in (0, 1); 52 random bits.

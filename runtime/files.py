@@ -14,9 +14,9 @@ def new_output_folder(path: str | Path, overwrite: bool = False, *, marker: str)
     """Yield a temporary folder beside `path` that takes its name when the block ends well, and vanishes when not.
 
     Args:
-        path: The folder to make; its parents are made too.
-        overwrite: Replace an existing folder of ours. Default False.
-        marker: Name of a file that every folder of this kind holds; a folder without it is never deleted.
+        path: the folder to make; its parents are made too
+        overwrite: replace an existing folder of ours; default False
+        marker: name of a file that every folder of this kind holds; a folder without it is never deleted
 
     Raises:
         FileExistsError: If `path` is a non-empty folder and `overwrite` is off or the marker is not in it, or if
@@ -30,7 +30,7 @@ def new_output_folder(path: str | Path, overwrite: bool = False, *, marker: str)
     try:
         yield temporary
         if not (temporary / marker).exists():
-            raise RuntimeError(f"The writer of {target} made no {marker}; this is a defect of the writer.")
+            raise RuntimeError(f"the writer of {target} made no {marker}; this is a defect of the writer")
         make_as_readable_as_others(temporary)
         _replace_folder(temporary, target)
     except BaseException:
@@ -40,13 +40,13 @@ def new_output_folder(path: str | Path, overwrite: bool = False, *, marker: str)
 
 def _check_replaceable(target: Path, overwrite: bool, marker: str) -> None:
     if target.exists() and not target.is_dir():
-        raise FileExistsError(f"{target} is a file; give the name of a new folder.")
+        raise FileExistsError(f"{target} is a file; give the name of a new folder")
     if not target.is_dir() or not any(target.iterdir()):
         return
     if not overwrite:
-        raise FileExistsError(f"{target} is not empty; give another folder or set overwrite to replace it.")
+        raise FileExistsError(f"{target} is not empty; give another folder or set overwrite to replace it")
     if not (target / marker).exists():
-        raise FileExistsError(f"{target} holds no {marker}, so it is not ours to replace; give another folder.")
+        raise FileExistsError(f"{target} holds no {marker}, so it is not ours to replace; give another folder")
 
 
 def _replace_folder(temporary: Path, target: Path) -> None:
@@ -91,7 +91,7 @@ def model_fingerprint(model: str | Path) -> str:
     """Return a model's name, and 16 hexadecimal digits of its weights and config where they are in a folder.
 
     Args:
-        model: Folder of a saved model, or a name on the Hub, which comes back as it is.
+        model: folder of a saved model, or a name on the Hub, which comes back as it is
     """
     folder = Path(model)
     files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []

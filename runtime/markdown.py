@@ -7,8 +7,8 @@ def markdown_table(header: Iterable[object], rows: Iterable[Iterable[object]]) -
     """Return the lines of a table: header, rule, rows.
 
     Args:
-        header: titles of the columns.
-        rows: the cells of each row, as many as the header has.
+        header: titles of the columns
+        rows: the cells of each row, as many as the header has
 
     Raises:
         ValueError: If a row has another number of cells; a shorter one would shift its values under other titles.

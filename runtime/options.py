@@ -67,7 +67,7 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
     """Read `--name value`, `--name=value`, `--name a b c` (a list) and a bare `--name` (true).
 
     Args:
-        arguments: Words of the command line after the command.
+        arguments: words of the command line after the command
 
     Returns:
         Values as strings, lists of strings, or True; `load_recipe` converts them by the field's type.
@@ -101,9 +101,9 @@ def load_recipe(
     """Build the dataclasses of a command from a recipe and overrides.
 
     Args:
-        dataclass_types: Dataclasses; a key goes to every one that has a field of this name.
-        path: Recipe file, name of a shipped recipe, or None for overrides alone.
-        overrides: Words of the command line (`["--max_steps", "20"]`) or a mapping; they win over the recipe.
+        dataclass_types: dataclasses; a key goes to every one that has a field of this name
+        path: recipe file, name of a shipped recipe, or None for overrides alone
+        overrides: words of the command line (`["--max_steps", "20"]`) or a mapping; they win over the recipe
 
     Returns:
         One instance for each type, in order.
@@ -174,10 +174,10 @@ def convert(value: Any, annotation: Any, key: str, origin: str) -> Any:
     """Convert a value of a recipe or of the command line to a field's type.
 
     Args:
-        value: Number, string, list, mapping, or None.
-        annotation: Resolved type annotation of the field.
-        key: Name of the field, for messages.
-        origin: Where the value was written, for messages.
+        value: number, string, list, mapping, or None
+        annotation: resolved type annotation of the field
+        key: name of the field, for messages
+        origin: where the value was written, for messages
 
     Returns:
         The converted value; types that this function does not know are returned as they came.

@@ -16,8 +16,8 @@ def new_figure(width: float, height: float, title: str | None = None) -> Any:
     """Return an empty matplotlib figure that belongs to no window.
 
     Args:
-        width, height: inches.
-        title: bold, above everything; None = no title.
+        width, height: inches
+        title: bold, above everything; None = no title
 
     Raises:
         ImportError: If matplotlib is not installed.

@@ -15,7 +15,7 @@ def on_every_process(work: Callable[[], Result]) -> Result:
     A process that stopped alone would leave the others waiting in their next exchange until it times out.
 
     Args:
-        work: Takes nothing and exchanges nothing with other processes.
+        work: takes nothing and exchanges nothing with other processes
 
     Returns:
         This process's own result.
@@ -48,7 +48,7 @@ def require_agreement(values: Mapping[str, Any]) -> None:
     """Compare values between processes: a machine with other shards would train on, and nobody would notice.
 
     Args:
-        values: Name -> value that must be equal everywhere; the same names on every process.
+        values: name -> value that must be equal everywhere; the same names on every process
 
     Raises:
         ValueError: On every process, with the names that differ and the processes of the first difference.

@@ -14,8 +14,8 @@ def differing_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[s
     """Return what differs, one text per key: `learning_rate was 0.001, is 0.002`.
 
     Args:
-        old: settings read from the folder's record.
-        new: settings of the run at hand; every key is compared, and a key that only one of the two has differs.
+        old: settings read from the folder's record
+        new: settings of the run at hand; every key is compared, and a key that only one of the two has differs
 
     Returns:
         An empty list where the two are equal.

@@ -10,7 +10,7 @@ def begins_run(*columns: np.ndarray) -> np.ndarray:
     """Say where a run of equal values begins along the last axis.
 
     Args:
-        columns: one array or several of one shape `[..., L]`; a change in any of them begins a run.
+        columns: one array or several of one shape `[..., L]`; a change in any of them begins a run
 
     Returns:
         bool `[..., L]`, True at the first position of each row too.

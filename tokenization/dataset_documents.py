@@ -1,4 +1,4 @@
-"""Reading documents from a data set of the Hub, or local files in its form, row by row and without a copy on disk."""
+"""Reading documents from a data set of the Hub, or from local files in such a form, row by row and without a copy."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -19,16 +19,16 @@ def read_dataset_documents(
     text_field: str = "text",
     source_field: str | None = None,
 ) -> Iterator[TextDocument]:
-    """Yield every document of a data set that is not empty, in the order of its rows, by `datasets` in streaming mode.
+    """Yield every document of a data set that is not empty, in the order of its rows, streamed by `datasets`.
 
     Args:
-        name: Name on the Hub (`BAAI/CCI3-HQ`), a local folder, or a form (`json`, `parquet`, `text`) for `data_files`.
-        config: Configuration of the data set. Default None, its only one.
-        split: Split. Default "train".
-        revision: Commit, tag or branch; a commit makes a run repeatable. Default None, the newest.
-        data_files: Files or patterns of the data set to read; default: all.
-        text_field: Column of the text; a null counts as empty. Default "text".
-        source_field: Column that names the source. Default None: the data set and its configuration.
+        name: name on the Hub (`BAAI/CCI3-HQ`), a local folder, or a form (`json`, `parquet`, `text`) for `data_files`
+        config: configuration of the data set; default None, its only one
+        split: name of the split; default "train"
+        revision: commit, tag or branch; a commit makes a run repeatable; default None, the newest
+        data_files: files or patterns of the data set to read; default: all of them
+        text_field: column of the text; a null counts as empty; default "text"
+        source_field: column that names the source; default None: the data set and its configuration
 
     Raises:
         ImportError: Without `datasets`.
@@ -48,20 +48,20 @@ def read_dataset_documents(
         n_documents += 1
         yield TextDocument(text, checked_field(row, source_field, location) if source_field else source, location)
     if n_empty:
-        logger.warning("Skipped %d empty documents.", n_empty)
+        logger.warning("skipped %d empty documents", n_empty)
     if not n_documents:
-        raise ValueError(f"The data set {name}, split {split}, holds no document with text.")
+        raise ValueError(f"the data set {name}, split {split}, holds no document with text")
 
 
 def _stream(
     name: str, config: str | None, split: str, revision: str | None, data_files: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows; a fault of the data set that is no OSError becomes a ValueError that names it."""
+    """Yield the rows; an error of the data set other than an OSError becomes a ValueError that names the data set."""
     try:
         from datasets import load_dataset
         from datasets.exceptions import DatasetsError
     except ImportError as error:
-        raise ImportError("Reading a data set needs datasets: pip install 'chinese-modernbert[train]'.") from error
+        raise ImportError("reading a data set needs datasets: pip install 'chinese-modernbert[train]'") from error
     try:
         yield from load_dataset(
             name, config, split=split, revision=revision, data_files=list(data_files) or None, streaming=True
@@ -69,4 +69,4 @@ def _stream(
     except (DatasetsError, ValueError) as error:
         if isinstance(error, OSError):
             raise
-        raise ValueError(f"The data set {name}, split {split}, cannot be read: {error}") from error
+        raise ValueError(f"the data set {name}, split {split}, cannot be read: {error}") from error

@@ -1,4 +1,4 @@
-"""What a tokenizer does to real text: density, byte fallback, word-border crossings, masking units and its entries."""
+"""What a tokenizer does to real text: density, byte fallback, word-border crossings, masking units; its vocabulary."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 REPORT_FILE = "report.json"
 REPORT_TEXT = "report.txt"
 LONGEST_UNIT = 8
-"""Units of this many tokens and more share the last place of the histogram."""
+"""Units of this many tokens and more share the last bin of the histogram."""
 
 
 @dataclass
@@ -57,7 +57,7 @@ class TextCounts:
             setattr(self, name, getattr(self, name) + value)
 
     def as_row(self) -> dict[str, float]:
-        """Return the sums with the derived figures."""
+        """Return the sums with the derived metrics."""
         shares = ("byte_tokens", "unknown_tokens", "multi_character_tokens", "crossing_tokens")
         derived = {f"{name}_percent": round(100 * self.share(name), 4) for name in shares}
         return {**asdict(self), "characters_per_token": round(self.characters_per_token, 4), **derived}
@@ -69,8 +69,8 @@ class TokenizerReport:
 
     name: str
     tokenizer_hash: str = ""
-    """As `tokenization.tokenizer_hash` gives it, so that a reader can tell which tokenizer it was."""
-    entries: dict[str, Any] = field(default_factory=dict)
+    """As `tokenization.tokenizer_hash` gives it, so that a reader can tell which tokenizer was measured."""
+    vocabulary: dict[str, Any] = field(default_factory=dict)
     total: TextCounts = field(default_factory=TextCounts)
     by_script: dict[str, TextCounts] = field(default_factory=dict)
     by_source: dict[str, TextCounts] = field(default_factory=dict)
@@ -84,7 +84,7 @@ class TokenizerReport:
         return {
             "name": self.name,
             "tokenizer_hash": self.tokenizer_hash,
-            "entries": self.entries,
+            "vocabulary": self.vocabulary,
             "total": self.total.as_row(),
             **{name: {key: row.as_row() for key, row in sorted(group.items())} for name, group in groups.items()},
             **{name: _as_percent(histogram) for name, histogram in units.items()},
@@ -101,10 +101,10 @@ def inspect_tokenizer(
     tokenizer: PreTrainedTokenizerFast, segmenter: WordSegmenter, documents: Iterable[TextDocument], name: str = ""
 ) -> TokenizerReport:
     """Measure a tokenizer on documents; words and their borders are those of `segmenter`."""
-    report = TokenizerReport(name, tokenizer_hash(tokenizer), inspect_entries(tokenizer))
+    report = TokenizerReport(name, tokenizer_hash(tokenizer), inspect_vocabulary(tokenizer))
     encoder = DocumentEncoder(tokenizer, segmenter)
     vocabulary = tokenizer.get_vocab()
-    byte_ids = np.array([vocabulary[entry] for entry in BYTE_TOKENS if entry in vocabulary], dtype=np.uint32)
+    byte_ids = np.array([vocabulary[token] for token in BYTE_TOKENS if token in vocabulary], dtype=np.uint32)
     for document in documents:
         ids = (encoded := encoder.encode([document.text])[0]).input_ids
         spans = encoder.spans(document.text)
@@ -169,23 +169,23 @@ def _is_in(character: str, character_set: str) -> bool:
     return bool(character.encode(character_set, "ignore"))
 
 
-def inspect_entries(tokenizer: PreTrainedTokenizerFast, n_longest: int = 20) -> dict[str, Any]:
-    """Return what the vocabulary itself holds: sizes, lengths of Han entries, coverage of national character sets."""
+def inspect_vocabulary(tokenizer: PreTrainedTokenizerFast, n_longest: int = 20) -> dict[str, Any]:
+    """Return what the vocabulary itself holds: sizes, lengths of Han tokens, coverage of national character sets."""
     skipped = {*BYTE_TOKENS, *tokenizer.all_special_tokens}
-    entries = [entry for entry in tokenizer.get_vocab() if entry not in skipped]
-    han = [entry for entry in entries if all("\u3400" <= character <= "\u9fff" for character in entry)]
-    characters = {entry for entry in entries if len(entry) == 1}
+    tokens = [token for token in tokenizer.get_vocab() if token not in skipped]
+    han = [token for token in tokens if all("\u3400" <= character <= "\u9fff" for character in token)]
+    characters = {token for token in tokens if len(token) == 1}
     gb2312 = _han_of("gb2312")
     level_one = {character for character in gb2312 if character.encode("gb2312")[0] <= 0xD7}
     sets = {"common_8105": common_characters(), "gb2312_level_1": level_one, "gb2312": gb2312, "big5": _han_of("big5")}
     return {
-        "vocabulary": len(tokenizer),
+        "size": len(tokenizer),
         "single_characters": len(characters),
-        "multi_character_percent": round(100 * sum(len(entry) > 1 for entry in entries) / max(len(entries), 1), 2),
-        "han_entries_by_length": dict(sorted(Counter(map(len, han)).items())),
+        "multi_character_percent": round(100 * sum(len(token) > 1 for token in tokens) / max(len(tokens), 1), 2),
+        "han_tokens_by_length": dict(sorted(Counter(map(len, han)).items())),
         "coverage_percent": {name: round(100 * len(s & characters) / len(s), 2) for name, s in sets.items()},
-        "longest_entries": sorted(entries, key=lambda entry: (-len(entry), entry))[:n_longest],
-        "longest_han_entries": sorted(han, key=lambda entry: (-len(entry), entry))[:n_longest],
+        "longest_tokens": sorted(tokens, key=lambda token: (-len(token), token))[:n_longest],
+        "longest_han_tokens": sorted(han, key=lambda token: (-len(token), token))[:n_longest],
     }
 
 
@@ -212,7 +212,7 @@ def load_any_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
     if Path(path).is_dir():
         return load_tokenizer(path)
     if not Path(path).is_file():
-        raise FileNotFoundError(f"{path} is neither a tokenizer folder nor a tokenizer.json.")
+        raise FileNotFoundError(f"{path} is neither a tokenizer folder nor a tokenizer.json")
     try:
         backend = Tokenizer.from_file(str(path))
     except Exception as error:  # the Rust reader raises bare Exception
@@ -221,18 +221,18 @@ def load_any_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
 
 
 def _unknown_token(backend: Tokenizer) -> str | None:
-    """Return the entry that a tokenizer's model writes for what it cannot spell; none where it has none.
+    """Return the token that a tokenizer's model writes for text that it cannot spell; None where it has none.
 
-    A name of our choice would become a new entry, which no text ever gives.
+    A name of our choice would become a new token that no text ever produces.
     """
     model = json.loads(backend.to_str())["model"]
-    if model.get("unk_id") is not None:  # Unigram names it by its place
+    if model.get("unk_id") is not None:  # Unigram names it by its index
         return model["vocab"][model["unk_id"]][0]
     return model.get("unk_token")
 
 
 def report_as_text(reports: Sequence[TokenizerReport]) -> str:
-    """Return the reports side by side as a plain table, one line a group of text."""
+    """Return the reports side by side as a plain table, one line per group of texts."""
     groups = [("all", [report.total for report in reports])]
     for kind in ("by_script", "by_source"):
         for key in sorted({key for report in reports for key in getattr(report, kind)}):
@@ -252,20 +252,20 @@ def report_as_text(reports: Sequence[TokenizerReport]) -> str:
 
 
 def _lines_of_one(report: TokenizerReport) -> Iterator[str]:
-    entries = report.entries
-    yield f"{report.name}: {entries['vocabulary']:,} entries, {entries['single_characters']:,} of one character"
-    yield f"  multi-character: {entries['multi_character_percent']} % of entries, " + (
-        f"{100 * report.total.share('multi_character_tokens'):.2f} % of tokens"
+    vocabulary = report.vocabulary
+    yield f"{report.name}: {vocabulary['size']:,} tokens, {vocabulary['single_characters']:,} of one character"
+    yield f"  multi-character: {vocabulary['multi_character_percent']} % of the vocabulary, " + (
+        f"{100 * report.total.share('multi_character_tokens'):.2f} % of the text's tokens"
     )
     for title, rows in (
         ("units by tokens, %", _as_percent(report.units_by_tokens)),
         ("units by characters, %", _as_percent(report.units_by_characters)),
-        ("Han entries by length", entries["han_entries_by_length"]),
-        ("characters with an entry, %", entries["coverage_percent"]),
+        ("Han tokens by length", vocabulary["han_tokens_by_length"]),
+        ("characters with a token, %", vocabulary["coverage_percent"]),
     ):
         yield f"  {title}: " + ", ".join(f"{name}: {value}" for name, value in rows.items())
-    for title in ("longest_entries", "longest_han_entries"):
-        yield f"  {title.replace('_', ' ')}: {' | '.join(entries[title])}"
+    for title in ("longest_tokens", "longest_han_tokens"):
+        yield f"  {title.replace('_', ' ')}: {' | '.join(vocabulary[title])}"
 
 
 def draw_report(reports: Sequence[TokenizerReport], path: str | Path) -> None:
@@ -277,7 +277,7 @@ def draw_report(reports: Sequence[TokenizerReport], path: str | Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("The picture needs matplotlib: pip install 'chinese-modernbert[train]'.") from error
+        raise ImportError("the picture needs matplotlib: pip install 'chinese-modernbert[train]'") from error
     sources = sorted({source for report in reports for source in report.by_source})
     figure = Figure(figsize=(14, max(5.0, 0.3 * len(sources))), layout="constrained")
     panels = figure.subplot_mosaic([["density", "tokens"], ["density", "characters"]], width_ratios=(2, 1))
@@ -313,10 +313,12 @@ class TokenizerReportArguments:
     overwrite: bool = field(default=False, metadata={"help": "Replace an existing report folder."})
     text_field: str = field(default="text", metadata={"help": "Field of the text in JSON lines and Parquet files."})
     source_field: str | None = field(
-        default=None, metadata={"help": "Field that names the source of a document; default the file name."}
+        default=None, metadata={"help": "Field that names the source of a document; default: the file name."}
     )
     segmenter: str = field(default="rjieba", metadata={"help": "Word segmenter that defines the borders."})
-    user_dictionary: str | None = field(default=None, metadata={"help": "File with one word a line for the segmenter."})
+    user_dictionary: str | None = field(
+        default=None, metadata={"help": "File with one word per line for the segmenter."}
+    )
 
 
 def run_tokenizer_report(args: TokenizerReportArguments) -> Path:
@@ -328,7 +330,7 @@ def run_tokenizer_report(args: TokenizerReportArguments) -> Path:
         ValueError: If no tokenizer is named; see also `read_documents`.
     """
     if not args.tokenizers:
-        raise ValueError("No tokenizer was given; name at least one tokenizer folder or tokenizer.json.")
+        raise ValueError("no tokenizer was given; name at least one tokenizer folder or tokenizer.json")
     segmenter = load_segmenter(args.segmenter, args.user_dictionary)
     tokenizers = {name: load_any_tokenizer(name) for name in args.tokenizers}
     with new_output_folder(args.output_dir, args.overwrite, marker=REPORT_FILE) as folder:
@@ -337,7 +339,7 @@ def run_tokenizer_report(args: TokenizerReportArguments) -> Path:
         for name, tokenizer in tokenizers.items():
             documents = read_documents(args.corpus, args.text_field, args.source_field)
             label = Path(name).name if short[Path(name).name] == 1 else name
-            logger.info("Measuring %s.", name)
+            logger.info("measuring %s", name)
             reports.append(inspect_tokenizer(tokenizer, segmenter, documents, label))
         content = json.dumps([report.as_dict() for report in reports], ensure_ascii=False, indent=1)
         write_text_atomically(folder / REPORT_TEXT, report_as_text(reports))

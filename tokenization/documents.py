@@ -37,10 +37,10 @@ class TextDocument:
 
 @dataclass(slots=True)
 class ReadPosition:
-    """How far reading has come, for a progress bar; the reader moves it."""
+    """How far reading has come, for a progress bar; the reader updates it."""
 
     n_bytes: int = 0
-    """Bytes of the files, compressed where they are, that have been read."""
+    """Bytes of the files that have been read, counted before decompression."""
 
 
 def find_text_files(paths: Sequence[str | Path]) -> list[Path]:
@@ -58,21 +58,21 @@ def find_text_files(paths: Sequence[str | Path]) -> list[Path]:
             matches = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
             found = [file for match in matches for file in _readable_files(match)]
             if not found:
-                raise FileNotFoundError(f"No readable file matches {path}; give files or folders of text.")
+                raise FileNotFoundError(f"no readable file matches {path}; give files or folders of text")
             files.update(dict.fromkeys(found))
         elif path.is_dir():
             found = _readable_files(path)
             if not found:
-                raise FileNotFoundError(f"The folder {path} holds no file ending in {', '.join(SUFFIXES)}.")
+                raise FileNotFoundError(f"the folder {path} holds no file ending in {', '.join(SUFFIXES)}")
             files.update(dict.fromkeys(found))
         elif not path.exists():
-            raise FileNotFoundError(f"{path} does not exist; give files or folders of text.")
+            raise FileNotFoundError(f"{path} does not exist; give files or folders of text")
         elif not _suffix(path):
-            raise ValueError(f"{path} has an unknown suffix; readable are {', '.join(SUFFIXES)}.")
+            raise ValueError(f"{path} has an unknown suffix; readable are {', '.join(SUFFIXES)}")
         else:
             files[path] = None
     if not files:
-        raise ValueError("No corpus was given; name at least one file or folder of text.")
+        raise ValueError("no corpus was given; name at least one file or folder of text")
     return list(files)
 
 
@@ -84,14 +84,14 @@ def read_documents(
 ) -> Iterator[TextDocument]:
     """Yield every document that is not empty, in the order of the files.
 
-    A blank line separates the documents of a `.txt` file; a line of a `.jsonl` file and a row of a Parquet file is
-    one document. Documents without a character are skipped and their number is logged.
+    A blank line separates the documents of a `.txt` file; a line of a `.jsonl` file or a row of a Parquet file is
+    one document. Empty documents are skipped and their number is logged.
 
     Args:
-        paths: Files or folders, see `find_text_files`.
-        text_field: Field or column of the text. Default "text".
-        source_field: Field or column that names the source instead of the file name. Default None.
-        position: Is kept at the number of bytes read so far. Default None.
+        paths: files or folders, see `find_text_files`
+        text_field: field or column of the text; default "text"
+        source_field: field or column that names the source instead of the file name; default None
+        position: the reader keeps it at the number of bytes read so far; default None
 
     Raises:
         FileNotFoundError: If a path is missing.
@@ -110,9 +110,9 @@ def read_documents(
         n_bytes += file.stat().st_size
         position.n_bytes = n_bytes
     if n_empty:
-        logger.warning("Skipped %d empty documents.", n_empty)
+        logger.warning("skipped %d empty documents", n_empty)
     if not n_documents:
-        raise ValueError(f"The corpus holds no document with text: {', '.join(map(str, paths))}.")
+        raise ValueError(f"the corpus holds no document with text: {', '.join(map(str, paths))}")
 
 
 def _readable_files(path: Path) -> list[Path]:
@@ -168,7 +168,7 @@ def _decompressed(file: Path, raw: IO[bytes]) -> Iterator[IO[bytes]]:
         try:
             import zstandard
         except ImportError as error:
-            raise ImportError(f"Reading {file} needs zstandard: pip install 'chinese-modernbert[train]'.") from error
+            raise ImportError(f"reading {file} needs zstandard: pip install 'chinese-modernbert[train]'") from error
         with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream:
             yield io.BufferedReader(stream)  # type: ignore[arg-type]
     else:
@@ -176,7 +176,7 @@ def _decompressed(file: Path, raw: IO[bytes]) -> Iterator[IO[bytes]]:
 
 
 def read_lines(file: Path, position: ReadPosition) -> Iterator[tuple[int, str]]:
-    """Yield (number, line without its end); lines end at LF alone, a CR before it belongs to the end."""
+    """Yield (number, line without its end); only LF ends a line, and a CR before it belongs to the line end."""
     number = 0
     with _open_bytes(file, position) as stream:
         try:
@@ -187,14 +187,14 @@ def read_lines(file: Path, position: ReadPosition) -> Iterator[tuple[int, str]]:
             encoding = "utf-16" if error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "gb18030"
             raise ValueError(
                 f"{file}:{number} is not UTF-8 (byte {error.start} of the line); "
-                f"convert it, for example: iconv -f {encoding} -t utf-8."
+                f"convert it, for example: iconv -f {encoding} -t utf-8"
             ) from error
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ValueError(f"{file} is a broken gzip file after line {number} ({error}); fetch it again.") from error
+            raise ValueError(f"{file} is a broken gzip file after line {number} ({error}); fetch it again") from error
         except Exception as error:
             if type(error).__name__ != "ZstdError":
                 raise
-            raise ValueError(f"{file} is a broken zstd file after line {number} ({error}); fetch it again.") from error
+            raise ValueError(f"{file} is a broken zstd file after line {number} ({error}); fetch it again") from error
 
 
 def _read_plain_text(file: Path, position: ReadPosition) -> Iterator[TextDocument]:
@@ -220,10 +220,10 @@ def read_word_list(path: str | Path) -> list[str]:
     """
     file = Path(path)
     if not file.is_file():
-        raise FileNotFoundError(f"{path} does not exist; give a text file with one entry a line.")
+        raise FileNotFoundError(f"{path} does not exist; give a text file with one word per line")
     words = [line.strip() for _, line in read_lines(file, ReadPosition()) if line.strip()]
     if not words:
-        raise ValueError(f"{path} holds no entry; write one a line.")
+        raise ValueError(f"{path} holds no word; write one per line")
     return words
 
 
@@ -231,7 +231,7 @@ def read_json_rows(file: Path, position: ReadPosition | None = None) -> Iterator
     """Yield (`file:line`, object) for every line of a `.jsonl` file (plain, `.gz` or `.zst`) that is not blank.
 
     Raises:
-        ValueError: With file and line, for broken JSON, a line that is no object, or bytes that are not UTF-8.
+        ValueError: With file and line, for broken JSON, a line that is not an object, or bytes that are not UTF-8.
     """
     for number, line in read_lines(file, position or ReadPosition()):
         if not line.strip():
@@ -240,9 +240,9 @@ def read_json_rows(file: Path, position: ReadPosition | None = None) -> Iterator
         try:
             row = json.loads(line)
         except (json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"{location} is no valid JSON ({error}); write one JSON object a line.") from error
+            raise ValueError(f"{location} is not valid JSON ({error}); write one JSON object per line") from error
         if not isinstance(row, dict):
-            raise ValueError(f"{location} is a JSON {type(row).__name__}; write one JSON object a line.")
+            raise ValueError(f"{location} is a JSON {type(row).__name__}; write one JSON object per line")
         yield location, row
 
 
@@ -259,18 +259,18 @@ def checked_field(row: Mapping[str, object], field: str, location: str) -> str:
     """Return a field that must be text.
 
     Args:
-        row: Fields of one document.
-        field: Name of the wanted one.
-        location: Where the row lies, for messages.
+        row: fields of one document
+        field: name of the field to return
+        location: where the row lies, for messages
 
     Raises:
-        ValueError: If there is no such field, or it is no string, or holds a lone surrogate.
+        ValueError: If there is no such field, or it is not a string, or holds a lone surrogate.
     """
     if field not in row:
-        raise ValueError(f"{location} has no field {field!r}; its fields are {', '.join(map(str, row)) or 'none'}.")
+        raise ValueError(f"{location} has no field {field!r}; its fields are {', '.join(map(str, row)) or 'none'}")
     value = row[field]
     if not isinstance(value, str):
-        raise ValueError(f"{location}: field {field!r} is {type(value).__name__}, wanted a string.")
+        raise ValueError(f"{location}: field {field!r} is {type(value).__name__}; expected a string")
     check_encodable(value, location)
     return value
 
@@ -282,16 +282,16 @@ def _read_parquet(
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise ImportError(f"Reading {file} needs pyarrow: pip install 'chinese-modernbert[train]'.") from error
+        raise ImportError(f"reading {file} needs pyarrow: pip install 'chinese-modernbert[train]'") from error
     try:
         table = pyarrow.parquet.ParquetFile(file)
     except pyarrow.ArrowInvalid as error:
-        raise ValueError(f"{file} is no valid Parquet file ({error}).") from error
+        raise ValueError(f"{file} is not a valid Parquet file ({error})") from error
     columns = [text_field, *([source_field] if source_field else [])]
     names = table.schema_arrow.names
     for column in columns:
         if column not in names:
-            raise ValueError(f"{file} has no column {column!r}; its columns are {', '.join(names)}.")
+            raise ValueError(f"{file} has no column {column!r}; its columns are {', '.join(names)}")
     number = 0
     with table:
         for batch in table.iter_batches(batch_size=256, columns=columns):

@@ -1,4 +1,4 @@
-"""Adding entries for a domain or a script to a tokenizer, with embedding rows that start from the mean of their pieces.
+"""Adding tokens for a domain or a script to a tokenizer; their embedding rows start from the mean of their pieces.
 
     tokenizer = load_tokenizer(folder)
     added = add_tokens(tokenizer, ["心肌梗死", "嚟", "冇"])
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class ExtensionArguments:
-    """Which tokenizer to extend, with what."""
+    """Which tokenizer to extend, and with what."""
 
     tokenizer: str = field(metadata={"help": "Folder of the tokenizer, or of a model with its tokenizer."})
     tokens: str = field(metadata={"help": "Text file with one new token per line."})
@@ -41,68 +41,68 @@ class ExtensionArguments:
 
 
 def run_extension(arguments: ExtensionArguments) -> Path:
-    """Write a tokenizer with more entries; the old ones keep their ids.
+    """Write a tokenizer with more tokens; the old ones keep their ids.
 
     Raises:
         FileExistsError: If the folder is not empty and `overwrite` is off.
         FileNotFoundError: If the tokenizer or the file is missing.
-        ValueError: If an entry cannot be added, or none is new.
+        ValueError: If a token cannot be added, or none is new.
     """
     tokenizer = load_tokenizer(arguments.tokenizer)
     added = add_tokens(tokenizer, read_word_list(arguments.tokens))
     if not added:
-        raise ValueError(f"{arguments.tokens} holds no token that {arguments.tokenizer} does not have already")
+        raise ValueError(f"{arguments.tokens} holds no token that {arguments.tokenizer} lacks")
     with new_output_folder(arguments.output_dir, arguments.overwrite, marker=TOKENIZER_FILE) as folder:
         save_tokenizer(tokenizer, folder)
-    logger.info("%d entries added, %d in all", len(added), len(tokenizer))
+    logger.info("%d tokens added, %d in all", len(added), len(tokenizer))
     return Path(arguments.output_dir)
 
 
-def add_tokens(tokenizer: PreTrainedTokenizerFast, entries: Sequence[str]) -> dict[int, list[int]]:
-    """Add `entries` to `tokenizer` in place and return, for each new id, the ids that spelled it before.
+def add_tokens(tokenizer: PreTrainedTokenizerFast, tokens: Sequence[str]) -> dict[int, list[int]]:
+    """Add `tokens` to `tokenizer` in place and return, for each new id, the ids that spelled it before.
 
-    An entry is found wherever it stands in a text, before words are cut. In Chinese that is what is wanted; one that
+    An added token is found wherever it stands in a text, before words are cut. That suits Chinese, but a token that
     begins or ends with a Latin letter or a digit is also found inside longer words: with ALT, SALTY becomes S, ALT, Y.
-    The log warns of those.
+    The log warns of such tokens.
 
     Args:
-        tokenizer: Changed in place; save it with `save_tokenizer`.
-        entries: Words, width-folded before they are added. Those the tokenizer already has as one token are left out
+        tokenizer: changed in place; save it with `save_tokenizer`
+        tokens: words, width-folded before they are added. Those that the tokenizer already has are left out
             and their number is logged.
 
     Raises:
-        ValueError: If an entry is empty, begins or ends with white space, occurs twice, or looks like a special or byte
+        ValueError: If a token is empty, begins or ends with white space, occurs twice, or looks like a special or byte
             token.
     """
-    folded = [fold_width(entry) for entry in entries]
-    _check_entries(tokenizer, folded)
-    pieces = {entry: tokenizer(entry, add_special_tokens=False)["input_ids"] for entry in folded}
-    new = [entry for entry in folded if len(pieces[entry]) > 1]
+    folded = [fold_width(token) for token in tokens]
+    _check_tokens(tokenizer, folded)
+    pieces = {token: tokenizer(token, add_special_tokens=False)["input_ids"] for token in folded}
+    new = [token for token in folded if len(pieces[token]) > 1]
     if len(new) < len(folded):
-        logger.warning("%d of %d entries are single tokens already.", len(folded) - len(new), len(folded))
-    if inside := [entry for entry in new if _is_part_of_words(entry[0]) or _is_part_of_words(entry[-1])]:
-        logger.warning("%d entries are also found inside longer words, such as %r.", len(inside), inside[0])
+        logger.warning("%d of %d new tokens are in the vocabulary already", len(folded) - len(new), len(folded))
+    if inside := [token for token in new if _is_part_of_words(token[0]) or _is_part_of_words(token[-1])]:
+        logger.warning("%d new tokens are also found inside longer words, such as %r", len(inside), inside[0])
     tokenizer.add_tokens(new)
     vocabulary = tokenizer.get_vocab()
-    return {vocabulary[entry]: pieces[entry] for entry in new}
+    return {vocabulary[token]: pieces[token] for token in new}
 
 
 def _is_part_of_words(character: str) -> bool:
-    """Tell whether a character is a Latin letter or a digit, which stand in words without a border that is seen."""
+    """Return whether a character is a Latin letter or a digit: nothing marks a border between two of them."""
     return character.isdecimal() or unicodedata.name(character, "").startswith("LATIN ")
 
 
-def _check_entries(tokenizer: PreTrainedTokenizerFast, entries: Sequence[str]) -> None:
+def _check_tokens(tokenizer: PreTrainedTokenizerFast, tokens: Sequence[str]) -> None:
     seen: set[str] = set()
-    for entry in entries:
-        check_encodable(entry, f"the entry {entry!a}")
-        if not entry or entry != entry.strip():
-            raise ValueError(f"The entry {entry!r} is empty or has white space at an end; give plain words.")
-        if entry in tokenizer.all_special_tokens or entry in BYTE_TOKENS or (entry[0] == "[" and entry[-1] == "]"):
-            raise ValueError(f"The entry {entry!r} looks like a special token; give plain words.")
-        if entry in seen:
-            raise ValueError(f"The entry {entry!r} occurs twice (after width folding); give each word once.")
-        seen.add(entry)
+    for token in tokens:
+        check_encodable(token, f"the token {token!a}")
+        if not token or token != token.strip():
+            raise ValueError(f"the token {token!r} is empty or has white space at an end; give plain words")
+        if token in tokenizer.all_special_tokens or token in BYTE_TOKENS or (token[0] == "[" and token[-1] == "]"):
+            raise ValueError(f"the token {token!r} looks like a special token; give plain words")
+        if token in seen:
+            raise ValueError(f"the token {token!r} occurs twice (after width folding); give each word once")
+        seen.add(token)
 
 
 def start_embeddings(model: "PreTrainedModel", added: Mapping[int, Sequence[int]]) -> None:
@@ -111,11 +111,11 @@ def start_embeddings(model: "PreTrainedModel", added: Mapping[int, Sequence[int]
     The number of rows becomes a multiple of 64. Input and, where not tied, output rows are set, and the output bias.
 
     Args:
-        model: Any model with `resize_token_embeddings`, changed in place.
-        added: New id to the ids of its pieces, from `add_tokens`.
+        model: any model with `resize_token_embeddings`, changed in place
+        added: new id to the ids of its pieces, from `add_tokens`
 
     Raises:
-        ValueError: If a piece is no row of the model, which means model and tokenizer do not belong together.
+        ValueError: If a piece has no row in the model, so that model and tokenizer do not belong together.
     """
     import torch
 
@@ -124,7 +124,7 @@ def start_embeddings(model: "PreTrainedModel", added: Mapping[int, Sequence[int]
     n_rows = getattr(model.get_input_embeddings(), "weight").shape[0]  # noqa: B009
     highest = max(index for pieces in added.values() for index in pieces)
     if highest >= n_rows:
-        raise ValueError(f"The model has {n_rows} rows, the tokenizer id {highest}: they do not belong together.")
+        raise ValueError(f"the model has {n_rows} rows, the tokenizer id {highest}: they do not belong together")
     if max(added) >= n_rows:
         model.resize_token_embeddings(max(added) + 1, pad_to_multiple_of=VOCABULARY_MULTIPLE, mean_resizing=False)
     with torch.no_grad():
@@ -134,7 +134,7 @@ def start_embeddings(model: "PreTrainedModel", added: Mapping[int, Sequence[int]
 
 
 def _set_to_means(parameter: "torch.Tensor | None", added: Mapping[int, Sequence[int]]) -> None:
-    """Set row `index` of `parameter` to the mean of its pieces' rows, for every added one."""
+    """Set row `index` of `parameter` to the mean of its pieces' rows, for every added id."""
     if parameter is not None:
         for index, pieces in added.items():
             parameter[index] = parameter[list(pieces)].mean(dim=0)
@@ -146,34 +146,34 @@ SHOWN = 3
 
 
 def new_tokens(checkpoint: str | Path, tokenizer: PreTrainedTokenizerFast) -> dict[int, list[int]]:
-    """Return, for each entry that `tokenizer` has and the checkpoint's own tokenizer has not, the ids that spelled it.
+    """Return, for each token that `tokenizer` has and the checkpoint's own tokenizer lacks, the ids that spelled it.
 
     Args:
-        checkpoint: Folder of a model, with its tokenizer.
-        tokenizer: The run's tokenizer.
+        checkpoint: folder of a model, with its tokenizer
+        tokenizer: the run's tokenizer
 
     Returns:
         New id -> ids of its pieces, for `start_embeddings`; empty where the two are the same, or where the folder has
         no tokenizer to compare with.
 
     Raises:
-        ValueError: If an entry that both have stands at different ids, or the run's tokenizer lacks some.
+        ValueError: If a token has another id in the run's tokenizer, or is missing there.
     """
     if not (Path(checkpoint) / TOKENIZER_FILE).is_file():
-        logger.warning("%s has no tokenizer: that it is the run's own cannot be checked", checkpoint)
+        logger.warning("%s has no tokenizer, so it cannot be compared with the run's", checkpoint)
         return {}
     own = load_tokenizer(checkpoint)
     if tokenizer_hash(own) == tokenizer_hash(tokenizer):
         return {}
     before, after = own.get_vocab(), tokenizer.get_vocab()
-    moved = sorted((entry for entry, number in before.items() if after.get(entry) != number), key=before.__getitem__)
+    moved = sorted((token for token, number in before.items() if after.get(token) != number), key=before.__getitem__)
     if moved or len(after) == len(before):
-        what = f"{len(moved)} entries stand elsewhere, first {', '.join(map(repr, moved[:SHOWN]))}"
+        what = f"{len(moved)} tokens have other ids, first {', '.join(map(repr, moved[:SHOWN]))}"
         raise ValueError(
-            f"the tokenizer is not that of {checkpoint} with entries added "
-            f"({what if moved else 'its entries are the same, its rules are not'}); extend the checkpoint's own with "
+            f"the tokenizer is not that of {checkpoint} with tokens added "
+            f"({what if moved else 'its tokens are the same, its rules are not'}); extend the checkpoint's own with "
             "chinese-modernbert tokenizer extend"
         )
-    added = {number: entry for entry, number in after.items() if entry not in before}
-    logger.info("%d new entries; their rows start as the mean of their pieces", len(added))
+    added = {number: token for token, number in after.items() if token not in before}
+    logger.info("%d new tokens; their rows start as the mean of their pieces", len(added))
     return {number: own(added[number], add_special_tokens=False)["input_ids"] for number in sorted(added)}

@@ -20,7 +20,7 @@ MODEL_MAX_LENGTH = 8192
 MODEL_INPUT_NAMES = ["input_ids", "attention_mask"]
 
 VOCABULARY_MULTIPLE = 64
-"""Embedding rows may exceed the entries by less than this. Source: paper-facts 3 (sizes are multiples of 64)."""
+"""Embedding rows may exceed the tokens by less than this. Source: paper-facts 3 (sizes are multiples of 64)."""
 
 SPECIAL_TOKEN_NAMES = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 
@@ -50,8 +50,8 @@ def _clean_backend_json(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
 def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: str | Path) -> Path:
     """Write the three tokenizer files into `folder` and return it.
 
-    The class is written as `PreTrainedTokenizerFast`, the one name that Transformers 4 and 5 both load; Transformers 5
-    by itself writes a name that 4.57 does not know.
+    The class is written as `PreTrainedTokenizerFast`, the one name that Transformers 4 and 5 both load; left to
+    itself, Transformers 5 writes a name that 4.57 does not know.
     """
     target = Path(folder)
     special_tokens = {name: str(getattr(tokenizer, name)) for name in SPECIAL_TOKEN_NAMES}
@@ -84,13 +84,13 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
     """
     path = Path(folder)
     if not (path / TOKENIZER_FILE).is_file():
-        raise FileNotFoundError(f"No {TOKENIZER_FILE} in {path}; give a tokenizer folder or train one first.")
+        raise FileNotFoundError(f"no {TOKENIZER_FILE} in {path}; give a tokenizer folder or train one first")
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
     except Exception as error:  # the Rust reader raises bare Exception
         raise ValueError(f"{path} cannot be read as a tokenizer: {str(error).splitlines()[0]}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise ValueError(f"{path} loads as {type(tokenizer).__name__}; wanted a fast tokenizer (tokenizer.json).")
+        raise ValueError(f"{path} loads as {type(tokenizer).__name__}; expected a fast tokenizer (tokenizer.json)")
     _check_special_tokens(tokenizer, path)
     return tokenizer
 
@@ -98,19 +98,19 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
 def _check_special_tokens(tokenizer: PreTrainedTokenizerFast, path: Path) -> None:
     missing = [name for name in SPECIAL_TOKEN_NAMES if getattr(tokenizer, name) is None]
     if missing:
-        raise ValueError(f"The tokenizer in {path} has no {', '.join(missing)}; name them in {CONFIG_FILE}.")
+        raise ValueError(f"the tokenizer in {path} has no {', '.join(missing)}; name them in {CONFIG_FILE}")
     ids = [getattr(tokenizer, f"{name}_id") for name in SPECIAL_TOKEN_NAMES]
     if len(set(ids)) != len(ids) or None in ids:
-        raise ValueError(f"The special tokens of {path} need five different ids, got {ids}.")
+        raise ValueError(f"the special tokens of {path} need five different ids, got {ids}")
     wrapped = tokenizer("字")["input_ids"]
     if len(wrapped) < 3 or (wrapped[0], wrapped[-1]) != (tokenizer.cls_token_id, tokenizer.sep_token_id):
-        raise ValueError(f"The tokenizer in {path} does not wrap a text as [CLS] x [SEP]: got ids {wrapped}.")
+        raise ValueError(f"the tokenizer in {path} does not wrap a text as [CLS] x [SEP]: got ids {wrapped}")
 
 
 def tokenizer_hash(tokenizer: PreTrainedTokenizerFast) -> str:
     """Return the SHA-256 of everything that decides the ids of a text, as 64 hexadecimal digits.
 
-    Truncation and padding are left out: they are settings of a call.
+    Truncation and padding are left out, because they are settings of a call.
     """
     content = json.dumps(_clean_backend_json(tokenizer), ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(content.encode("utf-8")).hexdigest()
@@ -119,11 +119,11 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerFast) -> str:
 def check_vocabulary(tokenizer: PreTrainedTokenizerFast, vocab_size: int) -> None:
     """Raise a ValueError unless a model of `vocab_size` embedding rows fits the tokenizer.
 
-    Rows may exceed the entries by less than 64, the multiple to which embeddings are padded.
+    Rows may exceed the tokens by less than 64, the multiple to which embeddings are padded.
     """
-    n_entries = len(tokenizer)
-    if not n_entries <= vocab_size < n_entries + VOCABULARY_MULTIPLE:
+    n_tokens = len(tokenizer)
+    if not n_tokens <= vocab_size < n_tokens + VOCABULARY_MULTIPLE:
         raise ValueError(
-            f"The model has vocab_size={vocab_size} but the tokenizer {n_entries} entries; use the model's own "
-            f"tokenizer, or a model with {n_entries} to {n_entries + VOCABULARY_MULTIPLE - 1} rows."
+            f"the model has vocab_size={vocab_size} but the tokenizer has {n_tokens} tokens; use the model's own "
+            f"tokenizer, or a model with {n_tokens} to {n_tokens + VOCABULARY_MULTIPLE - 1} rows"
         )

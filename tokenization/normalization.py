@@ -1,8 +1,8 @@
 """Width folding, one character to one character, so that offsets into the text stay exact.
 
 Full-width ASCII letters and digits become their ASCII forms and the ideographic space becomes a plain one. Chinese
-punctuation stays as it is: it carries meaning and the paper's kind of rewriting (URLs, HTML, white space) moves
-every later offset, which is the top complaint about published Chinese tokenizers.
+punctuation stays as it is, because it carries meaning. Rewriting of the paper's kind (URLs, HTML, white space) would
+move every later offset, which is the top complaint about published Chinese tokenizers.
 """
 
 import re
@@ -49,5 +49,5 @@ def check_encodable(text: str, location: str = "the text") -> None:
     except UnicodeEncodeError as error:
         raise ValueError(
             f"{location} holds the lone surrogate U+{ord(text[error.start]):04X} at character {error.start}, which "
-            "is no Unicode text; repair the source or drop it with text.encode('utf-8', 'ignore').decode('utf-8')."
+            "is not Unicode text; repair the source or drop it with text.encode('utf-8', 'ignore').decode('utf-8')"
         ) from error

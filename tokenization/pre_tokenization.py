@@ -1,8 +1,8 @@
-"""How text is cut before BPE, and the stock components every tokenizer of ours is put together from.
+"""How text is cut before BPE, and the stock components that every tokenizer of ours is built from.
 
-Merges never cross a pre-token, so this pattern decides what an entry can be: a run of Han characters is one
-pre-token (compounds and affixes can become entries), digits go in groups of at most three, a Latin word takes its
-leading space, and punctuation runs, spaces and other scripts stand apart.
+Merges never cross a pre-token, so this pattern decides what a token can be: a run of Han characters is one
+pre-token (compounds and affixes can become tokens), digits go in groups of at most three, a Latin word takes its
+leading space, and punctuation runs, spaces and other scripts are separate.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 """Special tokens in the order of their ids, 0 to 4. Source: our default; readers take the ids from the file."""
 
 BYTE_TOKENS = tuple(f"<0x{byte:02X}>" for byte in range(256))
-"""Entries that spell a character outside the alphabet by its UTF-8 bytes (the SentencePiece spelling)."""
+"""Tokens that spell a character outside the alphabet by its UTF-8 bytes (the SentencePiece spelling)."""
 
 DIGITS_PER_TOKEN = 3
 
@@ -44,7 +44,7 @@ def split_pattern(digits_per_token: int = DIGITS_PER_TOKEN) -> str:
 
 
 def build_pre_tokenizer(digits_per_token: int = DIGITS_PER_TOKEN) -> pre_tokenizers.PreTokenizer:
-    """Return the pre-tokenizer; text that no alternative matches still comes through, as a piece of its own."""
+    """Return the pre-tokenizer; text that no alternative matches is kept as a piece of its own."""
     return pre_tokenizers.Split(Regex(split_pattern(digits_per_token)), "isolated")
 
 
@@ -54,27 +54,27 @@ def build_backend(
     """Return a complete `tokenizers.Tokenizer` around a vocabulary and its merges.
 
     Args:
-        vocabulary: Entry to id; must hold `SPECIAL_TOKENS` and `BYTE_TOKENS`.
-        merges: Pairs in the order of their rank.
-        digits_per_token: Longest group of digits, default 3.
+        vocabulary: token to id; must hold `SPECIAL_TOKENS` and `BYTE_TOKENS`
+        merges: pairs in the order of their rank
+        digits_per_token: longest group of digits, default 3
 
     Raises:
-        ValueError: If a special token or a byte entry is missing.
+        ValueError: If a special token or a byte token is missing.
     """
     missing = [token for token in (*SPECIAL_TOKENS, *BYTE_TOKENS) if token not in vocabulary]
     if missing:
-        raise ValueError(f"The vocabulary lacks {len(missing)} needed entries, the first is {missing[0]!r}.")
+        raise ValueError(f"the vocabulary lacks {len(missing)} required tokens, the first is {missing[0]!r}")
     model = models.BPE(dict(vocabulary), list(merges), unk_token="[UNK]", byte_fallback=True, fuse_unk=False)
     backend = Tokenizer(model)
     backend.normalizer = width_normalizer()
     backend.pre_tokenizer = build_pre_tokenizer(digits_per_token)
-    # Plain concatenation: spaces are ordinary characters of entries, so nothing is ever stripped or inserted.
+    # Plain concatenation: spaces are ordinary characters of tokens, so nothing is ever stripped or inserted.
     backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
     backend.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
     )
-    # Only these five: a byte entry that were a special token would be found in the plain text "<0x41>".
+    # Only these five: if byte tokens were special tokens, the plain text "<0x41>" would produce one.
     backend.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
     return backend

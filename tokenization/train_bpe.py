@@ -29,10 +29,10 @@ from .word_segmentation import load_segmenter
 
 logger = logging.getLogger(__name__)
 
-FIXED_ENTRIES = len(SPECIAL_TOKENS) + len(BYTE_TOKENS)
+FIXED_TOKENS = len(SPECIAL_TOKENS) + len(BYTE_TOKENS)
 
 DEFAULT_ALPHABET = 7_500
-"""Characters that get an entry at 32,768 entries. Source: our default, measured on mixed Chinese text."""
+"""Characters that get a token in a vocabulary of 32,768. Source: our default, measured on mixed Chinese text."""
 
 _REPEATS_PER_LINE = 10_000
 
@@ -48,64 +48,67 @@ class TokenizerArguments:
     overwrite: bool = field(default=False, metadata={"help": "Replace an existing tokenizer folder."})
     text_field: str = field(default="text", metadata={"help": "Field of the text in JSON lines and Parquet files."})
     vocab_size: int = field(
-        default=32_768, metadata={"help": "Entries with special tokens and bytes; a multiple of 64 suits the hardware."}
+        default=32_768,
+        metadata={"help": "Tokens, special ones and bytes included; a multiple of 64 suits the hardware."},
     )
     segmenter: str = field(
         default="rjieba",
         metadata={"help": "Word segmenter: rjieba, jieba, lexicon, or none for free merges inside Han runs."},
     )
-    user_dictionary: str | None = field(default=None, metadata={"help": "File with one word a line for the segmenter."})
+    user_dictionary: str | None = field(
+        default=None, metadata={"help": "File with one word per line for the segmenter."}
+    )
     limit_alphabet: int | None = field(
         default=None,
-        metadata={"help": "Most characters with an entry; default 7,500, or in a small vocabulary what suits it."},
+        metadata={"help": "Most characters with a token; default 7,500, fewer in a small vocabulary."},
     )
     min_frequency: int = field(default=2, metadata={"help": "Least count of a pair to be merged."})
-    max_token_length: int = field(default=16, metadata={"help": "Longest entry in characters."})
+    max_token_length: int = field(default=16, metadata={"help": "Longest token in characters."})
     digits_per_token: int = field(default=DIGITS_PER_TOKEN, metadata={"help": "Longest group of digits."})
     cross_word_tokens: int = field(
-        default=0, metadata={"help": "Entries for the most frequent pairs of neighbouring words, part of vocab_size."}
+        default=0, metadata={"help": "Tokens for the most frequent pairs of neighbouring words, part of vocab_size."}
     )
     sample_share: float = field(
         default=1.0, metadata={"help": "Share of the documents to train on, the same for every source and length."}
     )
-    seed: int = field(default=0, metadata={"help": "Where the sample starts in every source and length."})
+    seed: int = field(default=0, metadata={"help": "Decides where the sample starts in every source and length."})
 
     def __post_init__(self) -> None:
-        if self.vocab_size <= FIXED_ENTRIES:
+        if self.vocab_size <= FIXED_TOKENS:
             raise ValueError(
-                f"vocab_size={self.vocab_size} is too small: special tokens and bytes take {FIXED_ENTRIES} entries."
+                f"vocab_size={self.vocab_size} is too small: special tokens and bytes take {FIXED_TOKENS} tokens"
             )
         for name in ("min_frequency", "max_token_length", "digits_per_token"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1.")
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
         if not 0 < self.sample_share <= 1:
-            raise ValueError(f"sample_share={self.sample_share} must be above 0 and at most 1.")
-        if not 0 <= self.cross_word_tokens < self.vocab_size - FIXED_ENTRIES:
+            raise ValueError(f"sample_share={self.sample_share} must be above 0 and at most 1")
+        if not 0 <= self.cross_word_tokens < self.vocab_size - FIXED_TOKENS:
             raise ValueError(
-                f"cross_word_tokens={self.cross_word_tokens} must be at least 0 and leave entries of "
-                f"vocab_size={self.vocab_size} for words."
+                f"cross_word_tokens={self.cross_word_tokens} must be at least 0 and leave tokens of "
+                f"vocab_size={self.vocab_size} for words"
             )
         if self.cross_word_tokens and self.segmenter == "none":
-            raise ValueError("cross_word_tokens needs a segmenter: with 'none' merges cross word borders anyway.")
-        if self.limit_alphabet is not None and not 0 < self.limit_alphabet <= self.vocab_size - FIXED_ENTRIES:
+            raise ValueError("cross_word_tokens needs a segmenter: with 'none' merges cross word borders anyway")
+        if self.limit_alphabet is not None and not 0 < self.limit_alphabet <= self.vocab_size - FIXED_TOKENS:
             raise ValueError(
                 f"limit_alphabet={self.limit_alphabet} does not fit vocab_size={self.vocab_size}: special tokens and "
-                f"bytes leave {self.vocab_size - FIXED_ENTRIES} entries; raise vocab_size or lower limit_alphabet."
+                f"bytes leave {self.vocab_size - FIXED_TOKENS} tokens; raise vocab_size or lower limit_alphabet"
             )
 
     @property
     def alphabet_size(self) -> int:
-        """Most characters with an entry of their own."""
+        """Most characters with a token of their own."""
         if self.limit_alphabet is not None:
             return self.limit_alphabet
-        return min(DEFAULT_ALPHABET, max((self.vocab_size - FIXED_ENTRIES) // 3, 1))
+        return min(DEFAULT_ALPHABET, max((self.vocab_size - FIXED_TOKENS) // 3, 1))
 
 
 def train_tokenizer(texts: Iterable[str], args: TokenizerArguments) -> PreTrainedTokenizerFast:
-    """Return a tokenizer trained on `texts`, read once and never held together; same input, same tokenizer.
+    """Return a tokenizer trained on `texts`, read once and never all in memory; same input, same tokenizer.
 
     Raises:
-        ValueError: If a text holds a lone surrogate, if there is no text, or if the corpus allows fewer entries than
+        ValueError: If a text holds a lone surrogate, if there is no text, or if the corpus allows fewer tokens than
             `args.vocab_size`.
     """
     segmenter = None if args.segmenter == "none" else load_segmenter(args.segmenter, args.user_dictionary)
@@ -119,24 +122,24 @@ def tokenizer_from_counts(counts: WordCounts, args: TokenizerArguments) -> PreTr
     added = cross_word_merges(counts.pairs, vocabulary, args)
     for first, second in added:
         vocabulary[first + second] = len(vocabulary)
-    n_entries = len(vocabulary)
-    if n_entries < args.vocab_size:
+    n_tokens = len(vocabulary)
+    if n_tokens < args.vocab_size:
         raise ValueError(
-            f"vocab_size={args.vocab_size} is more than this corpus allows: {n_entries} entries were possible "
-            f"(pairs seen at least {args.min_frequency} times); give more text or a vocab_size of at most {n_entries}."
+            f"vocab_size={args.vocab_size} is more than this corpus allows: {n_tokens} tokens were possible "
+            f"(pairs seen at least {args.min_frequency} times); give more text or a vocab_size of at most {n_tokens}"
         )
     return wrap_backend(build_backend(vocabulary, merges + added, args.digits_per_token))
 
 
 def train_merges(words: Counter[str], args: TokenizerArguments) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Return vocabulary and merges that stay inside `words`."""
-    wanted = args.vocab_size - args.cross_word_tokens
+    n_tokens = args.vocab_size - args.cross_word_tokens
     size = args.alphabet_size
     while True:
         alphabet = choose_alphabet(words, size)
-        model = _run_trainer(split_at_rare_characters(words, alphabet), alphabet, wanted, args)
-        shortage = wanted - len(model["vocab"])
-        # A small corpus runs out of pairs before it runs out of characters: give those the entries that are left.
+        model = _run_trainer(split_at_rare_characters(words, alphabet), alphabet, n_tokens, args)
+        shortage = n_tokens - len(model["vocab"])
+        # A small corpus runs out of pairs before it runs out of characters: give the free tokens to characters.
         if shortage <= 0 or args.limit_alphabet is not None or len(alphabet) < size:
             return model["vocab"], [(first, second) for first, second in model["merges"]]
         size += shortage
@@ -145,7 +148,7 @@ def train_merges(words: Counter[str], args: TokenizerArguments) -> tuple[dict[st
 def cross_word_merges(
     pairs: Counter[tuple[str, str]], vocabulary: Mapping[str, int], args: TokenizerArguments
 ) -> list[tuple[str, str]]:
-    """Return the most frequent pairs of neighbouring words that both have an entry, most frequent first.
+    """Return the most frequent pairs of neighbouring words that both have a token, most frequent first.
 
     They are merged last, after everything inside words, so they never change how a word alone is cut.
     """
@@ -170,15 +173,15 @@ def _run_trainer(words: Counter[str], alphabet: list[str], vocab_size: int, args
         max_token_length=args.max_token_length,
         show_progress=False,
     )
-    smallest = FIXED_ENTRIES + len(alphabet)
+    smallest = FIXED_TOKENS + len(alphabet)
     if vocab_size < smallest:
         raise ValueError(
             f"vocab_size={args.vocab_size} less cross_word_tokens={args.cross_word_tokens} is below special tokens, "
-            f"bytes and alphabet together ({smallest}); raise it or lower limit_alphabet."
+            f"bytes and alphabet together ({smallest}); raise it or lower limit_alphabet"
         )
     tokenizer = Tokenizer(models.BPE(unk_token="[UNK]", byte_fallback=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORD_END), "removed")
-    logger.info("Learning merges from %d different words.", len(words))
+    logger.info("learning merges from %d different words", len(words))
     tokenizer.train_from_iterator(repeated_words(words), trainer)
     return json.loads(tokenizer.to_str())["model"]
 

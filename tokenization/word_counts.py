@@ -16,10 +16,10 @@ from .pre_tokenization import DIGITS_PER_TOKEN, HAN, build_pre_tokenizer
 from .word_segmentation import WordSegmenter
 
 WORD_END = "\ufdd0"
-"""A Unicode noncharacter that no interchanged text may hold; it parts words while training."""
+"""A Unicode noncharacter that no interchanged text may hold; it separates words during training."""
 
 MOST_COUNTED = 4_000_000
-"""Distinct words, and distinct pairs, kept while counting; the rarest are forgotten beyond it (bounded memory)."""
+"""Distinct words, and distinct pairs, kept while counting; beyond it the rarest are forgotten (bounded memory)."""
 
 _BORDER_NOT_INSIDE_HAN = re.compile(f"{WORD_END}(?![{HAN}])|(?<![{HAN}]){WORD_END}")
 _HAN_RUN_OF_SEVERAL_WORDS = re.compile(f"[{HAN}]+(?:{WORD_END}[{HAN}]+)+")
@@ -36,8 +36,8 @@ class WordCounts:
 def sample_documents(documents: Iterable[TextDocument], share: float, seed: int = 0) -> Iterator[TextDocument]:
     """Yield `share` of the documents of every stratum; a stratum is one source and one doubling of the length.
 
-    The sample is systematic inside a stratum (every n-th document from a start that the seed gives), so each stratum is
-    met to within one document, in one pass and without memory of the text.
+    The sample is systematic inside a stratum (every n-th document from a start that the seed gives), so each stratum's
+    share is met to within one document, in one pass and without keeping any text.
     Source: the paper trains on a 15 % stratified sample (paper-facts 4); the strata are our default.
     """
     reached: dict[tuple[str, int], float] = {}
@@ -60,10 +60,10 @@ def count_words(
     """Return how often each word occurs, where a word is a pre-token cut further by the segmenter inside Han runs.
 
     Args:
-        texts: Documents; each is width-folded first.
-        segmenter: None leaves Han runs whole.
-        digits_per_token: Longest group of digits, default 3.
-        with_pairs: Count pairs of neighbouring words of a Han run too. Default False.
+        texts: documents; each is width-folded first
+        segmenter: None leaves Han runs whole
+        digits_per_token: longest group of digits, default 3
+        with_pairs: count pairs of neighbouring words of a Han run too; default False
 
     Raises:
         ValueError: If a text holds a lone surrogate or there is no text at all.
@@ -84,12 +84,12 @@ def count_words(
                 forget_rarest(counts.pairs)
             progress.update(task, advance=1, description=f"counting words, {number:,} documents")
     if not counts.words:
-        raise ValueError("There is no text to train on; give at least one document.")
+        raise ValueError("there is no text to train on; give at least one document")
     return counts
 
 
 def mark_words(text: str, segmenter: WordSegmenter | None) -> str:
-    """Return `text` with `WORD_END` at the word borders between two Han characters; other borders are the pattern's."""
+    """Return `text` with `WORD_END` at the word borders between two Han characters; the pattern gives the others."""
     if segmenter is None:
         return text
     return _BORDER_NOT_INSIDE_HAN.sub("", WORD_END.join(segmenter.cut(text)))

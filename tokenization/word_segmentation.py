@@ -1,4 +1,4 @@
-"""Word segmenters behind one protocol: text goes in, words come out, and the words join to the text again."""
+"""Word segmenters behind one protocol: the words of a text join to the text again."""
 
 import re
 from collections.abc import Iterable
@@ -46,7 +46,7 @@ class LexiconSegmenter:
 
 
 class _JiebaSegmenter:
-    """The pure-Python jieba with its own dictionary object, so that user words leak into no other caller."""
+    """The pure-Python jieba with its own dictionary object, so that user words do not leak into other callers."""
 
     def __init__(self, user_words: Iterable[str]) -> None:
         try:
@@ -84,11 +84,11 @@ class _RustJiebaSegmenter:
 
 
 def _missing_package(name: str) -> str:
-    return f"The segmenter {name!r} needs the package {name}: pip install 'chinese-modernbert[segment]'."
+    return f"the segmenter {name!r} needs the package {name}: pip install 'chinese-modernbert[segment]'"
 
 
 def read_user_dictionary(path: str | Path) -> list[str]:
-    """Return the words of a dictionary file: one a line, anything after the first blank ignored (jieba's format).
+    """Return the words of a dictionary file: one per line, anything after the first blank ignored (jieba's format).
 
     Raises:
         FileNotFoundError: If the file is not there.
@@ -96,14 +96,14 @@ def read_user_dictionary(path: str | Path) -> list[str]:
     """
     file = Path(path)
     if not file.is_file():
-        raise FileNotFoundError(f"No user dictionary at {file}; give a UTF-8 text file with one word a line.")
+        raise FileNotFoundError(f"no user dictionary at {file}; give a UTF-8 text file with one word per line")
     try:
         lines = file.read_bytes().decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not UTF-8 (byte {error.start}); save the dictionary as UTF-8.") from error
+        raise ValueError(f"{file} is not UTF-8 (byte {error.start}); save the dictionary as UTF-8") from error
     words = [line.split()[0] for line in lines if line.strip()]
     if not words:
-        raise ValueError(f"{file} holds no word; give one word a line.")
+        raise ValueError(f"{file} holds no word; give one word per line")
     return words
 
 
@@ -112,19 +112,19 @@ def load_segmenter(name: str = "rjieba", user_dictionary: str | Path | None = No
 
     Args:
         name: "rjieba" (default), "jieba", "lexicon" (longest match from `user_dictionary` alone) or "none" (every Han
-            character is a word).
-        user_dictionary: A file with one word a line, added to the segmenter's own words.
+            character is a word)
+        user_dictionary: a file with one word per line, added to the segmenter's own words
 
     Raises:
         ValueError: If the name is unknown, or the dictionary is missing for "lexicon" or given for "none".
         ImportError: If the segmenter's package is not installed.
     """
     if name not in SEGMENTER_NAMES:
-        raise ValueError(f"Unknown segmenter {name!r}; choose one of {', '.join(SEGMENTER_NAMES)}.")
+        raise ValueError(f"unknown segmenter {name!r}; choose one of {', '.join(SEGMENTER_NAMES)}")
     if name == "lexicon" and user_dictionary is None:
-        raise ValueError("The segmenter 'lexicon' needs user_dictionary, a file with one word a line.")
+        raise ValueError("the segmenter 'lexicon' needs user_dictionary, a file with one word per line")
     if name == "none" and user_dictionary is not None:
-        raise ValueError("The segmenter 'none' takes no user_dictionary; choose 'lexicon' to use one alone.")
+        raise ValueError("the segmenter 'none' takes no user_dictionary; choose 'lexicon' to use one alone")
     words = read_user_dictionary(user_dictionary) if user_dictionary is not None else []
     if name == "rjieba":
         return _RustJiebaSegmenter(words)

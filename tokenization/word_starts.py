@@ -1,8 +1,8 @@
-"""From text to token ids and one bit a token, "starts a masking unit", in one pass.
+"""From text to token ids and one bit per token, "starts a masking unit", in one pass.
 
 A word and a token that overlap belong to one unit and neither is ever split: the units are the connected components of
 the overlaps. Since words and tokens both tile the text, a component begins exactly where a token and a word begin at
-the same character, so one comparison a token decides it.
+the same character, so one comparison per token decides it.
 """
 
 import copy
@@ -33,7 +33,7 @@ UNIT_RUN = re.compile(
     """,
     re.VERBOSE,
 )
-"""Runs that are one unit whatever the segmenter says: addresses, numbers and Latin words. Source: our default."""
+"""Runs that are one unit whatever the segmenter returns: addresses, numbers and Latin words. Source: our default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,10 @@ class DocumentEncoder:
         self._segmenter = segmenter
         self._is_ours = _is_tiling(tokenizer.backend_tokenizer)
         self._backend = _corpus_backend(tokenizer.backend_tokenizer, drop_normalizer=self._is_ours)
-        self._characters = _characters_per_entry(self._backend)
+        self._characters = _characters_per_token(self._backend)
 
     def encode(self, texts: Sequence[str]) -> list[EncodedDocument]:
-        """Return one encoded document a text; a text without characters gives a document without tokens.
+        """Return one encoded document per text; an empty text gives a document without tokens.
 
         Raises:
             ValueError: If a text holds a lone surrogate (with its number in the batch) or if the segmenter's words do
@@ -94,7 +94,7 @@ class DocumentEncoder:
             starts = [word_starts_from_offsets(text, self.spans(text), self._segmenter) for text in texts]
             return np.concatenate([np.zeros(0, dtype=np.bool_), *starts])
         borders = word_borders(texts, self._segmenter)
-        # Every text before this one has one more place in `borders` than characters: its end.
+        # Every text before this one takes one position more in `borders` than it has characters: its end.
         begins = np.cumsum(counts) - counts + document
         # A continuation byte covers no new character: it never starts a unit.
         return borders[begins] & (counts > 0)
@@ -104,8 +104,8 @@ def word_borders(texts: Sequence[str], segmenter: WordSegmenter) -> NDArray[np.b
     """Return, for every character position of every text, whether a word begins there.
 
     Args:
-        texts: Width-folded texts of n characters each.
-        segmenter: Cuts the words; `UNIT_RUN` overrules it inside addresses, numbers and Latin words.
+        texts: width-folded texts of n characters each
+        segmenter: cuts the words; `UNIT_RUN` overrules it inside addresses, numbers and Latin words
 
     Returns:
         Shape [sum of n + 1]: text after text, each followed by its end, which is True.
@@ -142,9 +142,9 @@ def word_starts_from_offsets(
     A token that crosses a word border joins both words, so that neither a token nor a word is ever split.
 
     Args:
-        text: the text that was tokenized, width-folded where the tokenizer folds it.
-        offsets: (start, end) of each token in characters; (0, 0) at special tokens.
-        segmenter: cuts `text` into words.
+        text: the text that was tokenized, width-folded where the tokenizer folds it
+        offsets: (start, end) of each token in characters; (0, 0) at special tokens
+        segmenter: cuts `text` into words
 
     Returns:
         Shape [n_tokens]. What it says of special tokens is to be ignored: each is a unit of its own and ends the one
@@ -160,17 +160,17 @@ def word_starts_from_offsets(
 
 
 def _check_words(texts: Sequence[str], segmenter: WordSegmenter, n_characters: NDArray[np.int64]) -> None:
-    """Raise a ValueError for the first text whose words and end have another length than itself and its end."""
-    wanted = np.array([len(text) + 1 for text in texts], dtype=np.int64)
-    for number in np.flatnonzero(n_characters != wanted)[:1]:
+    """Raise a ValueError for the first text whose words do not have as many characters as the text."""
+    expected = np.array([len(text) + 1 for text in texts], dtype=np.int64)
+    for number in np.flatnonzero(n_characters != expected)[:1]:
         raise ValueError(
-            f"The words of {type(segmenter).__name__} have {n_characters[number] - 1} characters, the text "
-            f"{wanted[number] - 1}; a segmenter must return every character, white space included."
+            f"the words of {type(segmenter).__name__} have {n_characters[number] - 1} characters, the text "
+            f"{expected[number] - 1}; a segmenter must return every character, white space included"
         )
 
 
 def _is_tiling(backend: Tokenizer) -> bool:
-    """Return whether the entries of a text join to its folded form: our normaliser, and BPE with byte fallback."""
+    """Return whether the tokens of a text join to its folded form: our normalizer, and BPE with byte fallback."""
     normalizer, model = backend.normalizer, backend.model
     if not isinstance(normalizer, normalizers.Sequence) or not isinstance(model, models.BPE):
         return False
@@ -190,15 +190,15 @@ def _corpus_backend(backend: Tokenizer, drop_normalizer: bool) -> Tokenizer:
     return corpus_backend
 
 
-def _characters_per_entry(backend: Tokenizer) -> NDArray[np.int64]:
-    """Return, for every id, the number of characters of text it covers (a byte entry counts at its lead byte)."""
+def _characters_per_token(backend: Tokenizer) -> NDArray[np.int64]:
+    """Return, for every id, the number of characters it covers; of the bytes of one character only the lead counts."""
     vocabulary = backend.get_vocab(with_added_tokens=True)
     counts = np.zeros(max(vocabulary.values()) + 1, dtype=np.int64)
-    for entry, index in vocabulary.items():
-        counts[index] = len(entry)
-    for byte, entry in enumerate(BYTE_TOKENS):
-        if entry in vocabulary:
-            counts[vocabulary[entry]] = 0 if 0x80 <= byte < 0xC0 else 1
+    for token, index in vocabulary.items():
+        counts[index] = len(token)
+    for byte, token in enumerate(BYTE_TOKENS):
+        if token in vocabulary:
+            counts[vocabulary[token]] = 0 if 0x80 <= byte < 0xC0 else 1
     return counts
 
 
@@ -227,12 +227,12 @@ def encode_documents(
 def word_ids_from_starts(word_starts: np.ndarray, document_ids: np.ndarray, special: np.ndarray) -> np.ndarray:
     """Turn "starts a word" bits into word ids.
 
-    A word also ends where the document changes and at every special token, so that no word reaches over either.
+    A word also ends where the document changes and at every special token, so that no word crosses either.
 
     Args:
-        word_starts: bool `[..., L]`, True at the first token of each word.
-        document_ids: integer `[..., L]`, -1 = padding.
-        special: bool `[..., L]`, True at tokens that are never masked.
+        word_starts: bool `[..., L]`, True at the first token of each word
+        document_ids: integer `[..., L]`, -1 = padding
+        special: bool `[..., L]`, True at tokens that are never masked
 
     Returns:
         int32 `[..., L]`: equal neighbours are one word, -1 at special tokens and padding.

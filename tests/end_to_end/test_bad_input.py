@@ -194,9 +194,9 @@ def test_a_tokenizer_that_is_not_the_models_is_refused(work: Path, tmp_path: Pat
     shutil.copytree(other, checkpoint, dirs_exist_ok=True)
     words = pretraining(work, tmp_path / "shards", other)
     wrong = ["--model", work / "run" / "final", "--model_overrides", "{}"]
-    assert "entries stand elsewhere" in complaint("pretrain", *words, *wrong, "--output_dir", tmp_path / "run")
+    assert "tokens have other ids" in complaint("pretrain", *words, *wrong, "--output_dir", tmp_path / "run")
     said = complaint("release", "--model", checkpoint, "--output_dir", tmp_path / "release")
-    assert "but the tokenizer 400 entries" in said
+    assert "but the tokenizer has 400 tokens" in said
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "release").exists()
 

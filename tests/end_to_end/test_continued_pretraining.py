@@ -72,14 +72,14 @@ def test_the_own_tokenizer_adds_nothing(checkpoint: Path) -> None:
 def test_another_tokenizer_is_refused(checkpoint: Path, extended: Path, make_run: Run, tmp_path: Path) -> None:
     grown = tmp_path / "grown"
     save_tokenizer(load_tokenizer(extended), checkpoint)
-    with pytest.raises(ValueError, match=r"is not that of .* with entries added \(\d+ entries stand elsewhere"):
+    with pytest.raises(ValueError, match=r"is not that of .* with tokens added \(\d+ entries stand elsewhere"):
         check_pretraining(make_run("second", model=str(checkpoint), model_overrides=None))
     assert not grown.exists()
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "holds no entry"), ("[MASK]\n", "looks like a special token"), ("老虎\n老虎\n", "occurs twice")],
+    [("", "holds no token"), ("[MASK]\n", "looks like a special token"), ("老虎\n老虎\n", "occurs twice")],
 )
 def test_entries_that_cannot_be_added_are_refused(
     text: str, message: str, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

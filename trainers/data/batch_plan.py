@@ -18,8 +18,8 @@ class BatchSizeWarmup:
     Source: that there is a ramp and that it takes 3 % of the run, our default for the recipes; the paper says nothing.
 
     Attributes:
-        share: Share of the run's steps over which the batch grows; 0 = full size from the start.
-        start: First size as a share of the full one, and the height of a stair: 0.25 gives 1/4, 2/4, 3/4, full.
+        share: share of the run's steps over which the batch grows; 0 = full size from the start
+        start: first size as a share of the full one, and the height of a stair: 0.25 gives 1/4, 2/4, 3/4, full
     """
 
     share: float = 0.0
@@ -44,11 +44,11 @@ class BatchPlan:
     """Parts of a run in which all micro-batches are alike.
 
     Attributes:
-        first_step: int64 `[parts + 1]`, the step at which each part starts, and the end of the run.
-        stage: int64 `[parts]`, number of the stage.
-        rows: int64 `[parts]`, rows of a micro-batch.
-        context_length: int64 `[parts]`, positions of a row.
-        micro_batches_per_step: Accumulation steps times processes.
+        first_step: int64 `[parts + 1]`, the step at which each part starts, and the end of the run
+        stage: int64 `[parts]`, number of the stage
+        rows: int64 `[parts]`, rows of a micro-batch
+        context_length: int64 `[parts]`, positions of a row
+        micro_batches_per_step: accumulation steps times processes
     """
 
     first_step: np.ndarray
@@ -86,11 +86,11 @@ def plan_batches(
     """Plan the sizes of all micro-batches.
 
     Args:
-        context_lengths: Positions of a row in each stage.
-        ends: Steps at which the stages end.
-        micro_batches_per_step: Accumulation steps times processes.
-        tokens_per_micro_batch: Positions of a micro-batch at full size, a multiple of every context length.
-        ramp: Growth of the batch; None is full size from the start. A stair is rounded to whole rows, at least one.
+        context_lengths: positions of a row in each stage
+        ends: steps at which the stages end
+        micro_batches_per_step: accumulation steps times processes
+        tokens_per_micro_batch: positions of a micro-batch at full size, a multiple of every context length
+        ramp: growth of the batch; None is full size from the start. A stair is rounded to whole rows, at least one.
 
     Returns:
         The plan.

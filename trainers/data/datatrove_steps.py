@@ -24,7 +24,7 @@ from .shards import check_shard
 try:
     from datatrove.pipeline.base import PipelineStep
 except ImportError as error:
-    raise ImportError("Preparing on a cluster needs datatrove: pip install 'chinese-modernbert[cluster]'.") from error
+    raise ImportError("preparing on a cluster needs datatrove: pip install 'chinese-modernbert[cluster]'") from error
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class PrepareShards(PipelineStep):
     Args:
         arguments: `tokenizer`, `output_dir` and what decides the shards; what to read is the reader's business.
             `output_dir` must be on a disk that all machines share.
-        filters: Own filters, as for `run_prepare`.
+        filters: own filters, as for `run_prepare`
 
     Raises:
         FileExistsError: If the folder holds something else, or shards of other settings.
@@ -66,9 +66,9 @@ class PrepareShards(PipelineStep):
         """Write the shards of one task.
 
         Args:
-            data: `datatrove` documents.
-            rank: Number of the task; the first part of its shards' names.
-            world_size: Number of tasks.
+            data: `datatrove` documents
+            rank: number of the task; the first part of its shards' names
+            world_size: number of tasks
         """
         path = Path(self.arguments.output_dir) / f"rank-{rank:05d}.json"
         path.unlink(missing_ok=True)
@@ -105,7 +105,7 @@ class MergeShards(PipelineStep):
     """The last step, with one task, after all tasks of `PrepareShards`: writes the manifest.
 
     Args:
-        arguments: Those of `PrepareShards`.
+        arguments: those of `PrepareShards`
     """
 
     name = "Chinese ModernBERT manifest"
@@ -126,7 +126,7 @@ def merge_shards(arguments: PrepareArguments) -> Path:
     """Write the manifest of the shards that all tasks of `PrepareShards` left in `output_dir`, in the order of tasks.
 
     Args:
-        arguments: Those of `PrepareShards`.
+        arguments: those of `PrepareShards`
 
     Returns:
         The folder.

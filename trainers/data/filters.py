@@ -77,10 +77,10 @@ def keep_documents(
     """Yield the documents that every filter keeps; a dropped one is counted under the first reason.
 
     Args:
-        documents: What is read.
-        filters: Asked in this order. One that remembers documents (duplicates) must be the last: a copy dropped in
+        documents: what is read
+        filters: asked in this order. One that remembers documents (duplicates) must be the last: a copy dropped in
             favour of a document that a later filter drops is lost together with it.
-        counts: Is kept up to date.
+        counts: is kept up to date
     """
     for document in documents:
         counts.documents_read += 1

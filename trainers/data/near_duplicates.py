@@ -55,7 +55,7 @@ class NearDuplicates:
     small changes does not drop a text that nothing like it remains of), and are dropped at `similarity` or more.
 
     Args:
-        similarity: Above 0 up to 1.
+        similarity: above 0 up to 1
 
     Raises:
         ImportError: Without `rensa`.
@@ -98,10 +98,10 @@ def drop_near_duplicates(
     """Yield the documents that are near to no earlier one; the others are counted as `near_duplicate`.
 
     Args:
-        documents: What the filters kept.
-        duplicates: The memory.
-        counts: Is kept up to date.
-        map_in_order: Computes the signatures, in this process or others; their order, so the result, is the same.
+        documents: what the filters kept
+        duplicates: the memory
+        counts: is kept up to date
+        map_in_order: computes the signatures, in this process or others; their order, so the result, is the same
     """
     for batch, signatures in map_in_order(_signatures_of, _batches(documents)):
         for document, signature in zip(batch, signatures, strict=True):

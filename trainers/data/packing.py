@@ -44,11 +44,11 @@ class RowPlan:
     """Which piece of which document lies in which row; columns are int32 where their numbers fit.
 
     Attributes:
-        reading: `[pieces]`, `document + copy * documents`; sorted by row, within a row in reading order.
-        start: `[pieces]`, first token of the piece in its document.
-        length: `[pieces]`, tokens without [CLS] and [SEP].
-        row_starts: int64 `[rows + 1]`, where each row's pieces start in the columns above.
-        context_length: Tokens a row.
+        reading: `[pieces]`, `document + copy * documents`; sorted by row, within a row in reading order
+        start: `[pieces]`, first token of the piece in its document
+        length: `[pieces]`, tokens without [CLS] and [SEP]
+        row_starts: int64 `[rows + 1]`, where each row's pieces start in the columns above
+        context_length: tokens a row
     """
 
     reading: np.ndarray
@@ -78,11 +78,11 @@ def pack_rows(
     """Pack documents into rows, best fit with the longest first, window by window along `order`.
 
     Args:
-        lengths: int64 `[documents]`, tokens without special tokens.
-        context_length: Tokens a row.
-        order: int64, the readings to pack; rows follow it window by window and are shuffled within a window.
-        window: Documents that are sorted by length together. Our default: 16,384, under 0.1 % lost at window ends.
-        seed: Decides the order of the rows within a window.
+        lengths: int64 `[documents]`, tokens without special tokens
+        context_length: tokens a row
+        order: int64, the readings to pack; rows follow it window by window and are shuffled within a window
+        window: documents that are sorted by length together. Our default: 16,384, under 0.1 % lost at window ends.
+        seed: decides the order of the rows within a window
 
     Returns:
         The plan.
@@ -141,8 +141,8 @@ def best_fit(sizes: np.ndarray, capacity: int) -> np.ndarray:
     Source: best-fit decreasing bin packing (Johnson 1974), at most 11/9 of the optimal number of bins and 1.
 
     Args:
-        sizes: int64 `[items]`, each from 1 to `capacity`.
-        capacity: Size of a bin.
+        sizes: int64 `[items]`, each from 1 to `capacity`
+        capacity: size of a bin
 
     Returns:
         int64 `[items]`, the bin of each item; bins are numbered from 0.
@@ -176,12 +176,12 @@ class PackedRows(Dataset[dict[str, torch.Tensor]]):
     corpus's end) and `epoch` int64.
 
     Args:
-        shards: The corpus.
-        context_length: Tokens a row.
-        seed: Seed of the order.
-        epoch: Epoch of the order.
-        specials: Ids of [CLS], [SEP] and [PAD].
-        order: Readings to pack, in order; None takes every document once in the epoch's own order.
+        shards: the corpus
+        context_length: tokens a row
+        seed: seed of the order
+        epoch: epoch of the order
+        specials: ids of [CLS], [SEP] and [PAD]
+        order: readings to pack, in order; None takes every document once in the epoch's own order
     """
 
     def __init__(

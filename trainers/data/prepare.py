@@ -38,8 +38,8 @@ def run_prepare(arguments: PrepareArguments, filters: Sequence[DocumentFilter] =
     """Write a corpus as shards; finished shards of an interrupted run are kept, broken ones redone.
 
     Args:
-        arguments: What to read and where to write.
-        filters: Own filters, asked in this process after the built-in ones and before those of duplicates.
+        arguments: what to read and where to write
+        filters: own filters, asked in this process after the built-in ones and before those of duplicates
 
     Returns:
         The folder with its manifest.
@@ -183,9 +183,9 @@ class PrepareProgress:
     """A bar over the bytes of the input files; a data set, whose size is not known, shows counts alone.
 
     Args:
-        files: Files that are read; none for a data set.
-        position: Moved by the reader.
-        counts: Kept up to date by the filters.
+        files: files that are read; none for a data set
+        position: moved by the reader
+        counts: kept up to date by the filters
     """
 
     def __init__(self, files: Sequence[Path], position: ReadPosition, counts: DocumentCounts) -> None:

@@ -17,10 +17,10 @@ class EpochRest:
     """Where a stage has stopped within an epoch.
 
     Attributes:
-        epoch: Number of the epoch.
-        left: int64, the readings of the stage in this epoch that it has not reached.
-        used: int64, the readings of this epoch that have been read, in this stage or an earlier one.
-        weights: float64 `[documents]`, readings per epoch in that stage.
+        epoch: number of the epoch
+        left: int64, the readings of the stage in this epoch that it has not reached
+        used: int64, the readings of this epoch that have been read, in this stage or an earlier one
+        weights: float64 `[documents]`, readings per epoch in that stage
     """
 
     epoch: int
@@ -38,9 +38,9 @@ def weights_by_source(weights: Mapping[str, float], names: Sequence[str], source
     """Return how often each document is read in an epoch, from the weights of the sources.
 
     Args:
-        weights: Readings per epoch of some sources; 1 for those not named, 0 leaves a source out.
-        names: Names of the corpus's sources.
-        source_of: int64 `[documents]`, number of each document's source.
+        weights: readings per epoch of some sources; 1 for those not named, 0 leaves a source out
+        names: names of the corpus's sources
+        source_of: int64 `[documents]`, number of each document's source
 
     Returns:
         float64 `[documents]`.
@@ -64,10 +64,10 @@ def favour_long(weights: np.ndarray, positions: np.ndarray, is_long: np.ndarray,
     """Scale the weights of long documents so that they take a given share of the positions.
 
     Args:
-        weights: float64 `[documents]`, readings per epoch.
-        positions: int64 `[documents]`, positions that a reading takes, special tokens included.
-        is_long: bool `[documents]`.
-        share: Wanted share of the positions, 0 to 1. At 1 long documents alone are read, at 0 short ones alone.
+        weights: float64 `[documents]`, readings per epoch
+        positions: int64 `[documents]`, positions that a reading takes, special tokens included
+        is_long: bool `[documents]`
+        share: wanted share of the positions, 0 to 1. At 1 long documents alone are read, at 0 short ones alone.
 
     Returns:
         float64 `[documents]`; short documents keep their weights while the share is below 1.
@@ -96,9 +96,9 @@ def copies_in_epoch(weights: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     more, evenly spaced: a document of weight 0.5 is read in every second epoch, never left out twice in a row.
 
     Args:
-        weights: float64 `[documents]`, readings per epoch in expectation.
-        seed: Seed of the order.
-        epoch: Number of the epoch.
+        weights: float64 `[documents]`, readings per epoch in expectation
+        seed: seed of the order
+        epoch: number of the epoch
 
     Returns:
         int64 `[documents]`, each the weight rounded down or up; over epochs 0 to e - 1 within 1 of e times the weight.
@@ -114,9 +114,9 @@ def epoch_samples(weights: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     """Return the readings of an epoch in order, int64; with all weights 1 this is `epoch_order`.
 
     Args:
-        weights: float64 `[documents]`, readings per epoch in expectation.
-        seed: Seed of the order.
-        epoch: Number of the epoch.
+        weights: float64 `[documents]`, readings per epoch in expectation
+        seed: seed of the order
+        epoch: number of the epoch
     """
     copies = copies_in_epoch(weights, seed, epoch)
     document = np.repeat(np.arange(len(weights)), copies)
@@ -133,9 +133,9 @@ def rest_of_epoch(weights: np.ndarray, seed: int, before: EpochRest) -> np.ndarr
     same weights this is exactly what the stage before has left.
 
     Args:
-        weights: float64 `[documents]`, readings per epoch in the new stage.
-        seed: Seed of the order.
-        before: Where the stage before has stopped.
+        weights: float64 `[documents]`, readings per epoch in the new stage
+        seed: seed of the order
+        before: where the stage before has stopped
 
     Returns:
         int64, readings in the order of the epoch.

@@ -157,11 +157,11 @@ def write_manifest(
     """Put the entries of all shards together, write the manifest and delete what belongs to no shard.
 
     Args:
-        folder: Folder of the shards.
-        entries: Entries in order.
-        settings: What decides the content of the shards.
-        vocab_size: Entries of the tokenizer.
-        counts: What each stream of documents read and dropped.
+        folder: folder of the shards
+        entries: entries in order
+        settings: what decides the content of the shards
+        vocab_size: entries of the tokenizer
+        counts: what each stream of documents read and dropped
 
     Raises:
         ValueError: If there is no token at all.

@@ -34,8 +34,8 @@ class Document(NamedTuple):
     """One document as it is stored.
 
     Attributes:
-        input_ids: uint16 or uint32 `[T]`, without special tokens.
-        word_starts: bool `[T]`, True where a token starts a masking unit.
+        input_ids: uint16 or uint32 `[T]`, without special tokens
+        word_starts: bool `[T]`, True where a token starts a masking unit
     """
 
     input_ids: np.ndarray
@@ -53,11 +53,11 @@ def write_shard(
     """Write the five files of a shard, each under a temporary name first.
 
     Args:
-        folder: Existing folder.
-        name: Name of the shard, the stem of its files.
-        documents: Documents in order; none is empty.
-        sources: Number of each document's source.
-        vocab_size: Entries of the tokenizer.
+        folder: existing folder
+        name: name of the shard, the stem of its files
+        documents: documents in order; none is empty
+        sources: number of each document's source
+        vocab_size: entries of the tokenizer
 
     Returns:
         The shard's entry in the manifest: name, documents, tokens, words, and size and hash of each file.
@@ -152,17 +152,17 @@ class TokenShards:
     """A folder of shards as one random-access list of documents.
 
     Args:
-        folder: Folder that `run_prepare` wrote.
-        tokenizer_hash: If given, the shards must have been made with this tokenizer.
-        check_hashes: Compare the SHA-256 of every file that was not compared since it was last touched, see
+        folder: folder that `run_prepare` wrote
+        tokenizer_hash: if given, the shards must have been made with this tokenizer
+        check_hashes: compare the SHA-256 of every file that was not compared since it was last touched, see
             `check_shards_once`; default True. False compares sizes alone.
 
     Attributes:
-        manifest: The manifest as read.
-        lengths: int64 `[documents]`, tokens of each document without special tokens.
-        source_of: int64 `[documents]`, number of each document's source.
-        source_names: Names of the sources.
-        starts: int64 `[documents]`, number of each document's first token, counted over all shards.
+        manifest: the manifest as read
+        lengths: int64 `[documents]`, tokens of each document without special tokens
+        source_of: int64 `[documents]`, number of each document's source
+        source_names: names of the sources
+        starts: int64 `[documents]`, number of each document's first token, counted over all shards
 
     Raises:
         FileNotFoundError: If there is no manifest.

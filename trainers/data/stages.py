@@ -28,15 +28,15 @@ class Stage:
     """One stage of pre-training; weights, optimizer and clock go on from the stage before.
 
     Attributes:
-        context_length: Tokens a row.
-        share: Share of the run's steps, or
-        steps: Number of steps; give one of the two, the same one in every stage.
-        global_rope_theta: RoPE base of the global layers in this stage; None leaves the model's.
-        local_rope_theta: RoPE base of the local layers in this stage; None leaves the model's.
-        long_share: Share of the positions that come from long documents; None reads documents as they come. Where there
+        context_length: tokens a row
+        share: share of the run's steps, or
+        steps: number of steps; give one of the two, the same one in every stage
+        global_rope_theta: RoPE base of the global layers in this stage; None leaves the model's
+        local_rope_theta: RoPE base of the local layers in this stage; None leaves the model's
+        long_share: share of the positions that come from long documents; None reads documents as they come. Where there
             are too few, they are read several times in an epoch.
-        long_tokens: A document with more tokens is long; None takes the context length of the stage before.
-        source_weights: Readings per epoch of some sources in this stage; the others keep the run's.
+        long_tokens: a document with more tokens is long; None takes the context length of the stage before
+        source_weights: readings per epoch of some sources in this stage; the others keep the run's
     """
 
     context_length: int
@@ -53,8 +53,8 @@ def stage_ends(stages: Sequence[Stage], max_steps: int) -> list[int]:
     """Return the step after the last one of each stage.
 
     Args:
-        stages: Stages in order, all with `share` or all with `steps`.
-        max_steps: Steps of the run; 0 or less takes the sum of `steps`.
+        stages: stages in order, all with `share` or all with `steps`
+        max_steps: steps of the run; 0 or less takes the sum of `steps`
 
     Returns:
         Increasing step numbers; the last one is the number of steps of the run.
@@ -94,11 +94,11 @@ def steps_for_positions(
     """Return the smallest number of steps that reads a number of positions, small batches of the ramp counted as such.
 
     Args:
-        positions: Positions of the run.
-        stages: Stages of the run.
-        micro_batches_per_step: Accumulation steps times processes.
-        tokens_per_micro_batch: Positions of a micro-batch at full size.
-        ramp: Growth of the batch.
+        positions: positions of the run
+        stages: stages of the run
+        micro_batches_per_step: accumulation steps times processes
+        tokens_per_micro_batch: positions of a micro-batch at full size
+        ramp: growth of the batch
 
     Raises:
         ValueError: As `stage_ends` and `plan_batches`.
@@ -148,10 +148,10 @@ def stage_weights(
     """Return how often a stage reads each document per epoch in expectation, float64 `[documents]`.
 
     Args:
-        shards: The corpus.
-        stages: Stages of the run.
-        number: Number of the stage.
-        source_weights: The run's weights; those of the stage win over them.
+        shards: the corpus
+        stages: stages of the run
+        number: number of the stage
+        source_weights: the run's weights; those of the stage win over them
 
     Raises:
         ValueError: If weights or `long_share` do not fit the corpus.
@@ -173,18 +173,18 @@ class StagedBatches(Dataset[dict[str, torch.Tensor]]):
     has been read once, as far as the weights allow.
 
     Args:
-        shards: The corpus.
-        stages: Stages of the run.
-        ends: Steps at which they end, from `stage_ends`.
-        micro_batches_per_step: Accumulation steps times processes.
-        tokens_per_micro_batch: Positions of a micro-batch at full size, a multiple of every context length.
-        seed: Seed of the order of the documents.
-        specials: Ids of [CLS], [SEP] and [PAD].
-        source_weights: Readings per epoch of some sources; 1 for the others.
-        ramp: Growth of the batch at the start of the run.
+        shards: the corpus
+        stages: stages of the run
+        ends: steps at which they end, from `stage_ends`
+        micro_batches_per_step: accumulation steps times processes
+        tokens_per_micro_batch: positions of a micro-batch at full size, a multiple of every context length
+        seed: seed of the order of the documents
+        specials: ids of [CLS], [SEP] and [PAD]
+        source_weights: readings per epoch of some sources; 1 for the others
+        ramp: growth of the batch at the start of the run
 
     Attributes:
-        plan: Sizes of the micro-batches.
+        plan: sizes of the micro-batches
 
     Raises:
         ValueError: If a context length does not divide `tokens_per_micro_batch`, or weights or `long_share` do not fit

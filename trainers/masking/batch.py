@@ -13,13 +13,13 @@ class PackedBatch(TypedDict, total=False):
     """Token ids with the columns that say what a unit is and what may be masked.
 
     Attributes:
-        input_ids: integer `[B, L]`.
-        word_ids: integer `[B, L]`; equal neighbours are one word, -1 is never masked (special tokens, padding).
+        input_ids: integer `[B, L]`
+        word_ids: integer `[B, L]`; equal neighbours are one word, -1 is never masked (special tokens, padding)
         document_ids: integer `[B, L]`, the document within the row; -1 is padding. Absent: one document a row.
         sample_ids: integer `[B]`, a stable name of the row: with the seed, the epoch and the position it fixes the
             mask. Absent: 0, 1, ... in the order given, which ties the mask to the place in the batch.
-        tags: name -> integer `[B, L]`, -1 = untagged ("pos", "stratum", "entity", "domain_term", ...).
-        scores: name -> float `[B, L]`, >= 0 ("term_weight", "pmi", ...).
+        tags: name -> integer `[B, L]`, -1 = untagged ("pos", "stratum", "entity", "domain_term", ...)
+        scores: name -> float `[B, L]`, >= 0 ("term_weight", "pmi", ...)
     """
 
     input_ids: Required[np.ndarray]
@@ -34,11 +34,11 @@ class UnitTable(NamedTuple):
     """U units in reading order; what is masked is masked unit by unit.
 
     Attributes:
-        start: int64 `[U]`, flat offset of the first token, `row * L + position`.
-        length: int64 `[U]`, tokens.
-        row: int64 `[U]`.
-        position: int64 `[U]`, place of the first token in its row.
-        group: int64 `[U]`, budget group (the row, or a document), non-decreasing.
+        start: int64 `[U]`, flat offset of the first token, `row * L + position`
+        length: int64 `[U]`, tokens
+        row: int64 `[U]`
+        position: int64 `[U]`, place of the first token in its row
+        group: int64 `[U]`, budget group (the row, or a document), non-decreasing
     """
 
     start: np.ndarray
@@ -56,14 +56,14 @@ class MaskedBatch(TypedDict):
     """The corrupted batch, its labels, and what a log or a check needs.
 
     Attributes:
-        input_ids: int64 `[B, L]`, corrupted.
-        labels: int64 `[B, L]`, the original id where selected, else -100.
-        selected: bool `[B, L]`.
-        loss_weight: float32 `[B, L]`, 0 where not selected; None means every masked token counts alike.
-        units: every unit that could have been chosen.
-        chosen: bool `[U]`.
-        maskable_tokens: how many tokens carried a word id.
-        target_rate: the rate asked for at this progress (mean over budget groups, weighted by their tokens).
+        input_ids: int64 `[B, L]`, corrupted
+        labels: int64 `[B, L]`, the original id where selected, else -100
+        selected: bool `[B, L]`
+        loss_weight: float32 `[B, L]`, 0 where not selected; None means every masked token counts alike
+        units: every unit that could have been chosen
+        chosen: bool `[U]`
+        maskable_tokens: how many tokens carried a word id
+        target_rate: the rate asked for at this progress (mean over budget groups, weighted by their tokens)
     """
 
     input_ids: np.ndarray
@@ -99,8 +99,8 @@ def join_masked(parts: Sequence[MaskedBatch], groups: Sequence[int]) -> MaskedBa
     """Put masked parts of one batch under each other.
 
     Args:
-        parts: rows in order, all with the same columns.
-        groups: how many budget groups each part has.
+        parts: rows in order, all with the same columns
+        groups: how many budget groups each part has
     """
     rows = np.cumsum([0, *(len(part["input_ids"]) for part in parts)])
     before = np.cumsum([0, *groups])
@@ -130,18 +130,18 @@ def check_batch(batch: PackedBatch) -> None:
     """Refuse a batch whose columns do not fit together.
 
     Raises:
-        ValueError: a column is missing or has another shape than `input_ids`.
+        ValueError: If a column is missing or has another shape than `input_ids`.
     """
     shape = batch["input_ids"].shape
     if len(shape) != 2 or 0 in shape:
-        raise ValueError(f"input_ids has shape {shape}; give a non-empty [rows, tokens] array.")
+        raise ValueError(f"input_ids has shape {shape}; give a non-empty [rows, tokens] array")
     if "word_ids" not in batch:
-        raise ValueError("the batch has no word_ids; make them with word_ids_from_starts (-1 = never masked).")
+        raise ValueError("the batch has no word_ids; make them with word_ids_from_starts (-1 = never masked)")
     columns = {"word_ids": batch["word_ids"], "document_ids": document_ids_of(batch)}
     columns |= batch.get("tags", {}) | batch.get("scores", {})
     for name, column in columns.items():
         if column.shape != shape:
-            raise ValueError(f"{name} has shape {column.shape} but input_ids {shape}; every column is [rows, tokens].")
+            raise ValueError(f"{name} has shape {column.shape} but input_ids {shape}; every column is [rows, tokens]")
     samples = batch.get("sample_ids")
     if samples is not None and samples.shape != shape[:1]:
-        raise ValueError(f"sample_ids has shape {samples.shape}; give one id a row, shape {shape[:1]}.")
+        raise ValueError(f"sample_ids has shape {samples.shape}; give one id a row, shape {shape[:1]}")

@@ -29,14 +29,14 @@ class DataCollatorForWholeWordMasking:
     `MaskingTrainer`, which masks when the step takes the batch.
 
     Args:
-        tokenizer: any fast tokenizer with a pad and a mask token.
-        masker: masks at collation; None only pads and adds `word_ids` and `sample_ids`.
-        segmenter: a name for `load_segmenter`, or an object with `cut`; read for `text` rows only.
-        max_length: tokens of a row made from text or words, special tokens included; longer ones are cut.
-        pad_to_multiple_of: as in Transformers' own collators.
+        tokenizer: any fast tokenizer with a pad and a mask token
+        masker: masks at collation; None only pads and adds `word_ids` and `sample_ids`
+        segmenter: a name for `load_segmenter`, or an object with `cut`; read for `text` rows only
+        max_length: tokens of a row made from text or words, special tokens included; longer ones are cut
+        pad_to_multiple_of: as in Transformers' own collators
 
     Raises:
-        ValueError: the masker's rate changes with progress, or the tokenizer has no pad or mask token.
+        ValueError: If the masker's rate changes with progress, or the tokenizer has no pad or mask token.
     """
 
     def __init__(
@@ -50,11 +50,11 @@ class DataCollatorForWholeWordMasking:
         if masker is not None and not masker.schedule.is_constant:
             raise ValueError(
                 "the masker's rate changes during training, but a collator cannot know the step (workers prefetch); "
-                "give the masker to MaskingTrainer and leave it out here, or use a constant rate."
+                "give the masker to MaskingTrainer and leave it out here, or use a constant rate"
             )
         for name in ("pad_token_id", "mask_token_id"):
             if getattr(tokenizer, name) is None:
-                raise ValueError(f"the tokenizer has no {name}; set it before masking.")
+                raise ValueError(f"the tokenizer has no {name}; set it before masking")
         self.tokenizer = tokenizer
         self.masker = masker
         self.max_length = max_length
@@ -77,11 +77,11 @@ class DataCollatorForWholeWordMasking:
             `sample_ids` `[B]`. `document_ids` where the rows have them.
 
         Raises:
-            ValueError: a row has none of the accepted forms, or rows differ in their columns.
+            ValueError: If a row has none of the accepted forms, or rows differ in their columns.
         """
         columns = [self._columns(row) for row in rows]
         if any(column.keys() != columns[0].keys() for column in columns):
-            raise ValueError("the rows of a batch have different columns; give every row the same ones.")
+            raise ValueError("the rows of a batch have different columns; give every row the same ones")
         batch = {name: self._padded(name, [column[name] for column in columns]) for name in columns[0]}
         inputs = {name: torch.from_numpy(column) for name, column in batch.items()}
         if self.masker is None:
@@ -159,7 +159,7 @@ class MaskingEpochCallback(TrainerCallback):
     """Tell a masking collator which epoch it is, in whatever worker it runs.
 
     Args:
-        collator: the one that masks.
+        collator: the one that masks
     """
 
     def __init__(self, collator: DataCollatorForWholeWordMasking) -> None:

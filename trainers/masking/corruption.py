@@ -20,9 +20,9 @@ class MaskVocabulary:
     """Which id is [MASK], which ids are special, how many there are.
 
     Attributes:
-        size: number of ids, V.
-        mask_token_id: the id of [MASK].
-        special_ids: ids that never replace a token ([MASK] is always one of them).
+        size: number of ids, V
+        mask_token_id: the id of [MASK]
+        special_ids: ids that never replace a token ([MASK] is always one of them)
     """
 
     size: int
@@ -31,19 +31,19 @@ class MaskVocabulary:
 
     def __post_init__(self) -> None:
         if not 0 <= self.mask_token_id < self.size:
-            raise ValueError(f"mask_token_id={self.mask_token_id} is outside the vocabulary of {self.size} entries.")
+            raise ValueError(f"mask_token_id={self.mask_token_id} is outside the vocabulary of {self.size} entries")
         if not self.ordinary_ids.size:
-            raise ValueError(f"all {self.size} vocabulary entries are special; nothing is left for random replacement.")
+            raise ValueError(f"all {self.size} vocabulary entries are special; nothing is left for random replacement")
 
     @classmethod
     def from_tokenizer(cls, tokenizer: Any) -> "MaskVocabulary":
         """Read the ids from a Transformers tokenizer.
 
         Raises:
-            ValueError: the tokenizer has no mask token.
+            ValueError: If the tokenizer has no mask token.
         """
         if tokenizer.mask_token_id is None:
-            raise ValueError("the tokenizer has no mask token; set tokenizer.mask_token before masking.")
+            raise ValueError("the tokenizer has no mask token; set tokenizer.mask_token before masking")
         return cls(len(tokenizer), tokenizer.mask_token_id, tuple(tokenizer.all_special_ids))
 
     @cached_property
@@ -75,13 +75,13 @@ class Replace:
     Source: 80/10/10, BERT (arXiv 1810.04805); similar words, MacBERT (arXiv 2004.13922).
 
     Attributes:
-        vocabulary: [MASK] and the special ids.
-        mask: share that becomes [MASK].
-        random: share that becomes random tokens.
-        keep: share left as it is (still predicted).
-        similar: share replaced by similar words; needs `per="unit"` and a lexicon.
-        lexicon: the similar words.
-        per: "unit" decides once for a unit, so that no word is half visible; "token" decides for each token.
+        vocabulary: [MASK] and the special ids
+        mask: share that becomes [MASK]
+        random: share that becomes random tokens
+        keep: share left as it is (still predicted)
+        similar: share replaced by similar words; needs `per="unit"` and a lexicon
+        lexicon: the similar words
+        per: "unit" decides once for a unit, so that no word is half visible; "token" decides for each token
     """
 
     vocabulary: MaskVocabulary
@@ -95,11 +95,11 @@ class Replace:
     def __post_init__(self) -> None:
         shares = (self.mask, self.random, self.similar, self.keep)
         if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-            raise ValueError(f"mask, random, similar, keep = {shares} must be >= 0 and sum to 1.")
+            raise ValueError(f"mask, random, similar, keep = {shares} must be >= 0 and sum to 1")
         if self.per not in ("unit", "token"):
-            raise ValueError(f"per={self.per!r} is unknown; use 'unit' or 'token'.")
+            raise ValueError(f"per={self.per!r} is unknown; use 'unit' or 'token'")
         if self.similar and (self.lexicon is None or self.per != "unit"):
-            raise ValueError("similar > 0 needs lexicon=SimilarWords(...) and per='unit': words are replaced whole.")
+            raise ValueError("similar > 0 needs lexicon=SimilarWords(...) and per='unit': words are replaced whole")
 
     def __call__(self, batch: PackedBatch, selected: UnitTable, random: CounterRandom) -> np.ndarray:
         """Return the rewritten ids."""

@@ -48,8 +48,8 @@ class AccuracyRule:
     rate of .15 to .40. The mean of 1 is ours: the sampler multiplies by the rate itself.
 
     Attributes:
-        keep: share of the old weight.
-        floor: smallest weight.
+        keep: share of the old weight
+        floor: smallest weight
     """
 
     keep: float = 0.2
@@ -78,8 +78,8 @@ class LossRule:
     Source: Weighted Sampling (dynamic weights from the training loss; the update rule is not public: this is ours).
 
     Attributes:
-        keep: share of the old weight.
-        floor: smallest weight.
+        keep: share of the old weight
+        floor: smallest weight
     """
 
     keep: float = 0.5
@@ -112,7 +112,7 @@ class TagLossRule:
     `w = sigmoid(2 (s - mean s) / std s)`.
 
     Attributes:
-        keep: share of the old average.
+        keep: share of the old average
     """
 
     keep: float = 0.9
@@ -138,14 +138,14 @@ class FeedbackTable:
     """A table of weights that learns from the losses of masked tokens.
 
     Args:
-        size: entries K (vocabulary size, or number of tags).
-        rule: how counts become weights.
+        size: entries K (vocabulary size, or number of tags)
+        rule: how counts become weights
         every: optimizer steps between two commits. Source: AMLM, 200.
     """
 
     def __init__(self, size: int, rule: FeedbackRule, every: int = 200) -> None:
         if size < 1 or every < 1:
-            raise ValueError(f"size={size} and every={every} must be at least 1.")
+            raise ValueError(f"size={size} and every={every} must be at least 1")
         self.rule = rule
         self.every = every
         self._state = rule.start(size)
@@ -160,18 +160,18 @@ class FeedbackTable:
         """Add masked tokens.
 
         Args:
-            keys: integer `[M]`, label ids or tags; negative ones are left out.
-            loss: float `[M]`; a token whose loss is not finite is left out.
-            correct: bool `[M]`.
+            keys: integer `[M]`, label ids or tags; negative ones are left out
+            loss: float `[M]`; a token whose loss is not finite is left out
+            correct: bool `[M]`
 
         Raises:
-            ValueError: a key is outside the table.
+            ValueError: If a key is outside the table.
         """
         loss = np.asarray(loss, dtype=np.float64)
         inside = (keys >= 0) & np.isfinite(loss)
         keys, size = keys[inside], self._state.size
         if keys.max(initial=-1) >= size:
-            raise ValueError(f"feedback about entry {keys.max()} does not fit a table of {size}; make it larger.")
+            raise ValueError(f"feedback about entry {keys.max()} does not fit a table of {size}; make it larger")
         values = (None, np.rint(loss[inside] / LOSS_UNIT), np.asarray(correct)[inside].astype(float))
         for row, weight in zip(self._counts, values, strict=True):
             row += np.bincount(keys, weight, minlength=size).astype(np.int64)
@@ -180,7 +180,7 @@ class FeedbackTable:
         """Update the table if optimizer step `step` (1, 2, ...) is a multiple of `every`; return whether it did.
 
         Args:
-            step: optimizer steps done.
+            step: optimizer steps done
             sum_over_processes: adds up an int64 array over all processes, called by each of them at the same steps;
                 None for one process. With it every process computes the same table.
         """
@@ -200,8 +200,8 @@ class FeedbackTable:
         """Continue from `state_dict`.
 
         Raises:
-            ValueError: the state belongs to a table of another size.
+            ValueError: If the state belongs to a table of another size.
         """
         if state["state"].shape != self._state.shape or state["counts"].shape != self._counts.shape:
-            raise ValueError(f"the stored table has {state['state'].size} entries, this one {self._state.size}.")
+            raise ValueError(f"the stored table has {state['state'].size} entries, this one {self._state.size}")
         self._state, self._counts = state["state"].copy(), state["counts"].copy()

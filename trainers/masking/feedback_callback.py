@@ -26,7 +26,7 @@ class MaskingFeedback(TrainerCallback):
     """The feedback tables of a masker during a run: fed by the trainer, renewed at step ends, kept with checkpoints.
 
     Args:
-        masker: its weights name the tables; without a table everything here does nothing.
+        masker: its weights name the tables; without a table everything here does nothing
     """
 
     def __init__(self, masker: Masker) -> None:
@@ -67,8 +67,8 @@ class MaskingFeedback(TrainerCallback):
         """Continue from a checkpoint; the counts of all processes go to the first.
 
         Raises:
-            FileNotFoundError: the checkpoint has no such file.
-            ValueError: it holds a table of another size, or lacks one.
+            FileNotFoundError: If the checkpoint has no such file.
+            ValueError: It holds a table of another size, or lacks one.
         """
         if not self.tables:
             return
@@ -100,8 +100,8 @@ def masked_token_losses(logits: torch.Tensor, labels: torch.Tensor) -> tuple[tor
     """Return the cross-entropy of every labelled token, and whether its best guess is right.
 
     Args:
-        logits: `(batch, length, vocabulary)`, or `(labelled, vocabulary)` in reading order.
-        labels: int64 `(batch, length)`, -100 where there is nothing to predict.
+        logits: `(batch, length, vocabulary)`, or `(labelled, vocabulary)` in reading order
+        labels: int64 `(batch, length)`, -100 where there is nothing to predict
 
     Returns:
         float32 `[M]`, with gradients where the logits have them, and bool `[M]`.
@@ -123,9 +123,9 @@ def masked_token_mean(
     """Return the loss of a batch as its part of the mean over all masked tokens of the optimizer step.
 
     Args:
-        outputs: with `logits`, see `masked_token_losses`.
-        labels: as there.
-        num_items_in_batch: labelled tokens of the whole step; None = of this batch.
+        outputs: with `logits`, see `masked_token_losses`
+        labels: as there
+        num_items_in_batch: labelled tokens of the whole step; None = of this batch
     """
     losses, _ = masked_token_losses(outputs["logits"], labels)
     return losses.sum() / (max(losses.numel(), 1) if num_items_in_batch is None else num_items_in_batch)

@@ -24,10 +24,10 @@ class ClassLoss:
     """Loss weights by tag: a masked token with tag k counts `weights[k]` times.
 
     Attributes:
-        tag: name of the tag column.
-        weights: float32 `[K]`.
-        untagged: weight of tokens whose tag is -1.
-        any_tag: the column holds ids, not classes: every id >= 0 counts as tag 0.
+        tag: name of the tag column
+        weights: float32 `[K]`
+        untagged: weight of tokens whose tag is -1
+        any_tag: the column holds ids, not classes: every id >= 0 counts as tag 0
     """
 
     tag: str
@@ -41,17 +41,17 @@ class Masker:
     """Mask a batch. The result depends on (seed, epoch, sample id, position, progress) and on nothing else.
 
     Attributes:
-        units: what is masked as a whole.
-        rate: share of the maskable tokens, a number or a schedule.
-        corruption: what stands at masked places.
-        weights: token weights; None = all alike.
+        units: what is masked as a whole
+        rate: share of the maskable tokens, a number or a schedule
+        corruption: what stands at masked places
+        weights: token weights; None = all alike
         sampler: "budget" (exact share), "bernoulli" (independent units, share in expectation) or "absolute"
-            (weights are the probabilities, the rate is ignored).
-        budget: whose tokens the share is counted over: the packed "row", or each "document".
-        reduce: how token weights become a unit's weight.
-        class_loss: loss weights by tag.
-        inverse_rate_loss: weight a masked token with 1 / rate of its group (masked diffusion).
-        seed: names the family of masks.
+            (weights are the probabilities, the rate is ignored)
+        budget: whose tokens the share is counted over: the packed "row", or each "document"
+        reduce: how token weights become a unit's weight
+        class_loss: loss weights by tag
+        inverse_rate_loss: weight a masked token with 1 / rate of its group (masked diffusion)
+        seed: names the family of masks
     """
 
     units: Units
@@ -72,9 +72,9 @@ class Masker:
             ("reduce", ("mean", "max", "sum")),
         ):
             if getattr(self, name) not in wanted:
-                raise ValueError(f"{name}={getattr(self, name)!r} is unknown; use one of {', '.join(wanted)}.")
+                raise ValueError(f"{name}={getattr(self, name)!r} is unknown; use one of {', '.join(wanted)}")
         if self.sampler == "absolute" and self.weights is None:
-            raise ValueError("sampler='absolute' reads the probabilities from weights; give weights=TableWeights(...).")
+            raise ValueError("sampler='absolute' reads the probabilities from weights; give weights=TableWeights(...)")
 
     @property
     def schedule(self) -> Rate:
@@ -89,15 +89,15 @@ class Masker:
         """Mask one batch; the input is not changed.
 
         Args:
-            batch: see `PackedBatch`.
-            progress: training step / all steps.
-            epoch: names the pass over the data (one, or int64 `[B]`), so that a text is masked anew each time.
+            batch: see `PackedBatch`
+            progress: training step / all steps
+            epoch: names the pass over the data (one, or int64 `[B]`), so that a text is masked anew each time
 
         Returns:
             See `MaskedBatch`.
 
         Raises:
-            ValueError: columns are missing or do not fit together.
+            ValueError: Columns are missing or do not fit together.
         """
         check_batch(batch)
         rows, row_length = batch["input_ids"].shape
@@ -178,7 +178,7 @@ class Masker:
         if self.class_loss is not None:
             tags = batch.get("tags", {}).get(self.class_loss.tag)
             if tags is None:
-                raise ValueError(f"the batch has no tag column {self.class_loss.tag!r}; add it before masking.")
+                raise ValueError(f"the batch has no tag column {self.class_loss.tag!r}; add it before masking")
             table = np.append(self.class_loss.weights, self.class_loss.untagged).astype(np.float32)
             tags = tags.reshape(-1)[offset]
             values *= table[np.minimum(tags, 0) if self.class_loss.any_tag else tags]

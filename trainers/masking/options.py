@@ -32,11 +32,11 @@ def masker_from_options(
     A table that the preset needs is counted on `shards`.
 
     Args:
-        name: Name in `MASKING_PRESETS`.
-        options: Keyword arguments of the preset's function, such as `{"high": 0.4}`; they win over what is counted.
-        vocabulary: [MASK] and the special ids.
-        seed: Names the family of masks.
-        shards: Text to count tables on.
+        name: name in `MASKING_PRESETS`
+        options: keyword arguments of the preset's function, such as `{"high": 0.4}`; they win over what is counted
+        vocabulary: [MASK] and the special ids
+        seed: names the family of masks
+        shards: text to count tables on
 
     Raises:
         ValueError: If the preset or an option is unknown, a value does not fit, or the preset needs an object that

@@ -40,22 +40,22 @@ def chinese_modernbert(
     the paper is silent: a warm-up of 5 %, 80/10/10 drawn once a word, the limit of 8 tokens.
 
     Args:
-        vocabulary: [MASK] and the special ids.
-        warmup_share: where the rate peaks, as a share of all steps; 0 starts at the peak.
-        low: rate at the start and at the end.
-        high: rate at the peak.
-        max_unit_tokens: longer units are masked token by token; None keeps them whole.
-        units: "tokens" masks token by token, as the arm to compare whole words with.
-        mix: shares of [MASK], random tokens and kept ones; (1, 0, 0) masks all.
-        seed: names the family of masks.
+        vocabulary: [MASK] and the special ids
+        warmup_share: where the rate peaks, as a share of all steps; 0 starts at the peak
+        low: rate at the start and at the end
+        high: rate at the peak
+        max_unit_tokens: longer units are masked token by token; None keeps them whole
+        units: "tokens" masks token by token, as the arm to compare whole words with
+        mix: shares of [MASK], random tokens and kept ones; (1, 0, 0) masks all
+        seed: names the family of masks
 
     Raises:
         ValueError: `units` is unknown, or `mix` has not three shares that sum to 1.
     """
     if units not in ("words", "tokens"):
-        raise ValueError(f"units={units!r} is unknown; use 'words' or 'tokens'.")
+        raise ValueError(f"units={units!r} is unknown; use 'words' or 'tokens'")
     if len(mix) != 3:
-        raise ValueError(f"mix={mix!r} must hold three shares: of [MASK], of random tokens, of kept ones.")
+        raise ValueError(f"mix={mix!r} must hold three shares: of [MASK], of random tokens, of kept ones")
     rise = [(0.0, low)] if warmup_share > 0 else []
     return Masker(
         units=ColumnUnits(WORD_IDS, max_tokens=max_unit_tokens) if units == "words" else TokenUnits(),
@@ -221,7 +221,7 @@ def inverse_share_weights(term_tokens: int, other_tokens: int) -> tuple[float, f
     Source: ours, the published weights were not found.
     """
     if term_tokens < 1 or other_tokens < 1:
-        raise ValueError(f"term_tokens={term_tokens} and other_tokens={other_tokens} must both be at least 1.")
+        raise ValueError(f"term_tokens={term_tokens} and other_tokens={other_tokens} must both be at least 1")
     total = term_tokens + other_tokens
     return total / (2 * term_tokens), total / (2 * other_tokens)
 
@@ -234,11 +234,11 @@ def linguistic_entity(
     Source: Linguistic Entity Masking. Ours, not found: 15 % of all tokens, as far as they go round.
 
     Args:
-        vocabulary: [MASK] and the special ids.
-        eligible: for each tag of the `tag` column, whether its words may be masked.
-        tag: part-of-speech column, with a tag of its own for entities.
-        column: entity ids.
-        seed: names the family of masks.
+        vocabulary: [MASK] and the special ids
+        eligible: for each tag of the `tag` column, whether its words may be masked
+        tag: part-of-speech column, with a tag of its own for entities
+        column: entity ids
+        seed: names the family of masks
     """
     units = OneTokenPerUnit(ColumnUnits(column, fallback=WORD_IDS))
     weights = TagWeights(tag, np.array(eligible, dtype=float), untagged=0.0)
@@ -302,9 +302,9 @@ class Preset:
     """A method's entry in the list.
 
     Attributes:
-        build: the function above.
-        title: what it does, in a few words.
-        needs: columns or tables that the caller must bring; empty when the vocabulary is enough.
+        build: the function above
+        title: what it does, in a few words
+        needs: columns or tables that the caller must bring; empty when the vocabulary is enough
     """
 
     build: Callable[..., Masker]

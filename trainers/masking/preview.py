@@ -28,10 +28,10 @@ def render(masked: MaskedBatch, tokens: list[str], mask_token_id: int, row: int 
     that a terminal without colours shows the same.
 
     Args:
-        masked: the masker's result.
-        tokens: the text of each vocabulary entry.
-        mask_token_id: the id of [MASK].
-        row: which row.
+        masked: the masker's result
+        tokens: the text of each vocabulary entry
+        mask_token_id: the id of [MASK]
+        row: which row
 
     Returns:
         A `rich` text; `rich.print` shows it.
@@ -65,15 +65,15 @@ def chance_by(
     """Measure how often a unit of each class is masked.
 
     Args:
-        masker: see `Masker`.
-        batch: text to try it on.
-        progress: training step / all steps.
+        masker: see `Masker`
+        batch: text to try it on
+        progress: training step / all steps
         class_of: gives each unit's class, integer `[U]`: `unit_lengths`, `unit_tags("pos")` or
-            `unit_frequency_classes(counts)`.
-        epochs: passes to average.
+            `unit_frequency_classes(counts)`
+        epochs: passes to average
 
     Returns:
-        class -> share of its units that were masked.
+        Class -> share of its units that were masked.
     """
     seen: dict[int, int] = {}
     hits: dict[int, int] = {}
@@ -114,11 +114,11 @@ def draw_curves(
     """Draw the rate over training and one bar chart for each table of chances, as a picture file.
 
     Args:
-        masker: its rate is drawn.
-        chances: name of the class ("tokens in the unit", ...) -> `chance_by` result.
-        path: the file; its ending chooses the format.
-        title: above the picture.
-        progress: marked on the rate curve.
+        masker: its rate is drawn
+        chances: name of the class ("tokens in the unit", ...) -> `chance_by` result
+        path: the file; its ending chooses the format
+        title: above the picture
+        progress: marked on the rate curve
 
     Returns:
         The path.

@@ -31,7 +31,7 @@ class Rate(Protocol):
 
 def _check_share(name: str, value: float) -> None:
     if not 0 <= value <= 1:
-        raise ValueError(f"{name}={value} is not a share; give a number from 0 to 1.")
+        raise ValueError(f"{name}={value} is not a share; give a number from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Piecewise:
     (arXiv 2305.15096), (0, .30), (1, .15).
 
     Attributes:
-        points: (progress, rate) pairs, progress rising.
+        points: (progress, rate) pairs, progress rising
     """
 
     points: Sequence[tuple[float, float]]
@@ -50,7 +50,7 @@ class Piecewise:
     def __post_init__(self) -> None:
         times = [time for time, _ in self.points]
         if not times or any(later <= earlier for earlier, later in zip(times, times[1:], strict=False)):
-            raise ValueError(f"rate points {list(self.points)} need at least one knot, with progress rising.")
+            raise ValueError(f"rate points {list(self.points)} need at least one knot, with progress rising")
         for time, rate in self.points:
             _check_share("progress", time)
             _check_share("rate", rate)
@@ -79,8 +79,8 @@ class Cosine:
     Source: Masking Ratio Decay, `p * (1 + cos(pi * t / T)) + 0.02`, p = 0.15 (released code of arXiv 2208.10806).
 
     Attributes:
-        mean: p in the formula.
-        floor: the rate at the end.
+        mean: p in the formula
+        floor: the rate at the end
     """
 
     mean: float = 0.15
@@ -115,9 +115,9 @@ class UniformRate:
     (arXiv 2310.07819) leaves half of the texts unmasked.
 
     Attributes:
-        low: smallest rate.
-        high: largest rate.
-        zero_probability: chance that the group is not masked at all.
+        low: smallest rate
+        high: largest rate
+        zero_probability: chance that the group is not masked at all
     """
 
     low: float = 0.0
@@ -128,7 +128,7 @@ class UniformRate:
         for name in ("low", "high", "zero_probability"):
             _check_share(name, getattr(self, name))
         if self.low > self.high:
-            raise ValueError(f"low={self.low} is above high={self.high}; swap them.")
+            raise ValueError(f"low={self.low} is above high={self.high}; swap them")
 
     @property
     def is_constant(self) -> bool:

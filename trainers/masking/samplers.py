@@ -30,10 +30,10 @@ def sample_budget(units: UnitTable, weights: np.ndarray, budget: np.ndarray, ran
     Source: exponential race, Efraimidis and Spirakis 2006; the boundary rule is ours.
 
     Args:
-        units: U units.
-        weights: float64 `[U]` >= 0; 0 is never taken.
-        budget: float64 `[G]`, tokens to mask in each group.
-        random: the random numbers.
+        units: U units
+        weights: float64 `[U]` >= 0; 0 is never taken
+        budget: float64 `[G]`, tokens to mask in each group
+        random: the random numbers
 
     Returns:
         bool `[U]`.

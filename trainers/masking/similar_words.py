@@ -20,10 +20,10 @@ class SimilarWords:
     """Word -> words of the same number of tokens, all as token ids.
 
     Attributes:
-        hashes: uint64 `[W]`, sorted hashes of the words' token ids.
-        words: int32 `[W, T]`, the words themselves (padded with -1), to rule out a collision.
-        count: int64 `[W]`, number of alternatives, >= 1.
-        alternatives: int32 `[W, K, T]`.
+        hashes: uint64 `[W]`, sorted hashes of the words' token ids
+        words: int32 `[W, T]`, the words themselves (padded with -1), to rule out a collision
+        count: int64 `[W]`, number of alternatives, >= 1
+        alternatives: int32 `[W, K, T]`
     """
 
     hashes: np.ndarray
@@ -36,7 +36,7 @@ class SimilarWords:
         """Build from `{word ids: [other word ids, ...]}`; alternatives of another length or equal to the word drop out.
 
         Raises:
-            ValueError: no word has a usable alternative.
+            ValueError: If no word has a usable alternative.
         """
         usable: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
         for word, others in entries.items():
@@ -45,7 +45,7 @@ class SimilarWords:
             if same and 0 < len(ids) <= MAX_WORD_TOKENS:
                 usable[ids] = list(same)
         if not usable:
-            raise ValueError("no word of the lexicon has another word with the same number of tokens; add entries.")
+            raise ValueError("no word of the lexicon has another word with the same number of tokens; add entries")
         width = max(map(len, usable))
         words = np.full((len(usable), width), -1, dtype=np.int32)
         count = np.array([len(others) for others in usable.values()], dtype=np.int64)
@@ -64,9 +64,9 @@ class SimilarWords:
         """Look words up.
 
         Args:
-            ids: integer `[N]`, flat token ids.
-            start: int64 `[n]`, flat offset of each word.
-            length: int64 `[n]`, tokens of each word.
+            ids: integer `[N]`, flat token ids
+            start: int64 `[n]`, flat offset of each word
+            length: int64 `[n]`, tokens of each word
 
         Returns:
             int64 `[n]`, the entry, or -1 where the lexicon has none.
@@ -97,11 +97,11 @@ def word_lexicon(similar: Mapping[str, Sequence[str]], encode: Encode) -> Simila
     """Turn a table of words into one of token ids.
 
     Args:
-        similar: word -> similar words, best first.
-        encode: word -> token ids, without special tokens.
+        similar: word -> similar words, best first
+        encode: word -> token ids, without special tokens
 
     Raises:
-        ValueError: no word has an alternative with as many tokens.
+        ValueError: If no word has an alternative with as many tokens.
     """
     return SimilarWords.build({tuple(encode(word)): [encode(other) for other in similar[word]] for word in similar})
 
@@ -112,13 +112,13 @@ def homophone_lexicon(words: Sequence[str], encode: Encode, alternatives: int = 
     Source: homophone noise as in phonetic cloaking (PCR-ToxiCN) and spelling correction.
 
     Args:
-        words: candidates, the most frequent first (they are preferred as replacements).
-        encode: as in `word_lexicon`.
-        alternatives: how many each word keeps.
+        words: candidates, the most frequent first (they are preferred as replacements)
+        encode: as in `word_lexicon`
+        alternatives: how many each word keeps
 
     Raises:
-        ImportError: pypinyin is not installed.
-        ValueError: no two words sound alike.
+        ImportError: Pypinyin is not installed.
+        ValueError: If no two words sound alike.
     """
     try:
         from pypinyin import lazy_pinyin  # pyright: ignore[reportMissingImports]
@@ -148,17 +148,17 @@ def neighbour_lexicon(
     Source: MacBERT takes similar words from word2vec; the threshold is ours.
 
     Args:
-        words: W words.
-        vectors: float `[W, D]`, one for each word (word2vec, or mean input embeddings of a model).
-        encode: as in `word_lexicon`.
-        alternatives: how many each word keeps.
-        minimum_similarity: pairs below it do not count.
+        words: W words
+        vectors: float `[W, D]`, one for each word (word2vec, or mean input embeddings of a model)
+        encode: as in `word_lexicon`
+        alternatives: how many each word keeps
+        minimum_similarity: pairs below it do not count
 
     Raises:
-        ValueError: vectors do not fit the words, or no word has a neighbour.
+        ValueError: Vectors do not fit the words, or no word has a neighbour.
     """
     if len(words) != len(vectors):
-        raise ValueError(f"{len(words)} words but {len(vectors)} vectors; give one vector for each word.")
+        raise ValueError(f"{len(words)} words but {len(vectors)} vectors; give one vector for each word")
     unit = (vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)).astype(np.float32)
     tokens = np.array([len(encode(word)) for word in words])
     similar: dict[str, Sequence[str]] = {}

@@ -13,7 +13,7 @@ class MaskingStatistics:
 
     Args:
         characters_per_id: integer `[V]`, characters of each vocabulary entry (see `characters_per_id`); with it the
-            word lengths in characters are counted too.
+            word lengths in characters are counted too
     """
 
     def __init__(self, characters_per_id: np.ndarray | None = None) -> None:

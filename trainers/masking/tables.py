@@ -74,13 +74,13 @@ def pmi_rate_table(
     Source: InforMask (the released code trains from such a table; 30 draws are recalled, the counting is ours).
 
     Args:
-        documents: token ids of one document each.
-        vocabulary_size: V.
-        rate: share of masked tokens; the corpus mean of the result.
-        draws: masks tried for each stretch.
-        window: tokens of a stretch.
-        seed: of the draws.
-        ignored_ids: ids with rate 0 (special tokens).
+        documents: token ids of one document each
+        vocabulary_size: V
+        rate: share of masked tokens; the corpus mean of the result
+        draws: masks tried for each stretch
+        window: tokens of a stretch
+        seed: of the draws
+        ignored_ids: ids with rate 0 (special tokens)
     """
     stretches = [ids[at : at + window] for ids in documents for at in range(0, len(ids), window)]
     present, total = document_counts(stretches, vocabulary_size)
@@ -112,9 +112,9 @@ def difference_table(embeddings: np.ndarray, seeds: np.ndarray, blend: float = 1
     of 1, ours.
 
     Args:
-        embeddings: float `[V, D]`, for instance the input embeddings of the model to be adapted.
-        seeds: integer ids, see `domain_seeds`.
-        blend: 0 = uniform weights, 1 = rank weights.
+        embeddings: float `[V, D]`, for instance the input embeddings of the model to be adapted
+        seeds: integer ids, see `domain_seeds`
+        blend: 0 = uniform weights, 1 = rank weights
     """
     unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
     closeness = (unit @ unit[seeds].T).max(axis=1)

@@ -40,7 +40,7 @@ class WordTagger:
     """Tag every word of a batch by its text; works on rows that are already token ids.
 
     Args:
-        tokens: the text of each vocabulary entry, as it appears in running text (no "##", no space marks).
+        tokens: the text of each vocabulary entry, as it appears in running text (no "##", no space marks)
         tag_of: word -> tag, -1 for none. Asked once for each different word.
     """
 
@@ -71,9 +71,9 @@ class PhraseTagger:
     """Find phrases or entities that span several words (longest match) and give each occurrence its own id.
 
     Args:
-        tokens: as in `WordTagger`.
-        phrases: the phrases' texts.
-        max_words: longest phrase in words.
+        tokens: as in `WordTagger`
+        phrases: the phrases' texts
+        max_words: longest phrase in words
     """
 
     def __init__(self, tokens: Sequence[str], phrases: Iterable[str], max_words: int = 5) -> None:
@@ -119,7 +119,7 @@ def jieba_tagger() -> Callable[[str], int]:
     cuts in pieces has the tag of its last piece, which is the head of a Chinese compound.
 
     Raises:
-        ImportError: jieba is not installed.
+        ImportError: Jieba is not installed.
     """
     try:
         from jieba import posseg

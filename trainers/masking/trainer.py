@@ -52,10 +52,10 @@ class MaskingRateCallback(TrainerCallback):
     """Add the target rate, the realised rate and the histogram of masked units to the logs of a run.
 
     Args:
-        statistics: fed by the trainer after each masked batch (on each process its own).
+        statistics: fed by the trainer after each masked batch (on each process its own)
         maximum_single_token_share: stop when more of all units seen have one token; None never stops (right for
-            token masking, or for a vocabulary of characters cut into characters on purpose).
-        minimum_units: units to see before judging.
+            token masking, or for a vocabulary of characters cut into characters on purpose)
+        minimum_units: units to see before judging
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class MaskingRateCallback(TrainerCallback):
     ) -> None:
         if maximum_single_token_share is not None and not 0 < maximum_single_token_share < 1:
             raise ValueError(
-                f"maximum_single_token_share={maximum_single_token_share} is not inside 0 to 1; give a share, or None."
+                f"maximum_single_token_share={maximum_single_token_share} is not inside 0 to 1; give a share, or None"
             )
         self.statistics = statistics
         self.maximum_single_token_share = maximum_single_token_share
@@ -76,7 +76,7 @@ class MaskingRateCallback(TrainerCallback):
         """Check once per optimizer step that units are still words.
 
         Raises:
-            RuntimeError: nearly every unit has one token.
+            RuntimeError: Nearly every unit has one token.
         """
         share, seen = self.statistics.single_token_share, self.statistics.units_seen
         if self.maximum_single_token_share is None or seen < self.minimum_units:
@@ -85,7 +85,7 @@ class MaskingRateCallback(TrainerCallback):
             raise RuntimeError(
                 f"whole-word masking has become token masking: {share:.2%} of {seen:,} units have one token "
                 f"(limit {self.maximum_single_token_share:.2%}). The word starts are lost, or the segmenter was "
-                "'none'; prepare the data again, or pass maximum_single_token_share=None if this is meant."
+                "'none'; prepare the data again, or pass maximum_single_token_share=None if this is meant"
             )
 
     def on_log(
@@ -115,11 +115,11 @@ class MaskingTrainer(Trainer):
     Feedback tables of the masker learn from every masked token and are kept with the checkpoints (`MaskingFeedback`).
 
     Args:
-        *args: as for `Trainer`.
-        masker: see `Masker`; its rate may be a schedule.
+        *args: as for `Trainer`
+        masker: see `Masker`; its rate may be a schedule
         statistics: fed after each batch; None makes one. A `MaskingRateCallback` should read the same object.
-        evaluation_rate: fixed rate for evaluation, epoch 0, see `evaluation_masker_of`.
-        **kwargs: as for `Trainer`.
+        evaluation_rate: fixed rate for evaluation, epoch 0, see `evaluation_masker_of`
+        **kwargs: as for `Trainer`
     """
 
     def __init__(
@@ -239,10 +239,10 @@ def mask_tensors(
     """Mask a collated batch of tensors.
 
     Args:
-        masker: see `Masker`.
-        inputs: `input_ids`, `word_ids`, `sample_ids` (and `document_ids`, `tag_...`, `score_...`), on any device.
-        progress: training step / all steps.
-        epoch: one epoch, or int64 `[B]`.
+        masker: see `Masker`
+        inputs: `input_ids`, `word_ids`, `sample_ids` (and `document_ids`, `tag_...`, `score_...`), on any device
+        progress: training step / all steps
+        epoch: one epoch, or int64 `[B]`
 
     Returns:
         The model's inputs (without the columns that only the masker reads, with `labels` and, where the masker gives

@@ -56,9 +56,9 @@ class ColumnUnits:
     """Equal neighbours in an id column are one unit.
 
     Attributes:
-        column: "word_ids", or the name of a tag column ("entity", ...).
-        fallback: where the column is -1, take units from this column instead; None leaves those tokens out.
-        max_tokens: a longer unit falls apart into single tokens; None keeps every unit whole.
+        column: "word_ids", or the name of a tag column ("entity", ...)
+        fallback: where the column is -1, take units from this column instead; None leaves those tokens out
+        max_tokens: a longer unit falls apart into single tokens; None keeps every unit whole
     """
 
     column: str = WORD_IDS
@@ -67,13 +67,13 @@ class ColumnUnits:
 
     def __post_init__(self) -> None:
         if self.max_tokens is not None and self.max_tokens < 1:
-            raise ValueError(f"max_tokens={self.max_tokens} must be at least 1 (or None for no limit).")
+            raise ValueError(f"max_tokens={self.max_tokens} must be at least 1 (or None for no limit)")
 
     def __call__(self, batch: PackedBatch, random: CounterRandom) -> UnitTable:
         """Return the runs of equal ids.
 
         Raises:
-            ValueError: the batch has no such column.
+            ValueError: If the batch has no such column.
         """
         row_length = batch["input_ids"].shape[1]
         maskable = batch["word_ids"].reshape(-1) >= 0
@@ -107,8 +107,8 @@ class NGramUnits:
     Source: MacBERT (arXiv 2004.13922): 1- to 4-grams of words at 40, 30, 20, 10 %.
 
     Attributes:
-        base: the units to join, usually words.
-        probabilities: chance of 1, 2, ... base units; must sum to 1.
+        base: the units to join, usually words
+        probabilities: chance of 1, 2, ... base units; must sum to 1
     """
 
     base: Units
@@ -116,7 +116,7 @@ class NGramUnits:
 
     def __post_init__(self) -> None:
         if min(self.probabilities, default=-1.0) < 0 or abs(sum(self.probabilities) - 1) > 1e-6:
-            raise ValueError(f"n-gram probabilities {self.probabilities} must be >= 0 and sum to 1.")
+            raise ValueError(f"n-gram probabilities {self.probabilities} must be >= 0 and sum to 1")
 
     def __call__(self, batch: PackedBatch, random: CounterRandom) -> UnitTable:
         """Return the tiles."""
@@ -153,7 +153,7 @@ class OneTokenPerUnit:
     Source: Linguistic Entity Masking (one token of an entity span).
 
     Attributes:
-        base: the units to draw from.
+        base: the units to draw from
     """
 
     base: Units
@@ -181,5 +181,5 @@ def _column(batch: PackedBatch, name: str) -> np.ndarray:
         return batch["word_ids"]
     tags = batch.get("tags", {})
     if name not in tags:
-        raise ValueError(f"the batch has no tag column {name!r}, only {sorted(tags)}; add it before masking.")
+        raise ValueError(f"the batch has no tag column {name!r}, only {sorted(tags)}; add it before masking")
     return tags[name]

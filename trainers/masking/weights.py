@@ -23,7 +23,7 @@ class Weights:
 
     def __call__(self, batch: PackedBatch) -> np.ndarray:
         """Return float `[B, L]`."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how to weigh a token.")
+        raise NotImplementedError(f"{type(self).__name__} does not say how to weigh a token")
 
     def live_tables(self) -> list[tuple[str | None, LiveTable]]:
         """Return the tables that change during training, each with its tag column, or None for vocabulary entries."""
@@ -48,7 +48,7 @@ class _Product(Weights):
 def _checked(values: np.ndarray, name: str) -> np.ndarray:
     values = np.asarray(values, dtype=np.float32)
     if values.ndim != 1 or not values.size or not np.isfinite(values).all() or (values < 0).any():
-        raise ValueError(f"{name} needs a one-dimensional table of finite numbers >= 0, got shape {values.shape}.")
+        raise ValueError(f"{name} needs a one-dimensional table of finite numbers >= 0, got shape {values.shape}")
     return values
 
 
@@ -61,7 +61,7 @@ class TableWeights(Weights):
     """One weight for each vocabulary entry.
 
     Attributes:
-        table: float `[V]` >= 0, or a live table.
+        table: float `[V]` >= 0, or a live table
     """
 
     table: np.ndarray | LiveTable
@@ -74,13 +74,13 @@ class TableWeights(Weights):
         """Look every token up.
 
         Raises:
-            ValueError: the table is smaller than the vocabulary.
+            ValueError: If the table is smaller than the vocabulary.
         """
         table, ids = _current(self.table), batch["input_ids"]
         try:
             return table[ids]
         except IndexError as error:
-            raise ValueError(f"token id {ids.max()} is outside the table of {table.size} weights.") from error
+            raise ValueError(f"token id {ids.max()} is outside the table of {table.size} weights") from error
 
     def live_tables(self) -> list[tuple[str | None, LiveTable]]:
         """Return the table under None, if it is live."""
@@ -92,9 +92,9 @@ class TagWeights(Weights):
     """One weight for each tag of a tag column.
 
     Attributes:
-        tag: the column's name.
-        table: float `[K]` >= 0, or a live table.
-        untagged: weight of tokens whose tag is -1.
+        tag: the column's name
+        table: float `[K]` >= 0, or a live table
+        untagged: weight of tokens whose tag is -1
     """
 
     tag: str
@@ -108,22 +108,22 @@ class TagWeights(Weights):
             object.__setattr__(self, "table", table)
             object.__setattr__(self, "_padded", np.append(table, np.float32(self.untagged)))
         if self.untagged < 0:
-            raise ValueError(f"untagged={self.untagged} is negative; a weight is >= 0.")
+            raise ValueError(f"untagged={self.untagged} is negative; a weight is >= 0")
 
     def __call__(self, batch: PackedBatch) -> np.ndarray:
         """Look every tag up; index -1 is the last entry, the weight of untagged tokens.
 
         Raises:
-            ValueError: the batch has no such column, or a tag is outside the table.
+            ValueError: If the batch has no such column, or a tag is outside the table.
         """
         tags = batch.get("tags", {}).get(self.tag)
         if tags is None:
-            raise ValueError(f"the batch has no tag column {self.tag!r}; add it before masking.")
+            raise ValueError(f"the batch has no tag column {self.tag!r}; add it before masking")
         padded = self._padded
         if padded is None:
             padded = np.append(_current(self.table), np.float32(self.untagged))
         if tags.max(initial=-1) >= padded.size - 1 or tags.min(initial=-1) < -1:
-            raise ValueError(f"{self.tag!r} holds tags {tags.min()}..{tags.max()}, the table has {padded.size - 1}.")
+            raise ValueError(f"{self.tag!r} holds tags {tags.min()}..{tags.max()}, the table has {padded.size - 1}")
         return padded[tags]
 
     def live_tables(self) -> list[tuple[str | None, LiveTable]]:
@@ -136,7 +136,7 @@ class ColumnWeights(Weights):
     """A weight for each position, taken from a score column.
 
     Attributes:
-        score: the column's name.
+        score: the column's name
     """
 
     score: str
@@ -145,9 +145,9 @@ class ColumnWeights(Weights):
         """Return the column.
 
         Raises:
-            ValueError: the batch has no such column.
+            ValueError: If the batch has no such column.
         """
         scores = batch.get("scores", {})
         if self.score not in scores:
-            raise ValueError(f"the batch has no score column {self.score!r}, only {sorted(scores)}; add it first.")
+            raise ValueError(f"the batch has no score column {self.score!r}, only {sorted(scores)}; add it first")
         return scores[self.score]

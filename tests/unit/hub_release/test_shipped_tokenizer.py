@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from chinese_modernbert.cli import SHIPPED_TOKENIZER
 from chinese_modernbert.runtime.options import load_recipe
 from chinese_modernbert.tokenization import TokenizerArguments, fold_width, load_tokenizer
-from chinese_modernbert.tokenization.diagnostics import inspect_entries
+from chinese_modernbert.tokenization.diagnostics import inspect_vocabulary
 from chinese_modernbert.tokenization.pre_tokenization import split_pattern
 
 TRICKY = [
@@ -42,14 +42,14 @@ def test_it_has_the_size_alphabet_and_digits_of_the_recipe(
     (recipe,) = load_recipe([TokenizerArguments], "tokenizer_32k")
     assert len(shipped) == recipe.vocab_size == 32_768
     assert len(shipped) % 64 == 0
-    assert inspect_entries(shipped)["single_characters"] == recipe.limit_alphabet
+    assert inspect_vocabulary(shipped)["single_characters"] == recipe.limit_alphabet
     assert content["pre_tokenizer"]["pattern"]["Regex"] == split_pattern(recipe.digits_per_token)
     assert max(map(len, shipped.get_vocab())) <= recipe.max_token_length
 
 
 def test_its_report_was_made_with_it(shipped: PreTrainedTokenizerFast) -> None:
     (report,) = json.loads((SHIPPED_TOKENIZER / "report.json").read_text(encoding="utf-8"))
-    assert report["entries"] == json.loads(json.dumps(inspect_entries(shipped)))
+    assert report["vocabulary"] == json.loads(json.dumps(inspect_vocabulary(shipped)))
     assert report["by_script"]["simplified"]["characters_per_token"] >= 1.48
     assert report["by_script"]["simplified"]["crossing_tokens_percent"] <= 3.0
     assert report["by_script"]["traditional"]["byte_tokens_percent"] < 0.3

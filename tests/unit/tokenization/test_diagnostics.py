@@ -11,8 +11,8 @@ from chinese_modernbert.tokenization import TextDocument, WordSegmenter, save_to
 from chinese_modernbert.tokenization.diagnostics import (
     TokenizerReportArguments,
     common_characters,
-    inspect_entries,
     inspect_tokenizer,
+    inspect_vocabulary,
     load_any_tokenizer,
     run_tokenizer_report,
     script_of,
@@ -73,9 +73,9 @@ def test_the_common_characters_are_those_of_the_national_table() -> None:
     assert not {"為", "後", "の"} & common
 
 
-def test_coverage_is_the_share_of_a_table_with_an_entry_of_its_own(tokenizer: PreTrainedTokenizerFast) -> None:
-    single = [entry for entry in tokenizer.get_vocab() if entry in common_characters()]
-    covered = inspect_entries(tokenizer)["coverage_percent"]["common_8105"]
+def test_coverage_is_the_share_of_a_table_with_a_token_of_its_own(tokenizer: PreTrainedTokenizerFast) -> None:
+    single = [token for token in tokenizer.get_vocab() if token in common_characters()]
+    covered = inspect_vocabulary(tokenizer)["coverage_percent"]["common_8105"]
     assert covered == round(100 * len(single) / 8105, 2) > 0
 
 
@@ -135,7 +135,7 @@ def test_unknown_tokens_are_counted_under_whatever_name_they_have(
 
 
 def test_unusable_requests_are_clear_errors(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="No tokenizer was given"):
+    with pytest.raises(ValueError, match="no tokenizer was given"):
         run_tokenizer_report(TokenizerReportArguments())
     with pytest.raises(FileNotFoundError, match="neither a tokenizer folder nor"):
         load_any_tokenizer(tmp_path / "none")

@@ -26,7 +26,7 @@ def test_the_block_that_trains_and_looks_makes_tokenizer_and_report(
     assert {file.name for file in Path("tokenizer_report").iterdir()} == {"report.txt", "report.json", "report.png"}
 
 
-def test_the_block_that_extends_makes_a_checkpoint_with_the_new_entries(
+def test_the_block_that_extends_makes_a_checkpoint_with_the_new_tokens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

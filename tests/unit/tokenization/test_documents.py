@@ -58,13 +58,13 @@ def test_folders_are_searched_in_order_and_files_are_read_once(tmp_path: Path) -
     assert find_text_files([tmp_path, first]) == [first, second]
     assert find_text_files([tmp_path / "**" / "b*.txt"]) == [second]
     assert find_text_files([tmp_path / "s*"]) == [second]  # a folder that a pattern matches is searched too
-    with pytest.raises(FileNotFoundError, match="No readable file matches"):
+    with pytest.raises(FileNotFoundError, match="no readable file matches"):
         find_text_files([tmp_path / "z*.txt"])
 
 
 def test_empty_documents_are_skipped_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert texts(write(tmp_path / "a.jsonl", '{"text": ""}\n{"text": "x"}\n\n{"text": ""}\n')) == ["x"]
-    assert "Skipped 2 empty documents" in caplog.text
+    assert "skipped 2 empty documents" in caplog.text
 
 
 def test_one_character_and_a_million_characters_are_documents(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_one_character_and_a_million_characters_are_documents(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"text": "a"}\n{"text": \n', "a.jsonl:2 is no valid JSON"),
+        ('{"text": "a"}\n{"text": \n', "a.jsonl:2 is not valid JSON"),
         ('{"text": "a"}\n["a"]\n', "a.jsonl:2 is a JSON list"),
         ('{"body": "a"}\n', "a.jsonl:1 has no field 'text'; its fields are body"),
         ('{"text": null}\n', "a.jsonl:1: field 'text' is NoneType"),
@@ -113,12 +113,12 @@ def test_broken_archives_are_clear_errors(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="broken zstd"):
         texts(tmp_path / "c.txt.zst")
     (tmp_path / "d.parquet").write_bytes(b"no table")
-    with pytest.raises(ValueError, match="no valid Parquet"):
+    with pytest.raises(ValueError, match="not a valid Parquet"):
         texts(tmp_path / "d.parquet")
 
 
 def test_missing_empty_and_unknown_inputs_are_clear_errors(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="No corpus was given"):
+    with pytest.raises(ValueError, match="no corpus was given"):
         find_text_files([])
     with pytest.raises(FileNotFoundError, match="does not exist"):
         find_text_files([tmp_path / "none.txt"])

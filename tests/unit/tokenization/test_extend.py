@@ -31,7 +31,7 @@ def tiny_model(vocab_size: int, tied: bool) -> ModernBertForMaskedLM:
     return ModernBertForMaskedLM(config)
 
 
-def test_an_added_entry_is_one_token_with_exact_offsets_and_survives_saving(
+def test_an_added_token_is_one_token_with_exact_offsets_and_survives_saving(
     own_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
     before = len(own_tokenizer)
@@ -61,26 +61,26 @@ def test_new_rows_are_the_mean_of_their_pieces(own_tokenizer: PreTrainedTokenize
     torch.testing.assert_close(model.get_input_embeddings().weight[: len(inputs)], inputs)
 
 
-def test_entries_that_are_tokens_already_are_left_out(
+def test_tokens_of_the_vocabulary_are_left_out(
     own_tokenizer: PreTrainedTokenizerFast, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert add_tokens(own_tokenizer, ["北京"]) == {}
-    assert "1 of 1 entries are single tokens already" in caplog.text
+    assert "1 of 1 new tokens are in the vocabulary already" in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("entry", "text"), [("ALT", "SALTY"), ("CT检查", "FCT检查"), ("检查5", "检查52"), ("é检", "né检"), ("ＣＴ", "ACTS")]
+    ("token", "text"), [("ALT", "SALTY"), ("CT检查", "FCT检查"), ("检查5", "检查52"), ("é检", "né检"), ("ＣＴ", "ACTS")]
 )
-def test_an_entry_that_is_found_inside_longer_words_is_warned_of(
-    own_tokenizer: PreTrainedTokenizerFast, caplog: pytest.LogCaptureFixture, entry: str, text: str
+def test_a_token_that_is_found_inside_longer_words_is_warned_of(
+    own_tokenizer: PreTrainedTokenizerFast, caplog: pytest.LogCaptureFixture, token: str, text: str
 ) -> None:
-    added = add_tokens(own_tokenizer, ["心肌梗死", entry])
+    added = add_tokens(own_tokenizer, ["心肌梗死", token])
     assert len(added) == 2 and max(added) in own_tokenizer(text)["input_ids"]
-    assert "1 entries are also found inside longer words" in caplog.text
+    assert "1 new tokens are also found inside longer words" in caplog.text
     assert "心肌梗死" not in caplog.text
 
 
-def test_chinese_entries_are_added_without_a_warning(
+def test_chinese_tokens_are_added_without_a_warning(
     own_tokenizer: PreTrainedTokenizerFast, caplog: pytest.LogCaptureFixture
 ) -> None:
     add_tokens(own_tokenizer, ["心肌梗死", "维A酸", "嚟"])
@@ -88,7 +88,7 @@ def test_chinese_entries_are_added_without_a_warning(
 
 
 @pytest.mark.parametrize(
-    ("entries", "message"),
+    ("tokens", "message"),
     [
         (["心肌", "心肌"], "occurs twice"),
         (["ＣＴ", "CT"], "occurs twice"),
@@ -100,12 +100,12 @@ def test_chinese_entries_are_added_without_a_warning(
         (["\ud800"], "lone surrogate"),
     ],
 )
-def test_unusable_entries_are_refused_and_nothing_is_added(
-    own_tokenizer: PreTrainedTokenizerFast, entries: list[str], message: str
+def test_unusable_tokens_are_refused_and_nothing_is_added(
+    own_tokenizer: PreTrainedTokenizerFast, tokens: list[str], message: str
 ) -> None:
     before = len(own_tokenizer)
     with pytest.raises(ValueError, match=message):
-        add_tokens(own_tokenizer, entries)
+        add_tokens(own_tokenizer, tokens)
     assert len(own_tokenizer) == before
 
 

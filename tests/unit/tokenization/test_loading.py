@@ -27,7 +27,7 @@ def test_truncation_and_padding_of_a_call_are_neither_hashed_nor_saved(tokenizer
     assert saved["padding"] is None
 
 
-def test_the_hash_sees_an_added_entry(tokenizer_folder: Path) -> None:
+def test_the_hash_sees_an_added_token(tokenizer_folder: Path) -> None:
     loaded = load_tokenizer(tokenizer_folder)
     before = tokenizer_hash(loaded)
     loaded.add_tokens(["心肌梗死"])
@@ -35,7 +35,7 @@ def test_the_hash_sees_an_added_entry(tokenizer_folder: Path) -> None:
 
 
 def test_a_missing_or_broken_folder_is_a_clear_error(tokenizer_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="No tokenizer.json in"):
+    with pytest.raises(FileNotFoundError, match="no tokenizer.json in"):
         load_tokenizer(tmp_path / "none")
     (tokenizer_folder / "tokenizer.json").write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match="cannot be read as a tokenizer"):
@@ -59,5 +59,5 @@ def test_rows_up_to_the_padding_fit(tokenizer: PreTrainedTokenizerFast, vocab_si
 
 @pytest.mark.parametrize("vocab_size", [375, 440, 32768])
 def test_other_vocabularies_do_not_fit(tokenizer: PreTrainedTokenizerFast, vocab_size: int) -> None:
-    with pytest.raises(ValueError, match=f"vocab_size={vocab_size} but the tokenizer 376 entries"):
+    with pytest.raises(ValueError, match=f"vocab_size={vocab_size} but the tokenizer has 376 tokens"):
         check_vocabulary(tokenizer, vocab_size)

@@ -15,7 +15,7 @@ from chinese_modernbert.tokenization import (
     tokenizer_hash,
     train_tokenizer,
 )
-from chinese_modernbert.tokenization.train_bpe import FIXED_ENTRIES
+from chinese_modernbert.tokenization.train_bpe import FIXED_TOKENS
 
 TRICKY = st.sampled_from(
     [
@@ -70,8 +70,8 @@ def test_every_offset_is_the_text_of_its_token(tokenizer: PreTrainedTokenizerFas
 
 def test_merges_stay_inside_words_and_free_merges_do_not() -> None:
     texts = ["我们在北京的图书馆"] * 50
-    confined = train_tokenizer(texts, TokenizerArguments(vocab_size=FIXED_ENTRIES + 9 + 4))
-    free = train_tokenizer(texts, TokenizerArguments(vocab_size=FIXED_ENTRIES + 9 + 7, segmenter="none"))
+    confined = train_tokenizer(texts, TokenizerArguments(vocab_size=FIXED_TOKENS + 9 + 4))
+    free = train_tokenizer(texts, TokenizerArguments(vocab_size=FIXED_TOKENS + 9 + 7, segmenter="none"))
     words = load_segmenter().cut(texts[0])
     assert confined.tokenize(texts[0]) == words
     assert max(map(len, free.tokenize(texts[0]))) > max(map(len, words))
@@ -99,15 +99,15 @@ def test_same_input_gives_the_same_file(sentences: list[str], tokenizer: PreTrai
 
 def test_rare_characters_become_bytes_and_never_join_their_neighbours() -> None:
     texts = ["天龘地"] * 30 + ["天", "地"] * 100
-    small = train_tokenizer(texts, TokenizerArguments(vocab_size=FIXED_ENTRIES + 2, limit_alphabet=2, segmenter="none"))
+    small = train_tokenizer(texts, TokenizerArguments(vocab_size=FIXED_TOKENS + 2, limit_alphabet=2, segmenter="none"))
     assert small.tokenize("天龘地") == ["天", "<0xE9>", "<0xBE>", "<0x98>", "地"]
-    with pytest.raises(ValueError, match=f"{FIXED_ENTRIES + 2} entries were possible"):
+    with pytest.raises(ValueError, match=f"{FIXED_TOKENS + 2} tokens were possible"):
         train_tokenizer(texts, TokenizerArguments(vocab_size=300, limit_alphabet=2, segmenter="none"))
 
 
 def test_cross_word_tokens_are_the_most_frequent_pairs_and_leave_words_as_they_were() -> None:
     texts = ["我们在北京的图书馆"] * 50 + ["他在公园"] * 100
-    options = {"limit_alphabet": 12, "vocab_size": FIXED_ENTRIES + 19}
+    options = {"limit_alphabet": 12, "vocab_size": FIXED_TOKENS + 19}
     crossing = train_tokenizer(texts, TokenizerArguments(cross_word_tokens=2, **options))
     assert crossing.tokenize("他在公园") == ["他在", "公园"]
     assert crossing.tokenize("在公园") == ["在公园"]

@@ -156,7 +156,7 @@ def test_empty_and_long_texts_and_settings_of_earlier_calls_do_no_harm(
     assert (str(long.input_ids.dtype), str(long.word_starts.dtype)) == ("uint32", "bool")
 
 
-def test_added_entries_are_seen_after_they_were_added(tokenizer_folder: object, segmenter: WordSegmenter) -> None:
+def test_added_tokens_are_seen_after_they_were_added(tokenizer_folder: object, segmenter: WordSegmenter) -> None:
     tokenizer = PreTrainedTokenizerFast.from_pretrained(tokenizer_folder)
     before = encode_documents(tokenizer, segmenter, ["心肌梗死"])[0]
     tokenizer.add_tokens(["心肌梗死"])
