@@ -31,7 +31,7 @@ suite: $(STAMP)
 	$(RUN)/python tests/transformers_suite/fetch_suite.py
 	$(RUN)/pytest tests/transformers_suite
 
-# What a stranger with the old Transformers has; this package itself is not installed there.
+# An environment with the old Transformers; this package itself is not installed there.
 $(OLD_STAMP): constraints-4.57.txt
 	$(PYTHON) -m venv $(OLD_VENV)
 	$(OLD_VENV)/bin/pip install --quiet --constraint constraints-4.57.txt torch

@@ -46,7 +46,7 @@ setup(
         PACKAGE: ["py.typed"],
         f"{PACKAGE}.tokenization": ["*.txt"],
         f"{PACKAGE}.trainers": ["recipes/*.yaml", "recipes/*.sbatch"],
-        f"{PACKAGE}.hub_release": ["assets/tokenizer/*"],
+        f"{PACKAGE}.hub_release": ["*.json", "assets/tokenizer/*"],
         f"{PACKAGE}.hub_release.card": ["*.md"],
         f"{PACKAGE}.demo.corpus": ["*.yaml"],
     },

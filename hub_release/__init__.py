@@ -1,4 +1,4 @@
-"""From a checkpoint to a Hub folder that a stranger loads."""
+"""From a checkpoint to a Hub folder that loads without this package."""
 
 from .builder import ReleaseArguments, build_release
 from .conversion import ConversionArguments, convert_checkpoint, run_conversion

@@ -10,15 +10,13 @@ from __future__ import annotations
 import importlib.metadata
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerFast
 
-from .. import __version__, modeling
+from .. import modeling
 from ..modeling import ChineseModernBertConfig
-from ..runtime.files import file_sha256, new_output_folder
-from ..tokenization.loading import TOKENIZER_FILE, check_vocabulary, load_tokenizer, save_tokenizer
+from ..runtime.files import new_output_folder
+from ..tokenization.loading import save_tokenizer
 from .card.evaluation_facts import read_evaluations
 from .card.model_card import CARD_FILE, render_model_card
 from .card.tokenizer_facts import read_tokenizer_metrics
@@ -28,22 +26,21 @@ from .checkpoint import (
     WEIGHTS_FILE,
     check_masked_lm_weights,
     drop_tied_decoder,
-    read_json_object,
+    read_matching_tokenizer,
     read_model_config,
     read_weights,
     record_folders,
     write_json,
     write_weights,
 )
+from .manifest import MANIFEST_FILE, modeling_files, write_release_manifest
 from .onnx.files import ONNX_FOLDER, OnnxOptions, float_model, write_onnx_folder
 from .onnx.graphs import check_onnx_installed
 from .provenance import PROVENANCE_FILE, write_provenance, yaml_without_local_folders
 
 RELEASE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-MANIFEST_FILE = "release_manifest.json"
 LICENSE_FILE = "LICENSE"
 MODULES_FILE = "modules.json"
-TOKEN_ROLES = ("pad", "unk", "cls", "sep", "mask")
 # Files that tell how the checkpoint came about; looked for in the checkpoint, then in the run folder above it.
 RECORD_FILES = ("recipe.yaml", "masking.yaml")
 # For any shape, the more exact one first.
@@ -87,22 +84,15 @@ class ReleaseArguments:
     tokenizer_report: str = field(
         default="", metadata={"help": "Output folder of tokenizer report on this tokenizer; none if empty."}
     )
-    power_watts: float = field(
-        default=0.0,
-        metadata={"help": "Power of all machines in training, to estimate energy and carbon; 0: no estimate."},
-    )
-    carbon_intensity: float = field(
-        default=0.0, metadata={"help": "Grams of CO2 equivalents a kWh of that electricity; goes with power_watts."}
-    )
     overwrite: bool = field(default=False, metadata={"help": "Replace an earlier release in output_dir."})
 
     def __post_init__(self) -> None:
         """Check what can be checked without reading the checkpoint.
 
         Raises:
-            ValueError: for an unknown dtype, a negative length, an output folder that is the checkpoint, half of what
-                an estimate of carbon needs, or ONNX options that are not offered.
-            ImportError: where ONNX graphs are wanted and a package of the extra `onnx` is absent.
+            ValueError: for an unknown dtype, a negative length, an output folder that is the checkpoint, or ONNX
+                options that are not offered.
+            ImportError: where ONNX graphs are asked for and a package of the extra `onnx` is absent.
         """
         if self.dtype not in RELEASE_DTYPES:
             raise ValueError(f"dtype={self.dtype!r} is not offered; use one of {', '.join(RELEASE_DTYPES)}")
@@ -110,26 +100,16 @@ class ReleaseArguments:
             raise ValueError(f"max_length={self.max_length} is negative; use 0 for the model's longest text")
         if Path(self.model).resolve() == Path(self.output_dir).resolve():
             raise ValueError(f"output_dir {self.output_dir} is the checkpoint itself; give another folder")
-        given = (self.power_watts, self.carbon_intensity)
-        if min(given) < 0 or any(given) != all(given):
-            raise ValueError(
-                f"power_watts={given[0]:g} and carbon_intensity={given[1]:g} must both be positive, or both left out"
-            )
         if self.onnx_options():
             check_onnx_installed()
 
     def onnx_options(self) -> OnnxOptions | None:
-        """Return which graphs are wanted, or None.
+        """Return which graphs are asked for, or None.
 
         Raises:
             ValueError: for ONNX options that are not offered.
         """
         return OnnxOptions.parse(self.onnx, self.onnx_graphs, self.onnx_shape) if self.onnx else None
-
-
-def modeling_files() -> list[Path]:
-    """Return the files of `modeling/` that ship to the Hub, in order of name."""
-    return sorted(Path(modeling.__file__).parent.glob("*_chinese_modernbert.py"))
 
 
 def build_release(args: ReleaseArguments) -> Path:
@@ -172,7 +152,7 @@ def build_release(args: ReleaseArguments) -> Path:
             parameter_sizes={name: tensor.numel() for name, tensor in tensors.items()},
             dtype=args.dtype,
             license_id=args.license_id,
-            training=read_training(Path(args.model), folder, args.power_watts, args.carbon_intensity),
+            training=read_training(Path(args.model), folder),
             record_files=[name for name in (*RECORD_FILES, PROVENANCE_FILE) if (folder / name).is_file()],
             provenance=provenance,
             evaluations=evaluations,
@@ -180,31 +160,8 @@ def build_release(args: ReleaseArguments) -> Path:
             onnx_graph=next((name for name in EMBEDDING_GRAPHS if (folder / ONNX_FOLDER / name).is_file()), ""),
         )
         (folder / CARD_FILE).write_text(card, encoding="utf-8")
-        _write_manifest(folder, args.dtype)
+        write_release_manifest(folder, args.dtype)
     return output_dir
-
-
-def read_matching_tokenizer(checkpoint: str | Path, config: ChineseModernBertConfig) -> PreTrainedTokenizerFast:
-    """Return the checkpoint's tokenizer, checked against its config.
-
-    Raises:
-        FileNotFoundError: where the checkpoint has no tokenizer.
-        ValueError: for another vocabulary size or other ids of the special tokens.
-    """
-    if not (Path(checkpoint) / TOKENIZER_FILE).is_file():
-        raise FileNotFoundError(
-            f"checkpoint {checkpoint} has no {TOKENIZER_FILE}; copy the tokenizer of its training run into it"
-        )
-    tokenizer = load_tokenizer(checkpoint)
-    check_vocabulary(tokenizer, config.vocab_size)
-    for role in TOKEN_ROLES:
-        in_config, in_tokenizer = getattr(config, f"{role}_token_id"), getattr(tokenizer, f"{role}_token_id")
-        if in_config != in_tokenizer:
-            raise ValueError(
-                f"{role}_token_id is {in_config} in {checkpoint}/{CONFIG_FILE} and {in_tokenizer} in its tokenizer; "
-                "use the tokenizer that the model was trained with"
-            )
-    return tokenizer
 
 
 def _read_tensors(args: ReleaseArguments, config: ChineseModernBertConfig) -> dict[str, torch.Tensor]:
@@ -282,29 +239,3 @@ def _license_bytes(checkpoint: Path) -> bytes:
         if file.name == LICENSE_FILE:
             return file.read_binary()
     raise FileNotFoundError(f"no {LICENSE_FILE} in checkpoint {checkpoint} nor in the installed package; add one to it")
-
-
-def release_files(folder: Path) -> list[str]:
-    """Return the files of a release but its manifest and what git keeps, relative, in order of name."""
-    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    hidden = (".git", ".cache", "__pycache__")
-    kept = [path for path in paths if not path.parts[0].startswith(hidden) and path.as_posix() != MANIFEST_FILE]
-    return sorted(path.as_posix() for path in kept)
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the sha256 of every file of a release by its name, as its manifest has them.
-
-    Raises:
-        ValueError: for a manifest that is broken or names no files.
-    """
-    files = read_json_object(folder / MANIFEST_FILE).get("files")
-    if not isinstance(files, dict) or not files:
-        raise ValueError(f"{folder / MANIFEST_FILE} names no files; build the release again")
-    return files
-
-
-def _write_manifest(folder: Path, dtype: str) -> None:
-    """Write the sha256 of every file, so that a lost or changed one is seen without the checkpoint."""
-    digests = {name: file_sha256(folder / name) for name in release_files(folder)}
-    write_json(folder / MANIFEST_FILE, {"library_version": __version__, "dtype": dtype, "files": digests})

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ..modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
 from ..runtime.files import make_as_readable_as_others, write_text_atomically
+from ..tokenization.loading import TOKENIZER_FILE, check_vocabulary, load_tokenizer
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -22,6 +23,7 @@ WEIGHTS_INDEX_FILE = "model.safetensors.index.json"
 TIED_PARAMETER = "decoder.weight"
 EMBEDDING_PARAMETER = "model.embeddings.tok_embeddings.weight"
 HEAD_PREFIXES = ("head.", "decoder.")
+TOKEN_ROLES = ("pad", "unk", "cls", "sep", "mask")
 # Names of the checkpoints that a run writes into its own folder; `final` is the last one.
 CHECKPOINT_NAME = re.compile(r"checkpoint-\d+|final")
 
@@ -59,7 +61,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_json_rows(path: Path) -> list[dict[str, Any]]:
+def read_json_list(path: Path) -> list[dict[str, Any]]:
     """Return the JSON objects of a list in a file.
 
     Raises:
@@ -96,10 +98,10 @@ def read_model_config(folder: str | Path) -> ChineseModernBertConfig:
         ValueError: for another model type or fields that do not fit.
     """
     values = read_config(folder)
-    given, wanted = values.get("model_type"), ChineseModernBertConfig.model_type
-    if given != wanted:
+    given, expected = values.get("model_type"), ChineseModernBertConfig.model_type
+    if given != expected:
         hint = "; convert it first" if given == "modernbert" else ""
-        raise ValueError(f"checkpoint {folder} has model_type={given!r}, {wanted!r} is needed{hint}")
+        raise ValueError(f"checkpoint {folder} has model_type={given!r}, {expected!r} is needed{hint}")
     return ChineseModernBertConfig.from_dict(values)
 
 
@@ -202,35 +204,58 @@ def check_masked_lm_weights(
     Raises:
         ValueError: for missing, superfluous, misshapen or non-finite tensors.
     """
-    wanted = parameter_shapes(ChineseModernBertForMaskedLM, config)
-    missing = sorted(set(wanted) - set(tensors))
+    expected = parameter_shapes(ChineseModernBertForMaskedLM, config)
+    missing = sorted(set(expected) - set(tensors))
     if missing and all(name.startswith(HEAD_PREFIXES) for name in missing):
         raise ValueError(
             f"checkpoint {folder} lacks the masked-language-model head ({_some(missing)}); "
             "release a checkpoint saved from ChineseModernBertForMaskedLM"
         )
-    check_shapes(tensors, wanted, folder)
-    for name in wanted:
+    check_shapes(tensors, expected, folder)
+    for name in expected:
         if not bool(torch.isfinite(tensors[name]).all()):
             raise ValueError(f"{name} of {folder} holds NaN or infinity; release an earlier checkpoint")
 
 
-def check_shapes(tensors: dict[str, torch.Tensor], wanted: dict[str, tuple[int, ...]], folder: str | Path) -> None:
+def check_shapes(tensors: dict[str, torch.Tensor], expected: dict[str, tuple[int, ...]], folder: str | Path) -> None:
     """Check names and shapes of a checkpoint's tensors.
 
     Raises:
         ValueError: for missing, superfluous or misshapen tensors.
     """
-    missing = sorted(set(wanted) - set(tensors))
+    missing = sorted(set(expected) - set(tensors))
     if missing:
         raise ValueError(f"checkpoint {folder} is incomplete, {_some(missing)} missing; save or copy it again")
-    unknown = sorted(set(tensors) - set(wanted))
+    unknown = sorted(set(tensors) - set(expected))
     if unknown:
         raise ValueError(f"checkpoint {folder} holds {_some(unknown)}, which its {CONFIG_FILE} has no place for")
-    for name, shape in wanted.items():
+    for name, shape in expected.items():
         if tuple(tensors[name].shape) != shape:
             given = tuple(tensors[name].shape)
             raise ValueError(f"{name} of {folder} has shape {given}, its {CONFIG_FILE} wants {shape}")
+
+
+def read_matching_tokenizer(checkpoint: str | Path, config: ChineseModernBertConfig) -> PreTrainedTokenizerFast:
+    """Return the checkpoint's tokenizer, checked against its config.
+
+    Raises:
+        FileNotFoundError: where the checkpoint has no tokenizer.
+        ValueError: for another vocabulary size or other ids of the special tokens.
+    """
+    if not (Path(checkpoint) / TOKENIZER_FILE).is_file():
+        raise FileNotFoundError(
+            f"checkpoint {checkpoint} has no {TOKENIZER_FILE}; copy the tokenizer of its training run into it"
+        )
+    tokenizer = load_tokenizer(checkpoint)
+    check_vocabulary(tokenizer, config.vocab_size)
+    for role in TOKEN_ROLES:
+        in_config, in_tokenizer = getattr(config, f"{role}_token_id"), getattr(tokenizer, f"{role}_token_id")
+        if in_config != in_tokenizer:
+            raise ValueError(
+                f"{role}_token_id is {in_config} in {checkpoint}/{CONFIG_FILE} and {in_tokenizer} in its tokenizer; "
+                "use the tokenizer that the model was trained with"
+            )
+    return tokenizer
 
 
 def _some(names: list[str], shown: int = 3) -> str:

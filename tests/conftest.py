@@ -12,6 +12,7 @@ import torch
 from transformers import ModernBertConfig, ModernBertForMaskedLM
 
 from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
+from reference.tiny_checkpoint import write_tiny_checkpoint
 
 SIZES = {
     "vocab_size": 211,
@@ -52,6 +53,20 @@ def twins() -> tuple[ModernBertForMaskedLM, ChineseModernBertForMaskedLM]:
     ours = ChineseModernBertForMaskedLM(config).eval()
     ours.load_state_dict(theirs.state_dict())
     return theirs, ours
+
+
+@pytest.fixture(scope="session")
+def saved_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a checkpoint of a tiny model with its tokenizer, for tests that leave it as it is."""
+    return write_tiny_checkpoint(tmp_path_factory.mktemp("saved") / "checkpoint")
+
+
+@pytest.fixture(scope="session")
+def saved_release(saved_checkpoint: Path) -> Path:
+    """Return the release of that checkpoint, for tests that leave it as it is."""
+    from chinese_modernbert.hub_release.builder import ReleaseArguments, build_release  # not needed by most tests
+
+    return build_release(ReleaseArguments(str(saved_checkpoint), str(saved_checkpoint.parent / "release")))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from ...modeling import ChineseModernBertConfig
 from ..checkpoint import EMBEDDING_PARAMETER
-from .carbon import CarbonEstimate
 from .evaluation_facts import EvaluationFacts
 from .tokenizer_facts import TokenizerMetric
 from .training_facts import CardRow, TrainingFacts
@@ -57,7 +56,7 @@ def render_model_card(
     """
     title = name.rsplit("/", maxsplit=1)[-1]
     card = ModelCard.from_template(
-        _front_matter(title, license_id, evaluations, training.carbon),
+        _front_matter(title, license_id, evaluations),
         template_str=(Path(__file__).parent / TEMPLATE_FILE).read_text(encoding="utf-8"),
         name=name,
         title=title,
@@ -73,19 +72,9 @@ def render_model_card(
     return card.content.rstrip("\n") + "\n"
 
 
-def _front_matter(
-    title: str, license_id: str, evaluations: EvaluationFacts, carbon: CarbonEstimate | None
-) -> ModelCardData:
+def _front_matter(title: str, license_id: str, evaluations: EvaluationFacts) -> ModelCardData:
     """Return what the Hub reads of the card."""
     results = evaluations.results()
-    more: dict[str, Any] = {}
-    if carbon:
-        source = "estimated from the log's time, a given power and a given carbon intensity"
-        more["co2_eq_emissions"] = {
-            "emissions": round(carbon.grams, 1),  # grams, as the Hub wants them
-            "source": source,
-            "training_type": "pre-training",
-        }
     return ModelCardData(
         model_name=title if results else None,
         eval_results=results or None,
@@ -94,7 +83,6 @@ def _front_matter(
         library_name="transformers",
         pipeline_tag="fill-mask",
         tags=["chinese", "modernbert", "masked-language-model", "sentence-transformers", "custom_code"],
-        **more,
     )
 
 
@@ -109,8 +97,6 @@ def missing_facts(
         yield "training log", "训练日志"
     elif not training.curves:
         yield "training curves", "训练曲线"
-    if training.carbon is None:
-        yield "energy and carbon", "能耗与碳排放"
     if not tokenizer_metrics:
         yield "tokenizer figures", "分词器指标"
     for part, english, chinese in PROVENANCE_PARTS:

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from ...tokenization import tokenizer_hash
 from ...tokenization.diagnostics import REPORT_FILE
-from ..checkpoint import read_json_rows
+from ..checkpoint import read_json_list
 
 ALL_TEXT = ("All text", "全部文本")
 SCRIPTS = {
@@ -59,12 +59,12 @@ def read_tokenizer_metrics(report: str, tokenizer: PreTrainedTokenizerFast) -> l
     path = Path(report) / REPORT_FILE if Path(report).is_dir() else Path(report)
     if not path.is_file():
         raise FileNotFoundError(f"tokenizer_report {path} is not there; give the output of `tokenizer report`")
-    wanted = tokenizer_hash(tokenizer)
-    rows = read_json_rows(path)
-    found = next((row for row in rows if row.get("tokenizer_hash") == wanted), None)
+    expected = tokenizer_hash(tokenizer)
+    rows = read_json_list(path)
+    found = next((row for row in rows if row.get("tokenizer_hash") == expected), None)
     if found is None:
         raise ValueError(
-            f"tokenizer_report {path} is not about the released tokenizer ({wanted[:16]}); "
+            f"tokenizer_report {path} is not about the released tokenizer ({expected[:16]}); "
             "run `tokenizer report` on the checkpoint or on its release"
         )
     try:

@@ -1,4 +1,4 @@
-"""What the log beside a checkpoint tells for the model card: last values, curves, and an estimate of carbon."""
+"""What the log of a checkpoint tells for the model card: last values and curves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 from ...trainers.pretraining.curves import draw_curves
 from ...trainers.pretraining.log import LOG_FILE, read_training_log
 from ..checkpoint import read_json_object, record_folders
-from .carbon import CarbonEstimate, estimate_carbon
 
 logger = logging.getLogger(__name__)
 
@@ -70,48 +69,30 @@ class TrainingFacts:
     """What the card tells of the training; empty where nothing was logged.
 
     Attributes:
-        rows: last values of the log, and the estimate of energy and carbon where one was asked for.
+        rows: last values of the log.
         curves: file of the picture in the release; empty if there is none.
-        carbon: the estimate.
     """
 
     rows: tuple[CardRow, ...] = ()
     curves: str = ""
-    carbon: CarbonEstimate | None = None
 
 
-def read_training(
-    checkpoint: Path, release: Path, power_watts: float = 0.0, carbon_intensity: float = 0.0
-) -> TrainingFacts:
+def read_training(checkpoint: Path, release: Path) -> TrainingFacts:
     """Read the logs of a checkpoint and draw its curves into the release.
 
     Args:
         checkpoint: what is released, with the logs of its run.
         release: the new folder.
-        power_watts: power that the machines drew in training; 0 = no estimate of carbon.
-        carbon_intensity: grams of CO2 equivalents a kilowatt-hour.
 
     Raises:
-        ValueError: for a log that is not JSON, or an estimate without a log to make it from.
+        ValueError: for a log that is not JSON.
     """
-    records = log_lines(checkpoint)
-    carbon = estimate_carbon(records, power_watts, carbon_intensity)
-    rows = [*training_rows(checkpoint), *(carbon_rows(carbon) if carbon else ())]
-    return TrainingFacts(tuple(rows), _draw_curves(checkpoint, records, release), carbon)
+    return TrainingFacts(tuple(training_rows(checkpoint)), _draw_curves(checkpoint, release))
 
 
-def carbon_rows(carbon: CarbonEstimate) -> list[CardRow]:
-    """Return the lines of an estimate, with what was assumed."""
-    power, intensity = f"{carbon.power_watts:,g} W", f"{carbon.carbon_intensity:,g} g CO2eq/kWh"
-    return [
-        CardRow("Hours of training steps", "训练步所用小时数", f"{carbon.hours:,.2f}"),
-        CardRow("Energy, estimated", "能耗（估算）", f"{carbon.kilowatt_hours:,.3f} kWh ({power})"),
-        CardRow("Carbon, estimated", "碳排放（估算）", f"{carbon.grams / 1_000:,.3f} kg CO2eq ({intensity})"),
-    ]
-
-
-def _draw_curves(checkpoint: Path, records: list[dict[str, Any]], release: Path) -> str:
+def _draw_curves(checkpoint: Path, release: Path) -> str:
     """Draw what was logged up to the checkpoint and return the picture's name; empty where there is nothing to draw."""
+    records = log_lines(checkpoint)
     if not any("loss" in line for line in records):
         return ""
     log = next(folder / LOG_FILE for folder in record_folders(checkpoint) if (folder / LOG_FILE).is_file())

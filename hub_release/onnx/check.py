@@ -128,8 +128,8 @@ def checked_agreement(
         ValueError: where it misses the bar of its precision (`isolated_check.BARS`).
     """
     batches = check_batches(tokenizer, longest_check(model), texts, file.shape)
-    wanted = [(*batch, expected_output(model, file.graph, batch)) for batch in batches]
-    reached = check_graph(path, wanted, torch.get_num_threads())
+    expected = [(*batch, expected_output(model, file.graph, batch)) for batch in batches]
+    reached = check_graph(path, expected, torch.get_num_threads())
     missed = faults(reached, file.precision)
     if missed:
         raise ValueError(f"onnx/{file.name} does not give the model's numbers ({missed}); nothing was written")
@@ -155,7 +155,7 @@ def write_job(
     for file in files:
         reference = f"{file.graph}/{file.shape or 'any'}"
         batches = check_batches(tokenizer, longest_check(model), shape=file.shape)
-        if f"{reference}/0/wanted" not in arrays:
+        if f"{reference}/0/expected" not in arrays:
             arrays.update(_reference_arrays(reference, batches, model, file.graph))
         row = {"file": f"onnx/{file.name}", "precision": file.precision, "reference": reference}
         rows.append({**row, "batches": len(batches)})
@@ -170,4 +170,4 @@ def _reference_arrays(
     for which, batch in enumerate(batches):
         yield f"{reference}/{which}/input_ids", batch.input_ids
         yield f"{reference}/{which}/attention_mask", batch.attention_mask
-        yield f"{reference}/{which}/wanted", expected_output(model, graph, batch)
+        yield f"{reference}/{which}/expected", expected_output(model, graph, batch)

@@ -8,19 +8,17 @@ from pathlib import Path
 import torch
 
 from ...modeling import ChineseModernBertConfig, ChineseModernBertModel
-from ...runtime.files import file_sha256
-from ..builder import MANIFEST_FILE, read_matching_tokenizer, release_files
 from ..checkpoint import (
     HEAD_PREFIXES,
     check_masked_lm_weights,
     check_shapes,
     drop_tied_decoder,
     parameter_shapes,
-    read_json_object,
+    read_matching_tokenizer,
     read_model_config,
     read_weights,
-    write_json,
 )
+from ..manifest import renew_manifest
 from .files import ONNX_FOLDER, OnnxOptions, float_model, write_onnx_folder
 from .graphs import check_onnx_installed
 
@@ -57,7 +55,7 @@ def export_onnx(
     tokenizer = read_matching_tokenizer(folder, config)
     model = float_model(config, _read_encoder(folder, config, needs_head="mlm" in options.graphs))
     target = write_onnx_folder(folder / ONNX_FOLDER, model, tokenizer, options, texts, overwrite)
-    _update_manifest(folder)
+    renew_manifest(folder, ONNX_FOLDER)
     return target
 
 
@@ -71,17 +69,6 @@ def _read_encoder(folder: Path, config: ChineseModernBertConfig, needs_head: boo
         return tensors
     heads = (*HEAD_PREFIXES, "classifier.")
     encoder = {name: tensor for name, tensor in tensors.items() if not name.startswith(heads)}
-    wanted = parameter_shapes(ChineseModernBertModel, config)
-    check_shapes(encoder, {f"{ENCODER_PREFIX}{name}": shape for name, shape in wanted.items()}, folder)
+    expected = parameter_shapes(ChineseModernBertModel, config)
+    check_shapes(encoder, {f"{ENCODER_PREFIX}{name}": shape for name, shape in expected.items()}, folder)
     return encoder
-
-
-def _update_manifest(folder: Path) -> None:
-    """Note the graphs in the manifest of a release; a checkpoint has none."""
-    path = folder / MANIFEST_FILE
-    if not path.is_file():
-        return
-    manifest, inside = read_json_object(path), f"{ONNX_FOLDER}/"
-    kept = {name: digest for name, digest in manifest.get("files", {}).items() if not name.startswith(inside)}
-    new = {name: file_sha256(folder / name) for name in release_files(folder) if name.startswith(inside)}
-    write_json(path, {**manifest, "files": {**kept, **new}})

@@ -1,4 +1,4 @@
-"""What a stranger does with the ONNX graphs of a release, as a script of its own: numpy and onnxruntime, no torch.
+"""Check the ONNX graphs of a release with numpy and onnxruntime, as a script of its own without torch.
 
 `verify.py` runs this file in a fresh process: `python -P -s isolated_check.py job.json`. The job names the release, its
 graphs, an .npz file with inputs and the numbers to expect, and the file for the results. The script imports nothing of
@@ -70,23 +70,25 @@ def run_graph(session: Any, input_ids: NDArray[np.int64], attention_mask: NDArra
     return session.run(None, {"input_ids": input_ids, "attention_mask": attention_mask})[0]
 
 
-def agreement(given: NDArray[np.float32], wanted: NDArray[np.float32], attention_mask: NDArray[np.int64]) -> Agreement:
+def agreement(
+    given: NDArray[np.float32], expected: NDArray[np.float32], attention_mask: NDArray[np.int64]
+) -> Agreement:
     """Compare a graph's numbers with torch's, text by text, padding left out.
 
     Args:
-        given, wanted: `(batch, length, values)`, or `(batch, values)` for embeddings.
+        given, expected: `(batch, length, values)`, or `(batch, values)` for embeddings.
         attention_mask: `(batch, length)`, 1 = token.
 
     Returns:
         The worst of the texts; cosine 0 and an infinite difference for another shape or numbers that are not finite.
     """
-    if given.shape != wanted.shape or not np.isfinite(given).all():
+    if given.shape != expected.shape or not np.isfinite(given).all():
         return Agreement(0.0, float("inf"))
     cosines, differences = [], []
     for row, is_token in enumerate(attention_mask != 0):
         one, other = (
             (states[row][is_token] if states.ndim == 3 else states[row]).astype(np.float64).ravel()
-            for states in (given, wanted)
+            for states in (given, expected)
         )
         lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
         cosines.append(float(one @ other) / lengths if lengths else float(np.array_equal(one, other)))
@@ -106,9 +108,9 @@ def faults(reached: Agreement, precision: str) -> str:
 
 
 def check_graph(path: Path, batches: Sequence[Sequence[NDArray[Any]]], threads: int) -> Agreement:
-    """Run a graph on batches of `(input_ids, attention_mask, wanted)` and return the worst agreement."""
+    """Run a graph on batches of `(input_ids, attention_mask, expected)` and return the worst agreement."""
     session = open_graph(path, threads)
-    reached = [agreement(run_graph(session, ids, mask), wanted, mask) for ids, mask, wanted in batches]
+    reached = [agreement(run_graph(session, ids, mask), expected, mask) for ids, mask, expected in batches]
     return Agreement(min(one.cosine for one in reached), max(one.difference for one in reached))
 
 
@@ -117,7 +119,7 @@ def outcome(job: dict[str, Any], row: dict[str, Any], arrays: dict[str, NDArray[
     result = {"name": f"ONNX without torch: {row['file']}", "outcome": "fail"}
     if importlib.util.find_spec("onnxruntime") is None:
         return {**result, "outcome": "skip", "detail": "onnxruntime is not installed"}
-    parts = ("input_ids", "attention_mask", "wanted")
+    parts = ("input_ids", "attention_mask", "expected")
     batches = [[arrays[f"{row['reference']}/{which}/{part}"] for part in parts] for which in range(row["batches"])]
     try:
         reached = check_graph(Path(job["release"]) / row["file"], batches, job["threads"])

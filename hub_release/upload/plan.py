@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from ..builder import MANIFEST_FILE, read_manifest, release_files
+from ..manifest import MANIFEST_FILE, read_release_manifest, release_files
 
 # What may join a release after the builder wrote its manifest. `*` also stands for slashes. Source: our default.
 LATER_FILES = ("onnx/*.onnx", "onnx/*.onnx_data", "onnx/*.onnx.data", "onnx/*.json", "README.zh-CN.md", "*.png")
@@ -72,7 +72,7 @@ def plan_push(folder: str | Path) -> PushPlan:
         raise FileNotFoundError(f"{folder} is not a folder; give the folder of a release")
     if not (root / MANIFEST_FILE).is_file():
         raise ValueError(f"{folder} is no release, it has no {MANIFEST_FILE}; build one: chinese-modernbert release")
-    built = read_manifest(root)
+    built = read_release_manifest(root)
     _refuse_links_that_leave(root)
     present = release_files(root)
     if lost := sorted(set(built) - set(present)):

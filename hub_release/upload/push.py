@@ -23,8 +23,9 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id
 
 from ... import __version__
-from ..builder import MANIFEST_FILE, RECORD_FILES
+from ..builder import RECORD_FILES
 from ..card.training_facts import CURVES_FILE
+from ..manifest import MANIFEST_FILE
 from ..provenance import PROVENANCE_FILE
 from ..verification.verify import verify_release
 from .plan import PushPlan, plan_push

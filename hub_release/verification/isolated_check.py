@@ -1,4 +1,4 @@
-"""What a stranger does with a released folder, as a script of its own: plain Transformers, nothing of our package.
+"""Check a released folder with plain Transformers, as a script of its own without anything of our package.
 
 `verify.py` runs this file in a fresh process: `python -P -s isolated_check.py job.json`. The job names the release, a
 safetensors file with inputs and the numbers to expect, and the file for the results. The script imports nothing of its
@@ -32,7 +32,7 @@ class BlockedPackage(importlib.abc.MetaPathFinder):
     def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
         """Raise for the package and its modules; leave every other name to the next finder."""
         if fullname.split(".")[0] == self.package:
-            raise ImportError(f"{fullname} is blocked: a stranger does not have it")
+            raise ImportError(f"{fullname} is blocked: a release must work without it")
 
 
 class CheckSkippedError(Exception):
@@ -40,10 +40,10 @@ class CheckSkippedError(Exception):
 
 
 class CheckFailedError(Exception):
-    """The release does not do what it promises; the message says what was found and what was wanted."""
+    """The release does not do what it promises; the message says what was found and what was expected."""
 
 
-class Stranger:
+class IsolatedChecks:
     """The checks, in the order in which they run; each public method is one."""
 
     def __init__(self, job: dict[str, Any]) -> None:
@@ -120,16 +120,18 @@ class Stranger:
             raise CheckFailedError(f"{auto_class} gave {type(model).__module__}, not the code in the folder")
         return model.eval(), info
 
-    def compare(self, what: str, given: Any, wanted: Any) -> str:
-        """Return the largest difference, relative to the largest wanted value.
+    def compare(self, what: str, given: Any, expected: Any) -> str:
+        """Return the largest difference, relative to the largest expected value.
 
         Raises:
             CheckFailedError: for another shape, NaN, or a difference above the job's tolerance.
         """
-        if tuple(given.shape) != tuple(wanted.shape):
-            raise CheckFailedError(f"{what} has shape {tuple(given.shape)}, the checkpoint gives {tuple(wanted.shape)}")
-        scale = max(1.0, float(wanted.abs().max()))
-        difference = float((given.float() - wanted.float()).abs().max()) / scale
+        if tuple(given.shape) != tuple(expected.shape):
+            raise CheckFailedError(
+                f"{what} has shape {tuple(given.shape)}, the checkpoint gives {tuple(expected.shape)}"
+            )
+        scale = max(1.0, float(expected.abs().max()))
+        difference = float((given.float() - expected.float()).abs().max()) / scale
         if not difference <= self.job["tolerance"]:
             raise CheckFailedError(f"{what} is off by {difference:.2e}, allowed is {self.job['tolerance']:.0e}")
         return f"largest difference {difference:.1e}"
@@ -157,9 +159,9 @@ class Stranger:
         config = transformers.AutoConfig.from_pretrained(self.release(), trust_remote_code=True)
         if not type(config).__module__.startswith(REMOTE_MODULES):
             raise CheckFailedError(f"AutoConfig gave {type(config).__module__}, not the code in the folder")
-        for name, wanted in self.job["config"].items():
-            if getattr(config, name) != wanted:
-                raise CheckFailedError(f"{name} is {getattr(config, name)!r}, the checkpoint has {wanted!r}")
+        for name, expected in self.job["config"].items():
+            if getattr(config, name) != expected:
+                raise CheckFailedError(f"{name} is {getattr(config, name)!r}, the checkpoint has {expected!r}")
         return f"Transformers {transformers.__version__}"
 
     def tokenizer_loads(self) -> str:
@@ -167,10 +169,10 @@ class Stranger:
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(self.release(), trust_remote_code=False)
-        for text, wanted in zip(self.job["texts"], self.job["text_ids"], strict=True):
+        for text, expected in zip(self.job["texts"], self.job["text_ids"], strict=True):
             given = tokenizer(text)["input_ids"]
-            if given != wanted:
-                raise CheckFailedError(f"{text!r} becomes {given}, the checkpoint's tokenizer gives {wanted}")
+            if given != expected:
+                raise CheckFailedError(f"{text!r} becomes {given}, the checkpoint's tokenizer gives {expected}")
         return f"{len(self.job['texts'])} texts give the same ids"
 
     def tensors_are_equal(self, auto_class: str) -> str:
@@ -180,14 +182,14 @@ class Stranger:
             raise CheckFailedError(f"not in the release: {', '.join(sorted(info['missing_keys']))}")
         prefix = "model." if auto_class == "AutoModel" else ""
         digests: dict[str, str] = self.job["digests"]
-        wanted = {name: value for name, value in digests.items() if name.startswith(prefix)}
+        expected = {name: value for name, value in digests.items() if name.startswith(prefix)}
         given = {prefix + name: digest(tensor) for name, tensor in model.state_dict().items()}
-        if TIED_PARAMETER in given and TIED_PARAMETER not in wanted:
-            wanted[TIED_PARAMETER] = digests["model.embeddings.tok_embeddings.weight"]
-        different = sorted(name for name in set(given) | set(wanted) if given.get(name) != wanted.get(name))
+        if TIED_PARAMETER in given and TIED_PARAMETER not in expected:
+            expected[TIED_PARAMETER] = digests["model.embeddings.tok_embeddings.weight"]
+        different = sorted(name for name in set(given) | set(expected) if given.get(name) != expected.get(name))
         if different:
-            raise CheckFailedError(f"{len(different)} of {len(wanted)} tensors differ, the first is {different[0]}")
-        return f"{len(wanted)} tensors are bit-equal"
+            raise CheckFailedError(f"{len(different)} of {len(expected)} tensors differ, the first is {different[0]}")
+        return f"{len(expected)} tensors are bit-equal"
 
     def outputs_are_equal(self, auto_class: str) -> str:
         """Compare a head's numbers with the local ones; what the release lacks of a head is taken from the job."""
@@ -227,12 +229,12 @@ class Stranger:
         from transformers import pipeline
 
         fill_mask = pipeline("fill-mask", model=self.release(), trust_remote_code=True, dtype=self.torch.float32)
-        wanted = self.reference["fill_mask/scores"]
-        guesses = fill_mask(self.job["masked_text"], top_k=wanted.numel())
+        expected = self.reference["fill_mask/scores"]
+        guesses = fill_mask(self.job["masked_text"], top_k=expected.numel())
         scores = self.torch.tensor([guess["score"] for guess in guesses])
         chosen = self.reference["fill_mask/probabilities"][[guess["token"] for guess in guesses]]
         self.compare("the score of a guess", scores, chosen)
-        return self.compare("the order of guesses", scores, wanted)
+        return self.compare("the order of guesses", scores, expected)
 
     def sentence_transformer_encodes(self) -> str:
         """Encode the job's texts as sentence-transformers does it."""
@@ -257,13 +259,13 @@ class Stranger:
         # Not the usual start at zero: the adapter shall move the numbers.
         config = LoraConfig(r=4, target_modules=["Wqkv", "attn.Wo"], init_lora_weights=False)
         adapted = get_peft_model(self.load("AutoModel")[0], config).eval()
-        wanted = self.forward("AutoModel", adapted)
-        if self.torch.equal(wanted, self.reference["output/AutoModel"]):
+        expected = self.forward("AutoModel", adapted)
+        if self.torch.equal(expected, self.reference["output/AutoModel"]):
             raise CheckFailedError("the adapter changes nothing")
         with tempfile.TemporaryDirectory() as folder:
             adapted.save_pretrained(folder)
             again = PeftModel.from_pretrained(self.load("AutoModel")[0], folder).eval()
-        return self.compare("a hidden state", self.forward("AutoModel", again), wanted)
+        return self.compare("a hidden state", self.forward("AutoModel", again), expected)
 
     def saved_copy_is_equal(self) -> str:
         """Save what was loaded, load that again, and compare numbers, base model and tokenizer."""
@@ -316,7 +318,7 @@ def main(job_path: str) -> None:
     """Run the job and write its results as JSON."""
     job = json.loads(Path(job_path).read_text(encoding="utf-8"))
     sys.meta_path.insert(0, BlockedPackage(job["blocked_package"]))
-    results = Stranger(job).run()
+    results = IsolatedChecks(job).run()
     Path(job["results"]).write_text(json.dumps(results), encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Run one of the strangers' scripts: a fresh process in an empty folder, with little of the user's environment."""
+"""Run one of the isolated checks: a fresh process in an empty folder, with little of the user's environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prove that a released folder works for a stranger: a fresh process, an empty folder, no package of ours.
+"""Prove that a released folder works by itself: a fresh process, an empty folder, no package of ours.
 
 The parent computes what the checkpoint gives with the local classes; the child (`isolated_check.py`) loads the folder
 with plain Transformers and compares.
@@ -6,9 +6,8 @@ with plain Transformers and compares.
 
 from __future__ import annotations
 
-import ast
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,7 @@ import torch
 
 from ...modeling import ChineseModernBertConfig
 from ...runtime.files import file_sha256
-from ..builder import (
-    MANIFEST_FILE,
-    MODULES_FILE,
-    RELEASE_DTYPES,
-    modeling_files,
-    read_manifest,
-    read_matching_tokenizer,
-    release_files,
-)
+from ..builder import MODULES_FILE, RELEASE_DTYPES
 from ..card.model_card import CARD_FILE
 from ..checkpoint import (
     CONFIG_FILE,
@@ -34,15 +25,17 @@ from ..checkpoint import (
     drop_tied_decoder,
     read_config,
     read_json_object,
+    read_matching_tokenizer,
     read_model_config,
     read_weights,
 )
+from ..manifest import MANIFEST_FILE, closest_version, read_release_manifest, release_files
 from ..onnx.check import write_job
 from ..onnx.files import ONNX_FOLDER, RECORD_FILE, exported_files, float_model, unrecorded_graphs
 from .isolated_check import digest
 from .isolated_process import ProcessFailedError, run_script
 from .reference_outputs import HEADS, PROBE_TEXTS, ReferenceOutputs
-from .security import code_faults, imported_modules, kind_faults, outside_code_faults
+from .security import kind_faults, outside_code_faults
 
 PACKAGE = "chinese_modernbert"
 ISOLATED_SCRIPT = Path(__file__).with_name("isolated_check.py")
@@ -50,7 +43,7 @@ ISOLATED_ONNX_SCRIPT = Path(__file__).parents[1] / "onnx" / "isolated_check.py"
 # Ours: float32 sums in another order differ by about 1e-6; a wrong window, norm or position by 1e-2 or more.
 TOLERANCE = 1e-4
 PASS, FAIL, SKIP = "pass", "fail", "skip"
-OWN_CODE, SECURITY, PROCESS = "modeling files are this library's", "security: ", "the stranger's process"
+OWN_CODE, SECURITY, PROCESS = "modeling files are this library's", "security: ", "isolated process"
 NEEDED_FILES = (
     CONFIG_FILE,
     WEIGHTS_FILE,
@@ -168,14 +161,13 @@ class _Reference:
 
 def _static_checks(folder: Path) -> Iterator[Check]:
     """Yield the checks that need no process."""
-    yield _check("every file is there", _missing_files(folder))
+    code = {path.relative_to(folder).as_posix(): file_sha256(path) for path in sorted(folder.rglob("*.py"))}
+    version, expected = closest_version(code)
+    yield _check("every file is there", _missing_files(folder, expected))
     yield _check("files are as built", _changed_files(folder))
-    yield _check(OWN_CODE, _foreign_modeling_files(folder))
-    yield _check("modeling files import only siblings", _bad_imports(folder))
+    yield _check(OWN_CODE, _foreign_code(code, version, expected), f"version {version}")
     yield _check("auto_map is complete and ours", _auto_map_faults(folder))
-    yield _check("entry files name every sibling they need", _indirect_imports(folder))
     yield _check("ONNX graphs are on record", _unrecorded_graphs(folder))
-    yield _check(SECURITY + "code only computes", code_faults(folder))
     yield _check(SECURITY + "no pickles, archives or binaries", kind_faults(folder))
     yield _check(SECURITY + "no code from elsewhere", outside_code_faults(folder))
 
@@ -185,15 +177,14 @@ def _is_about_trust(name: str) -> bool:
     return name == OWN_CODE or name.startswith(SECURITY)
 
 
-def _check(name: str, faults: list[str]) -> Check:
-    """Return a check that passes where there are no faults."""
-    return Check(name, FAIL if faults else PASS, "; ".join(faults))
+def _check(name: str, faults: list[str], found: str = "") -> Check:
+    """Return a check that passes, with what was found, where there are no faults."""
+    return Check(name, FAIL if faults else PASS, "; ".join(faults) or found)
 
 
-def _missing_files(folder: Path) -> list[str]:
+def _missing_files(folder: Path, modeling_files: Iterable[str]) -> list[str]:
     """Return needed files that are absent."""
-    names = [*NEEDED_FILES, *(path.name for path in modeling_files())]
-    return [f"{name} is missing" for name in names if not (folder / name).is_file()]
+    return [f"{name} is missing" for name in (*NEEDED_FILES, *modeling_files) if not (folder / name).is_file()]
 
 
 def _changed_files(folder: Path) -> list[str]:
@@ -201,73 +192,27 @@ def _changed_files(folder: Path) -> list[str]:
     if not (folder / MANIFEST_FILE).is_file():
         return [f"{MANIFEST_FILE} is missing"]
     try:
-        wanted = read_manifest(folder)
+        expected = read_release_manifest(folder)
     except ValueError as error:
         return [str(error)]
     present = set(release_files(folder))
-    lost = [f"{name} is missing" for name in sorted(set(wanted) - present)]
-    changed = [name for name in sorted(set(wanted) & present) if file_sha256(folder / name) != wanted[name]]
+    lost = [f"{name} is missing" for name in sorted(set(expected) - present)]
+    changed = [name for name in sorted(set(expected) & present) if file_sha256(folder / name) != expected[name]]
     return lost + [f"{name} was changed after the build" for name in changed]
 
 
-def _foreign_modeling_files(folder: Path) -> list[str]:
-    """Return Python files, of sub-folders too, that are not byte-equal to the installed modeling files."""
-    ours = {path.name: path for path in modeling_files()}
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.py"))
-    extra = [f"{name} is none of them" for name in names if name not in ours]
-    present = [name for name in names if name in ours]
-    return extra + [f"{name} differs" for name in present if (folder / name).read_bytes() != ours[name].read_bytes()]
+def _foreign_code(given: Mapping[str, str], version: str, expected: Mapping[str, str]) -> list[str]:
+    """Return Python files, of sub-folders too, that are not those of the known version closest to the folder.
 
-
-def _bad_imports(folder: Path) -> list[str]:
-    """Return imports that break a folder on the Hub: of our package, of parents, or of siblings that are absent."""
-    faults = []
-    for path in sorted(folder.glob("*.py")):
-        try:
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-        except SyntaxError as error:
-            faults.append(f"{path.name} is no Python ({error.msg}, line {error.lineno})")
-            continue
-        faults += [
-            f"{path.name} imports {name}" for _, name in imported_modules(tree) if not _is_portable(folder, name)
-        ]
-    return faults
-
-
-def _is_portable(folder: Path, name: str) -> bool:
-    """Tell whether a module can be imported by a stranger: not ours, and if relative, a file beside."""
-    if not name.startswith("."):
-        return name.split(".")[0] != PACKAGE
-    sibling = name[1:]
-    return bool(sibling) and "." not in sibling and (folder / f"{sibling}.py").is_file()
-
-
-def _indirect_imports(folder: Path) -> list[str]:
-    """Return siblings that a file of the auto_map needs and does not import itself.
-
-    Transformers 4.57 copies from a local folder the entry file and its own imports only, so that such a model loads or
-    not depending on what was loaded before.
+    Args:
+        given: sha256 of every Python file of the folder.
+        version: name of the closest version.
+        expected: sha256 of the modeling files of that version.
     """
-    direct = {path.stem: _sibling_imports(path) for path in sorted(folder.glob("*.py"))}
-    auto_map = _auto_map(folder)
-    faults = []
-    for entry in sorted({str(value).split(".")[0] for value in auto_map.values()} & set(direct)):
-        reached, waiting = {entry}, [entry]
-        while waiting:
-            new = direct.get(waiting.pop(), set()) - reached
-            reached |= new
-            waiting += sorted(new)
-        faults += [f"{entry} needs {name} and does not import it" for name in sorted(reached - direct[entry] - {entry})]
-    return faults
-
-
-def _sibling_imports(path: Path) -> set[str]:
-    """Return the siblings that a file imports; nothing for a file that is no Python, which another check reports."""
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except SyntaxError:
-        return set()
-    return {name[1:] for _, name in imported_modules(tree) if name.startswith(".")}
+    extra = [f"{name} is none of them" for name in given if name not in expected]
+    return extra + [
+        f"{name} differs from version {version}" for name in given if given[name] != expected.get(name, given[name])
+    ]
 
 
 def _auto_map(folder: Path) -> dict[str, Any]:
@@ -279,11 +224,11 @@ def _auto_map(folder: Path) -> dict[str, Any]:
 def _auto_map_faults(folder: Path) -> list[str]:
     """Return entries of the auto_map that the release's config lacks, has otherwise, or has beyond the complete one."""
     given = _auto_map(folder)
-    wanted: dict[str, str] = ChineseModernBertConfig().auto_map
+    expected: dict[str, str] = ChineseModernBertConfig().auto_map
     return [
-        f"{name} is {given.get(name)!r}, not {wanted.get(name)!r}"
-        for name in sorted({*wanted, *given})
-        if given.get(name) != wanted.get(name)
+        f"{name} is {given.get(name)!r}, not {expected.get(name)!r}"
+        for name in sorted({*expected, *given})
+        if given.get(name) != expected.get(name)
     ]
 
 
@@ -296,16 +241,16 @@ def _unrecorded_graphs(folder: Path) -> list[str]:
     return [f"{ONNX_FOLDER}/{name} is not in {ONNX_FOLDER}/{RECORD_FILE}" for name in names]
 
 
-def _weights_check(folder: Path, wanted: dict[str, torch.Tensor]) -> Check:
+def _weights_check(folder: Path, expected: dict[str, torch.Tensor]) -> Check:
     """Compare the release's file with the checkpoint's tensors, bit for bit."""
     name = "weights file: every tensor"
     try:
         given = read_weights(folder)
     except (ValueError, OSError) as error:
         return Check(name, FAIL, str(error))
-    names = sorted(set(given) | set(wanted))
+    names = sorted(set(given) | set(expected))
     different = [
-        key for key in names if key not in given or key not in wanted or digest(given[key]) != digest(wanted[key])
+        key for key in names if key not in given or key not in expected or digest(given[key]) != digest(expected[key])
     ]
     if different:
         return Check(name, FAIL, f"{len(different)} of {len(names)} tensors differ, the first is {different[0]}")

@@ -213,20 +213,22 @@ def test_a_truncated_shard_is_named(work: Path, tmp_path: Path, complaint: Compl
 
 
 @pytest.fixture(scope="module")
-def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def plain_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a checkpoint of another model type."""
-    folder = tmp_path_factory.mktemp("stranger") / "bert"
+    folder = tmp_path_factory.mktemp("plain_bert") / "bert"
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     BertForMaskedLM(BertConfig(vocab_size=64, **sizes)).save_pretrained(folder)
     return folder
 
 
 def test_a_checkpoint_of_another_model_is_refused(
-    work: Path, stranger: Path, tmp_path: Path, complaint: Complaint
+    work: Path, plain_bert: Path, tmp_path: Path, complaint: Complaint
 ) -> None:
-    said = complaint("pretrain", *pretraining(work), "--model", stranger, "--output_dir", tmp_path / "run")
+    said = complaint("pretrain", *pretraining(work), "--model", plain_bert, "--output_dir", tmp_path / "run")
     assert "bert" in said
-    said = complaint("release", "--model", stranger, "--tokenizer", work / "tokenizer", "--output_dir", tmp_path / "r")
+    said = complaint(
+        "release", "--model", plain_bert, "--tokenizer", work / "tokenizer", "--output_dir", tmp_path / "r"
+    )
     assert "bert" in said
     assert not (tmp_path / "r").exists()
 

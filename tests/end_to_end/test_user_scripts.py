@@ -18,7 +18,7 @@ from reference.tiny_checkpoint import write_tiny_checkpoint
 ROOT = Path(__file__).parents[2]
 
 # The first lines of each script: this package cannot be imported, so the code must come from the folder.
-STRANGER = """
+ISOLATED = """
 import sys
 sys.modules["chinese_modernbert"] = None
 folder, output = sys.argv[1:]
@@ -81,10 +81,10 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("script", [TRANSFORMERS, SENTENCE_TRANSFORMERS], ids=["transformers", "sentence_transformers"])
-def test_a_stranger_runs_it(script: str, release: Path, tmp_path: Path) -> None:
+def test_it_runs_without_this_package(script: str, release: Path, tmp_path: Path) -> None:
     if script is SENTENCE_TRANSFORMERS:
         pytest.importorskip("sentence_transformers")
-    words = [sys.executable, "-c", STRANGER + script, str(release), str(tmp_path)]
+    words = [sys.executable, "-c", ISOLATED + script, str(release), str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
 

@@ -37,8 +37,8 @@ def test_both_models_give_the_same_numbers_and_real_tokens_are_counted(
     work.masked = round(0.3 * row["tokens"]) if training else 0
     config = ChineseModernBertConfig.preset("tiny", norm_type="layernorm")
     operations = training_flops(config, work) / (1 if training else 3)
-    wanted = operations * row["ours_tokens_per_second"] / row["tokens"] / 1e12
-    assert row["ours_tflops"] == pytest.approx(wanted, abs=1e-4)
+    expected = operations * row["ours_tokens_per_second"] / row["tokens"] / 1e12
+    assert row["ours_tflops"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_lengths_are_those_of_every_29th_text_where_there_are_data(

@@ -1,22 +1,9 @@
-"""Checkpoints and releases of a tiny model, made once and copied for tests that break them."""
+"""Copies of the tiny checkpoint and its release, for tests that break them."""
 
 import shutil
 from pathlib import Path
 
 import pytest
-
-from chinese_modernbert.hub_release import ReleaseArguments, build_release
-from reference.tiny_checkpoint import write_tiny_checkpoint
-
-
-@pytest.fixture(scope="session")
-def saved_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_checkpoint(tmp_path_factory.mktemp("saved") / "checkpoint")
-
-
-@pytest.fixture(scope="session")
-def saved_release(saved_checkpoint: Path) -> Path:
-    return build_release(ReleaseArguments(str(saved_checkpoint), str(saved_checkpoint.parent / "release")))
 
 
 @pytest.fixture

@@ -66,11 +66,11 @@ def test_every_class_keeps_its_tensors_and_numbers_both_ways(kind: str, tmp_path
     convert_checkpoint(tmp_path / "ours", tmp_path / "back", native=True)
     back = type(theirs).from_pretrained(tmp_path / "back").eval()
     assert torch.equal(numbers(theirs, kind), numbers(back, kind))
-    wanted = load_file(tmp_path / "native" / "model.safetensors")
+    expected = load_file(tmp_path / "native" / "model.safetensors")
     for folder in ("ours", "back"):
         given = load_file(tmp_path / folder / "model.safetensors")
-        assert sorted(given) == sorted(wanted)
-        assert all(torch.equal(given[name], wanted[name]) for name in wanted)
+        assert sorted(given) == sorted(expected)
+        assert all(torch.equal(given[name], expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,9 @@ def test_every_field_comes_back(tmp_path: Path) -> None:
     write_native(tmp_path / "native", classifier_pooling="mean", sparse_prediction=True, mlp_dropout=0.1)
     convert_checkpoint(tmp_path / "native", tmp_path / "ours")
     convert_checkpoint(tmp_path / "ours", tmp_path / "back", native=True)
-    wanted = ModernBertConfig.from_pretrained(tmp_path / "native").to_dict()
+    expected = ModernBertConfig.from_pretrained(tmp_path / "native").to_dict()
     given = ModernBertConfig.from_pretrained(tmp_path / "back").to_dict()
-    assert {key: given[key] for key in wanted} == wanted
+    assert {key: given[key] for key in expected} == expected
 
 
 def test_labels_of_a_classifier_are_kept(tmp_path: Path) -> None:
@@ -157,9 +157,9 @@ def test_shards_become_one_file_with_the_same_tensors(tmp_path: Path) -> None:
     theirs = write_native(tmp_path / "native", shard="20KB")
     assert len(list((tmp_path / "native").glob("model-*.safetensors"))) > 1
     convert_checkpoint(tmp_path / "native", tmp_path / "ours")
-    given, wanted = load_file(tmp_path / "ours" / "model.safetensors"), theirs.state_dict()
-    assert sorted(given) == sorted(set(wanted) - {"decoder.weight"})
-    assert all(torch.equal(given[name], wanted[name]) for name in given)
+    given, expected = load_file(tmp_path / "ours" / "model.safetensors"), theirs.state_dict()
+    assert sorted(given) == sorted(set(expected) - {"decoder.weight"})
+    assert all(torch.equal(given[name], expected[name]) for name in given)
 
 
 def test_bfloat16_stays_bfloat16(tmp_path: Path) -> None:
@@ -189,12 +189,12 @@ def test_rmsnorm_becomes_native_only_when_asked(checkpoint: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("native", "wanted"), [(False, "'modernbert' is needed"), (True, "'chinese_modernbert' is needed")]
+    ("native", "expected"), [(False, "'modernbert' is needed"), (True, "'chinese_modernbert' is needed")]
 )
-def test_wrong_direction(native: bool, wanted: str, checkpoint: Path, tmp_path: Path) -> None:
+def test_wrong_direction(native: bool, expected: str, checkpoint: Path, tmp_path: Path) -> None:
     write_native(tmp_path / "native")
     source = tmp_path / "native" if native else checkpoint
-    with pytest.raises(ValueError, match=wanted):
+    with pytest.raises(ValueError, match=expected):
         convert_checkpoint(source, tmp_path / "out", native=native)
 
 

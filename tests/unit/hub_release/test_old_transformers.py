@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from chinese_modernbert.hub_release import ReleaseArguments, build_release, verify_release
-from chinese_modernbert.hub_release.builder import modeling_files
+from chinese_modernbert.hub_release.manifest import modeling_files
 from chinese_modernbert.modeling import (
     ChineseModernBertForMultipleChoice,
     ChineseModernBertForQuestionAnswering,
@@ -36,12 +36,12 @@ WITH_EVERY_BIAS = {
 # Runs under the old Transformers: load a saved head, save it again.
 LOAD_AND_SAVE = """
 import sys, transformers
-name, given, wanted = sys.argv[1:]
+name, given, expected = sys.argv[1:]
 auto = getattr(transformers, name.replace("ChineseModernBert", "AutoModel"))
 model, info = auto.from_pretrained(given, trust_remote_code=True, output_loading_info=True)
 assert transformers.__version__.startswith("4."), transformers.__version__
 assert not info["missing_keys"] and not info["unexpected_keys"], info
-model.save_pretrained(wanted)
+model.save_pretrained(expected)
 """
 
 
@@ -84,9 +84,9 @@ def test_a_fine_tuned_head_is_loaded_and_saved_without_a_changed_weight(
     command = [old_python, "-P", "-s", "-c", LOAD_AND_SAVE, head.__name__, str(given), str(again)]
     process = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
-    wanted, saved = load_file(given / "model.safetensors"), load_file(again / "model.safetensors")
-    assert set(saved) == set(wanted)
-    assert all(torch.equal(saved[name], wanted[name]) for name in wanted)
+    expected, saved = load_file(given / "model.safetensors"), load_file(again / "model.safetensors")
+    assert set(saved) == set(expected)
+    assert all(torch.equal(saved[name], expected[name]) for name in expected)
     assert "AutoModel" in json.loads((again / "config.json").read_text("utf-8"))["auto_map"]
     # And back: what the old Transformers saved loads here.
     back = head.from_pretrained(again).state_dict()

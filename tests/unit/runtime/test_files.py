@@ -35,7 +35,7 @@ def test_overwrite_replaces_our_own_folder_wholly(tmp_path: Path) -> None:
     assert (tmp_path / "result" / "marker.json").read_text() == "new"
 
 
-def test_a_strangers_folder_and_a_file_are_never_replaced(tmp_path: Path) -> None:
+def test_a_folder_of_someone_else_and_a_file_are_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "one.jpg").write_text("x")
     with pytest.raises(FileExistsError, match="holds no marker.json"):

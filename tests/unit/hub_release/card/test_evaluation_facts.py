@@ -91,7 +91,7 @@ def test_both_sections_have_the_rows(checkpoint: Path, tmp_path: Path) -> None:
         assert "| stsb:test | stage 1, cosent | 0.7000 | 0.7100 [0.6000, 0.8000] | 4 |" in section
         assert "untrained |" not in section and "4,000" in section
     assert (
-        "energy and carbon, tokenizer figures, recipe, seeds and masking, training data, package versions.\n" in text
+        "tokenizer figures, recipe, seeds and masking, training data, package versions.\n" in text
         and "\n\n\n" not in text
     )
 

@@ -26,7 +26,6 @@ def card(
     checkpoint: Path,
     name: str = "owner/chinese-encoder",
     record_files: tuple[str, ...] = (),
-    power: tuple[float, float] = (0.0, 0.0),
     tokenizer_metrics: tuple[TokenizerMetric, ...] = (),
     **provenance: Any,
 ) -> str:
@@ -36,7 +35,7 @@ def card(
         parameter_sizes={EMBEDDING: 1_000, "decoder.bias": 234},
         dtype="bfloat16",
         license_id="apache-2.0",
-        training=read_training(checkpoint, checkpoint, *power),
+        training=read_training(checkpoint, checkpoint),
         record_files=list(record_files),
         provenance=provenance,
         evaluations=EvaluationFacts(),
@@ -146,8 +145,8 @@ def test_what_the_trainers_write_is_found(tmp_path: Path) -> None:
     pretraining = pytest.importorskip("chinese_modernbert.trainers.pretraining.run")
     (tmp_path / pretraining.FINAL).mkdir()
     write_log(tmp_path / LOG_FILE, {"step": 7, "eval_word_accuracy": 0.25})
-    wanted = {"Training steps": "7", "Masked-word accuracy, validation": "0.2500"}
-    assert values_of(tmp_path / pretraining.FINAL) == wanted
+    expected = {"Training steps": "7", "Masked-word accuracy, validation": "0.2500"}
+    assert values_of(tmp_path / pretraining.FINAL) == expected
     assert pretraining.RECIPE in RECORD_FILES
 
 
@@ -171,51 +170,12 @@ def test_what_nobody_recorded_is_listed_in_both_languages(tmp_path: Path) -> Non
     lines = card(tmp_path).split("\n")
     parts = "recipe, seeds and masking, training data, package versions"
     figures = "tokenizer figures, {}, CLUE figures, sentence similarity figures."
-    assert f"Not recorded: training log, energy and carbon, {figures.format(parts)}" in lines
-    chinese = (
-        "训练日志、能耗与碳排放、分词器指标、训练配方、种子与掩码方式、训练数据、软件包版本、CLUE 成绩、句子相似度成绩"
-    )
+    assert f"Not recorded: training log, {figures.format(parts)}" in lines
+    chinese = "训练日志、分词器指标、训练配方、种子与掩码方式、训练数据、软件包版本、CLUE 成绩、句子相似度成绩"
     assert f"没有记录：{chinese}。" in lines
     write_log(tmp_path / LOG_FILE, {"step": 5, "loss": 1.0})
     told = card(tmp_path, recipe={}, run={}, packages={})
-    assert f"Not recorded: energy and carbon, {figures.format('training data')}" in told.split("\n")
-
-
-def test_carbon_is_estimated_from_every_part_of_a_run_that_stopped(tmp_path: Path) -> None:
-    lines = [
-        {
-            "step": 10,
-            "loss": 4.0,
-            "positions_seen": 4_000,
-            "packing_efficiency": 0.5,
-            "tokens_per_second": 1.0,
-        },
-        {"step": 10, "eval_loss": 4.0},
-        {
-            "step": 20,
-            "loss": 3.0,
-            "positions_seen": 12_000,
-            "packing_efficiency": 1.0,
-            "tokens_per_second": 5.0,
-        },
-        {"step": 20, "train_runtime": 1.0},
-    ]
-    write_log(tmp_path / LOG_FILE, *lines)
-    text = card(tmp_path, power=(250.0, 400.0))
-    for row in (
-        "| Hours of training steps | 1.00 |",
-        "| Energy, estimated | 0.250 kWh (250 W) |",
-        "| Carbon, estimated | 0.100 kg CO2eq (400 g CO2eq/kWh) |",
-        "| 碳排放（估算） | 0.100 kg CO2eq (400 g CO2eq/kWh) |",
-    ):
-        assert row in text.split("\n")
-    assert ModelCard(text).data.to_dict()["co2_eq_emissions"]["emissions"] == 100.0
-    assert "energy and carbon" not in text
-
-
-def test_carbon_without_a_log_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no training log with tokens_per_second"):
-        card(tmp_path, power=(250.0, 400.0))
+    assert f"Not recorded: {figures.format('training data')}" in told.split("\n")
 
 
 def test_curves_are_drawn_up_to_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +193,7 @@ def test_curves_are_drawn_up_to_the_checkpoint(tmp_path: Path, monkeypatch: pyte
     assert (checkpoint / CURVES_FILE).read_bytes() == early
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     without = card(checkpoint)
-    assert CURVES_FILE not in without and "Not recorded: training curves, energy" in without
+    assert CURVES_FILE not in without and "Not recorded: training curves, tokenizer" in without
 
 
 def test_figures_of_the_tokenizer_are_given_in_both_languages(tmp_path: Path) -> None:

@@ -120,11 +120,11 @@ def test_a_graph_gives_the_numbers_of_torch_at_every_shape(
 ) -> None:
     ids, mask = padded_batch(batch, length)
     given = run_graph(open_graph(exported / "onnx" / file.name, threads=1), ids, mask)
-    wanted = outputs_by_hand(model, file.graph, ids, mask)
+    expected = outputs_by_hand(model, file.graph, ids, mask)
     if file.precision == "fp32":
-        np.testing.assert_allclose(given, wanted, atol=1e-4, rtol=1e-4)
+        np.testing.assert_allclose(given, expected, atol=1e-4, rtol=1e-4)
     else:
-        assert agreement(given, wanted, mask).cosine > 0.995
+        assert agreement(given, expected, mask).cosine > 0.995
 
 
 @pytest.mark.parametrize("graph", ["encoder", "mlm", "embedding"])
@@ -172,9 +172,9 @@ def test_embeddings_are_quantised_by_row(exported: Path, model: ChineseModernBer
     weights = {weight.name: weight for weight in onnx.load(exported / "onnx" / "model_qint8.onnx").graph.initializer}
     name = next(name.removesuffix("_int8") for name in weights if name.endswith("_int8"))
     rows, scales = (numpy_helper.to_array(weights[f"{name}_{part}"]) for part in ("int8", "scales"))
-    wanted = model.get_input_embeddings().weight.detach().numpy()
+    expected = model.get_input_embeddings().weight.detach().numpy()
     assert rows.dtype == np.int8 and scales.shape == (VOCABULARY, 1)
-    assert (np.abs(rows * scales - wanted) <= scales / 2 + 1e-7).all()
+    assert (np.abs(rows * scales - expected) <= scales / 2 + 1e-7).all()
 
 
 def test_a_graph_without_the_window_is_refused_and_leaves_the_earlier_export(
@@ -267,11 +267,11 @@ def test_missing_packages_are_named_with_the_extra(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(onnx_graphs.importlib.util, "find_spec", lambda name: None)
-    wanted = "ONNX export needs onnx, onnxscript, onnxruntime; pip install 'chinese-modernbert[onnx]'"
-    assert message(folder, ImportError) == wanted
+    expected = "ONNX export needs onnx, onnxscript, onnxruntime; pip install 'chinese-modernbert[onnx]'"
+    assert message(folder, ImportError) == expected
     words = ["release", "--model", str(folder), "--output_dir", str(tmp_path / "out"), "--onnx", "int8"]
     assert cli.main(words) == 2
-    assert capsys.readouterr().err == f"chinese-modernbert: error: {wanted}\n"
+    assert capsys.readouterr().err == f"chinese-modernbert: error: {expected}\n"
     assert not (tmp_path / "out").exists()
 
 
@@ -292,7 +292,7 @@ def test_a_shape_beyond_the_positions(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "wanted"),
+    ("given", "expected"),
     [
         (("fp16",), "onnx='fp16' is not offered; use one or more of fp32,int8"),
         (("True",), "onnx='True'"),
@@ -301,14 +301,14 @@ def test_a_shape_beyond_the_positions(folder: Path) -> None:
         (("fp32", "encoder", "0x128"), "has a size below 1"),
     ],
 )
-def test_wrong_options(given: tuple[str, ...], wanted: str) -> None:
+def test_wrong_options(given: tuple[str, ...], expected: str) -> None:
     with pytest.raises(ValueError, match="onnx") as caught:
         OnnxOptions.parse(*given)
-    assert wanted in str(caught.value)
+    assert expected in str(caught.value)
     assert OnnxOptions.parse("int8, fp32,int8", shape="8x128") == OnnxOptions(("int8", "fp32"), shape=(8, 128))
 
 
-def test_a_stranger_without_torch_gets_the_numbers_and_names_every_broken_graph(exported: Path, tmp_path: Path) -> None:
+def test_a_process_without_torch_gets_the_numbers_and_names_every_broken_graph(exported: Path, tmp_path: Path) -> None:
     release = Path(shutil.copytree(exported, tmp_path / "release"))
     assert not [check for check in _static_checks(release) if check.outcome == "fail"]
     reference = _Reference(release, release)
@@ -331,22 +331,22 @@ def test_a_stranger_without_torch_gets_the_numbers_and_names_every_broken_graph(
 
 
 def test_agreement_is_the_worst_text_without_padding() -> None:
-    wanted = np.ones((2, 3, 4), dtype=np.float32)
-    given, mask = wanted.copy(), np.array([[1, 1, 1], [1, 0, 0]])
+    expected = np.ones((2, 3, 4), dtype=np.float32)
+    given, mask = expected.copy(), np.array([[1, 1, 1], [1, 0, 0]])
     given[1, 1:] = 99.0
-    assert agreement(given, wanted, mask) == pytest.approx((1.0, 0.0))
+    assert agreement(given, expected, mask) == pytest.approx((1.0, 0.0))
     given[1, 0, 0] = 0.0
-    assert agreement(given, wanted, mask) == pytest.approx((3**0.5 / 2, 1.0))
-    assert agreement(given[:, :2], wanted, mask) == (0.0, float("inf"))
+    assert agreement(given, expected, mask) == pytest.approx((3**0.5 / 2, 1.0))
+    assert agreement(given[:, :2], expected, mask) == (0.0, float("inf"))
     given[0, 0, 0] = np.nan
-    assert agreement(given, wanted, mask) == (0.0, float("inf"))
+    assert agreement(given, expected, mask) == (0.0, float("inf"))
 
 
 def test_a_wrong_mask_that_hides_from_the_cosine_misses_the_bar_of_differences() -> None:
-    wanted = np.ones((1, 1, 1000), dtype=np.float32)
-    given = wanted.copy()
+    expected = np.ones((1, 1, 1000), dtype=np.float32)
+    given = expected.copy()
     given[0, 0, 0] += 0.01
-    reached = agreement(given, wanted, np.ones((1, 1), dtype=np.int64))
+    reached = agreement(given, expected, np.ones((1, 1), dtype=np.int64))
     assert reached.cosine > BARS["fp32"].cosine
     assert "of the largest number" in faults(reached, "fp32") and faults(reached, "int8") == ""
 
@@ -364,5 +364,5 @@ def test_the_example_runs_without_torch_and_gives_the_models_embeddings(
     given = [float(line.split("  ")[0]) for line in process.stdout.splitlines()]
     tokenizer = load_tokenizer(release)
     rows = [np.array([tokenizer(text, truncation=True, max_length=128)["input_ids"]]) for text in texts]
-    wanted = np.concatenate([outputs_by_hand(model, "embedding", row, np.ones_like(row)) for row in rows])
-    assert given == pytest.approx(wanted @ wanted[0], abs=2e-4 if name == "model_embedding.onnx" else 0.02)
+    expected = np.concatenate([outputs_by_hand(model, "embedding", row, np.ones_like(row)) for row in rows])
+    assert given == pytest.approx(expected @ expected[0], abs=2e-4 if name == "model_embedding.onnx" else 0.02)

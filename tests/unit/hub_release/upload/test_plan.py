@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from chinese_modernbert.hub_release.builder import MANIFEST_FILE, release_files
+from chinese_modernbert.hub_release.manifest import MANIFEST_FILE, release_files
 from chinese_modernbert.hub_release.upload.plan import plan_push
 
 TOKEN = "hf" + "_" + "a1B2" * 9  # in two parts, so that this file holds none

@@ -1,4 +1,4 @@
-"""What the strangers' scripts get of this machine, seen by small scripts in their place."""
+"""What the isolated checks get of this machine, seen by small scripts in their place."""
 
 import os
 import sys

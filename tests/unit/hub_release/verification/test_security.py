@@ -6,73 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from chinese_modernbert.hub_release.verification.security import (
-    ALLOWED_MODULES,
-    code_faults,
-    kind_faults,
-    outside_code_faults,
-)
+from chinese_modernbert.hub_release.verification.security import kind_faults, outside_code_faults
 from chinese_modernbert.hub_release.verification.verify import _static_checks
-
-HEADS = "heads_chinese_modernbert.py"
 
 
 def security_faults(folder: Path) -> dict[str, str]:
     checks = [check for check in _static_checks(folder) if check.name.startswith("security")]
-    assert len(checks) == 3
+    assert len(checks) == 2
     return {check.name: check.detail for check in checks if check.outcome == "fail"}
 
 
 def test_a_release_as_built_has_no_fault(release: Path) -> None:
     assert security_faults(release) == {}
     assert any(release.rglob("*.py"))
-
-
-@pytest.mark.parametrize(
-    ("line", "named"),
-    [
-        ("import os", "imports os"),
-        ("import subprocess as s", "imports subprocess"),
-        ("from socket import create_connection", "imports socket"),
-        ("import requests", "imports requests"),
-        ("import torch.hub", "imports torch.hub"),
-        ("from torch import hub", "imports hub from torch"),
-        ("from transformers.utils.generic import os", "imports os from transformers.utils.generic"),
-        ("from math import *", "imports * from math"),
-        ("from importlib import import_module", "imports importlib"),
-        ("eval('1')", "uses eval"),
-        ("run = exec", "uses exec"),
-        ("open('x', 'w').write('y')", "uses open"),
-        ("__import__('os')", "uses __import__"),
-        ("compile('1', '', 'eval')", "uses compile"),
-        ("torch.load('weights.bin')", "uses .load"),
-        ("torch.save({}, 'out')", "uses .save"),
-        ("torch.ones(1).numpy().tofile('out')", "uses .tofile"),
-        ("torch.ops.load_library('x.so')", "uses .load_library"),
-        ("torch.utils.cpp_extension", "uses .cpp_extension"),
-        ("getattr(torch, 'hub')", "uses .hub"),
-        ("nn.Module.__subclasses__()", "uses .__subclasses__"),
-        ("ChineseModernBertModel.from_pretrained('owner/name')", "uses .from_pretrained"),
-    ],
-)
-def test_code_that_does_more_than_compute_is_named(line: str, named: str, release: Path) -> None:
-    text = (release / HEADS).read_text(encoding="utf-8")
-    (release / HEADS).write_text(f"{text}\n\ndef late() -> None:\n    {line}\n", encoding="utf-8")
-    place = f"{HEADS}:{len(text.splitlines()) + 4} "
-    assert place + named in security_faults(release)["security: code only computes"].split("; ")
-
-
-def test_code_in_a_sub_folder_and_code_that_is_no_python_are_read_too(release: Path) -> None:
-    (release / "1_Pooling" / "extra.py").write_text("import os\n")
-    (release / "broken.py").write_text("def broken(:\n")
-    faults = code_faults(release)
-    assert "1_Pooling/extra.py:1 imports os" in faults
-    assert any(fault.startswith("broken.py is no Python") for fault in faults)
-
-
-def test_a_compiled_model_and_a_loaded_state_are_no_faults(tmp_path: Path) -> None:
-    (tmp_path / "fine.py").write_text("import torch\nmodel = torch.compile(model)\nmodel.load_state_dict({})\n")
-    assert code_faults(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -148,12 +94,3 @@ def test_words_of_the_tokenizer_and_records_of_a_run_are_no_settings(release: Pa
     for name in ("tokenizer.json", "training_provenance.json"):
         (release / name).write_text('{"auto_map": 5}')
     assert outside_code_faults(release) == []
-
-
-def test_the_list_of_modules_holds_no_more_than_is_imported(release: Path) -> None:
-    """A module that is not needed any more must leave the list."""
-    source = "\n".join(path.read_text(encoding="utf-8") for path in release.glob("*.py"))
-    unused = [
-        name for name in ALLOWED_MODULES if f"from {name} import" not in source and f"import {name}" not in source
-    ]
-    assert unused == []
