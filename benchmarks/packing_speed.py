@@ -37,9 +37,9 @@ def planning(name: str, lengths: np.ndarray, repeats: int) -> None:
             began = time.process_time()
             plan = pack_rows(lengths, context, epoch_order(len(lengths), 0, epoch))
             times.append(time.process_time() - began)
-        bytes_kept = sum(column.nbytes for column in (plan.reading, plan.start, plan.length, plan.row_starts))
+        bytes_kept = sum(column.nbytes for column in (plan.sample, plan.start, plan.length, plan.row_starts))
         print(
-            f"| {name} | {len(lengths):,} | {context:,} | {100 * plan.fill:.2f} % | {len(plan):,} | "
+            f"| {name} | {len(lengths):,} | {context:,} | {100 * plan.packing_efficiency:.2f} % | {len(plan):,} | "
             f"{statistics.median(times):.2f} | {bytes_kept / 2**20:.0f} | {peak_mebibytes():.0f} |"
         )
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from chinese_modernbert.trainers.data.shards import MANIFEST, Document, id_dtype, write_shard
+from chinese_modernbert.trainers.data.shards import MANIFEST, TokenDocument, id_dtype, write_shard
 
 
-def random_documents(lengths: list[int], vocab_size: int = 1000, seed: int = 0) -> list[Document]:
+def random_documents(lengths: list[int], vocab_size: int = 1000, seed: int = 0) -> list[TokenDocument]:
     random = np.random.default_rng(seed)
-    return [Document(random.integers(5, vocab_size, n), random.random(n) < 0.6) for n in lengths]
+    return [TokenDocument(random.integers(5, vocab_size, n), random.random(n) < 0.6) for n in lengths]
 
 
-def write_folder(folder: Path, parts: list[list[Document]], vocab_size: int = 1000, **changes: object) -> Path:
+def write_folder(folder: Path, parts: list[list[TokenDocument]], vocab_size: int = 1000, **changes: object) -> Path:
     """Write shards whose documents come from source `a`, the last one of each shard from `b`."""
     folder.mkdir(exist_ok=True)
     entries = []

@@ -13,6 +13,8 @@ from ...tokenization.loading import tokenizer_hash
 from .filters import DocumentFilter, MinimumCharacters, MinimumHanShare
 from .near_duplicates import ExactDuplicates
 
+PACKAGE = __name__.partition(".")[0]
+
 
 @dataclass
 class PrepareArguments:
@@ -116,4 +118,9 @@ def shard_settings(
 
 def _name_of(one: DocumentFilter) -> str:
     named: Any = one if hasattr(one, "__qualname__") else type(one)
-    return f"{named.__module__}.{named.__qualname__}"
+    return filter_name(f"{named.__module__}.{named.__qualname__}")
+
+
+def filter_name(path: str) -> str:
+    """Return the name of a filter in the settings: the class alone for ours, so that its module may move."""
+    return path.rpartition(".")[2] if path.startswith(f"{PACKAGE}.") else path

@@ -1,7 +1,7 @@
-"""How many rows a micro-batch has in which part of a run: context lengths of the stages, and a batch that grows.
+"""How many rows a micro-batch has in each part of a run: context lengths of the stages, and a batch that grows.
 
-The batch grows by rows a micro-batch, not by micro-batches a step: so a step stays `micro_batches_per_step` items of
-the list of batches, and skipping, resuming and sharing out among processes know nothing of it.
+The batch grows in rows per micro-batch, not in micro-batches per step. So a step stays `micro_batches_per_step` items
+of the list of batches, and skipping, resuming and distributing them need no special case.
 """
 
 import math
@@ -13,9 +13,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class BatchSizeWarmup:
-    """A batch that starts small and grows in equal stairs to its full size, on the clock of the steps.
+    """A batch that starts small and grows in equal stairs to its full size over the first steps.
 
-    Source: that there is a ramp and that it takes 3 % of the run, our default for the recipes; the paper says nothing.
+    Source: our default, a warm-up over 3 % of the run in the recipes; the paper does not mention one.
 
     Attributes:
         share: share of the run's steps over which the batch grows; 0 = full size from the start
@@ -41,7 +41,7 @@ class BatchSizeWarmup:
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """Parts of a run in which all micro-batches are alike.
+    """Parts of a run in which all micro-batches have the same shape.
 
     Attributes:
         first_step: int64 `[parts + 1]`, the step at which each part starts, and the end of the run

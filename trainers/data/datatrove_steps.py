@@ -33,13 +33,13 @@ class PrepareShards(PipelineStep):
     """The step after the readers and filters of `datatrove`: the documents of a task become shards.
 
     Args:
-        arguments: `tokenizer`, `output_dir` and what decides the shards; what to read is the reader's business.
+        arguments: `tokenizer`, `output_dir` and what decides the shards; a datatrove reader chooses the input.
             `output_dir` must be on a disk that all machines share.
         filters: own filters, as for `run_prepare`
 
     Raises:
         FileExistsError: If the folder holds something else, or shards of other settings.
-        ValueError: For wrong arguments; for filters of duplicates, which would see one task's documents alone.
+        ValueError: For wrong arguments; for filters of duplicates, which would only see the documents of one task.
     """
 
     name = "Chinese ModernBERT shards"
@@ -54,13 +54,13 @@ class PrepareShards(PipelineStep):
             )
         if arguments.drop_exact_duplicates or arguments.near_duplicate_similarity is not None:
             raise ValueError(
-                "a task sees its own documents alone, so duplicates across tasks would stay; use datatrove's own "
+                "a task only sees its own documents, so duplicates across tasks would stay; use datatrove's own "
                 "steps for duplicates (MinhashDedupSignature and those that follow it) before this one"
             )
         load_segmenter(arguments.segmenter, arguments.user_dictionary)
         self.arguments, self.filters = arguments, tuple(filters)
-        self.settings = shard_settings(arguments, load_tokenizer(arguments.tokenizer), self.filters)
-        open_folder(Path(arguments.output_dir), self.settings, arguments.overwrite)
+        settings = shard_settings(arguments, load_tokenizer(arguments.tokenizer), self.filters)
+        self.settings = open_folder(Path(arguments.output_dir), settings, arguments.overwrite)
 
     def run(self, data: Iterable[Any], rank: int = 0, world_size: int = 1) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Write the shards of one task.
@@ -84,7 +84,7 @@ class PrepareShards(PipelineStep):
         write_text_atomically(path, json.dumps({**part, "configuration": self.settings}, ensure_ascii=False) + "\n")
 
     def _documents(self, data: Iterable[Any]) -> Iterator[TextDocument]:
-        """Translate documents; one without text, which no other reader yields either, is passed over."""
+        """Translate documents and skip those without text, as every reader does."""
         for document in data:
             if document.text:
                 yield TextDocument(document.text, self._source(document), document.id)
@@ -155,13 +155,13 @@ def merge_shards(arguments: PrepareArguments) -> Path:
 
 
 def _check_parts(folder: Path, paths: Sequence[Path], parts: Sequence[dict[str, Any]], settings: Any) -> None:
-    """Raise unless the parts are those of one run, all of them."""
+    """Raise unless the parts are all parts of one run."""
     for path, part in zip(paths, parts, strict=True):
         if part["world_size"] != parts[0]["world_size"]:
             sizes = sorted({one["world_size"] for one in parts})
             raise ValueError(
                 f"{folder} holds parts of runs with {' and '.join(map(str, sizes))} tasks; delete the rank-*.json of "
-                "the number that is not wanted"
+                "the number that is wrong"
             )
         if part["configuration"] != settings:
             raise ValueError(f"{path} was written with other settings than {folder / SETTINGS}; run that task again")

@@ -1,4 +1,4 @@
-"""Which documents of a corpus are kept: filters, one after another, with counts of what each of them dropped."""
+"""Which documents of a corpus are kept: filters, one after another, with counts of what each one dropped."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ DocumentFilter = Callable[[TextDocument], str | None]
 
 @dataclass
 class DocumentCounts:
-    """What went through the filters."""
+    """How many documents the filters read and dropped."""
 
     documents_read: int = 0
     bytes_read: int = 0
@@ -45,7 +45,7 @@ class MinimumCharacters:
 
 @dataclass(frozen=True)
 class MinimumHanShare:
-    """Drop documents in which Han characters are less than `share` of all that are no white space, as `little_han`."""
+    """Drop documents in which Han characters are less than `share` of all but white space, as `little_han`."""
 
     share: float
 
@@ -55,7 +55,7 @@ class MinimumHanShare:
 
 
 def han_share(text: str) -> float:
-    """Return Han characters as a share of the characters that are no white space; 0.0 for text without any."""
+    """Return Han characters as a share of all characters but white space; 0.0 for text without any."""
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     table = _is_han()
     han = int(np.count_nonzero(table[np.minimum(codes, len(table) - 1)]))
@@ -77,10 +77,10 @@ def keep_documents(
     """Yield the documents that every filter keeps; a dropped one is counted under the first reason.
 
     Args:
-        documents: what is read
-        filters: asked in this order. One that remembers documents (duplicates) must be the last: a copy dropped in
-            favour of a document that a later filter drops is lost together with it.
-        counts: is kept up to date
+        documents: documents of the corpus
+        filters: run in this order. One that remembers documents (duplicates) must be the last: otherwise a copy is
+            dropped for a document that a later filter drops too.
+        counts: updated in place
     """
     for document in documents:
         counts.documents_read += 1

@@ -1,8 +1,8 @@
-"""Exact and near duplicates: the first document stays, later ones like it go.
+"""Exact and near duplicates: the first document is kept, later ones like it are dropped.
 
 Both compare text after width folding and without white space. They remember every document that they kept, in memory:
-about 0.1 kB each for exact duplicates and 1 kB each for near ones. What they drop depends on the order of the
-documents and on nothing else, so a run that is repeated or resumed drops the same ones.
+about 0.1 kB each for exact duplicates and 1 kB each for near ones. What they drop depends only on the order of
+the documents, so a run that is repeated or resumed drops the same ones.
 """
 
 import hashlib
@@ -51,8 +51,8 @@ class NearDuplicates:
     """Find documents of which an earlier one was kept that is nearly the same.
 
     Similarity is the Jaccard index of the sets of character n-grams, estimated by MinHash. Candidates come from
-    locality-sensitive hashing, are compared with documents that were kept (never with dropped ones, so that a chain of
-    small changes does not drop a text that nothing like it remains of), and are dropped at `similarity` or more.
+    locality-sensitive hashing, are compared with documents that were kept (never with dropped ones: a chain of small
+    changes would drop a text although nothing like it was kept), and are dropped at `similarity` or more.
 
     Args:
         similarity: above 0 up to 1
@@ -98,10 +98,10 @@ def drop_near_duplicates(
     """Yield the documents that are near to no earlier one; the others are counted as `near_duplicate`.
 
     Args:
-        documents: what the filters kept
-        duplicates: the memory
-        counts: is kept up to date
-        map_in_order: computes the signatures, in this process or others; their order, so the result, is the same
+        documents: documents that the filters kept
+        duplicates: remembers the documents that were kept
+        counts: updated in place
+        map_in_order: computes the signatures, in this process or others; the order, and so the result, is the same
     """
     for batch, signatures in map_in_order(_signatures_of, _batches(documents)):
         for document, signature in zip(batch, signatures, strict=True):

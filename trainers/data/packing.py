@@ -1,7 +1,7 @@
 """Packing documents into rows of the context length: a pure plan, and a data set that reads it.
 
 A document is cut only where it is longer than the context less [CLS] and [SEP]; every piece is [CLS] x [SEP]. The plan
-depends on (lengths, context length, seed, epoch) alone, so any row can be found again by arithmetic.
+depends on (lengths, context length, seed, epoch) alone, so any row can be computed again.
 """
 
 import logging
@@ -25,7 +25,7 @@ WINDOW_DOCUMENTS = 16_384
 
 @dataclass(frozen=True)
 class SpecialIds:
-    """Ids that packing writes; read them from the tokenizer."""
+    """Ids that packing writes; `from_tokenizer` reads them."""
 
     cls: int
     sep: int
@@ -44,14 +44,14 @@ class RowPlan:
     """Which piece of which document lies in which row; columns are int32 where their numbers fit.
 
     Attributes:
-        reading: `[pieces]`, `document + copy * documents`; sorted by row, within a row in reading order
+        sample: `[pieces]`, `document + copy * documents`; sorted by row, within a row in reading order
         start: `[pieces]`, first token of the piece in its document
         length: `[pieces]`, tokens without [CLS] and [SEP]
         row_starts: int64 `[rows + 1]`, where each row's pieces start in the columns above
-        context_length: tokens a row
+        context_length: tokens per row
     """
 
-    reading: np.ndarray
+    sample: np.ndarray
     start: np.ndarray
     length: np.ndarray
     row_starts: np.ndarray
@@ -66,7 +66,7 @@ class RowPlan:
         return range(int(self.row_starts[row]), int(self.row_starts[row + 1]))
 
     @cached_property
-    def fill(self) -> float:
+    def packing_efficiency(self) -> float:
         """Share of the positions that hold a token, special tokens included."""
         used = int(self.length.sum()) + SPECIALS_PER_PIECE * len(self.length)
         return used / max(1, len(self) * self.context_length)
@@ -79,8 +79,8 @@ def pack_rows(
 
     Args:
         lengths: int64 `[documents]`, tokens without special tokens
-        context_length: tokens a row
-        order: int64, the readings to pack; rows follow it window by window and are shuffled within a window
+        context_length: tokens per row
+        order: int64, the samples to pack; rows follow it window by window and are shuffled within a window
         window: documents that are sorted by length together. Our default: 16,384, under 0.1 % lost at window ends.
         seed: decides the order of the rows within a window
 
@@ -95,18 +95,18 @@ def pack_rows(
         raise ValueError(f"context_length={context_length} leaves no room between [CLS] and [SEP]; use 3 or more")
     columns, n_rows = [], 0
     for number, first in enumerate(range(0, len(order), window)):
-        reading, start, length = _cut(lengths, np.asarray(order[first : first + window]), room)
+        sample, start, length = _cut(lengths, np.asarray(order[first : first + window]), room)
         row = best_fit(length + SPECIALS_PER_PIECE, context_length)
         shuffled = epoch_order(int(row.max()) + 1 if len(row) else 0, seed, number)
         row = n_rows + shuffled[row]
         by_row = np.argsort(row, kind="stable")
-        columns.append(tuple(_compact(column[by_row]) for column in (reading, start, length, row)))
+        columns.append(tuple(_compact(column[by_row]) for column in (sample, start, length, row)))
         n_rows += len(shuffled)
-    reading, start, length, row = (
+    sample, start, length, row = (
         np.concatenate(parts) for parts in zip(*columns or [(np.zeros(0, np.int64),) * 4], strict=True)
     )
     row_starts = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=n_rows))])
-    return RowPlan(reading, start, length, row_starts, context_length)
+    return RowPlan(sample, start, length, row_starts, context_length)
 
 
 def positions_of(lengths: np.ndarray, context_length: int) -> np.ndarray:
@@ -124,21 +124,21 @@ def _compact(numbers: np.ndarray) -> np.ndarray:
     return numbers.astype(np.int32) if numbers.size and numbers.max() < 2**31 else numbers
 
 
-def _cut(lengths: np.ndarray, readings: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cut documents longer than `room` into full pieces and a rest; return reading, start and length of each."""
-    own = lengths[readings % len(lengths)]
+def _cut(lengths: np.ndarray, samples: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cut documents longer than `room` into full pieces and a rest; return sample, start and length of each."""
+    own = lengths[samples % len(lengths)]
     pieces = _pieces(own, room)
-    reading = np.repeat(readings, pieces)
-    within = np.arange(len(reading)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    sample = np.repeat(samples, pieces)
+    within = np.arange(len(sample)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     start = within * room
-    return reading, start, np.minimum(room, np.repeat(own, pieces) - start)
+    return sample, start, np.minimum(room, np.repeat(own, pieces) - start)
 
 
 def best_fit(sizes: np.ndarray, capacity: int) -> np.ndarray:
     """Put items into bins, largest first, each into the fullest bin that still has room.
 
     Which free spaces exist is kept as the bits of one integer, so the best one is found with two bit operations.
-    Source: best-fit decreasing bin packing (Johnson 1974), at most 11/9 of the optimal number of bins and 1.
+    Source: best-fit decreasing bin packing (Johnson 1974), at most 11/9 of the optimal number of bins, plus 1.
 
     Args:
         sizes: int64 `[items]`, each from 1 to `capacity`
@@ -172,16 +172,16 @@ class PackedRows(Dataset[dict[str, torch.Tensor]]):
 
     An item has `input_ids` int64 `[L]`, `document_ids` int32 `[L]` (0, 1, ... within the row, -1 = padding),
     `word_ids` int32 `[L]` (-1 = special token or padding), `sample_id` int64 (number of the row's first token in the
-    whole corpus: the same text has the same id whatever the batch; the second copy of it in an epoch counts on from the
-    corpus's end) and `epoch` int64.
+    whole corpus: the same text has the same id whatever the batch; in its second copy within an epoch the number counts
+    on from the end of the corpus) and `epoch` int64.
 
     Args:
         shards: the corpus
-        context_length: tokens a row
+        context_length: tokens per row
         seed: seed of the order
         epoch: epoch of the order
         specials: ids of [CLS], [SEP] and [PAD]
-        order: readings to pack, in order; None takes every document once in the epoch's own order
+        order: samples to pack, in order; None takes every document once in the epoch's own order
     """
 
     def __init__(
@@ -210,7 +210,7 @@ class PackedRows(Dataset[dict[str, torch.Tensor]]):
         position = 0
         for number, piece in enumerate(plan.pieces(row)):
             length = int(plan.length[piece])
-            document = int(plan.reading[piece]) % len(self.shards)
+            document = int(plan.sample[piece]) % len(self.shards)
             text = self.shards.read(document, int(plan.start[piece]), length)
             inside = slice(position + 1, position + 1 + length)
             input_ids[position], input_ids[position + 1 + length] = ids.cls, ids.sep
@@ -228,18 +228,18 @@ class PackedRows(Dataset[dict[str, torch.Tensor]]):
     def documents_of(self, row: int) -> np.ndarray:
         """Return the corpus number of each document of a row, int64, in the order of the row's `document_ids`."""
         pieces = slice(self.plan.row_starts[row], self.plan.row_starts[row + 1])
-        return self.plan.reading[pieces].astype(np.int64) % len(self.shards)
+        return self.plan.sample[pieces].astype(np.int64) % len(self.shards)
 
     def samples_before(self, row: int) -> np.ndarray:
-        """Return the readings that some row before `row` has touched, sorted."""
-        return np.unique(self.plan.reading[: self.plan.row_starts[row]]).astype(np.int64)
+        """Return the samples of which some row before `row` holds a piece, sorted."""
+        return np.unique(self.plan.sample[: self.plan.row_starts[row]]).astype(np.int64)
 
     def samples_from(self, row: int) -> np.ndarray:
-        """Return the readings that no row before `row` has touched, sorted."""
-        return np.setdiff1d(self.plan.reading[self.plan.row_starts[row] :], self.samples_before(row))
+        """Return the samples of which no row before `row` holds a piece, sorted."""
+        return np.setdiff1d(self.plan.sample[self.plan.row_starts[row] :], self.samples_before(row))
 
     def _sample_id(self, piece: int) -> int:
         """Return the number of a piece's first token, counted over the corpus and its copies."""
-        copy, document = divmod(int(self.plan.reading[piece]), len(self.shards))
+        copy, document = divmod(int(self.plan.sample[piece]), len(self.shards))
         corpus_tokens = int(self.shards.starts[-1] + self.shards.lengths[-1])
         return copy * corpus_tokens + int(self.shards.starts[document]) + int(self.plan.start[piece])

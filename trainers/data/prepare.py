@@ -31,15 +31,15 @@ from .shard_writer import ShardTask, finish_shard, open_folder, write_manifest
 logger = logging.getLogger(__name__)
 
 MAXIMUM_SOURCES = 10_000
-"""Different sources of a corpus; more mean that the source field is an address or a number. Source: our default."""
+"""Different sources of a corpus; more mean that the source field holds an address or a number. Source: our default."""
 
 
 def run_prepare(arguments: PrepareArguments, filters: Sequence[DocumentFilter] = ()) -> Path:
-    """Write a corpus as shards; finished shards of an interrupted run are kept, broken ones redone.
+    """Write a corpus as shards; finished shards of an interrupted run are kept, broken ones are written again.
 
     Args:
         arguments: what to read and where to write
-        filters: own filters, asked in this process after the built-in ones and before those of duplicates
+        filters: filters of the caller, run in this process after the built-in ones and before those of duplicates
 
     Returns:
         The folder with its manifest.
@@ -57,8 +57,7 @@ def run_prepare(arguments: PrepareArguments, filters: Sequence[DocumentFilter] =
     similarity = arguments.near_duplicate_similarity
     duplicates = None if similarity is None else NearDuplicates(similarity)
     folder = Path(arguments.output_dir)
-    settings = shard_settings(arguments, tokenizer, filters)
-    open_folder(folder, settings, arguments.overwrite)
+    settings = open_folder(folder, shard_settings(arguments, tokenizer, filters), arguments.overwrite)
     began, position, counts = time.perf_counter(), ReadPosition(), DocumentCounts()
     with _worker_pool(arguments.prepare_workers) as map_in_order, PrepareProgress(files, position, counts) as progress:
         documents = progress.watch(_read_input(arguments, files, position))
@@ -77,7 +76,7 @@ def run_prepare(arguments: PrepareArguments, filters: Sequence[DocumentFilter] =
 def cut_shards(
     documents: Iterable[TextDocument], arguments: PrepareArguments, settings: Mapping[str, Any], prefix: str = "shard-"
 ) -> Iterator[ShardTask]:
-    """Cut the stream of documents into shards of about `shard_characters`, always at the same places.
+    """Cut the stream of documents into shards of about `shard_characters`, always at the same documents.
 
     Raises:
         ValueError: If there are more than `MAXIMUM_SOURCES` sources.
@@ -147,7 +146,7 @@ def _worker_pool(workers: int) -> Iterator[MapInOrder]:
 
 
 def _start_worker() -> None:
-    """Make this process one core's worth of work that ends with its parent, however that ends."""
+    """Use one core in this process, and end it with its parent, however that ends."""
     # Every worker would otherwise start as many threads as there are cores.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     parent = multiprocessing.parent_process()
@@ -180,11 +179,11 @@ DOCUMENTS_BETWEEN_UPDATES = 256
 
 
 class PrepareProgress:
-    """A bar over the bytes of the input files; a data set, whose size is not known, shows counts alone.
+    """A bar over the bytes of the input files; a data set has no known size and shows counts alone.
 
     Args:
         files: files that are read; none for a data set
-        position: moved by the reader
+        position: updated by the reader
         counts: kept up to date by the filters
     """
 
@@ -211,12 +210,12 @@ class PrepareProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Show the last counts and leave the bar as it is."""
+        """Show the last counts and stop the bar."""
         self._update()
         self._progress.stop()
 
     def watch(self, documents: Iterator[TextDocument]) -> Iterator[TextDocument]:
-        """Yield the documents, moving the bar."""
+        """Yield the documents and move the bar."""
         for number, document in enumerate(documents):
             if number % DOCUMENTS_BETWEEN_UPDATES == 0:
                 self._update()

@@ -1,7 +1,7 @@
 """Which documents an epoch reads, how often, and in which order: pure functions of weights, seed and epoch.
 
-Legend: a *reading* is one visit to a document, written as the number `document + copy * documents`. So the readings of
-an epoch are distinct although a document may come several times in it, and two copies of a text get different masks.
+Legend: a *sample* is one visit to a document, written as the number `document + copy * documents`. So the samples of an
+epoch are distinct although a document may occur several times, and two copies of a text get different masks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ class EpochRest:
 
     Attributes:
         epoch: number of the epoch
-        left: int64, the readings of the stage in this epoch that it has not reached
-        used: int64, the readings of this epoch that have been read, in this stage or an earlier one
-        weights: float64 `[documents]`, readings per epoch in that stage
+        left: int64, the samples of the stage in this epoch that it has not reached
+        used: int64, the samples of this epoch that have been read, in this stage or an earlier one
+        weights: float64 `[documents]`, samples per epoch in that stage
     """
 
     epoch: int
@@ -38,7 +38,7 @@ def weights_by_source(weights: Mapping[str, float], names: Sequence[str], source
     """Return how often each document is read in an epoch, from the weights of the sources.
 
     Args:
-        weights: readings per epoch of some sources; 1 for those not named, 0 leaves a source out
+        weights: samples per epoch of some sources; 1 for those not named, 0 leaves a source out
         names: names of the corpus's sources
         source_of: int64 `[documents]`, number of each document's source
 
@@ -60,20 +60,20 @@ def weights_by_source(weights: Mapping[str, float], names: Sequence[str], source
     return by_document
 
 
-def favour_long(weights: np.ndarray, positions: np.ndarray, is_long: np.ndarray, share: float) -> np.ndarray:
+def favor_long(weights: np.ndarray, positions: np.ndarray, is_long: np.ndarray, share: float) -> np.ndarray:
     """Scale the weights of long documents so that they take a given share of the positions.
 
     Args:
-        weights: float64 `[documents]`, readings per epoch
-        positions: int64 `[documents]`, positions that a reading takes, special tokens included
+        weights: float64 `[documents]`, samples per epoch
+        positions: int64 `[documents]`, positions that a sample takes, special tokens included
         is_long: bool `[documents]`
-        share: wanted share of the positions, 0 to 1. At 1 long documents alone are read, at 0 short ones alone.
+        share: share of the positions that long documents get, 0 to 1; 1 reads only long documents, 0 only short ones
 
     Returns:
         float64 `[documents]`; short documents keep their weights while the share is below 1.
 
     Raises:
-        ValueError: If the share is not one, or one of the two kinds is wanted and not there.
+        ValueError: If the share is out of range, or there is no document of a kind that it needs.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"long_share={share} is not a share; give a number from 0 to 1")
@@ -92,11 +92,11 @@ def favour_long(weights: np.ndarray, positions: np.ndarray, is_long: np.ndarray,
 def copies_in_epoch(weights: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     """Return how often each document is read in an epoch.
 
-    A weight's whole part is read in every epoch; its fraction decides by a hash in which epochs there is one reading
-    more, evenly spaced: a document of weight 0.5 is read in every second epoch, never left out twice in a row.
+    A weight's whole part is read in every epoch; its fraction decides by a hash in which epochs there is one
+    sample more, evenly spaced: a document of weight 0.5 is read in every second epoch, never left out twice in a row.
 
     Args:
-        weights: float64 `[documents]`, readings per epoch in expectation
+        weights: float64 `[documents]`, samples per epoch in expectation
         seed: seed of the order
         epoch: number of the epoch
 
@@ -105,16 +105,17 @@ def copies_in_epoch(weights: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     """
     whole = np.floor(weights)
     fraction = weights - whole
+    # "reading" is part of the hash: another name would change the samples of every run.
     phase = CounterRandom(seed, 0, np.zeros(1, np.int64))("reading", np.zeros(1, np.int64), np.arange(len(weights)))
     extra = np.floor((epoch + 1) * fraction + phase) - np.floor(epoch * fraction + phase)
     return (whole + extra).astype(np.int64)
 
 
 def epoch_samples(weights: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-    """Return the readings of an epoch in order, int64; with all weights 1 this is `epoch_order`.
+    """Return the samples of an epoch in order, int64; with all weights 1 this is `epoch_order`.
 
     Args:
-        weights: float64 `[documents]`, readings per epoch in expectation
+        weights: float64 `[documents]`, samples per epoch in expectation
         seed: seed of the order
         epoch: number of the epoch
     """
@@ -127,37 +128,37 @@ def epoch_samples(weights: np.ndarray, seed: int, epoch: int) -> np.ndarray:
 def rest_of_epoch(weights: np.ndarray, seed: int, before: EpochRest) -> np.ndarray:
     """Return what a stage still reads of the epoch in which the stage before it has stopped.
 
-    Of all documents with one weight before and one now, the stage reads as large a part of its readings as the stage
-    before has left of its own, documents that were read least first, none of the readings again. So the mixture is the
-    new stage's from its first row on, and a document that has not been reached comes before one that has. Under the
-    same weights this is exactly what the stage before has left.
+    Documents are grouped by their old and their new weight. Of each group the stage reads the share of its samples that
+    the stage before has left of its own, the least read documents first, and no sample twice. So the mixture is the new
+    stage's from its first row on, and documents that have not been reached come first. Under the same weights this is
+    exactly what the stage before has left.
 
     Args:
-        weights: float64 `[documents]`, readings per epoch in the new stage
+        weights: float64 `[documents]`, samples per epoch in the new stage
         seed: seed of the order
         before: where the stage before has stopped
 
     Returns:
-        int64, readings in the order of the epoch.
+        int64, samples in the order of the epoch.
     """
     n_documents = len(weights)
     (old, old_number), (new, new_number) = (np.unique(w, return_inverse=True) for w in (before.weights, weights))
     group, n_groups = old_number * len(new) + new_number, len(old) * len(new)
-    readings = epoch_samples(weights, seed, before.epoch)
+    samples = epoch_samples(weights, seed, before.epoch)
     copies = copies_in_epoch(before.weights, seed, before.epoch)
     left = np.bincount(group[before.left % n_documents], minlength=n_groups)
     whole = np.bincount(group, weights=copies, minlength=n_groups)
     overall = len(before.left) / max(1, int(copies.sum()))
     share = np.where(whole > 0, left / np.maximum(whole, 1), overall)
-    wanted = np.rint(share * np.bincount(group[readings % n_documents], minlength=n_groups))
-    unused = readings[~np.isin(readings, before.used)]
+    n_samples = np.rint(share * np.bincount(group[samples % n_documents], minlength=n_groups))
+    unused = samples[~np.isin(samples, before.used)]
     times_read = np.bincount(before.used % n_documents, minlength=n_documents)
     level = np.maximum(times_read[unused % n_documents], unused // n_documents)
     own = group[unused % n_documents]
     least_read = np.lexsort((level, own))
     first = np.searchsorted(own[least_read], np.arange(n_groups))
     rank = np.arange(len(unused)) - first[own[least_read]]
-    return unused[np.sort(least_read[rank < wanted[own[least_read]]])]
+    return unused[np.sort(least_read[rank < n_samples[own[least_read]]])]
 
 
 def _shown(names: Sequence[str], limit: int = 20) -> str:

@@ -1,4 +1,4 @@
-"""One shard as a task: from the documents of one shard to its files and its entry, restartable, in any process."""
+"""One shard as a task: from its documents to its files and its manifest entry, restartable, in any process."""
 
 import json
 import logging
@@ -15,14 +15,15 @@ from ...runtime.files import write_text_atomically
 from ...tokenization.loading import load_tokenizer
 from ...tokenization.word_segmentation import WordSegmenter, load_segmenter
 from ...tokenization.word_starts import encode_documents
+from .arguments import filter_name
 from .filters import DocumentCounts, add_counts
-from .shards import FORMAT, MANIFEST, Document, check_shard, id_dtype, write_shard
+from .shards import FORMAT, MANIFEST, TokenDocument, check_shard, id_dtype, write_shard
 
 logger = logging.getLogger(__name__)
 
 SETTINGS = "prepare.json"
 PARTS = "rank-*.json"
-"""What the tasks of a cluster leave beside their shards, see `prepare_datatrove`."""
+"""What the tasks of a cluster write next to their shards, see `datatrove_steps`."""
 ENCODING_BATCH = 256
 
 
@@ -40,8 +41,12 @@ class ShardTask:
     fingerprint: str
 
 
-def open_folder(folder: Path, settings: Mapping[str, Any], overwrite: bool) -> None:
+def open_folder(folder: Path, settings: Mapping[str, Any], overwrite: bool) -> dict[str, Any]:
     """Make the folder or check that it continues a run of the same settings.
+
+    Returns:
+        The settings to work with: where a run is continued, filters are named as that run named them, because the
+        fingerprints of its shards hold those names.
 
     Raises:
         FileExistsError: If the folder holds something that prepare did not write, or shards of other settings.
@@ -52,6 +57,8 @@ def open_folder(folder: Path, settings: Mapping[str, Any], overwrite: bool) -> N
         if not (folder / SETTINGS).is_file():
             raise FileExistsError(f"{folder} is not empty and not a prepared corpus; give output_dir another name")
         old = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        if not overwrite and "filters" in old and list(map(filter_name, old["filters"])) == settings["filters"]:
+            settings = {**settings, "filters": old["filters"]}
         different = [key for key in settings if old.get(key) != settings[key]]
         if different and not overwrite:
             raise FileExistsError(
@@ -64,22 +71,23 @@ def open_folder(folder: Path, settings: Mapping[str, Any], overwrite: bool) -> N
                 part.unlink()
     folder.mkdir(parents=True, exist_ok=True)
     write_text_atomically(folder / SETTINGS, json.dumps(settings, indent=1) + "\n")
+    return dict(settings)
 
 
 def remove_stale_files(folder: Path, keep: set[str]) -> None:
-    """Delete shard files that belong to no shard of this run, and what a killed process left half written."""
+    """Delete shard files that belong to no shard of this run, and the partial files of a killed process."""
     for path in folder.glob("shard-*"):
         if path.suffix == ".partial" or path.name.split(".")[0] not in keep:
             path.unlink()
 
 
 def finish_shard(task: ShardTask) -> dict[str, Any]:
-    """Return the entry of a shard: of the one that an earlier run finished from the same text, or of a new one."""
+    """Return the manifest entry of a shard, which an earlier run finished from the same text or this call encodes."""
     return finished_entry(task) or encode_shard(task)
 
 
 def finished_entry(task: ShardTask) -> dict[str, Any] | None:
-    """Return the entry of a shard that an earlier run finished from the same text, or None if it must be done."""
+    """Return the entry of a shard that an earlier run finished from the same text, or None if there is none."""
     path = task.folder / f"{task.name}.json"
     if not path.is_file():
         return None
@@ -89,7 +97,7 @@ def finished_entry(task: ShardTask) -> dict[str, Any] | None:
             return None
         check_shard(task.folder, entry)
     except (ValueError, KeyError) as error:
-        logger.warning("%s is done again: %s", task.name, error)
+        logger.warning("%s is encoded again: %s", task.name, error)
         return None
     return entry
 
@@ -98,11 +106,11 @@ def encode_shard(task: ShardTask) -> dict[str, Any]:
     """Encode the documents of one shard and write its files; the entry is written last, as the sign of completion.
 
     Raises:
-        OSError: If a file cannot be written; names the shard and the room that is left.
+        OSError: If a file cannot be written; The message names the shard and the free space.
     """
     tokenizer, segmenter = _encoders(task.tokenizer, task.segmenter, task.user_dictionary)
     numbers_of = {name: number for number, name in enumerate(sorted(set(task.sources)))}
-    documents: list[Document] = []
+    documents: list[TokenDocument] = []
     numbers: list[int] = []
     sources = {name: {"documents": 0, "tokens": 0, "characters": 0} for name in numbers_of}
     for first in range(0, len(task.texts), ENCODING_BATCH):
@@ -111,7 +119,7 @@ def encode_shard(task: ShardTask) -> dict[str, Any]:
         for text, name, document in zip(texts, task.sources[first : first + ENCODING_BATCH], encoded, strict=True):
             if len(document.input_ids) == 0:
                 continue
-            documents.append(Document(document.input_ids, document.word_starts))
+            documents.append(TokenDocument(document.input_ids, document.word_starts))
             numbers.append(numbers_of[name])
             counts = {"documents": 1, "tokens": len(document.input_ids), "characters": len(text)}
             sources[name] = {key: sources[name][key] + value for key, value in counts.items()}
@@ -123,9 +131,13 @@ def encode_shard(task: ShardTask) -> dict[str, Any]:
 
 
 def _write(
-    task: ShardTask, documents: Sequence[Document], numbers: Sequence[int], vocab_size: int, extra: Mapping[str, Any]
+    task: ShardTask,
+    documents: Sequence[TokenDocument],
+    numbers: Sequence[int],
+    vocab_size: int,
+    extra: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write a shard and its entry. A manifest of an earlier run, which no longer holds, goes first."""
+    """Write a shard and its entry. The manifest of an earlier run, which is no longer true, is deleted first."""
     try:
         (task.folder / MANIFEST).unlink(missing_ok=True)
         entry = {**write_shard(task.folder, task.name, documents, numbers, vocab_size), **extra}
@@ -133,8 +145,8 @@ def _write(
     except OSError as error:
         free = shutil.disk_usage(task.folder).free / 1e6
         raise OSError(
-            f"{task.folder / task.name} cannot be written ({error}); {free:,.0f} MB are free there. "
-            "Finished shards are kept: make room and run the same command again"
+            f"{task.folder / task.name} cannot be written ({error}); {free:,.0f} MB are free there; "
+            "finished shards are kept: make room and run the same command again"
         ) from error
     return entry
 
@@ -143,7 +155,7 @@ def _write(
 def _encoders(
     tokenizer: str, segmenter: str, user_dictionary: str | None
 ) -> tuple[PreTrainedTokenizerFast, WordSegmenter]:
-    """Load tokenizer and segmenter once a process."""
+    """Load tokenizer and segmenter once per process."""
     return load_tokenizer(tokenizer), load_segmenter(segmenter, user_dictionary)
 
 
@@ -154,13 +166,13 @@ def write_manifest(
     vocab_size: int,
     counts: Iterable[DocumentCounts],
 ) -> dict[str, Any]:
-    """Put the entries of all shards together, write the manifest and delete what belongs to no shard.
+    """Join the entries of all shards, write the manifest and delete files that belong to no shard.
 
     Args:
         folder: folder of the shards
-        entries: entries in order
+        entries: manifest entries of the shards, in order
         settings: what decides the content of the shards
-        vocab_size: entries of the tokenizer
+        vocab_size: tokens of the tokenizer
         counts: what each stream of documents read and dropped
 
     Raises:

@@ -1,9 +1,9 @@
-"""Shards of token ids on disk: five flat files a shard, one manifest a folder, read through memory maps.
+"""Shards of token ids on disk: five flat files per shard, one manifest per folder, read through memory maps.
 
 | file of a shard | content |
 | --- | --- |
-| `.ids.bin` | token ids of all documents in a row, without special tokens; uint16, or uint32 over 65,536 entries |
-| `.starts.bin` | one bit a token (numpy's packbits), 1 = the token starts a masking unit |
+| `.ids.bin` | token ids of all documents in a row, without special tokens; uint16, or uint32 over 65,536 tokens |
+| `.starts.bin` | one bit per token (numpy's packbits), 1 = the token starts a masking unit |
 | `.offsets.bin` | uint64 [documents + 1], where each document starts in the ids |
 | `.sources.bin` | uint16 [documents], number of the document's source among those of the shard's manifest entry |
 | `.counts.bin` | int64 [vocabulary], how often each id occurs |
@@ -30,8 +30,8 @@ FORMAT = 1
 KINDS = ("ids", "starts", "offsets", "sources", "counts")
 
 
-class Document(NamedTuple):
-    """One document as it is stored.
+class TokenDocument(NamedTuple):
+    """One document, or a part of one, as it is stored.
 
     Attributes:
         input_ids: uint16 or uint32 `[T]`, without special tokens
@@ -48,7 +48,7 @@ def id_dtype(vocab_size: int) -> np.dtype:
 
 
 def write_shard(
-    folder: Path, name: str, documents: Sequence[Document], sources: Sequence[int], vocab_size: int
+    folder: Path, name: str, documents: Sequence[TokenDocument], sources: Sequence[int], vocab_size: int
 ) -> dict[str, Any]:
     """Write the five files of a shard, each under a temporary name first.
 
@@ -57,7 +57,7 @@ def write_shard(
         name: name of the shard, the stem of its files
         documents: documents in order; none is empty
         sources: number of each document's source
-        vocab_size: entries of the tokenizer
+        vocab_size: tokens of the tokenizer
 
     Returns:
         The shard's entry in the manifest: name, documents, tokens, words, and size and hash of each file.
@@ -78,7 +78,7 @@ def write_shard(
 
 def _write_column(path: Path, column: np.ndarray) -> dict[str, Any]:
     """Write one file under a temporary name, rename it, and return its size and hash."""
-    # The process number: a run that was left behind never writes into the file of the one that follows.
+    # The process number: a run that is still alive never writes into the file of the one that follows.
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
         column.tofile(partial)
@@ -94,26 +94,27 @@ def check_shard(folder: Path, entry: Mapping[str, Any], check_hash: bool = True)
     """Compare a shard's files with its manifest entry.
 
     Raises:
-        ValueError: If a file is missing, has another size, or (with `check_hash`) another content.
+        ValueError: If a file is missing, has another size, or (with `check_hash`) other content.
     """
     for kind in KINDS:
         path = folder / f"{entry['name']}.{kind}.bin"
-        wanted = entry["files"][kind]
+        recorded = entry["files"][kind]
         size = path.stat().st_size if path.exists() else -1
-        if size != wanted["bytes"]:
-            found = "is missing" if size < 0 else f"has {size} bytes, the manifest says {wanted['bytes']}"
-            raise ValueError(f"{path} {found}; run prepare again with the same settings, it redoes this shard alone")
-        if check_hash and file_sha256(path) != wanted["sha256"]:
+        if size != recorded["bytes"]:
+            found = "is missing" if size < 0 else f"has {size} bytes, the manifest says {recorded['bytes']}"
+            raise ValueError(
+                f"{path} {found}; run prepare again with the same settings, which writes this shard alone again"
+            )
+        if check_hash and file_sha256(path) != recorded["sha256"]:
             raise ValueError(f"{path} has changed since it was written (other SHA-256); run prepare again")
 
 
 def check_shards_once(folder: Path, entries: Sequence[Mapping[str, Any]]) -> None:
     """Compare the hashes of all shards that were not compared since they were last touched.
 
-    What was found good is remembered in `verified.json` beside the manifest, by the size and the times of change of
-    each file, so that only the first opening of a folder reads it whole. Copying a file changes them (the time of
-    status change cannot be carried over), so a copy is compared anew. Where the folder cannot be written, nothing is
-    remembered and every opening compares.
+    Files whose hashes agreed are remembered in `verified.json` next to the manifest, by size and times of change, so
+    that only the first opening of a folder reads it whole. A copied file has another time of status change, so it is
+    compared again. Where the folder is read-only, nothing is remembered and every opening compares.
 
     Raises:
         ValueError: If a file is missing or has changed.
@@ -130,7 +131,7 @@ def check_shards_once(folder: Path, entries: Sequence[Mapping[str, Any]]) -> Non
     if not changed:
         return
     logger.info("%s: comparing the hashes of %d of %d shards", folder, len(changed), len(entries))
-    with ThreadPoolExecutor() as pool:  # hashing and reading both let other threads run
+    with ThreadPoolExecutor() as pool:  # hashing and reading both release the interpreter lock
         list(pool.map(lambda entry: check_shard(folder, entry), changed))
     try:
         write_text_atomically(path, json.dumps(states) + "\n")
@@ -139,12 +140,12 @@ def check_shards_once(folder: Path, entries: Sequence[Mapping[str, Any]]) -> Non
 
 
 def _file_states(folder: Path, entry: Mapping[str, Any]) -> str:
-    """Return a digest of what the manifest says of a shard's files and of their sizes and times on disk."""
+    """Return a digest of the recorded hashes of a shard's files and of their sizes and times on disk."""
     digest = hashlib.sha256()
     for kind in KINDS:
         status = (folder / f"{entry['name']}.{kind}.bin").stat()
-        wanted = entry["files"][kind]["sha256"]
-        digest.update(f"{wanted} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n".encode())
+        recorded = entry["files"][kind]["sha256"]
+        digest.update(f"{recorded} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n".encode())
     return digest.hexdigest()
 
 
@@ -171,11 +172,11 @@ class TokenShards:
 
     def __init__(self, folder: str | Path, tokenizer_hash: str | None = None, check_hashes: bool = True) -> None:
         self.folder = Path(folder)
-        self.manifest = read_manifest(self.folder)
+        self.manifest = read_shard_manifest(self.folder)
         made_with = self.manifest["tokenizer_hash"]
         if tokenizer_hash is not None and tokenizer_hash != made_with:
             raise ValueError(
-                f"{folder} was prepared with another tokenizer (hash {made_with[:12]}, the one given has "
+                f"{folder} was prepared with another tokenizer (hash {made_with[:12]}, the given one has "
                 f"{tokenizer_hash[:12]}); give that tokenizer or run prepare again"
             )
         entries = self.manifest["shards"]
@@ -203,18 +204,18 @@ class TokenShards:
         """Return the number of documents."""
         return int(self._first_document[-1])
 
-    def __getitem__(self, index: int) -> Document:
+    def __getitem__(self, index: int) -> TokenDocument:
         """Return document `index`; see `read` for a part of it."""
         return self.read(index, 0, int(self.lengths[index]))
 
-    def read(self, index: int, start: int, length: int) -> Document:
+    def read(self, index: int, start: int, length: int) -> TokenDocument:
         """Return `length` tokens of document `index` from its token `start` on."""
         shard, number = self._locate(index)
         first = int(self._offsets[shard][number]) + start
         ids = self._map(self._names[shard], "ids", self._dtype)[first : first + length]
         bits = self._map(self._names[shard], "starts", np.dtype(np.uint8))[first // 8 : (first + length + 7) // 8]
         word_starts = np.unpackbits(bits)[first % 8 : first % 8 + length].astype(bool)
-        return Document(np.array(ids), word_starts)
+        return TokenDocument(np.array(ids), word_starts)
 
     def name_of(self, index: int) -> str:
         """Return where a document lies, as `shard:number`, for messages."""
@@ -250,7 +251,7 @@ class TokenShards:
         return {**self.__dict__, "_maps": {}}
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_shard_manifest(folder: Path) -> dict[str, Any]:
     """Read a folder's manifest.
 
     Raises:

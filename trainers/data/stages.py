@@ -1,4 +1,4 @@
-"""Stages of one run and the batches that follow from them: which rows the micro-batch number i holds, by arithmetic.
+"""Stages of one run and the batches that follow from them: which rows micro-batch i holds, from i alone.
 
 Legend: a step is an optimizer update; it takes `micro_batches_per_step` = accumulation x processes micro-batches of
 `tokens_per_micro_batch` positions each, whatever the stage's context length (fewer while a `BatchSizeWarmup` lasts).
@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from .batch_plan import BatchSizeWarmup, plan_batches
 from .packing import PackedRows, SpecialIds, positions_of
-from .sampling import EpochRest, epoch_samples, favour_long, rest_of_epoch, weights_by_source
+from .sampling import EpochRest, epoch_samples, favor_long, rest_of_epoch, weights_by_source
 from .shards import TokenShards
 
 logger = logging.getLogger(__name__)
@@ -25,18 +25,18 @@ SHARE_TOLERANCE = 1e-6
 
 @dataclass
 class Stage:
-    """One stage of pre-training; weights, optimizer and clock go on from the stage before.
+    """One stage of pre-training; weights, optimizer and schedule continue from the stage before.
 
     Attributes:
-        context_length: tokens a row
-        share: share of the run's steps, or
-        steps: number of steps; give one of the two, the same one in every stage
+        context_length: tokens per row
+        share: share of the run's steps; every stage has a share, or every stage has `steps`
+        steps: number of steps
         global_rope_theta: RoPE base of the global layers in this stage; None leaves the model's
         local_rope_theta: RoPE base of the local layers in this stage; None leaves the model's
-        long_share: share of the positions that come from long documents; None reads documents as they come. Where there
-            are too few, they are read several times in an epoch.
+        long_share: share of the positions that come from long documents; None reads documents as they come. Too few
+            long documents are read several times per epoch.
         long_tokens: a document with more tokens is long; None takes the context length of the stage before
-        source_weights: readings per epoch of some sources in this stage; the others keep the run's
+        source_weights: samples per epoch of some sources in this stage; the others keep the run's
     """
 
     context_length: int
@@ -91,7 +91,7 @@ def steps_for_positions(
     tokens_per_micro_batch: int,
     ramp: BatchSizeWarmup | None = None,
 ) -> int:
-    """Return the smallest number of steps that reads a number of positions, small batches of the ramp counted as such.
+    """Return the smallest number of steps that reads a number of positions, with the small batches of the warm-up.
 
     Args:
         positions: positions of the run
@@ -114,7 +114,7 @@ def steps_for_positions(
             steps
         )
 
-    # A ramp over the share s of the steps leaves out less than these steps' positions.
+    # A warm-up over the share s of the steps loses fewer positions than these steps would read.
     most = int((fewest + 1) / (1 - ramp.share)) + 2
     return fewest + bisect_left(range(fewest, most), positions, key=read_in)
 
@@ -131,10 +131,10 @@ def stack_rows(rows: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tenso
 
 
 def long_tokens(stages: Sequence[Stage], number: int) -> int:
-    """Return the number of tokens above which a stage takes a document as long.
+    """Return the number of tokens above which a document is long in a stage.
 
     Raises:
-        ValueError: If the first stage does not say it.
+        ValueError: If the first stage has no `long_tokens`.
     """
     chosen = stages[number].long_tokens
     if chosen is None and number == 0:
@@ -162,15 +162,15 @@ def stage_weights(
     if stage.long_share is None:
         return weights
     is_long = shards.lengths > long_tokens(stages, number)
-    return favour_long(weights, positions_of(shards.lengths, stage.context_length), is_long, stage.long_share)
+    return favor_long(weights, positions_of(shards.lengths, stage.context_length), is_long, stage.long_share)
 
 
 class StagedBatches(Dataset[dict[str, torch.Tensor]]):
     """All micro-batches of a run as one list; item i is computed from i alone.
 
     A stage reads whole epochs of rows at its context length. The first epoch of a later stage is what the stage before
-    has left of its own, under the weights of the new stage (see `rest_of_epoch`): no text is read twice before all text
-    has been read once, as far as the weights allow.
+    has left of its own, under the weights of the new stage (see `rest_of_epoch`): as far as the weights allow, no
+    text is read twice before all text has been read once.
 
     Args:
         shards: the corpus
@@ -180,7 +180,7 @@ class StagedBatches(Dataset[dict[str, torch.Tensor]]):
         tokens_per_micro_batch: positions of a micro-batch at full size, a multiple of every context length
         seed: seed of the order of the documents
         specials: ids of [CLS], [SEP] and [PAD]
-        source_weights: readings per epoch of some sources; 1 for the others
+        source_weights: samples per epoch of some sources; 1 for the others
         ramp: growth of the batch at the start of the run
 
     Attributes:
@@ -267,7 +267,7 @@ class StagedBatches(Dataset[dict[str, torch.Tensor]]):
         return self._cache[key]
 
     def _first_epoch(self, stage: int) -> tuple[int, np.ndarray | None]:
-        """Return the epoch in which a stage starts and the readings it takes of it, in order (None = all)."""
+        """Return the epoch in which a stage starts and its samples of that epoch, in order (None = all)."""
         if stage not in self._first_epochs:
             before = self._stop_of(stage - 1)
             if len(before.left):
@@ -278,7 +278,7 @@ class StagedBatches(Dataset[dict[str, torch.Tensor]]):
         return self._first_epochs[stage]
 
     def _stop_of(self, stage: int) -> EpochRest:
-        """Return where a stage stops: what it leaves of its last epoch, and what has been read of that so far."""
+        """Return where a stage stops: what it leaves of its last epoch, and what has been read of that epoch so far."""
         rows, row = self._find_row(stage, self.plan.rows_in(stage) - 1)
         used = rows.samples_before(row + 1)
         if stage and self._first_epoch(stage)[0] == rows.epoch:
@@ -291,7 +291,7 @@ class StagedBatches(Dataset[dict[str, torch.Tensor]]):
         return stage_weights(self.shards, self.stages, number, self.source_weights)
 
     def _log_long_documents(self, number: int, weights: np.ndarray) -> None:
-        """Say how often the long documents of a stage with `long_share` are read."""
+        """Log how often the long documents of a stage with `long_share` are read."""
         stage = self.stages[number]
         if stage.long_share is None:
             return
@@ -310,7 +310,7 @@ class StagedBatches(Dataset[dict[str, torch.Tensor]]):
         )
 
     def _log_ramp(self) -> None:
-        """Say what a growing batch takes away from the run."""
+        """Log how many positions the growing batch takes away from the run."""
         full = self.ends[-1] * self.micro_batches_per_step * self.tokens_per_micro_batch
         read = self.positions_before(self.ends[-1])
         if read < full:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime.files import file_sha256
-from ..data.shards import MANIFEST, read_manifest
+from ..data.shards import MANIFEST, read_shard_manifest
 
 RUN_RECORD = "run_record.json"
 PACKAGES = ("chinese-modernbert", "torch", "transformers", "tokenizers", "accelerate", "numpy", "safetensors")
@@ -44,7 +44,7 @@ def summarise_manifest(folder: str | Path) -> dict[str, Any]:
         FileNotFoundError: If there is none.
         ValueError: If it is of another format.
     """
-    manifest = read_manifest(Path(folder))
+    manifest = read_shard_manifest(Path(folder))
     names = ("tokenizer_hash", "documents_read", "dropped", "documents", "tokens", "words", "sources")
     return {
         "manifest_sha256": file_sha256(Path(folder) / MANIFEST),

@@ -36,7 +36,7 @@ def test_every_token_is_in_exactly_one_row_and_documents_are_cut_only_where_they
         rows_pieces = plan.pieces(row)
         assert 0 < sum(int(plan.length[p]) + 2 for p in rows_pieces) <= context
         for p in rows_pieces:
-            pieces.setdefault(int(plan.reading[p]), []).append((int(plan.start[p]), int(plan.length[p])))
+            pieces.setdefault(int(plan.sample[p]), []).append((int(plan.start[p]), int(plan.length[p])))
     assert {number: sorted(found) for number, found in pieces.items()} == {
         number: cut(length, context) for number, length in enumerate(lengths)
     }
@@ -54,7 +54,7 @@ def test_best_fit_opens_as_many_bins_as_the_obvious_algorithm(sizes: list[int]) 
 def test_rows_of_real_lengths_are_at_least_98_percent_full(context: int) -> None:
     lengths = np.random.default_rng(1).lognormal(4.5, 1.3, 30_000).astype(int) + 5
     plan = pack_rows(lengths, context, epoch_order(len(lengths), 0, 0))
-    assert plan.fill > 0.98
+    assert plan.packing_efficiency > 0.98
 
 
 def test_a_hundred_thousand_documents_are_planned_in_seconds() -> None:
@@ -96,14 +96,14 @@ def test_a_row_holds_each_document_between_cls_and_sep_isolated_and_padded(tmp_p
         for piece, place in zip(rows.plan.pieces(number), range(int(documents.max()) + 1), strict=True):
             text = ids[documents == place]
             source = shards.read(
-                int(rows.plan.reading[piece]), int(rows.plan.start[piece]), int(rows.plan.length[piece])
+                int(rows.plan.sample[piece]), int(rows.plan.start[piece]), int(rows.plan.length[piece])
             )
             assert text.tolist() == [2, *source.input_ids.tolist(), 3]
             inside = words[documents == place]
             assert inside[0] == inside[-1] == -1
             starts = np.diff(inside[1:-1]) != 0
             assert starts.tolist() == source.word_starts[1:].tolist()
-            seen.append((int(rows.plan.reading[piece]), len(text) - 2))
+            seen.append((int(rows.plan.sample[piece]), len(text) - 2))
     assert sorted(seen) == [(0, 5), (1, 3), (2, 4), (3, 11), (3, 14)]
 
 

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from chinese_modernbert.tokenization import TokenizerArguments, run_tokenizer_training
+from chinese_modernbert.trainers.data import arguments as prepare_arguments
 from chinese_modernbert.trainers.data import shards
 from chinese_modernbert.trainers.data.arguments import PrepareArguments
+from chinese_modernbert.trainers.data.filters import MinimumCharacters, MinimumHanShare
 from chinese_modernbert.trainers.data.prepare import run_prepare
 from chinese_modernbert.trainers.data.shards import TokenShards
 
@@ -135,6 +137,31 @@ def test_other_filters_are_refused_and_the_shards_stay(arguments: PrepareArgumen
     with pytest.raises(FileExistsError, match=r"other settings \(drop_exact_duplicates\)"):
         run_prepare(arguments)
     assert contents(Path(arguments.output_dir)) == before
+
+
+def test_a_filter_of_ours_is_named_without_its_module_and_the_callers_with_it(arguments: PrepareArguments) -> None:
+    def own(document: object) -> str | None:
+        return None
+
+    folder = run_prepare(arguments, [MinimumCharacters(2), own])
+    named = json.loads((folder / "prepare.json").read_text("utf-8"))["filters"]
+    assert named == ["MinimumCharacters", f"{__name__}.{own.__qualname__}"]
+
+
+def test_shards_of_a_version_that_named_filters_by_another_module_are_continued(
+    arguments: PrepareArguments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old_name = "chinese_modernbert.trainers.quality.MinimumCharacters"
+    with monkeypatch.context() as version_before:
+        version_before.setattr(prepare_arguments, "filter_name", lambda path: old_name)
+        folder = run_prepare(arguments, [MinimumCharacters(2)])
+    assert json.loads((folder / "prepare.json").read_text("utf-8"))["filters"] == [old_name]
+    before, written = contents(folder), finished(folder)
+    run_prepare(arguments, [MinimumCharacters(2)])
+    assert contents(folder) == before
+    assert finished(folder) == written
+    with pytest.raises(FileExistsError, match=r"other settings \(filters\)"):
+        run_prepare(arguments, [MinimumHanShare(0.1)])
 
 
 @pytest.mark.parametrize("kind", ["ids", "starts", "offsets", "sources", "counts"])

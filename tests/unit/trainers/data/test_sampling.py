@@ -10,7 +10,7 @@ from chinese_modernbert.trainers.data.sampling import (
     copies_in_epoch,
     epoch_order,
     epoch_samples,
-    favour_long,
+    favor_long,
     rest_of_epoch,
     weights_by_source,
 )
@@ -20,7 +20,7 @@ WEIGHTS = st.lists(st.sampled_from([0.0, 0.2, 0.5, 1.0, 1.5, 2.0, 7.3]), min_siz
 
 @settings(max_examples=60, deadline=None)
 @given(weights=WEIGHTS, seed=st.integers(0, 9), epochs=st.integers(1, 40))
-def test_a_document_is_read_its_weight_times_per_epoch_up_to_one_reading_in_the_whole_run(
+def test_a_document_is_read_its_weight_times_per_epoch_up_to_one_sample_in_the_whole_run(
     weights: list[float], seed: int, epochs: int
 ) -> None:
     weight = np.array(weights)
@@ -29,7 +29,7 @@ def test_a_document_is_read_its_weight_times_per_epoch_up_to_one_reading_in_the_
     assert (np.abs(copies.sum(0) - epochs * weight) < 1 + 1e-9).all()
 
 
-def test_the_fraction_of_a_weight_is_the_share_of_documents_with_one_reading_more() -> None:
+def test_the_fraction_of_a_weight_is_the_share_of_documents_with_one_sample_more() -> None:
     copies = copies_in_epoch(np.full(20_000, 2.3), seed=4, epoch=3)
     assert copies.mean() == pytest.approx(2.3, abs=0.02)
 
@@ -47,13 +47,13 @@ def test_weights_of_one_give_the_plain_order_of_the_epoch() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(weights=WEIGHTS, epoch=st.integers(0, 5))
-def test_readings_are_distinct_and_count_the_copies_of_a_document_from_zero(weights: list[float], epoch: int) -> None:
+def test_samples_are_distinct_and_count_the_copies_of_a_document_from_zero(weights: list[float], epoch: int) -> None:
     weight = np.array(weights)
-    readings = epoch_samples(weight, 1, epoch)
+    samples = epoch_samples(weight, 1, epoch)
     copies = copies_in_epoch(weight, 1, epoch)
     expected = [document + copy * len(weights) for document, n in enumerate(copies) for copy in range(n)]
-    assert sorted(readings.tolist()) == sorted(expected)
-    assert np.array_equal(readings, epoch_samples(weight, 1, epoch))
+    assert sorted(samples.tolist()) == sorted(expected)
+    assert np.array_equal(samples, epoch_samples(weight, 1, epoch))
 
 
 def test_a_source_without_a_weight_has_one() -> None:
@@ -88,7 +88,7 @@ def test_long_documents_take_exactly_the_share_in_expectation(
     sizes = np.array(positions)
     is_long = np.arange(len(sizes)) % 2 == 0
     given_weights = np.where(np.arange(len(sizes)) % 3 == 0, weight, 1.0)
-    weights = favour_long(given_weights, sizes, is_long, share)
+    weights = favor_long(given_weights, sizes, is_long, share)
     read = weights * sizes
     assert read[is_long].sum() / read.sum() == pytest.approx(share)
     assert np.array_equal(weights[~is_long], given_weights[~is_long])
@@ -97,7 +97,7 @@ def test_long_documents_take_exactly_the_share_in_expectation(
 
 
 def test_a_share_of_one_reads_long_documents_alone() -> None:
-    weights = favour_long(np.ones(3), np.array([5, 9, 7]), np.array([False, True, True]), 1.0)
+    weights = favor_long(np.ones(3), np.array([5, 9, 7]), np.array([False, True, True]), 1.0)
     assert weights.tolist() == [0.0, 1.0, 1.0]
 
 
@@ -111,14 +111,14 @@ def test_a_share_of_one_reads_long_documents_alone() -> None:
 )
 def test_a_share_that_the_corpus_cannot_give_is_refused(share: float, is_long: list[bool], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        favour_long(np.ones(2), np.array([5, 9]), np.array(is_long), share)
+        favor_long(np.ones(2), np.array([5, 9]), np.array(is_long), share)
 
 
 def stop(weights: np.ndarray, epoch: int, share: float, seed: int = 0) -> EpochRest:
-    """Return the state of a stage that stops after a share of an epoch's readings."""
-    readings = epoch_samples(weights, seed, epoch)
-    done = round(share * len(readings))
-    return EpochRest(epoch, np.sort(readings[done:]), np.sort(readings[:done]), weights)
+    """Return the state of a stage that stops after a share of an epoch's samples."""
+    samples = epoch_samples(weights, seed, epoch)
+    done = round(share * len(samples))
+    return EpochRest(epoch, np.sort(samples[done:]), np.sort(samples[:done]), weights)
 
 
 @settings(max_examples=60, deadline=None)
@@ -134,7 +134,7 @@ def test_under_the_same_weights_the_rest_is_what_was_left_in_the_same_order(
 
 @settings(max_examples=40, deadline=None)
 @given(share=st.floats(0.05, 0.95), old=st.sampled_from([0.5, 1.0, 3.0]), new=st.sampled_from([0.5, 1.0, 2.0, 6.5]))
-def test_under_other_weights_the_rest_has_the_new_mixture_and_repeats_no_reading(
+def test_under_other_weights_the_rest_has_the_new_mixture_and_repeats_no_sample(
     share: float, old: float, new: float
 ) -> None:
     is_news = np.arange(2000) < 500

@@ -118,13 +118,13 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> TokenShards:
 
 
 def samples_by_epoch(found: StagedBatches, first: int, last: int) -> dict[int, list[int]]:
-    """Return the distinct readings of some micro-batches by epoch; a document cut in pieces is one reading."""
+    """Return the distinct samples of some micro-batches by epoch; a document cut in pieces is one sample."""
     by_epoch: dict[int, dict[int, None]] = {}
     for index in range(first, last):
         for rows, row in found.rows_of(index):
             pieces = slice(rows.plan.row_starts[row], rows.plan.row_starts[row + 1])
-            by_epoch.setdefault(rows.epoch, {}).update(dict.fromkeys(rows.plan.reading[pieces].tolist()))
-    return {epoch: list(readings) for epoch, readings in by_epoch.items()}
+            by_epoch.setdefault(rows.epoch, {}).update(dict.fromkeys(rows.plan.sample[pieces].tolist()))
+    return {epoch: list(samples) for epoch, samples in by_epoch.items()}
 
 
 def test_a_source_is_read_as_often_as_its_weight_says(mixed: TokenShards) -> None:
@@ -152,7 +152,7 @@ def test_a_stage_may_have_weights_of_its_own(mixed: TokenShards) -> None:
     stages = [Stage(32, share=0.2), Stage(64, share=0.8, source_weights={"a": 0.0})]
     found = StagedBatches(mixed, stages, [100, 500], 1, 64, 0, SPECIALS, {"b": 2.0})
     by_epoch = samples_by_epoch(found, 100, 500)
-    later = {reading % 440 for readings in by_epoch.values() for reading in readings}
+    later = {sample % 440 for samples in by_epoch.values() for sample in samples}
     assert {mixed.source_names[mixed.source_of[document]] for document in later} == {"b"}
     copies = np.bincount(np.array(by_epoch[1]) % 440, minlength=440)
     assert (copies[mixed.source_of == mixed.source_names.index("b")] == 2).all()
@@ -169,7 +169,7 @@ def test_a_stage_takes_its_share_of_positions_from_long_documents(
     for index in range(first_steps, first_steps + 600):
         for rows, row in found.rows_of(index):
             for piece in rows.plan.pieces(row):
-                document = int(rows.plan.reading[piece]) % len(mixed)
+                document = int(rows.plan.sample[piece]) % len(mixed)
                 positions[bool(mixed.lengths[document] > 32)] += int(rows.plan.length[piece]) + 2
     assert positions[True] / sum(positions.values()) == pytest.approx(share, abs=0.03)
 
@@ -177,11 +177,11 @@ def test_a_stage_takes_its_share_of_positions_from_long_documents(
 def test_documents_that_were_not_reached_come_first_under_a_long_share_too(mixed: TokenShards) -> None:
     stages = [Stage(32, share=0.5), Stage(128, share=0.5, long_share=0.8)]
     found = StagedBatches(mixed, stages, [60, 360], 1, 128, 0, SPECIALS)
-    before = {reading % 440 for readings in samples_by_epoch(found, 0, 60).values() for reading in readings}
+    before = {sample % 440 for samples in samples_by_epoch(found, 0, 60).values() for sample in samples}
     first = samples_by_epoch(found, 60, 360)[0]
     assert 0 < len(before) < 440
-    assert set(range(440)) - before <= {reading % 440 for reading in first}
-    assert not before & {reading for reading in first if mixed.lengths[reading % 440] <= 32}
+    assert set(range(440)) - before <= {sample % 440 for sample in first}
+    assert not before & {sample for sample in first if mixed.lengths[sample % 440] <= 32}
 
 
 def test_a_log_line_says_how_often_long_documents_are_read(
@@ -191,7 +191,7 @@ def test_a_log_line_says_how_often_long_documents_are_read(
     with caplog.at_level(logging.INFO):
         found = StagedBatches(mixed, stages, [40, 640], 1, 128, 0, SPECIALS)
     line = next(record.getMessage() for record in caplog.records if "each read" in record.getMessage())
-    read = [reading % 440 for readings in samples_by_epoch(found, 40, 640).values() for reading in readings]
+    read = [sample % 440 for samples in samples_by_epoch(found, 40, 640).values() for sample in samples]
     times = np.bincount(read, minlength=440)[mixed.lengths > 32]
     assert line.startswith("stage 2: 0.9 of the positions from 40 documents over 32 tokens, each read ")
     assert float(line.split("each read ")[1].split(" ")[0]) == pytest.approx(times.mean(), rel=0.1)
