@@ -34,7 +34,7 @@ def answer_f1(prediction: str, answers: Sequence[str]) -> float:
     return max((_f1(mixed_segments(prediction), mixed_segments(answer)) for answer in answers), default=0.0)
 
 
-def _f1(predicted: list[str], wanted: list[str]) -> float:
-    matcher = SequenceMatcher(None, predicted, wanted, autojunk=False)
-    shared = matcher.find_longest_match(0, len(predicted), 0, len(wanted)).size
-    return 2 * shared / (len(predicted) + len(wanted)) if shared else 0.0
+def _f1(predicted: list[str], expected: list[str]) -> float:
+    matcher = SequenceMatcher(None, predicted, expected, autojunk=False)
+    shared = matcher.find_longest_match(0, len(predicted), 0, len(expected)).size
+    return 2 * shared / (len(predicted) + len(expected)) if shared else 0.0

@@ -1,6 +1,6 @@
 """Opening the data of a task: an official archive, an unpacked folder, the Hub, or files of one's own.
 
-An archive is read in place: nothing is unpacked, so no path in it can leave anything anywhere.
+An archive is read in location: nothing is unpacked, so no path in it can leave anything anywhere.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .readers import READERS, Document, Example, Row, is_without_gold, observed_labels
+from .readers import READERS, Example, ParsedFile, Row, is_without_gold, observed_labels
 from .tasks import TASKS, Task
 
 logger = logging.getLogger(__name__)
 
 HUB = "hub"
-"""In place of a folder: read the task from the Hugging Face Hub."""
+"""In location of a folder: read the task from the Hugging Face Hub."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class TaskData:
         task: the task, with its labels.
         source: where it was read from.
         splits: split -> examples in the order of the file.
-        dropped: split -> rows without a gold label (written "-") that were passed by.
+        dropped: split -> rows without a gold label (written "-") that were left out.
         borrowed: task -> training rows that were added from it.
         repeated_dev_rows: numbers of the dev rows whose texts also occur in train.
     """
@@ -71,56 +71,56 @@ class TaskFiles:
 
     def __init__(self, data: str | Path, task: Task) -> None:
         root, name = Path(data), task.archive or task.name
-        places = [root] if root.is_file() else [root / f"{name}_public.zip", root / f"{name}.zip", root / name]
-        places += [root / f"{name}_public", root]
-        wanted = {file for files in task.files.values() for file in files}
-        if all(Path(file).is_absolute() for file in wanted):  # a task of one's own
-            self.place, self.members = root, {file: file for file in wanted if Path(file).is_file()}
+        candidates = [root] if root.is_file() else [root / f"{name}_public.zip", root / f"{name}.zip", root / name]
+        candidates += [root / f"{name}_public", root]
+        expected = {file for files in task.files.values() for file in files}
+        if all(Path(file).is_absolute() for file in expected):  # a task of one's own
+            self.container, self.members = root, {file: file for file in expected if Path(file).is_file()}
             return
-        for place in places:
-            members = self._members(place)
-            if wanted & members.keys():
-                self.place, self.members = place, members
+        for container in candidates:
+            members = self._members(container)
+            if expected & members.keys():
+                self.container, self.members = container, members
                 return
         raise FileNotFoundError(
-            f"no data of {task.name} in {root}; wanted {name}_public.zip or a folder {name} with "
+            f"no data of {task.name} in {root}; give a folder that holds {name}_public.zip or a folder {name} with "
             f"{', '.join(task.files['train'] + task.files['dev'])}"
         )
 
     @staticmethod
-    def _members(place: Path) -> dict[str, str]:
+    def _members(container: Path) -> dict[str, str]:
         """Return file name -> name within the zip or folder; a zip may hold one folder around its files."""
-        if place.is_file() and zipfile.is_zipfile(place):
-            with zipfile.ZipFile(place) as archive:
+        if container.is_file() and zipfile.is_zipfile(container):
+            with zipfile.ZipFile(container) as archive:
                 return {PurePosixPath(name).name: name for name in archive.namelist() if not name.endswith("/")}
-        return {path.name: path.name for path in place.iterdir() if path.is_file()} if place.is_dir() else {}
+        return {path.name: path.name for path in container.iterdir() if path.is_file()} if container.is_dir() else {}
 
     def has(self, file: str) -> bool:
         """Return whether a file is there."""
         return file in self.members
 
-    def read(self, file: str) -> Document:
-        """Read one file: CSV, one JSON document, or one JSON object a line (lines end with a line feed only).
+    def read(self, file: str) -> ParsedFile:
+        """Read one file: CSV, one JSON document, or one JSON object per line (lines end with a line feed only).
 
         Raises:
             ValueError: If it is not UTF-8, or a line is not JSON; with file and line.
         """
-        place = str(self.place / self.members[file])
-        if self.place.is_file():
-            with zipfile.ZipFile(self.place) as archive:
+        location = str(self.container / self.members[file])
+        if self.container.is_file():
+            with zipfile.ZipFile(self.container) as archive:
                 content = archive.read(self.members[file])
         else:
-            content = Path(place).read_bytes()
+            content = Path(location).read_bytes()
         try:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
-            raise ValueError(f"{place}:{line}: not UTF-8 ({error.reason}); convert the file") from None
-        return _parse_csv(text, place) if file.endswith(".csv") else parse_json(text, place)
+            raise ValueError(f"{location}:{line}: not UTF-8 ({error.reason}); convert the file") from None
+        return _parse_csv(text, location) if file.endswith(".csv") else parse_json(text, location)
 
 
-def parse_json(text: str, place: str) -> Document:
-    """Read a JSON document, or one JSON object a line.
+def parse_json(text: str, location: str) -> ParsedFile:
+    """Read a JSON document, or one JSON object per line.
 
     Raises:
         ValueError: With the line of what is not JSON.
@@ -131,9 +131,9 @@ def parse_json(text: str, place: str) -> Document:
         try:
             content = json.loads(text)
         except json.JSONDecodeError as error:
-            raise ValueError(f"{place}:{error.lineno}: not JSON ({error.msg})") from None
+            raise ValueError(f"{location}:{error.lineno}: not JSON ({error.msg})") from None
         rows = content if isinstance(content, list) else [content]
-        return Document(place, [Row(place, row) for row in rows if isinstance(row, dict)], content)
+        return ParsedFile(location, [Row(location, row) for row in rows if isinstance(row, dict)], content)
     rows = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -141,27 +141,27 @@ def parse_json(text: str, place: str) -> Document:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ValueError(f"{place}:{number}: not JSON ({error.msg})") from None
+            raise ValueError(f"{location}:{number}: not JSON ({error.msg})") from None
         if not isinstance(row, dict):
-            raise ValueError(f"{place}:{number}: wanted a JSON object, got {type(row).__name__}")
-        rows.append(Row(f"{place}:{number}", row))
-    return Document(place, rows, None)
+            raise ValueError(f"{location}:{number}: expected a JSON object, got {type(row).__name__}")
+        rows.append(Row(f"{location}:{number}", row))
+    return ParsedFile(location, rows, None)
 
 
-def _parse_csv(text: str, place: str) -> Document:
-    """Read a CSV file with a header; a quoted field may hold line feeds, so places count rows of the reader."""
+def _parse_csv(text: str, location: str) -> ParsedFile:
+    """Read a CSV file with a header; a quoted field may hold line feeds, so locations count lines of the reader."""
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     rows = []
     try:
         for values in reader:
             if None in values or None in values.values():
                 raise ValueError(
-                    f"{place}:{reader.line_num}: the row has not the {len(reader.fieldnames or ())} columns"
+                    f"{location}:{reader.line_num}: the row has not the {len(reader.fieldnames or ())} columns"
                 )
-            rows.append(Row(f"{place}:{reader.line_num}", values))
+            rows.append(Row(f"{location}:{reader.line_num}", values))
     except csv.Error as error:
-        raise ValueError(f"{place}:{reader.line_num}: not CSV ({error})") from None
-    return Document(place, rows, None)
+        raise ValueError(f"{location}:{reader.line_num}: not CSV ({error})") from None
+    return ParsedFile(location, rows, None)
 
 
 def read_task(task: Task, data: str | Path, extra_training: Sequence[Task] = ()) -> TaskData:
@@ -176,17 +176,17 @@ def read_task(task: Task, data: str | Path, extra_training: Sequence[Task] = ())
         FileNotFoundError: If there is no training or no dev file.
         ValueError: If a row is wrong; with file and line.
     """
-    documents, source = _open_hub(task) if str(data) == HUB else _open_files(task, data)
-    if extra_training and "train" not in documents:
-        documents["train"] = []
+    parsed, source = _open_hub(task) if str(data) == HUB else _open_files(task, data)
+    if extra_training and "train" not in parsed:
+        parsed["train"] = []
     for split in ("train", "dev"):
-        if split not in documents:
+        if split not in parsed:
             raise FileNotFoundError(
                 f"{source} holds no {' or '.join(task.files[split])}, the {split} rows of {task.name}"
             )
     if not task.labels and task.kind in ("classification", "entities"):
-        task = replace(task, labels=observed_labels(documents["train"], task))
-    splits = {split: list(READERS[task.reader](found, task)) for split, found in documents.items()}
+        task = replace(task, labels=observed_labels(parsed["train"], task))
+    splits = {split: list(READERS[task.reader](found, task)) for split, found in parsed.items()}
     counts: dict[str, int] = {}
     for other in extra_training:
         if (other.kind, other.labels) != (task.kind, task.labels):
@@ -194,7 +194,7 @@ def read_task(task: Task, data: str | Path, extra_training: Sequence[Task] = ())
         borrowed = list(READERS[other.reader](_open_files(other, data)[0]["train"], other))
         counts[other.name] = len(borrowed)
         splits["train"] += [replace(one, identity=f"{other.name} {one.identity}") for one in borrowed]
-    found = TaskData(task, source, splits, _dropped(documents, task), borrowed=counts)
+    found = TaskData(task, source, splits, _dropped(parsed, task), borrowed=counts)
     for split in ("train", "dev"):
         _check_gold(found, split)
     _check_classes(found)
@@ -205,14 +205,14 @@ def read_task(task: Task, data: str | Path, extra_training: Sequence[Task] = ())
     return found
 
 
-def _open_files(task: Task, data: str | Path) -> tuple[dict[str, list[Document]], str]:
+def _open_files(task: Task, data: str | Path) -> tuple[dict[str, list[ParsedFile]], str]:
     files = TaskFiles(data, task)
     present = {split: [name for name in names if files.has(name)] for split, names in task.files.items()}
     found = {split: [files.read(name) for name in names] for split, names in present.items() if names}
-    return found, files.place.name
+    return found, files.container.name
 
 
-def _open_hub(task: Task) -> tuple[dict[str, list[Document]], str]:
+def _open_hub(task: Task) -> tuple[dict[str, list[ParsedFile]], str]:
     """Read a task from the Hub; labels that are numbered there are named again."""
     if task.hub is None or task.reader not in ("fields", "csl", "wsc", "c3"):
         raise ValueError(f"{task.name} is read from its official archive only; give the folder of the archive as data")
@@ -222,9 +222,9 @@ def _open_hub(task: Task) -> tuple[dict[str, list[Document]], str]:
     found = {}
     for split, name in (("train", "train"), ("dev", "validation"), ("test", "test")):
         if name in loaded:
-            place = f"{task.hub} {task.name} {name}"
-            rows = [Row(f"{place}, row {i}", _named(row, loaded[name], task)) for i, row in enumerate(loaded[name])]
-            found[split] = [Document(place, rows, _c3_entries(rows) if task.reader == "c3" else None)]
+            location = f"{task.hub} {task.name} {name}"
+            rows = [Row(f"{location}, row {i}", _named(row, loaded[name], task)) for i, row in enumerate(loaded[name])]
+            found[split] = [ParsedFile(location, rows, _c3_content(rows) if task.reader == "c3" else None)]
     return found, f"Hugging Face Hub, {task.hub}, revision {task.hub_revision or 'newest'}"
 
 
@@ -237,16 +237,15 @@ def _named(row: dict[str, Any], split: Any, task: Task) -> dict[str, Any]:
     return {**row, task.label_field: to_name(label)}
 
 
-def _c3_entries(rows: Iterable[Row]) -> list[list[Any]]:
+def _c3_content(rows: Iterable[Row]) -> list[list[Any]]:
     return [[list(row.values["context"]), [row.values], row.values.get("id")] for row in rows]
 
 
-def _dropped(documents: dict[str, list[Document]], task: Task) -> dict[str, int]:
+def _dropped(parsed: dict[str, list[ParsedFile]], task: Task) -> dict[str, int]:
     if task.reader != "fields":
         return {}
     counted = {
-        split: sum(is_without_gold(row, task) for document in found for row in document.rows)
-        for split, found in documents.items()
+        split: sum(is_without_gold(row, task) for file in found for row in file.rows) for split, found in parsed.items()
     }
     return {split: count for split, count in counted.items() if count}
 

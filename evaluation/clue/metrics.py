@@ -15,7 +15,7 @@ _COLUMNS = {
 
 
 class ClueMetrics(evaluate.Metric):
-    """Figures from 0 to 1; the configuration says what a prediction is.
+    """Metrics from 0 to 1; the configuration says what a prediction is.
 
     "classification": class numbers; accuracy, macro F1 and Matthews' correlation.
     "answers": a text and its accepted answers; exact match, F1 and their mean ("average").
@@ -29,7 +29,7 @@ class ClueMetrics(evaluate.Metric):
         return evaluate.MetricInfo(
             description=str(self.__doc__),
             citation="",
-            inputs_description="predictions and references, one entry for each example",
+            inputs_description="predictions and references, one item for each example",
             features=datasets.Features({"predictions": predictions, "references": references}),
         )
 

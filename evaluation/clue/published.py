@@ -1,4 +1,4 @@
-"""Published CLUE figures, to stand beside measured ones. Their protocols differ; each row says what it is."""
+"""Published CLUE scores, to compare measured ones with. Their protocols differ; each row says what it is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """Figures of one published model.
+    """Scores of one published model.
 
     Attributes:
         model: its name.

@@ -61,14 +61,14 @@ class Example:
 
     @property
     def has_gold(self) -> bool:
-        """Whether the row says what is right."""
+        """Whether the row has a gold label, answer or entities."""
         return self.label is not None or bool(self.answers) or self.entities is not None
 
 
 class Row(NamedTuple):
-    """A row with the place it was read from, `file:line` or `file, question 3`."""
+    """A row with the location it was read from, `file:line` or `file, question 3`."""
 
-    place: str
+    location: str
     values: dict[str, Any]
 
     def get(self, name: str, kind: type | tuple[type, ...] = str) -> Any:
@@ -79,22 +79,22 @@ class Row(NamedTuple):
         """
         if name not in self.values:
             known = ", ".join(map(str, self.values)) or "nothing"
-            raise ValueError(f"{self.place}: the row has no field '{name}', it has {known}")
+            raise ValueError(f"{self.location}: the row has no field '{name}', it has {known}")
         if not isinstance(self.values[name], kind):
             names = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
-            raise ValueError(f"{self.place}: field '{name}' is {type(self.values[name]).__name__}, wanted {names}")
+            raise ValueError(f"{self.location}: field '{name}' is {type(self.values[name]).__name__}, expected {names}")
         return self.values[name]
 
 
-class Document(NamedTuple):
+class ParsedFile(NamedTuple):
     """A file that was read: JSON of the whole (`content`) or its rows, with its name for messages."""
 
-    place: str
+    location: str
     rows: list[Row]
     content: Any
 
 
-Reader = Callable[[Sequence[Document], Task], Iterator[Example]]
+Reader = Callable[[Sequence[ParsedFile], Task], Iterator[Example]]
 
 
 def _label(row: Row, task: Task) -> int | None:
@@ -108,7 +108,7 @@ def _label(row: Row, task: Task) -> int | None:
     written = label_text(row.get(task.label_field, (str, int, bool)))
     if written not in task.labels:
         shown = ", ".join(task.labels[:8]) + (", ..." if len(task.labels) > 8 else "")
-        raise ValueError(f"{row.place}: label {written!r} of {task.name} is not one of {shown}")
+        raise ValueError(f"{row.location}: label {written!r} of {task.name} is not one of {shown}")
     return task.labels.index(written)
 
 
@@ -121,37 +121,37 @@ def _identity(row: Row, number: int) -> str | int:
     return row.values.get("id", row.values.get("idx", number))
 
 
-def read_fields(documents: Sequence[Document], task: Task) -> Iterator[Example]:
-    """Read one or two texts and a label; rows labelled "-" are passed by."""
-    for number, row in enumerate(row for document in documents for row in document.rows):
+def read_fields(files: Sequence[ParsedFile], task: Task) -> Iterator[Example]:
+    """Read one or two texts and a label; rows labelled "-" are left out."""
+    for number, row in enumerate(row for file in files for row in file.rows):
         if is_without_gold(row, task):
             continue
         texts = tuple(row.get(name) for name in task.fields)
         yield Example(_identity(row, number), texts, _label(row, task), group=texts[0])
 
 
-def read_csl(documents: Sequence[Document], task: Task) -> Iterator[Example]:
+def read_csl(files: Sequence[ParsedFile], task: Task) -> Iterator[Example]:
     """Read keywords and abstract; an abstract occurs with true and with false keywords, so it is the group."""
-    for number, row in enumerate(row for document in documents for row in document.rows):
+    for number, row in enumerate(row for file in files for row in file.rows):
         keywords = row.get("keyword", (list, str))
         joined = keywords if isinstance(keywords, str) else KEYWORD_SEPARATOR.join(map(str, keywords))
         yield Example(_identity(row, number), (joined, row.get("abst")), _label(row, task), group=row.get("abst"))
 
 
-def read_wsc(documents: Sequence[Document], task: Task) -> Iterator[Example]:
+def read_wsc(files: Sequence[ParsedFile], task: Task) -> Iterator[Example]:
     """Read a text with two marked spans: a candidate and a pronoun.
 
     Raises:
-        ValueError: If a span's text is not at its place.
+        ValueError: If a span's text is not at its offset.
     """
-    for number, row in enumerate(row for document in documents for row in document.rows):
-        target = Row(f"{row.place}, target", row.get("target", dict))
+    for number, row in enumerate(row for file in files for row in file.rows):
+        target = Row(f"{row.location}, target", row.get("target", dict))
         text, spans = row.get("text"), []
         for name in ("span1", "span2"):
             start, written = target.get(f"{name}_index", int), target.get(f"{name}_text")
             if not written or text[start : start + len(written)] != written:
                 raise ValueError(
-                    f"{row.place}: {name}_text {written!r} is not at {name}_index={start}; the text there is "
+                    f"{row.location}: {name}_text {written!r} is not at {name}_index={start}; the text there is "
                     f"{text[start : start + len(written)]!r}"
                 )
             spans.append(Span(start, start + len(written)))
@@ -162,53 +162,53 @@ def _choice(row: Row, texts: tuple[str, ...], number: int, group: str, label_fie
     """Return a question with its choices; the answer is the text of one of them."""
     choices = tuple(map(str, row.get("choice" if "choice" in row.values else "choices", list)))
     if len(choices) < 2:
-        raise ValueError(f"{row.place}: a question needs 2 choices or more, got {len(choices)}")
+        raise ValueError(f"{row.location}: a question needs 2 choices or more, got {len(choices)}")
     label = None
     if label_field in row.values:
         answer = row.get(label_field, (str, int))
         if isinstance(answer, str) and answer not in choices:
-            raise ValueError(f"{row.place}: {label_field} {answer!r} is none of the choices")
+            raise ValueError(f"{row.location}: {label_field} {answer!r} is none of the choices")
         label = choices.index(answer) if isinstance(answer, str) else int(answer)
         if not 0 <= label < len(choices):
-            raise ValueError(f"{row.place}: {label_field}={label} is no number of {len(choices)} choices, from 0 on")
+            raise ValueError(f"{row.location}: {label_field}={label} is no number of {len(choices)} choices, from 0 on")
     return Example(_identity(row, number), texts, label, group, choices=choices)
 
 
-def read_c3(documents: Sequence[Document], task: Task) -> Iterator[Example]:
-    """Read passages or dialogues, each turn on its own line, with 2 to 4 choices a question."""
+def read_c3(files: Sequence[ParsedFile], task: Task) -> Iterator[Example]:
+    """Read passages or dialogues, each turn on its own line, with 2 to 4 choices per question."""
     number = 0
-    for document in documents:
-        if not isinstance(document.content, list):
-            raise ValueError(f"{document.place}: wanted a list of [turns, questions, id]")
-        for index, entry in enumerate(document.content):
-            place = f"{document.place}, entry {index}"
-            if not (isinstance(entry, list) and len(entry) >= 2 and all(isinstance(part, list) for part in entry[:2])):
-                raise ValueError(f"{place}: wanted [turns, questions, id]")
-            context = DIALOGUE_SEPARATOR.join(map(str, entry[0]))
-            for question in entry[1]:
-                row = Row(place, question)
+    for file in files:
+        if not isinstance(file.content, list):
+            raise ValueError(f"{file.location}: expected a list of [turns, questions, id]")
+        for index, item in enumerate(file.content):
+            location = f"{file.location}, item {index}"
+            if not (isinstance(item, list) and len(item) >= 2 and all(isinstance(part, list) for part in item[:2])):
+                raise ValueError(f"{location}: expected [turns, questions, id]")
+            context = DIALOGUE_SEPARATOR.join(map(str, item[0]))
+            for question in item[1]:
+                row = Row(location, question)
                 yield _choice(row, (context, row.get("question")), number, context, task.label_field)
                 number += 1
 
 
-def read_choices(documents: Sequence[Document], task: Task) -> Iterator[Example]:
+def read_choices(files: Sequence[ParsedFile], task: Task) -> Iterator[Example]:
     """Read rows of `context`, `question`, `choices` and a label (the choice's text, or its number from 0 on)."""
-    for number, row in enumerate(row for document in documents for row in document.rows):
+    for number, row in enumerate(row for file in files for row in file.rows):
         texts = tuple(row.get(name) for name in task.fields)
         yield _choice(row, texts, number, texts[0], task.label_field)
 
 
-def read_chid(documents: Sequence[Document], task: Task) -> Iterator[Example]:
+def read_chid(files: Sequence[ParsedFile], task: Task) -> Iterator[Example]:
     """Read passages with blanks; every blank is a question, its choices the row's idioms.
 
     The blank asked for becomes `CHOICE_BLANK`, the others an ellipsis. Blanks of one row share the row's group, since
     an idiom fills one of them only.
     """
-    rows = [row for document in documents for row in document.rows if "content" in row.values]
+    rows = [row for file in files for row in file.rows if "content" in row.values]
     answers: dict[str, Any] = {}
-    for document in documents:
-        if isinstance(document.content, dict):
-            answers.update(document.content)
+    for file in files:
+        if isinstance(file.content, dict):
+            answers.update(file.content)
     for number, row in enumerate(rows):
         candidates = tuple(map(str, row.get("candidates", list)))
         for passage in row.get("content", list):
@@ -216,23 +216,23 @@ def read_chid(documents: Sequence[Document], task: Task) -> Iterator[Example]:
                 label = answers.get(blank[0])
                 if answers and not (isinstance(label, int) and 0 <= label < len(candidates)):
                     raise ValueError(
-                        f"{row.place}: {blank[0]} has the answer {label!r}, wanted 0-{len(candidates) - 1}"
+                        f"{row.location}: {blank[0]} has the answer {label!r}, expected 0-{len(candidates) - 1}"
                     )
                 before, after = (_IDIOM.sub("……", part) for part in (passage[: blank.start()], passage[blank.end() :]))
                 text = f"{before}{CHOICE_BLANK}{after}"
                 yield Example(blank[0], (text,), label, group=f"row {number}", choices=candidates)
 
 
-def read_squad(documents: Sequence[Document], task: Task) -> Iterator[Example]:
+def read_squad(files: Sequence[ParsedFile], task: Task) -> Iterator[Example]:
     """Read questions with a passage and accepted answers, in the layout of SQuAD. Placeholder answers are left out."""
-    for document in documents:
-        if not isinstance(document.content, dict) or "data" not in document.content:
-            raise ValueError(f"{document.place}: wanted a mapping with 'data' (the layout of SQuAD)")
-        for article in document.content["data"]:
+    for file in files:
+        if not isinstance(file.content, dict) or "data" not in file.content:
+            raise ValueError(f"{file.location}: expected a mapping with 'data' (the layout of SQuAD)")
+        for article in file.content["data"]:
             for paragraph in article["paragraphs"]:
                 context = paragraph["context"]
                 for question in paragraph["qas"]:
-                    row = Row(f"{document.place}, question {question.get('id')}", question)
+                    row = Row(f"{file.location}, question {question.get('id')}", question)
                     answers = _answers(row, context)
                     texts = (row.get("question"), context)
                     yield Example(row.get("id"), texts, group=context, answers=answers)
@@ -241,27 +241,27 @@ def read_squad(documents: Sequence[Document], task: Task) -> Iterator[Example]:
 def _answers(row: Row, context: str) -> tuple[tuple[str, int], ...]:
     """Return (text, start) of a question's answers; start -1 where the text is nowhere in the passage.
 
-    Some official places are off by a character, so the occurrence nearest to the place is taken.
+    Some official offsets are wrong by a character, so the occurrence nearest to the stated offset is taken.
     """
     found = []
     for answer in row.values.get("answers", ()):
         text, stated = str(answer["text"]), int(answer["answer_start"])
         if text.startswith(PLACEHOLDER_ANSWER) or not text:
             continue
-        places = [match.start() for match in re.finditer(re.escape(text), context)]
-        found.append((text, min(places, key=lambda place: abs(place - stated), default=-1)))
+        offsets = [match.start() for match in re.finditer(re.escape(text), context)]
+        found.append((text, min(offsets, key=lambda offset: abs(offset - stated), default=-1)))
     return tuple(found)
 
 
-def read_cluener(documents: Sequence[Document], task: Task) -> Iterator[Example]:
+def read_cluener(files: Sequence[ParsedFile], task: Task) -> Iterator[Example]:
     """Read texts with entities: `{type: {mention: [[first, last], ...]}}`, or `tokens` with `labels`.
 
-    Such labels are BIO, BMES or BIOES tags, one a token: M and E go on as I does, and S is an entity of one token.
+    Such labels are BIO, BMES or BIOES tags, one per token: M and E continue as I does, and S is an entity of one token.
 
     Raises:
-        ValueError: If a mention is not at its place, or a tag is not one of the task's.
+        ValueError: If a mention is not at its offsets, or a tag is not one of the task's.
     """
-    for number, row in enumerate(row for document in documents for row in document.rows):
+    for number, row in enumerate(row for file in files for row in file.rows):
         if "tokens" in row.values:
             yield _tagged_tokens(row, number, task)
             continue
@@ -269,12 +269,12 @@ def read_cluener(documents: Sequence[Document], task: Task) -> Iterator[Example]
         if task.label_field in row.values:
             spans = []
             for kind, mentions in row.get(task.label_field, dict).items():
-                _check_entity_type(kind, row.place, task)
-                for mention, places in mentions.items():
-                    for first, last in places:
+                _check_entity_type(kind, row.location, task)
+                for mention, ranges in mentions.items():
+                    for first, last in ranges:
                         if text[first : last + 1] != mention:
                             raise ValueError(
-                                f"{row.place}: {mention!r} is not at [{first}, {last}] of the text; there is "
+                                f"{row.location}: {mention!r} is not at [{first}, {last}] of the text; there is "
                                 f"{text[first : last + 1]!r}"
                             )
                         spans.append(Span(first, last + 1, kind))
@@ -287,15 +287,15 @@ def _tagged_tokens(row: Row, number: int, task: Task) -> Example:
     tokens = list(map(str, row.get("tokens", list)))
     tags = row.get("labels", list) if "labels" in row.values else ["O"] * len(tokens)
     if len(tags) != len(tokens):
-        raise ValueError(f"{row.place}: {len(tokens)} tokens but {len(tags)} labels")
+        raise ValueError(f"{row.location}: {len(tokens)} tokens but {len(tags)} labels")
     text, spans, open_type = "", [], ""  # open_type: of an entity that may go on
     for token, tag in zip(tokens, tags, strict=True):
         if text and text[-1].isascii() and token[:1].isascii() and text[-1].isalnum() and token[:1].isalnum():
             text += " "
         start, text = len(text), text + token
-        prefix, kind = _tag_parts(tag, row.place)
+        prefix, kind = _tag_parts(tag, row.location)
         if kind:
-            _check_entity_type(kind, row.place, task)
+            _check_entity_type(kind, row.location, task)
             begins = prefix in "BS" or kind != open_type
             spans.append(Span(start if begins else spans.pop().start, len(text), kind))
         open_type = kind if prefix in "BIM" else ""
@@ -303,7 +303,7 @@ def _tagged_tokens(row: Row, number: int, task: Task) -> Example:
     return Example(_identity(row, number), (text,), group=text, entities=given)
 
 
-def _tag_parts(tag: Any, place: str) -> tuple[str, str]:
+def _tag_parts(tag: Any, location: str) -> tuple[str, str]:
     """Return the letter and the type of a tag; of "O" the type is empty.
 
     Raises:
@@ -311,23 +311,23 @@ def _tag_parts(tag: Any, place: str) -> tuple[str, str]:
     """
     found = _TAG.fullmatch(str(tag))
     if found is None:
-        raise ValueError(f"{place}: tag {tag!r} is not O or a type after B-, I-, M-, E- or S-; write the tags so")
+        raise ValueError(f"{location}: tag {tag!r} is not O or a type after B-, I-, M-, E- or S-; write the tags so")
     return found[1] or "O", found[2] or ""
 
 
-def _check_entity_type(kind: str, place: str, task: Task) -> None:
+def _check_entity_type(kind: str, location: str, task: Task) -> None:
     if kind not in task.labels:
-        raise ValueError(f"{place}: entity type {kind!r} of {task.name} is not one of {', '.join(task.labels)}")
+        raise ValueError(f"{location}: entity type {kind!r} of {task.name} is not one of {', '.join(task.labels)}")
 
 
-def observed_labels(documents: Sequence[Document], task: Task) -> tuple[str, ...]:
+def observed_labels(files: Sequence[ParsedFile], task: Task) -> tuple[str, ...]:
     """Return the labels that occur in the training rows of a task of one's own, sorted."""
     seen: dict[str, None] = defaultdict()
-    for row in (row for document in documents for row in document.rows):
+    for row in (row for file in files for row in file.rows):
         if task.kind == "classification":
             seen[label_text(row.get(task.label_field, (str, int)))] = None
         elif "tokens" in row.values:
-            kinds = (_tag_parts(tag, row.place)[1] for tag in row.get("labels", list))
+            kinds = (_tag_parts(tag, row.location)[1] for tag in row.get("labels", list))
             seen.update(dict.fromkeys(kind for kind in kinds if kind))
         else:
             seen.update(dict.fromkeys(row.get(task.label_field, dict)))

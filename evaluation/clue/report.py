@@ -1,4 +1,4 @@
-"""One report of a fine-tuning command: Markdown, JSON, a picture, prediction files, and a second model beside it."""
+"""One report of a fine-tuning command: Markdown, JSON, a picture, prediction files, and a comparison of two models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from sklearn.metrics import confusion_matrix
 
 from ...runtime.environment import describe_environment
 from ...runtime.files import write_text_atomically
-from ...runtime.pictures import save_picture_atomically
+from ...runtime.markdown import markdown_table
+from ...runtime.pictures import COLORS, new_figure, save_picture_atomically
 from .published import PUBLISHED
 from .significance import compare
 from .submissions import write_submissions
@@ -21,7 +22,7 @@ from .submissions import write_submissions
 REPORT, REPORT_JSON, PICTURE, SUBMISSIONS = "report.md", "report.json", "scores.png", "submissions"
 SHOWN_CLASSES = 15
 SHOWN_CONFUSIONS = 10
-_COLLAPSED = "**every run says one class only: this is a failed training, not a weak model**"
+_COLLAPSED = "**every run predicts one class only: this is a failed training, not a weak model**"
 
 
 def write_report(
@@ -35,7 +36,7 @@ def write_report(
 
     Args:
         output: folder of results.
-        results: one mapping a task: `task`, `figure`, `data`, `learning_rate`, `grid`, `runs`.
+        results: one mapping per task: `task`, `metric`, `data`, `learning_rate`, `grid`, `runs`.
         skipped: task -> why it was not run.
         settings: what was asked for, and the machine.
         against: folder of another model's report.
@@ -47,7 +48,7 @@ def write_report(
         FileNotFoundError: If `against` holds no report.
         ValueError: If `against` was scored on other rows.
     """
-    rows = [summarise(result) for result in results]
+    rows = [summarize(result) for result in results]
     other = None if against is None else read_report(against)
     for row, result in zip(rows, results, strict=True):
         if other is not None and row["task"] in other:
@@ -72,9 +73,9 @@ def read_report(folder: str | Path) -> dict[str, dict[str, Any]]:
     return {row["task"]: row for row in json.loads(file.read_text(encoding="utf-8"))["tasks"]}
 
 
-def summarise(result: Mapping[str, Any]) -> dict[str, Any]:
+def summarize(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return means and deviations over the runs of a task, and what each dev row adds to the score."""
-    runs, figure = result["runs"], result["figure"]
+    runs, metric = result["runs"], result["metric"]
     scored = {
         split: {name: _spread([run["scored"][split][name] for run in runs]) for name in runs[0]["scored"][split]}
         for split in runs[0]["scored"]
@@ -82,11 +83,11 @@ def summarise(result: Mapping[str, Any]) -> dict[str, Any]:
     is_class = result["data"]["kind"] in ("classification", "spans")
     row = {
         "task": result["task"],
-        "figure": figure,
+        "metric": metric,
         "learning_rate": result["learning_rate"],
         "grid": result["grid"],
         "selection": _spread([run["selection"] for run in runs]),
-        "dev": scored["dev"][figure],
+        "dev": scored["dev"][metric],
         "scored": scored,
         "runs": len(runs),
         "seconds": sum(run["seconds"] for run in runs),
@@ -98,7 +99,7 @@ def summarise(result: Mapping[str, Any]) -> dict[str, Any]:
         "dev_gold": runs[0]["dev_gold"],
     }
     if all("dev_without_repeated" in run for run in runs):
-        row["dev_without_repeated"] = _spread([run["dev_without_repeated"][figure] for run in runs])
+        row["dev_without_repeated"] = _spread([run["dev_without_repeated"][metric] for run in runs])
     return row
 
 
@@ -111,7 +112,7 @@ def against_row(row: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, A
     """Compare two models on the dev rows of a task.
 
     Returns:
-        `figure`, `this` and `other` in percent, and the fields of `PairedComparison`; all of them of one figure: the
+        `metric`, `this` and `other` in percent, and the fields of `PairedComparison`; all of them of one metric: the
         task's, or accuracy where that is macro F1, to which a row adds no share of its own.
 
     Raises:
@@ -120,9 +121,9 @@ def against_row(row: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, A
     if row["dev_gold"] != other["dev_gold"]:
         raise ValueError(f"{row['task']}: the two models were scored on other dev rows; run both on the same data")
     found = compare(np.array(row["dev_examples"]), np.array(other["dev_examples"]))
-    figure = "accuracy" if row["figure"] == "macro_f1" else row["figure"]
-    means = {name: one["scored"]["dev"][figure]["mean"] for name, one in (("this", row), ("other", other))}
-    return {"figure": figure, **means, **vars(found)}
+    metric = "accuracy" if row["metric"] == "macro_f1" else row["metric"]
+    means = {name: one["scored"]["dev"][metric]["mean"] for name, one in (("this", row), ("other", other))}
+    return {"metric": metric, **means, **vars(found)}
 
 
 def format_spread(value: Mapping[str, float | None]) -> str:
@@ -144,14 +145,22 @@ def _markdown(content: Mapping[str, Any], results: Sequence[Mapping[str, Any]], 
         "",
         f"In percent, mean and sample deviation over the runs. Protocol: {select}.",
         "",
-        "| task | figure | selection | dev | runs | learning rate | training rows used |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        *markdown_table(
+            ("task", "metric", "selection", "dev", "runs", "learning rate", "training rows used"),
+            (
+                (
+                    row["task"],
+                    row["metric"],
+                    format_spread(row["selection"]),
+                    format_spread(row["dev"]),
+                    row["runs"],
+                    f"{row['learning_rate']:g}",
+                    f"{row['used_training_rows']:,}",
+                )
+                for row in rows
+            ),
+        ),
     ]
-    for row in rows:
-        lines.append(
-            f"| {row['task']} | {row['figure']} | {format_spread(row['selection'])} | {format_spread(row['dev'])} | "
-            f"{row['runs']} | {row['learning_rate']:g} | {row['used_training_rows']:,} |"
-        )
     lines += _notes(rows, content["skipped"], settings)
     lines += _comparison(rows)
     lines += _published(rows)
@@ -166,7 +175,7 @@ def _markdown(content: Mapping[str, Any], results: Sequence[Mapping[str, Any]], 
 def _notes(rows: Sequence[Mapping[str, Any]], skipped: Mapping[str, str], settings: Mapping[str, Any]) -> list[str]:
     lines = [""]
     if settings["max_train_samples"]:
-        lines.append(f"- Training rows were sampled: at most {settings['max_train_samples']:,} a task.")
+        lines.append(f"- Training rows were sampled: at most {settings['max_train_samples']:,} per task.")
     if settings["max_eval_samples"]:
         lines.append(f"- Scored on the first {settings['max_eval_samples']:,} rows of a file only.")
     if settings["train_from"]:
@@ -177,25 +186,31 @@ def _notes(rows: Sequence[Mapping[str, Any]], skipped: Mapping[str, str], settin
 
 
 def _comparison(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    compared = [row for row in rows if "against" in row]
+    compared = [(row["task"], row["against"]) for row in rows if "against" in row]
     if not compared:
         return []
-    lines = [
+    return [
         "",
         "## Against the other model",
         "",
-        "Dev, paired row by row, means over runs; interval from a paired bootstrap, p from approximate randomisation.",
+        "Dev, paired row by row, means over runs; interval from a paired bootstrap, p from approximate randomization.",
         "",
-        "| task | figure | this | other | difference | 95 % | p |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        *markdown_table(
+            ("task", "metric", "this", "other", "difference", "95 %", "p"),
+            (
+                (
+                    task,
+                    pair["metric"],
+                    f"{pair['this']:.2f}",
+                    f"{pair['other']:.2f}",
+                    f"{pair['difference']:+.2f}",
+                    f"{pair['low']:+.2f} to {pair['high']:+.2f}",
+                    f"{pair['p_value']:.4f}",
+                )
+                for task, pair in compared
+            ),
+        ),
     ]
-    for row in compared:
-        pair = row["against"]
-        lines.append(
-            f"| {row['task']} | {pair['figure']} | {pair['this']:.2f} | {pair['other']:.2f} | "
-            f"{pair['difference']:+.2f} | {pair['low']:+.2f} to {pair['high']:+.2f} | {pair['p_value']:.4f} |"
-        )
-    return lines
 
 
 def _published(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -203,13 +218,15 @@ def _published(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if not names:
         return []
     ours = {row["task"]: row["dev"]["mean"] for row in rows}
-    lines = ["", "## Published figures", "", "Other splits and protocols: not comparable digit by digit.", ""]
-    lines += [f"| model | {' | '.join(names)} | source |", f"| --- |{' --- |' * (len(names) + 1)}"]
-    lines.append(f"| this run | {' | '.join(f'{ours[name]:.2f}' for name in names)} | dev, as above |")
-    for one in PUBLISHED:
-        figures = " | ".join(f"{one.scores[name]:.2f}" if name in one.scores else "" for name in names)
-        lines.append(f"| {one.model} | {figures} | {one.source} |")
-    return lines
+    scored = (("this run", ours, "dev, as above"), *((one.model, one.scores, one.source) for one in PUBLISHED))
+    table = markdown_table(
+        ("model", *names, "source"),
+        (
+            (model, *(f"{scores[name]:.2f}" if name in scores else "" for name in names), source)
+            for model, scores, source in scored
+        ),
+    )
+    return ["", "## Published scores", "", "Other splits and protocols: not comparable digit by digit.", "", *table]
 
 
 def _task_section(row: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
@@ -226,9 +243,9 @@ def _task_section(row: Mapping[str, Any], result: Mapping[str, Any]) -> list[str
         lines.append(
             "- Grid (selection): " + ", ".join(f"{rate} {value:.2f}" for rate, value in row["grid"].items()) + "."
         )
-    for split, figures in row["scored"].items():
+    for split, metrics in row["scored"].items():
         lines.append(
-            f"- {split}: " + ", ".join(f"{name} {format_spread(value)}" for name, value in figures.items()) + "."
+            f"- {split}: " + ", ".join(f"{name} {format_spread(value)}" for name, value in metrics.items()) + "."
         )
     if "dev_without_repeated" in row:
         lines.append(f"- dev without rows that occur in train: {format_spread(row['dev_without_repeated'])}.")
@@ -236,19 +253,18 @@ def _task_section(row: Mapping[str, Any], result: Mapping[str, Any]) -> list[str
     if about["kind"] in ("classification", "spans"):
         lines += _confusions(result["runs"], about["labels"])
     lines += ["", "Hardest dev rows (lowest probability of the right answer, mean over runs):", ""]
-    lines += ["| id | right | predicted | log probability | text |", "| --- | --- | --- | --- | --- |"]
-    lines += [_hard_row(one, about) for one in about["hardest"]]
+    titles = ("id", "right", "predicted", "log probability", "text")
+    lines += markdown_table(titles, (_hard_row(one, about) for one in about["hardest"]))
     for run in result["runs"]:
         lines += _explained(run)
     return lines
 
 
-def _hard_row(row: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+def _hard_row(row: Mapping[str, Any], about: Mapping[str, Any]) -> tuple[str, ...]:
     name = (lambda value: about["labels"][value]) if about["kind"] in ("classification", "spans") else str
     predicted = ", ".join(sorted({name(value) for value in row["predicted"]}))
     texts = " / ".join(text if len(text) <= 60 else f"{text[:60]}…" for text in row["texts"])
-    cells = (str(row["id"]), name(row["gold"]), predicted, f"{row['log_probability']:.2f}", texts)
-    return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"
+    return str(row["id"]), name(row["gold"]), predicted, f"{row['log_probability']:.2f}", texts
 
 
 def _confusions(runs: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> list[str]:
@@ -257,17 +273,15 @@ def _confusions(runs: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> lis
     found = [label for run in runs for label in run["predictions"]["dev"]]
     table = confusion_matrix(gold, found, labels=list(range(len(labels))))
     if len(labels) <= SHOWN_CLASSES:
-        lines = ["", "Confusions (rows: right, columns: predicted; summed over runs):", ""]
-        lines += [f"| | {' | '.join(labels)} |", f"| --- |{' --- |' * len(labels)}"]
-        return lines + [
-            f"| {name} | {' | '.join(map(str, row))} |" for name, row in zip(labels, table.tolist(), strict=True)
-        ]
+        rows = ((name, *row) for name, row in zip(labels, table.tolist(), strict=True))
+        title = "Confusions (rows: right, columns: predicted; summed over runs):"
+        return ["", title, "", *markdown_table(("", *labels), rows)]
     np.fill_diagonal(table, 0)
     largest = np.argsort(-table, axis=None)[:SHOWN_CONFUSIONS]
-    pairs = [(int(place) // len(labels), int(place) % len(labels)) for place in largest]
-    lines = ["", "Largest confusions (right, predicted, rows summed over runs):", ""]
-    lines += ["| right | predicted | rows |", "| --- | --- | --- |"]
-    return lines + [f"| {labels[a]} | {labels[b]} | {table[a, b]} |" for a, b in pairs if table[a, b]]
+    pairs = [divmod(int(cell), len(labels)) for cell in largest]
+    rows = ((labels[a], labels[b], table[a, b]) for a, b in pairs if table[a, b])
+    title = "Largest confusions (right, predicted, rows summed over runs):"
+    return ["", title, "", *markdown_table(("right", "predicted", "rows"), rows)]
 
 
 def _explained(run: Mapping[str, Any]) -> list[str]:
@@ -278,28 +292,24 @@ def _explained(run: Mapping[str, Any]) -> list[str]:
         lines.append(f"- {one['id']}: {one['predicted']} (right: {one['gold']}): {weights}")
     if not lines:
         return []
-    return ["", f"Tokens that speak for the predicted label, each masked alone (seed {run['seed']}):", "", *lines]
+    return ["", f"Weights of tokens for the predicted label, each masked alone (seed {run['seed']}):", "", *lines]
 
 
 def draw_scores(rows: Sequence[Mapping[str, Any]], model: str, picture: Path) -> Path:
-    """Draw dev scores by task with their deviations, and the published figures as marks."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("the picture needs matplotlib: pip install 'chinese-modernbert[train]'") from error
-    figure = Figure(figsize=(max(5.0, 1.2 * len(rows) + 3.0), 4.0), layout="constrained")
+    """Draw dev scores by task with their deviations, and the published scores as marks."""
+    figure = new_figure(max(5.0, 1.2 * len(rows) + 3.0), 4.0)
     axes = figure.subplots()
-    places = np.arange(len(rows))
+    positions = np.arange(len(rows))
     deviations = [row["dev"]["deviation"] or 0.0 for row in rows]
     means = [row["dev"]["mean"] for row in rows]
-    axes.bar(places, means, 0.5, yerr=deviations, capsize=4, color="#0072b2", label=f"{model}, dev")
+    axes.bar(positions, means, 0.5, yerr=deviations, capsize=4, color=COLORS[0], label=f"{model}, dev")
     for marker, one in zip("osD^", PUBLISHED, strict=True):
         values = [one.scores.get(row["task"], math.nan) for row in rows]
         if not all(map(math.isnan, values)):
-            axes.plot(places, values, marker, color="#333333", fillstyle="none", label=f"{one.model}, published")
-    axes.set_xticks(places, [row["task"] for row in rows], rotation=30)
+            axes.plot(positions, values, marker, color="#333333", fillstyle="none", label=f"{one.model}, published")
+    axes.set_xticks(positions, [row["task"] for row in rows], rotation=30)
     axes.set_ylabel("percent")
     axes.set_ylim(0, 100)
     axes.grid(axis="y", alpha=0.3)
     axes.legend(fontsize=7, loc="lower right")
-    return save_picture_atomically(figure, picture, dpi=100, metadata={"Software": None})
+    return save_picture_atomically(figure, picture)

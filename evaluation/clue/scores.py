@@ -1,4 +1,4 @@
-"""Scores of predictions: the figures of a split, and what every example adds to the main figure."""
+"""Scores of predictions: the metrics of a split, and what every example adds to the main metric."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def reference(example: Example, kind: Kind) -> Any:
 
 
 def score(task: Task, predictions: Sequence[Any], examples: Sequence[Example]) -> dict[str, float]:
-    """Return the figures of a split, in percent.
+    """Return the metrics of a split, in percent.
 
     Args:
         task: its kind decides the metric.

@@ -1,4 +1,4 @@
-"""Paired tests of two models on the same rows: approximate randomisation and a paired bootstrap."""
+"""Paired tests of two models on the same rows: approximate randomization and a paired bootstrap."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PairedComparison:
     Attributes:
         difference: first minus second, in percent.
         low, high: 95 % interval of the difference from the paired bootstrap.
-        p_value: two-sided, from approximate randomisation (never under 1 / (draws + 1)).
+        p_value: two-sided, from approximate randomization (never under 1 / (draws + 1)).
     """
 
     difference: float
@@ -31,7 +31,7 @@ def compare(first: np.ndarray, second: np.ndarray, draws: int = DRAWS, seed: int
 
     Args:
         first: float `[rows, 2]`, numerator and denominator that each row adds to the first model's score, means over
-            its runs (`task_scores.example_scores`).
+            its runs (`scores.example_scores`).
         second: the same of the second model, rows in the same order.
         draws: random draws of either test.
         seed: seed of the draws.

@@ -1,7 +1,7 @@
 """Prediction files in the form that the CLUE site takes.
 
 Source: the site's own notes on submission (2021-09): `<task>_predict.json`, with 10 or 11 after the name where a task's
-test set was renewed; classification one JSON object a line in the order of the test file; reading one JSON object.
+test set was renewed; classification one JSON object per line in the order of the test file; reading one JSON object.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def submission_text(task: Mapping[str, Any], predictions: Sequence[Any], ids: Se
 
     Args:
         task: `kind`, `reader` and `labels` of the task.
-        predictions: one a row, in the order of the test file.
+        predictions: one per row, in the order of the test file.
         ids: the rows' own ids.
 
     Raises:

@@ -11,14 +11,14 @@ import yaml
 
 Kind = Literal["classification", "spans", "choice", "answer", "entities"]
 
-MAIN_FIGURE: Mapping[str, str] = {
+MAIN_METRIC: Mapping[str, str] = {
     "classification": "accuracy",
     "spans": "accuracy",
     "choice": "accuracy",
     "answer": "average",
     "entities": "f1",
 }
-"""The figure that a kind of task is selected and reported by. "average" is the mean of exact match and F1, as the
+"""The metric that a kind of task is selected and reported by. "average" is the mean of exact match and F1, as the
 official CMRC 2018 script ranks by."""
 
 # What the rows are taken from, shown in reports.
@@ -52,7 +52,7 @@ class Task:
     Attributes:
         name: name in commands, files and reports.
         kind: which input, head and score it takes.
-        reader: how a file becomes examples, a name of `task_readers.READERS`.
+        reader: how a file becomes examples, a name of `readers.READERS`.
         files: split -> names of its files in the official archive `<archive>_public.zip`, read one after another.
             "train" and "dev" must be there, the others are used where they are.
         fields: columns of the texts, one or two, in the order in which the model reads them.
@@ -61,11 +61,11 @@ class Task:
         batch_size: rows of an optimizer step.
         epochs: passes over the training rows.
         learning_rate: peak, where no grid is searched.
-        recipe: whose numbers the four above are.
+        recipe: source of the four values above.
         label_field: column of the label.
-        main_metric: what is selected and reported by; empty: `MAIN_FIGURE` of the kind.
+        main_metric: the metric that is selected and reported by; empty: `MAIN_METRIC` of the kind.
         archive: name of the official archive; empty: the task's name.
-        submissions: split without labels -> file name that the CLUE site wants.
+        submissions: split without labels -> file name that the CLUE site expects.
         rows: split -> official number of rows (questions where a row has several), before any is dropped.
         hub: data set on the Hugging Face Hub, its configuration being the task's name.
         hub_revision: commit of that data set; None: whatever is newest.
@@ -95,15 +95,15 @@ class Task:
     citation: str = CLUE
 
     @property
-    def figure(self) -> str:
-        """The figure that the task is selected and reported by."""
-        return self.main_metric or MAIN_FIGURE[self.kind]
+    def metric(self) -> str:
+        """The metric that the task is selected and reported by."""
+        return self.main_metric or MAIN_METRIC[self.kind]
 
 
 def _classification(
     name: str, texts: tuple[str, ...], labels: tuple[str, ...], rate: float, epochs: float, **more: Any
 ) -> Task:
-    """Return a row of the table for one or two texts and one label: 128 tokens, 16 rows a step."""
+    """Return a row of the table for one or two texts and one label: 128 tokens, 16 rows per step."""
     more = {"files": SPLITS, "submissions": {"test": f"{name}_predict.json"}, "max_length": 128, **more}
     return Task(
         name, "classification", "fields", fields=texts, labels=labels, learning_rate=rate, epochs=epochs,
@@ -288,7 +288,7 @@ class OwnTask:
         label_field: column of the label.
         labels: labels in order; default: those of the training file, sorted. A row labelled "-" has no gold label,
             unless "-" is one of them.
-        metric: "accuracy" or "macro_f1" for a classification; the other kinds have one figure.
+        metric: "accuracy" or "macro_f1" for a classification; the other kinds have one metric.
         max_length, batch_size, epochs, learning_rate: default 128, 16, 3, 2e-5 (ours).
     """
 
@@ -371,7 +371,7 @@ def _check_own_task(own: OwnTask, file: Path) -> None:
         raise ValueError(f"{file}: metric={own.metric!r} is not one of {', '.join(OWN_METRICS[own.kind])}")
     counts, given = OWN_FIELD_COUNTS[own.kind], own.fields or list(OWN_FIELDS[own.kind])
     if not isinstance(given, list) or len(given) not in counts or not all(isinstance(name, str) for name in given):
-        wanted = " or ".join(map(str, counts))
-        raise ValueError(f"{file}: fields={given!r} is not a list of column names, {wanted} for {own.kind}")
+        expected = " or ".join(map(str, counts))
+        raise ValueError(f"{file}: fields={given!r} is not a list of column names, {expected} for {own.kind}")
     if own.labels and not isinstance(own.labels, list):
         raise ValueError(f"{file}: labels={own.labels!r} is not a list")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-# Candidates of each place that are combined with each other. Source: our default.
+# Candidates of each position that are combined with each other. Source: our default.
 BEAM_WIDTH = 20
 
 
@@ -17,7 +17,7 @@ class WordCandidate:
 
     Attributes:
         word: its text.
-        probability: product of the probabilities of its tokens, each predicted with all places blank.
+        probability: product of the probabilities of its tokens, each predicted with all positions blank.
     """
 
     word: str
@@ -55,8 +55,8 @@ def fill_blank(
     inputs = tokenizer(f"{before}{masks}{after}", return_tensors="pt")
     logits = model(**inputs).logits[inputs["input_ids"] == tokenizer.mask_token_id]
     beams: list[tuple[list[int], float]] = [([], 0.0)]
-    for place in torch.log_softmax(logits.float(), dim=-1):
-        values, ids = place.topk(BEAM_WIDTH)
+    for position in torch.log_softmax(logits.float(), dim=-1):
+        values, ids = position.topk(BEAM_WIDTH)
         grown = [
             ([*word, int(token)], score + float(value))
             for word, score in beams

@@ -1,7 +1,7 @@
-"""Scores of a masked language model beside what one learns without reading the context: the unigram guess.
+"""Scores of a masked language model, and of the unigram guess, a baseline that reads no context.
 
 A masked word counts as right when every one of its tokens is right; a masked token counts by itself. The unigram guess
-always says the most frequent token of the training corpus, and its loss is the cross-entropy of the corpus's token
+always predicts the most frequent token of the training corpus, and its loss is the cross-entropy of the corpus's token
 frequencies: a model that is not clearly better has learned nothing from context.
 """
 
@@ -38,15 +38,15 @@ class UnigramBaseline:
 
 @dataclass
 class MaskedTokens:
-    """What one batch says about its masked tokens, all `[M]`.
+    """The masked tokens of one batch, all `[M]`.
 
     Attributes:
         labels: int64, the right ids.
         predictions: int64, the ids with the highest score.
         losses: float, cross-entropy of each token in nats.
-        words: int64, a number that neighbours share exactly if they belong to one masked word of one row.
+        words: int64, a number that neighbors share exactly if they belong to one masked word of one row.
         sources: int64, number of the source of each token's document.
-        positions: int64, place of each token in its document as the model sees it, [CLS] at 0.
+        positions: int64, position of each token in its document as the model sees it, [CLS] at 0.
     """
 
     labels: np.ndarray
@@ -97,16 +97,16 @@ class MaskedLanguageModelingScores:
                 self.sums[:, column] += self._by_row(group[first], values)
 
     def compute(self) -> dict[str, float]:
-        """Return the figures of `METRICS`, perplexity and counts over everything; NaN where nothing was masked."""
+        """Return `METRICS`, perplexity and counts over everything; NaN where nothing was masked."""
         total = self.sums[: len(self.source_names)].sum(axis=0)
-        figures = self._figures(total)
-        perplexity = math.exp(min(figures["loss"], 50.0)) if total[0] else math.nan
-        return {**figures, "perplexity": perplexity, "masked_tokens": total[0], "masked_words": total[1]}
+        metrics = self._metrics(total)
+        perplexity = math.exp(min(metrics["loss"], 50.0)) if total[0] else math.nan
+        return {**metrics, "perplexity": perplexity, "masked_tokens": total[0], "masked_words": total[1]}
 
     def compute_by_source(self) -> dict[str, dict[str, float]]:
-        """Return the figures of every source that had a masked token."""
+        """Return the metrics of every source that had a masked token."""
         rows = zip(self.source_names, self.sums[: len(self.source_names)], strict=True)
-        return {name: {**self._figures(row), "masked_tokens": row[0]} for name, row in rows if row[0]}
+        return {name: {**self._metrics(row), "masked_tokens": row[0]} for name, row in rows if row[0]}
 
     def compute_by_position(self) -> dict[str, dict[str, float]]:
         """Return loss, accuracies and counts of every bin that had a masked token, under names such as `256_512`.
@@ -118,8 +118,8 @@ class MaskedLanguageModelingScores:
         rows = zip(POSITION_BORDERS, ends, self.sums[len(self.source_names) :], strict=True)
         for start, end, row in rows:
             if row[0]:
-                figures = self._figures(row)
-                kept = {name: figures[name] for name in ("loss", "token_accuracy", "word_accuracy")}
+                metrics = self._metrics(row)
+                kept = {name: metrics[name] for name in ("loss", "token_accuracy", "word_accuracy")}
                 found[f"{start}_{end}"] = {**kept, "masked_tokens": row[0], "masked_words": row[1]}
         return found
 
@@ -127,7 +127,7 @@ class MaskedLanguageModelingScores:
         return np.bincount(rows, weights=np.asarray(values, np.float64), minlength=len(self.sums))
 
     @staticmethod
-    def _figures(row: np.ndarray) -> dict[str, float]:
+    def _metrics(row: np.ndarray) -> dict[str, float]:
         tokens, words = (count if count else math.nan for count in row[:2])
         return {
             name: float(value / (words if "word" in name else tokens))

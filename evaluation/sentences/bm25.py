@@ -43,17 +43,17 @@ def bm25_similarity(pairs: Sequence[ScoredPair], segmenter: WordSegmenter) -> np
     number = {text: n for n, text in enumerate(dict.fromkeys(t for pair in pairs for t in (pair.first, pair.second)))}
     words = [_words(text, segmenter) for text in number]
     index = _index(words)
-    wanted: dict[int, set[int]] = {}
+    partners: dict[int, set[int]] = {}
     for pair in pairs:
         first, second = number[pair.first], number[pair.second]
-        wanted.setdefault(first, set()).add(second)
-        wanted.setdefault(second, set()).add(first)
+        partners.setdefault(first, set()).add(second)
+        partners.setdefault(second, set()).add(first)
     shares: dict[tuple[int, int], float] = {}
-    for query, others in wanted.items():
+    for query, others in partners.items():
         scores = index.get_scores(words[query]) if words[query] else np.zeros(len(number))
         shares.update({(query, other): scores[other] / scores[query] if scores[query] else 0.0 for other in others})
-    places = [(number[pair.first], number[pair.second]) for pair in pairs]
-    return np.array([(shares[a, b] + shares[b, a]) / 2 for a, b in places], dtype=np.float64)
+    numbered = [(number[pair.first], number[pair.second]) for pair in pairs]
+    return np.array([(shares[a, b] + shares[b, a]) / 2 for a, b in numbered], dtype=np.float64)
 
 
 def _index(texts: Sequence[Sequence[str]]) -> Any:

@@ -87,16 +87,16 @@ def read_rows(one: SentenceSet, split: str, folder: str | Path) -> ReadRows:
     if not found.pairs and not found.triplets:
         raise ValueError(f"{path} gives no pair: {found.dropped or 'the file is empty'}")
     if found.dropped:
-        logger.info("%s %s: passed by %s", one.name, split, found.dropped)
+        logger.info("%s %s: left out %s", one.name, split, found.dropped)
     return found
 
 
 def _clue_rows(one: SentenceSet, split: str, folder: Path) -> Rows:
-    """Return the rows of a CLUE task from its archive, in `folder` or in a folder `clue` in or beside it."""
+    """Return the rows of a CLUE task from its archive, in `folder` or in a folder `clue` in it or next to it."""
     task, problem = TASKS[one.clue_task], None
-    for place in (folder, folder / "clue", folder.absolute().parent / "clue"):
+    for candidate in (folder, folder / "clue", folder.absolute().parent / "clue"):
         try:
-            return iter(TaskFiles(place, task).read(one.files[split]).rows)
+            return iter(TaskFiles(candidate, task).read(one.files[split]).rows)
         except FileNotFoundError as error:
             problem = problem or error
     raise problem or FileNotFoundError(f"no data of {one.name} in {folder}")
@@ -115,10 +115,10 @@ def _read_scores(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
         value = checked_number(row, score, location, one.highest)
         left, right = (checked_text(row, name, location) for name in (first, second))
         found.pairs.append(ScoredPair(left, right, value / one.highest))
-    found.triplets = triples_from_pairs(found.pairs)
+    found.triplets = triplets_from_pairs(found.pairs)
 
 
-def _read_triples(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
+def _read_triplets(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
     for location, row in rows:
         anchor = checked_text(row, one.fields[0], location)
         texts = [checked_texts(row, name, location) for name in one.fields[1:]]
@@ -154,7 +154,7 @@ def _read_choice(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
     anchor, first, second, label = one.fields
     for location, row in rows:
         if row.get(label) not in (1, 2, "1", "2"):
-            raise ValueError(f"{location}: {label} is {row.get(label)!r}, wanted 1 or 2: which text is closer")
+            raise ValueError(f"{location}: {label} is {row.get(label)!r}, expected 1 or 2: which text is closer")
         nearer, farther = (checked_text(row, name, location) for name in (first, second))
         if str(row[label]) == "2":
             nearer, farther = farther, nearer
@@ -169,14 +169,14 @@ def _read_passages(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
 
 READERS: dict[str, Callable[[Rows, SentenceSet, ReadRows], None]] = {
     "scores": _read_scores,
-    "triplets": _read_triples,
+    "triplets": _read_triplets,
     "inference": _read_inference,
     "choice": _read_choice,
     "passages": _read_passages,
 }
 
 
-def triples_from_pairs(
+def triplets_from_pairs(
     pairs: Sequence[ScoredPair], positive: float = POSITIVE_SCORE, negative: float = NEGATIVE_SCORE
 ) -> list[Triplet]:
     """Return a triplet for each pair at `positive` or above; its negatives are texts scored `negative` or below.

@@ -1,4 +1,4 @@
-"""The report of sentence encoders side by side: Markdown, JSON and two pictures, from scores that are at hand."""
+"""The report of several sentence encoders: Markdown, JSON and two pictures, from scores that were computed before."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 
 from ...runtime.environment import describe_environment
 from ...runtime.files import write_text_atomically
-from ...runtime.pictures import save_picture_atomically
+from ...runtime.markdown import markdown_table
+from ...runtime.pictures import COLORS, new_figure, save_picture_atomically
 from .files import NEGATIVE_SCORE, POSITIVE_SCORE
 from .retrieval import PRECISIONS
 from .scores import SentenceScores
@@ -21,6 +22,8 @@ from .similarity import Estimate
 REPORT, REPORT_JSON, SIMILARITY_PICTURE, SPECTRUM_PICTURE = "report.md", "report.json", "similarity.png", "spectrum.png"
 PACKAGES = ("sentence-transformers", "tokenizers", "numpy", "scipy", "scikit-learn", "bm25s")
 MEASURES = ("pearson", "spearman", "auc")
+BINS = 60
+POSITIVE, NEGATIVE = COLORS[:2]
 RANKINGS = ("ndcg@10", "mrr@10", "recall@1", "recall@10", "recall@100")
 
 
@@ -83,7 +86,7 @@ def write_sentence_report(
 
 
 def _plain(one: ScoredEncoder, gains: Mapping[str, Estimate]) -> dict[str, Any]:
-    """Return an encoder's figures without its single cosines, which lie beside it in `scores.json`."""
+    """Return an encoder's scores without its single cosines, which are in its `scores.json`."""
     found = one.scores.as_dict()
     for name, similarity in found["similarity"].items():
         del similarity["gold"], similarity["cosines"]
@@ -113,8 +116,8 @@ def _markdown(
     if any(one.scores.similarity for one in encoders):
         lines += _space_section(encoders)
     if mteb_scores:
-        lines += ["", f"## mteb, {encoders[-1].name}", "", *_head("task", "main score")]
-        lines += [_row(name, f"{score:.4f}") for name, score in mteb_scores.items()]
+        rows = ((name, f"{score:.4f}") for name, score in mteb_scores.items())
+        lines += ["", f"## mteb, {encoders[-1].name}", "", *markdown_table(("task", "main score"), rows)]
     for title, file in pictures.items():
         lines += ["", f"![{title}]({file.name})"]
     lines += ["", "## Settings", "", *(f"- {name}: {_written(value)}" for name, value in settings.items())]
@@ -133,19 +136,18 @@ def _pairs_section(
     first = next(iter(found.values()))
     measures = [measure for measure in MEASURES if measure in first.scores]
     lines = ["", f"## {name}", "", f"{first.pairs:,} pairs; no score without ties passes Spearman {first.ceiling:.4f}."]
-    lines += ["", *_head("encoder", *measures, "last minus this")]
+    rows = []
     for encoder, result in found.items():
         cells = [str(result.scores[measure]) for measure in measures]
         gain = gains.get(encoder, {}).get(name)
         more = "" if gain is None else f"{gain.value:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})"
-        lines.append(_row(encoder, *cells, more))
-    return lines
+        rows.append((encoder, *cells, more))
+    return [*lines, "", *markdown_table(("encoder", *measures, "last minus this"), rows)]
 
 
 def _retrieval_section(name: str, encoders: Sequence[ScoredEncoder]) -> list[str]:
-    """Return the table of a retrieval set; quantised vectors show how much of nDCG@10 they keep."""
-    lines = ["", f"## {name}, retrieval", ""]
-    lines += _head("encoder", *RANKINGS, *(f"{precision} keeps" for precision in PRECISIONS))
+    """Return the table of a retrieval set; quantized vectors show how much of nDCG@10 they keep."""
+    rows = []
     for one in encoders:
         if name not in one.scores.retrieval:
             continue
@@ -156,57 +158,30 @@ def _retrieval_section(name: str, encoders: Sequence[ScoredEncoder]) -> list[str
             else ""
             for precision in PRECISIONS
         ]
-        lines.append(_row(one.name, *(f"{found[measure]:.4f}" for measure in RANKINGS), *kept))
-    return lines
+        rows.append((one.name, *(f"{found[measure]:.4f}" for measure in RANKINGS), *kept))
+    titles = ("encoder", *RANKINGS, *(f"{precision} keeps" for precision in PRECISIONS))
+    return ["", f"## {name}, retrieval", "", *markdown_table(titles, rows)]
 
 
 def _space_section(encoders: Sequence[ScoredEncoder]) -> list[str]:
-    lines = ["", "## Space", ""]
-    lines += ["Anisotropy is the mean cosine of two random texts; uniformity and alignment are better lower."]
-    lines += ["", *_head("set", "encoder", "anisotropy", "uniformity", "alignment", "first component")]
+    about = "Anisotropy is the mean cosine of two random texts; uniformity and alignment are better lower."
+    rows = []
     for name in _names(one.scores.similarity for one in encoders):
         for one in encoders:
             space = one.scores.similarity[name].space if name in one.scores.similarity else None
             if space is not None:
-                figures = [f"{value:.4f}" for value in (space.anisotropy, space.uniformity, space.alignment)]
-                lines.append(_row(name, one.name, *figures, f"{space.first_component:.1%}"))
-    return lines
-
-
-def _head(*cells: str) -> list[str]:
-    return [_row(*cells), _row(*("---" for _ in cells))]
-
-
-def _row(*cells: str) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+                cells = [f"{value:.4f}" for value in (space.anisotropy, space.uniformity, space.alignment)]
+                rows.append((name, one.name, *cells, f"{space.first_component:.1%}"))
+    titles = ("set", "encoder", "anisotropy", "uniformity", "alignment", "first component")
+    return ["", "## Space", "", about, "", *markdown_table(titles, rows)]
 
 
 def _written(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-BINS = 60
-# Okabe and Ito's colours, told apart by colour-blind readers too.
-POSITIVE, NEGATIVE = "#0072b2", "#d55e00"
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-
-
-class Named(Protocol):
-    """An encoder with its scores."""
-
-    @property
-    def name(self) -> str:
-        """What the picture calls it."""
-        ...
-
-    @property
-    def scores(self) -> SentenceScores:
-        """All its results."""
-        ...
-
-
-def draw_similarity(encoders: Sequence[Named], picture: Path) -> Path:
-    """Draw the histogram of cosines, one column an encoder, one row a set.
+def draw_similarity(encoders: Sequence[ScoredEncoder], picture: Path) -> Path:
+    """Draw the histogram of cosines, one column per encoder, one row per set.
 
     Args:
         encoders: Mostly two: before and after training.
@@ -224,21 +199,21 @@ def draw_similarity(encoders: Sequence[Named], picture: Path) -> Path:
             if found is None:
                 continue
             edges = np.linspace(min(found.cosines.min(), 0.0), 1.0, BINS + 1)
-            for label, colour, chosen in (
+            for label, color, chosen in (
                 ("alike", POSITIVE, found.gold >= POSITIVE_SCORE),
                 ("different", NEGATIVE, found.gold <= NEGATIVE_SCORE),
             ):
                 if chosen.any():
-                    style = {"alpha": 0.55, "density": True, "color": colour}
+                    style = {"alpha": 0.55, "density": True, "color": color}
                     axes.hist(found.cosines[chosen], edges, label=f"{label} ({chosen.sum():,})", **style)
             axes.set_xlabel("cosine")
             axes.legend(fontsize="x-small", frameon=False)
         row[0].set_ylabel("density of pairs")
-    return save_picture_atomically(figure, picture, dpi=100)
+    return save_picture_atomically(figure, picture)
 
 
-def draw_spectrum(encoders: Sequence[Named], picture: Path) -> Path:
-    """Draw the singular values of the centred vectors of each set's texts, as shares of their squares' sum.
+def draw_spectrum(encoders: Sequence[ScoredEncoder], picture: Path) -> Path:
+    """Draw the singular values of the centered vectors of each set's texts, as shares of their squares' sum.
 
     Args:
         encoders: One line each; those without a space on a set are left out there.
@@ -254,20 +229,16 @@ def draw_spectrum(encoders: Sequence[Named], picture: Path) -> Path:
             found = one.scores.similarity.get(name)
             if found is not None and found.space is not None:
                 shares = np.array(found.space.spectrum)
-                colour = COLOURS[number % len(COLOURS)]
-                axes.loglog(np.arange(1, len(shares) + 1), shares.clip(min=1e-6), label=one.name, color=colour)
+                color = COLORS[number % len(COLORS)]
+                axes.loglog(np.arange(1, len(shares) + 1), shares.clip(min=1e-6), label=one.name, color=color)
         axes.set_title(name, fontsize="small")
         axes.set_xlabel("principal component")
         axes.set_ylabel("share of the variance")
         axes.grid(alpha=0.25)
         axes.legend(fontsize="x-small", frameon=False)
-    return save_picture_atomically(figure, picture, dpi=100)
+    return save_picture_atomically(figure, picture)
 
 
 def _panels(rows: int, columns: int) -> tuple[Any, Any]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("the pictures need matplotlib: pip install 'chinese-modernbert[train]'") from error
-    figure = Figure(figsize=(max(6.0, 4.5 * columns), 3.0 * rows), layout="constrained")
+    figure = new_figure(max(6.0, 4.5 * columns), 3.0 * rows)
     return figure, figure.subplots(rows, columns, squeeze=False)

@@ -48,14 +48,14 @@ def task_from_triplets(triplets: Sequence[Triplet], distractors: Sequence[str] =
     Equal texts are one query or one passage, so that a text never competes with itself.
     """
     passages: dict[str, int] = {}
-    wanted: dict[str, set[int]] = {}
+    relevant: dict[str, set[int]] = {}
     for triplet in triplets:
         for text in (triplet.positive, *triplet.negatives):
             passages.setdefault(text, len(passages))
-        wanted.setdefault(triplet.anchor, set()).add(passages[triplet.positive])
+        relevant.setdefault(triplet.anchor, set()).add(passages[triplet.positive])
     for text in distractors:
         passages.setdefault(text, len(passages))
-    return RetrievalTask(tuple(wanted), tuple(passages), tuple(map(frozenset, wanted.values())))
+    return RetrievalTask(tuple(relevant), tuple(passages), tuple(map(frozenset, relevant.values())))
 
 
 def search_vectors(queries: np.ndarray, passages: np.ndarray, depth: int = DEPTH) -> tuple[np.ndarray, np.ndarray]:
@@ -101,7 +101,7 @@ def score_retrieval(task: RetrievalTask, numbers: np.ndarray, scores: np.ndarray
 
 
 PRECISIONS = ("int8", "binary", "binary rescored")
-# Hits of the binary search that are scored anew, for each that is wanted. Source: the default of sentence-transformers.
+# Hits of the binary search that are scored anew, for each hit to return. Source: default of sentence-transformers.
 RESCORE_FACTOR = 4
 QUERIES_AT_ONCE = 64
 
@@ -109,12 +109,12 @@ QUERIES_AT_ONCE = 64
 def search_quantized(
     queries: np.ndarray, passages: np.ndarray, precision: str, depth: int = DEPTH
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Search among quantised passages, exhaustively.
+    """Search among quantized passages, exhaustively.
 
     Args:
         queries: float `[Q, D]`.
         passages: float `[P, D]`.
-        precision: `int8` (one byte a dimension, ranges from the passages), `binary` (one bit on both sides, Hamming
+        precision: `int8` (one byte per dimension, ranges from the passages), `binary` (one bit on both sides, Hamming
             distance) or `binary rescored` (the same, and its nearest are ranked again by the float query).
         depth: Hits of each query.
 

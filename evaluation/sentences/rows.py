@@ -48,7 +48,7 @@ class ReadRows:
         pairs: Pairs with a score; empty where the kind has none.
         triplets: Triplets.
         passages: Further texts to search among, which answer nothing.
-        dropped: Reason -> rows that were passed by.
+        dropped: Reason -> rows that were left out.
     """
 
     pairs: list[ScoredPair] = field(default_factory=list)
@@ -57,7 +57,7 @@ class ReadRows:
     passages: list[str] = field(default_factory=list)
 
     def drop(self, reason: str) -> None:
-        """Count a row that is passed by."""
+        """Count a row that is left out."""
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
 
 
@@ -86,7 +86,7 @@ def open_rows(path: Path) -> Rows:
 
 
 def read_cells(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield (`file:line`, cells) of every line that is not blank, cut at tabs; quotes are letters like others."""
+    """Yield (`file:line`, cells) of every line that is not blank, cut at tabs; quotes have no meaning."""
     for number, line in read_lines(path, ReadPosition()):
         if line.strip():
             yield f"{path}:{number}", line.split("\t")
@@ -97,7 +97,7 @@ def checked_text(row: Mapping[str, Any], name: str, location: str) -> str:
     value = row.get(name)
     if not isinstance(value, str):
         given = f"is {type(value).__name__}" if name in row else f"is missing (fields: {', '.join(row)})"
-        raise ValueError(f"{location}: field '{name}' {given}, wanted text")
+        raise ValueError(f"{location}: field '{name}' {given}, expected text")
     if not value.strip():
         raise ValueError(f"{location}: field '{name}' is empty; a pair needs two texts")
     check_encodable(value, location)
@@ -117,7 +117,7 @@ def checked_number(row: Mapping[str, Any], name: str, location: str, highest: fl
     try:
         value = float(row[name])
     except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{location}: field '{name}' is {row.get(name)!r}, wanted a number") from None
+        raise ValueError(f"{location}: field '{name}' is {row.get(name)!r}, expected a number") from None
     if not 0 <= value <= highest:
         raise ValueError(f"{location}: {name}={value:g} is outside 0 to {highest:g}")
     return value

@@ -44,7 +44,7 @@ class SimilarityResult:
         scores: measure -> estimate.
         ceiling: highest Spearman that this gold allows.
         pairs: number of pairs.
-        space: figures of the space of the set's texts; None where no pair is clearly positive.
+        space: measures of the space of the set's texts; None where no pair is clearly positive.
         gold: float `[N]`.
         cosines: float `[N]`.
     """
@@ -72,8 +72,8 @@ class SentenceScores:
         """
         shared = [name for name in self.similarity if name in other.similarity]
         for name in shared:
-            own, others = self.similarity[name].gold, other.similarity[name].gold
-            if own.shape != others.shape or not np.allclose(own, others, atol=GOLD_TOLERANCE):
+            own, theirs = self.similarity[name].gold, other.similarity[name].gold
+            if own.shape != theirs.shape or not np.allclose(own, theirs, atol=GOLD_TOLERANCE):
                 raise ValueError(f"{name}: the two encoders were scored on other pairs; score both on the same data")
         return {
             name: compare_similarity(
@@ -152,7 +152,7 @@ def evaluate_similarity(
 
 
 def score_values(values: np.ndarray, pairs: Sequence[ScoredPair], resamples: int, seed: int = 0) -> SimilarityResult:
-    """Score similarities that come from no vectors, float `[N]`, one a pair."""
+    """Score similarities that come from no vectors, float `[N]`, one per pair."""
     gold = np.array([pair.score for pair in pairs])
     scores = score_similarity(gold, values, resamples, seed)
     return SimilarityResult(scores, spearman_ceiling(gold), len(pairs), None, gold, values)
@@ -176,10 +176,10 @@ def evaluate_encoder(
 
 
 def evaluate_retrieval(model: SentenceTransformer, task: RetrievalTask) -> dict[str, float]:
-    """Score an encoder on retrieval, with float vectors and with quantised ones.
+    """Score an encoder on retrieval, with float vectors and with quantized ones.
 
     Returns:
-        The measures of `score_retrieval`, and `ndcg@10 NAME` for each way to quantise of `PRECISIONS`.
+        The measures of `score_retrieval`, and `ndcg@10 NAME` for each way to quantize of `PRECISIONS`.
     """
     queries, passages = encode_task(model, task)
     found = score_retrieval(task, *search_vectors(queries, passages))

@@ -19,13 +19,13 @@ class SentenceSet:
         title: What it is, in a few words.
         kind: `scores` (two texts, a number), `triplets` (anchor, positive, and a negative or a list of them),
             `inference` (premise, hypothesis, label), `choice` (anchor, two texts, which of them is closer),
-            `passages` (query, passage that answers it) or `ranking` (a folder of files, see `ranking_data`).
+            `passages` (query, passage that answers it) or `ranking` (a folder of files, `t2ranking`).
         fields: Names of the fields in the order of the kind.
         files: Split -> file, relative to the folder of the data.
         highest: Label that means "the same"; 0 is always the lowest.
         licence: Licence as stated by its source.
         source: Where it comes from.
-        clue_task: Name of the CLUE task whose archive, beside or in the folder of the data, holds the files.
+        clue_task: Name of the CLUE task whose archive, in the folder of the data or next to it, holds the files.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """How well cosines follow given similarities, with intervals, and how a space of sentence vectors is filled.
 
 Binary labels cap the rank correlation: with a share q of ones Spearman cannot pass sqrt(3q(1 - q)), so the area under
-the curve, which has no such cap, always stands beside it.
+the curve, which has no such cap, is always given with it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RESAMPLES = 1_000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with the bounds of its bootstrap interval."""
+    """A value with the bounds of its bootstrap interval."""
 
     value: float
     low: float
@@ -37,7 +37,7 @@ def score_similarity(
 
     Args:
         gold: float `[N]`, the given similarities.
-        cosines: float `[N]`, what the model says.
+        cosines: float `[N]`, similarities of the model.
         resamples: Bootstrap samples of pairs. Our default: 1,000.
         seed: Seed of the samples.
 
@@ -58,20 +58,20 @@ def score_similarity(
 
 
 def compare_similarity(
-    gold: np.ndarray, cosines: np.ndarray, others: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
+    gold: np.ndarray, cosines: np.ndarray, baseline: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
 ) -> Estimate:
-    """Return the gain in Spearman of `cosines` over `others` on the same pairs, with its paired bootstrap interval.
+    """Return the gain in Spearman of `cosines` over `baseline` on the same pairs, with its paired bootstrap interval.
 
     The gain is beyond chance where the interval leaves 0 out.
     """
     check_scores(gold, cosines)
-    check_scores(gold, others)
+    check_scores(gold, baseline)
     random = np.random.default_rng(seed)
     gains = np.empty(resamples)
     for number in range(resamples):
         chosen = random.integers(len(gold), size=len(gold))
-        gains[number] = _spearman(gold[chosen], cosines[chosen]) - _spearman(gold[chosen], others[chosen])
-    return Estimate(float(_spearman(gold, cosines) - _spearman(gold, others)), *bounds(gains))
+        gains[number] = _spearman(gold[chosen], cosines[chosen]) - _spearman(gold[chosen], baseline[chosen])
+    return Estimate(float(_spearman(gold, cosines) - _spearman(gold, baseline)), *bounds(gains))
 
 
 def bounds(samples: np.ndarray) -> tuple[float, float]:
@@ -137,13 +137,13 @@ def measure_space(vectors: np.ndarray, positives: tuple[np.ndarray, np.ndarray])
         positives: two float `[P, D]`, vectors of texts that mean the same, row by row.
 
     Returns:
-        The figures over all pairs of distinct rows (N of a few thousand).
+        The measures over all pairs of distinct rows (N of a few thousand).
     """
     unit = _unit(vectors)
     cosines = (unit @ unit.T)[np.triu_indices(len(unit), k=1)]
     left, right = (_unit(side) for side in positives)
-    centred = unit - unit.mean(axis=0)
-    variances = np.linalg.svd(centred, compute_uv=False) ** 2
+    centered = unit - unit.mean(axis=0)
+    variances = np.linalg.svd(centered, compute_uv=False) ** 2
     return SpaceMetrics(
         anisotropy=float(cosines.mean()),
         uniformity=float(np.log(np.exp(-2 * (2 - 2 * cosines)).mean())),

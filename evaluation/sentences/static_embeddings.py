@@ -1,6 +1,6 @@
 """Static word vectors from the same corpus: the baseline that reads no context.
 
-Counts of neighbouring tokens become positive pointwise mutual information and a truncated singular value
+Counts of neighboring tokens become positive pointwise mutual information and a truncated singular value
 decomposition; the sentence vector is the mean of its tokens' vectors. Source: Levy and Goldberg 2014 (shifted PPMI with
 shift 1, singular values to the power 1/2).
 """
@@ -22,7 +22,7 @@ CONTEXT_POWER = 0.75
 BATCH_TOKENS = 1_000_000
 
 
-def count_neighbours(documents: Iterable[np.ndarray], vocab_size: int, window: int = WINDOW) -> csr_array:
+def count_neighbors(documents: Iterable[np.ndarray], vocab_size: int, window: int = WINDOW) -> csr_array:
     """Return how often two tokens stand within `window` of each other, int64 `[V, V]`, symmetric.
 
     Args:
@@ -53,7 +53,7 @@ def _count(ids: np.ndarray, vocab_size: int, window: int) -> csr_array:
 
 
 def positive_information(counts: csr_array) -> csr_array:
-    """Return max(0, log(p(a, b) / (p(a) p(b)^0.75 smoothed))) of neighbour counts, float32 `[V, V]`."""
+    """Return max(0, log(p(a, b) / (p(a) p(b)^0.75 smoothed))) of neighbor counts, float32 `[V, V]`."""
     pairs = counts.tocoo()
     sums = np.asarray(counts.sum(axis=1)).ravel().astype(np.float64)
     context = sums**CONTEXT_POWER
@@ -78,10 +78,10 @@ def static_encoder(
     Raises:
         ValueError: If the corpus has too few different tokens.
     """
-    information = positive_information(count_neighbours(documents, len(tokenizer)))
+    information = positive_information(count_neighbors(documents, len(tokenizer)))
     if information.nnz <= dimensions:
         raise ValueError(
-            f"{information.nnz} pairs of neighbours are too few for {dimensions} dimensions; give more text, or leave "
+            f"{information.nnz} pairs of neighbors are too few for {dimensions} dimensions; give more text, or leave "
             "static embeddings out (baselines: false)"
         )
     decomposition = TruncatedSVD(dimensions, random_state=seed)

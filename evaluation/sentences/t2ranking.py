@@ -1,4 +1,4 @@
-"""T2Ranking in its official layout: a collection of passages, queries, judgements, and mined negatives.
+"""T2Ranking in its official layout: a collection of passages, queries, judgments, and mined negatives.
 
 Files of a folder, cells cut at tabs, a line of names at the top or none: `collection.tsv` (passage id, text),
 `queries.SPLIT.tsv` (query id, text), `qrels.retrieval.SPLIT.tsv` (query id, id of a passage that answers it), and where
@@ -24,7 +24,7 @@ NEGATIVES = 8
 def read_ranking(folder: Path, split: str, found: ReadRows) -> None:
     """Read a split: a triplet for each passage that answers a query, scored pairs from the grades.
 
-    Passages that no judgement of the split names become `found.passages`, to search among; for "train" they are left
+    Passages that no judgment of the split names become `found.passages`, to search among; for "train" they are left
     out.
 
     Args:
@@ -33,29 +33,29 @@ def read_ranking(folder: Path, split: str, found: ReadRows) -> None:
         found: Is filled.
 
     Raises:
-        FileNotFoundError: If collection, queries or judgements are missing.
+        FileNotFoundError: If collection, queries or judgments are missing.
         ValueError: With file and line, for another number of cells, an id that is no number, an id given twice, an
-            empty text, a grade out of range, or a judgement of an unknown query or passage.
+            empty text, a grade out of range, or a judgment of an unknown query or passage.
     """
     queries = dict(_texts(folder / f"queries.{split}.tsv"))
-    relevant = _judgements(folder / f"qrels.retrieval.{split}.tsv", queries)
+    relevant = _judgments(folder / f"qrels.retrieval.{split}.tsv", queries)
     mined = [folder / name.format(split=split) for name in NEGATIVE_FILES]
     mined = [file for file in mined if file.is_file()][:1]
-    negatives = _judgements(mined[0], queries, cells=(3, 4), most=NEGATIVES) if mined else {}
+    negatives = _judgments(mined[0], queries, cells=(3, 4), most=NEGATIVES) if mined else {}
     graded_file = folder / f"qrels.{split}.tsv"
     graded = list(_grades(graded_file, queries)) if graded_file.is_file() else []
-    wanted = {passage for table in (relevant, negatives) for row in table.values() for passage in row}
-    wanted |= {passage for _, _, passage, _ in graded}
+    used = {passage for table in (relevant, negatives) for row in table.values() for passage in row}
+    used |= {passage for _, _, passage, _ in graded}
     passages: dict[int, str] = {}
     for number, text in _texts(folder / COLLECTION):
-        if number in wanted:
+        if number in used:
             passages[number] = text
         elif split != "train":
             found.passages.append(text)
-    named = [place for table in (relevant, negatives) for row in table.values() for place in row.items()]
-    for passage, place in [*named, *((passage, place) for place, _, passage, _ in graded)]:
+    named = [location for table in (relevant, negatives) for row in table.values() for location in row.items()]
+    for passage, location in [*named, *((passage, location) for location, _, passage, _ in graded)]:
         if passage not in passages:
-            raise ValueError(f"{place}: passage {passage} is not in {COLLECTION}")
+            raise ValueError(f"{location}: passage {passage} is not in {COLLECTION}")
     for query, row in relevant.items():
         against = tuple(passages[one] for one in negatives.get(query, ()) if one not in row)
         found.triplets += [Triplet(queries[query], passages[one], against) for one in row]
@@ -66,58 +66,60 @@ def read_ranking(folder: Path, split: str, found: ReadRows) -> None:
 def _texts(file: Path) -> Iterator[tuple[int, str]]:
     """Yield (id, text) of each line."""
     seen: set[int] = set()
-    for place, cells in _rows(file, (2,)):
-        number = _number(cells[0], place)
+    for location, cells in _rows(file, (2,)):
+        number = _number(cells[0], location)
         if number in seen:
-            raise ValueError(f"{place}: id {number} is given twice")
+            raise ValueError(f"{location}: id {number} is given twice")
         if not cells[1].strip():
-            raise ValueError(f"{place}: the text of {number} is empty")
-        check_encodable(cells[1], place)
+            raise ValueError(f"{location}: the text of {number} is empty")
+        check_encodable(cells[1], location)
         seen.add(number)
         yield number, cells[1]
 
 
-def _judgements(
+def _judgments(
     file: Path, queries: dict[int, str], cells: tuple[int, ...] = (2,), most: int | None = None
 ) -> dict[int, dict[int, str]]:
     """Return query -> passage -> where it is written, at most `most` passages of each."""
     found: dict[int, dict[int, str]] = {}
-    for place, row in _rows(file, cells):
-        query, passage = _query(row[0], queries, place), _number(row[1], place)
+    for location, row in _rows(file, cells):
+        query, passage = _query(row[0], queries, location), _number(row[1], location)
         own = found.setdefault(query, {})
         if most is None or len(own) < most:
-            own[passage] = place
+            own[passage] = location
     return found
 
 
 def _grades(file: Path, queries: dict[int, str]) -> Iterator[tuple[str, int, int, int]]:
-    for place, (query, _, passage, written) in _rows(file, (4,)):
-        grade = _number(written, place)
+    for location, (query, _, passage, written) in _rows(file, (4,)):
+        grade = _number(written, location)
         if grade > HIGHEST_GRADE:
-            raise ValueError(f"{place}: grade {grade} is outside 0 to {HIGHEST_GRADE}")
-        yield place, _query(query, queries, place), _number(passage, place), grade
+            raise ValueError(f"{location}: grade {grade} is outside 0 to {HIGHEST_GRADE}")
+        yield location, _query(query, queries, location), _number(passage, location), grade
 
 
-def _rows(file: Path, wanted: tuple[int, ...]) -> Iterator[tuple[str, list[str]]]:
-    """Yield (place, cells) of each line but a first one of names."""
+def _rows(file: Path, expected: tuple[int, ...]) -> Iterator[tuple[str, list[str]]]:
+    """Yield (location, cells) of each line but a first one of names."""
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing; give the files of T2Ranking in their official layout")
-    for number, (place, cells) in enumerate(read_cells(file)):
+    for number, (location, cells) in enumerate(read_cells(file)):
         if number == 0 and not cells[0].strip("\ufeff").isdigit():
             continue
-        if len(cells) not in wanted:
-            raise ValueError(f"{place} has {len(cells)} cells, wanted {' or '.join(map(str, wanted))}, cut at tabs")
-        yield place, cells
+        if len(cells) not in expected:
+            raise ValueError(
+                f"{location} has {len(cells)} cells, expected {' or '.join(map(str, expected))}, cut at tabs"
+            )
+        yield location, cells
 
 
-def _number(cell: str, place: str) -> int:
+def _number(cell: str, location: str) -> int:
     if not cell.isascii() or not cell.isdigit():
-        raise ValueError(f"{place}: {cell!r} is no number from 0 on")
+        raise ValueError(f"{location}: {cell!r} is no number from 0 on")
     return int(cell)
 
 
-def _query(cell: str, queries: dict[int, str], place: str) -> int:
-    query = _number(cell, place)
+def _query(cell: str, queries: dict[int, str], location: str) -> int:
+    query = _number(cell, location)
     if query not in queries:
-        raise ValueError(f"{place}: query {query} is not in the file of queries")
+        raise ValueError(f"{location}: query {query} is not in the file of queries")
     return query

@@ -183,7 +183,7 @@ def _tasks(content: dict[str, Any]) -> list[TaskMetric]:
     return [
         TaskMetric(
             row["task"],
-            row["figure"],
+            row["metric"],
             float(row["dev"]["mean"]),
             row["dev"]["deviation"],
             row["runs"],

@@ -54,7 +54,7 @@ def write_own_task(folder: Path, rows: list[dict[str, Any]], **keys: Any) -> Pat
 
 
 def run(model: str, data: Path, output: Path, *words: str) -> int:
-    """Run the command; an option among `words` that comes again takes the place of the one before."""
+    """Run the command; an option among `words` that is given again replaces the one before."""
     options: dict[str, list[str]] = {"--model": [model], "--data": [str(data)], "--output_dir": [str(output)]}
     name = ""
     for word in words:
@@ -71,14 +71,14 @@ def test_all_tasks_train_predict_and_report(
     assert run(models["ours"], data, tmp_path, *SHORT) == 0
     assert capsys.readouterr().out.strip().endswith("report.md")
     found = report(tmp_path)
-    assert {name: row["figure"] for name, row in found.items()} == KINDS
+    assert {name: row["metric"] for name, row in found.items()} == KINDS
     assert all(0 <= row["dev"]["mean"] <= 100 for row in found.values())
     assert "labelled_test" in found["c3"]["scored"]
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "tnews was skipped" in text
     written = {path.name for path in (tmp_path / "submissions").iterdir()}
-    wanted = {"afqmc_predict.json", "csl_predict.json", "cluewsc11_predict.json", "c311_predict.json"}
-    assert written >= wanted | {
+    expected = {"afqmc_predict.json", "csl_predict.json", "cluewsc11_predict.json", "c311_predict.json"}
+    assert written >= expected | {
         "c310_predict.json",
         "chid11_predict.json",
         "cmrc2018_predict.json",
@@ -149,7 +149,7 @@ def test_results_of_another_description_of_a_task_are_not_mixed_in(
     assert run(models["ours"], tmp_path, tmp_path / "out", *words) == 2
     error = capsys.readouterr().err
     assert "num_train_epochs was 1.0, is 2.0" in error and "per_device_train_batch_size was 16, is 4" in error
-    assert "max_length was 128, is 16" in error and "figure was accuracy, is macro_f1" in error
+    assert "max_length was 128, is 16" in error and "metric was accuracy, is macro_f1" in error
 
 
 def test_the_rows_that_select_are_not_the_rows_that_are_reported(
@@ -168,14 +168,14 @@ def test_the_rows_that_select_are_not_the_rows_that_are_reported(
     assert "so dev is optimistic" in (tmp_path / "dev" / "report.md").read_text(encoding="utf-8")
 
 
-def test_rows_that_are_cut_are_told_once_a_task(
+def test_rows_that_are_cut_are_logged_once_per_task(
     models: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     rows = [{"text": "北京读书" * (9 if i < 3 else 1) + str(i), "label": i % 2} for i in range(16)]
     file = write_own_task(tmp_path, rows)
     assert run(models["ours"], tmp_path, tmp_path / "out", "--task_file", str(file), *SHORT, "--max_length", "16") == 0
-    told = [one for one in caplog.messages if "were cut" in one]
-    assert told == ["own: 3 of 16 train and 3 of 16 dev rows were cut (max_length=16)"]
+    logged = [one for one in caplog.messages if "were cut" in one]
+    assert logged == ["own: 3 of 16 train and 3 of 16 dev rows were cut (max_length=16)"]
 
 
 def test_borrowed_rows_train_and_never_select(models: dict[str, str], tmp_path: Path) -> None:
@@ -200,38 +200,20 @@ def test_a_task_without_rows_of_its_own_selects_on_borrowed_ones(models: dict[st
     assert (found["training_rows"], found["selection_rows"]) == (24, 8)
 
 
-def test_every_option_of_training_at_once_and_a_second_model_beside_it(
+def test_every_option_of_training_at_once_and_a_comparison_with_a_second_model(
     models: dict[str, str], data: Path, tmp_path: Path
 ) -> None:
-    options = [
-        "--lora_rank",
-        "2",
-        "--layer_decay",
-        "0.8",
-        "--class_weights",
-        "--focal_gamma",
-        "2",
-        "--masked_fine_tuning",
-    ]
-    more = [
-        "--explain",
-        "2",
-        "--save_model",
-        "--cross_validate",
-        "--max_train_samples",
-        "24",
-        "--max_eval_samples",
-        "4",
-    ]
+    options = ["--lora_rank", "2", "--layer_decay", "0.8", "--class_weights", "--masked_fine_tuning", "--explain", "2"]
+    more = ["--save_model", "--seeds", "2", "--max_train_samples", "24", "--max_eval_samples", "4"]
     assert run(models["bert"], data, tmp_path / "b", "--tasks", "afqmc", *SHORT, "--max_eval_samples", "4") == 0
     words = ["--tasks", "afqmc", *SHORT, *options, *more, "--against", str(tmp_path / "b")]
     assert run(models["ours"], data, tmp_path / "a", *words) == 0
     row = report(tmp_path / "a")["afqmc"]
-    assert (row["runs"], row["used_training_rows"], row["dev_rows"]) == (4, 24, 4)
+    assert (row["runs"], row["used_training_rows"], row["dev_rows"]) == (2, 24, 4)
     assert 0 < row["against"]["p_value"] <= 1
     text = (tmp_path / "a" / "report.md").read_text(encoding="utf-8")
-    assert "Against the other model" in text and "each masked alone" in text and "at most 24 a task" in text
-    assert len(list((tmp_path / "a" / "models" / "afqmc").iterdir())) == 4
+    assert "Against the other model" in text and "each masked alone" in text and "at most 24 per task" in text
+    assert len(list((tmp_path / "a" / "models" / "afqmc").iterdir())) == 2
     assert not (tmp_path / "a" / "submissions").exists()  # a part of the test rows is no submission
 
 

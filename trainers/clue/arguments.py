@@ -11,6 +11,7 @@ from transformers import TrainingArguments
 
 from ...evaluation.clue.tasks import TASKS, Task, read_own_task
 from ...runtime.options import argument
+from ..lora import DEFAULT_LORA_ALPHA
 
 GRID = (1e-5, 2e-5, 3e-5, 5e-5)
 """Learning rates of `--grid`, the same for every model. Source: our default, the range of published CLUE recipes."""
@@ -30,7 +31,7 @@ class ClueArguments(TrainingArguments):
 
     The protocol, our default: one fold of the training rows is held out; learning rate and epoch are chosen on it, and
     the dev rows are scored once, by the chosen weights. `select_on: dev` is the habit of the field instead (choose and
-    report on the same rows); both figures are always printed under their own names.
+    report on the same rows); both scores are always printed under their own names.
     """
 
     model: str = argument("", "Folder or Hub name of the model to fine-tune; any encoder that AutoModel loads.")
@@ -46,7 +47,6 @@ class ClueArguments(TrainingArguments):
     learning_rates: list[float] = argument(list, "The grid; default 1e-5, 2e-5, 3e-5, 5e-5.")
     select_on: Literal["fold", "dev"] = argument("fold", "Rows that rate and epoch are chosen on.")
     folds: int = argument(10, "Folds of the training rows; one is held out.")
-    cross_validate: bool = argument(False, "Train once for every fold instead of for the first alone.")
     patience: float = argument(
         0.3, "Epochs without a better score before a run stops, or a share of them below 1 (2 at least); 0: never."
     )
@@ -56,9 +56,8 @@ class ClueArguments(TrainingArguments):
     max_eval_samples: int | None = argument(None, "First rows of dev and test to score; null: all.")
     layer_decay: float = argument(1.0, "Learning rate of a layer as a share of that of the layer above.")
     class_weights: bool = argument(False, "Weigh classes by the inverse of their frequency.")
-    focal_gamma: float = argument(0.0, "Exponent of focal loss; 0: cross-entropy.")
     lora_rank: int = argument(0, "Rank of LoRA on every linear layer of the encoder; 0: train all weights.")
-    lora_alpha: int = argument(16, "Scale of LoRA.")
+    lora_alpha: int = argument(DEFAULT_LORA_ALPHA, "Scale of LoRA, divided by the rank.")
     masked_fine_tuning: bool = argument(False, "Mask half of the training texts at random rates (faithfulness).")
 
     predict_test: bool = argument(True, "Score or predict the test files and write those that the CLUE site takes.")
@@ -96,10 +95,6 @@ class ClueArguments(TrainingArguments):
                 raise ValueError(f"{name}={getattr(self, name)} is under {lowest}; give {lowest} or more")
         if not 0 < self.layer_decay <= 1:
             raise ValueError(f"layer_decay={self.layer_decay} is not in (0, 1]; 1 trains every layer alike")
-        if self.focal_gamma < 0:
-            raise ValueError(f"focal_gamma={self.focal_gamma} is negative; 0 is cross-entropy")
-        if self.cross_validate and self.select_on == "dev":
-            raise ValueError("cross_validate needs select_on=fold: on dev there is no fold to hold out")
         if min(self.learning_rates) <= 0:
             raise ValueError(f"learning_rates={self.learning_rates} must be one or more positive numbers")
         if not self.model:

@@ -32,8 +32,8 @@ def explain_hardest(trainer: ClueTrainer, examples: Sequence[Example], count: in
         count: how many to explain.
 
     Returns:
-        For each: `id`, `predicted`, `gold`, and `tokens` as (text, weight); a weight over 0 speaks for the predicted
-        label. Empty for kinds without one label a text.
+        For each: `id`, `predicted`, `gold`, and `tokens` as (text, weight); a weight over 0 supports the predicted
+        label. Empty for kinds without one label per text.
     """
     if not isinstance(trainer.inputs, SequenceClassificationInputs):
         return []
@@ -46,15 +46,15 @@ def explain(trainer: ClueTrainer, example: Example) -> dict[str, Any]:
     """Return the weights of one example's tokens; see `explain_hardest`."""
     inputs, model = trainer.inputs, trainer.model
     if not isinstance(model, torch.nn.Module):
-        raise TypeError(f"the trainer's model is {type(model).__name__}, wanted a module")
+        raise TypeError(f"the trainer's model is {type(model).__name__}, expected a module")
     model.eval()
     feature = {name: value for name, value in inputs.encode([example])[0].items() if name != "labels"}
     ids = feature["input_ids"]
     special = set(inputs.tokenizer.all_special_ids)
-    places = [i for i, token in enumerate(ids) if token not in special]
+    positions = [i for i, token in enumerate(ids) if token not in special]
     rows = [feature]
-    for place in places:
-        rows.append({**feature, "input_ids": [*ids[:place], inputs.tokenizer.mask_token_id, *ids[place + 1 :]]})
+    for position in positions:
+        rows.append({**feature, "input_ids": [*ids[:position], inputs.tokenizer.mask_token_id, *ids[position + 1 :]]})
     logits = []
     for first in range(0, len(rows), ROWS_OF_A_BATCH):
         batch = inputs.collate(rows[first : first + ROWS_OF_A_BATCH])
@@ -64,7 +64,7 @@ def explain(trainer: ClueTrainer, example: Example) -> dict[str, Any]:
     scores = log_softmax(torch.cat(logits).numpy().astype(np.float64), axis=-1)
     predicted = int(scores[0].argmax())
     weights = scores[0, predicted] - scores[1:, predicted]
-    texts = [str(inputs.tokenizer.decode([ids[place]])) for place in places]
+    texts = [str(inputs.tokenizer.decode([ids[position]])) for position in positions]
     labels = inputs.task.labels
     return {
         "id": example.identity,

@@ -24,11 +24,11 @@ UNLIMITED = 1 << 30
 
 
 class Predictions:
-    """What a model says about a list of examples.
+    """Predictions of a model for a list of examples.
 
     Args:
         values: for each example a class or choice number, an answer, or a list of entities in the metric's form.
-        gold_log_probability: float `[examples]`, log probability of the right class or choice (of the right places for
+        gold_log_probability: float `[examples]`, log probability of the right class or choice (of the right tokens for
             answers and entities, mean over them); NaN where there is no gold label.
     """
 
@@ -105,7 +105,7 @@ class TaskInputs(ABC):
         return tokenizer(*columns, **{"truncation": True, "max_length": self.max_length, **options})
 
     def rows(self, encoded: Any) -> list[Feature]:
-        """Return tokenizer output as one dictionary a row."""
+        """Return tokenizer output as one dictionary per row."""
         names = [name for name in self.tokenizer.model_input_names if name in encoded]
         return [{name: encoded[name][i] for name in names} for i in range(len(encoded["input_ids"]))]
 
@@ -176,7 +176,7 @@ class SpanInputs(SequenceClassificationInputs):
         return Example(example.identity, (text[cut:],), example.label, example.group, spans), spans
 
     def collate(self, features: Sequence[Feature]) -> dict[str, torch.Tensor]:
-        """Pad the span masks beside the tokens."""
+        """Pad the span masks as the tokens are padded."""
         batch = super().collate(features)
         batch.update(
             {name: pad_column(features, name, 0, batch["input_ids"]) for name in ("first_span", "second_span")}
@@ -252,8 +252,8 @@ class MultipleChoiceInputs(TaskInputs):
             for members in groups.values():
                 if 1 < len(members) <= len(rows[members[0]]):
                     scores = log_softmax(np.stack([rows[number] for number in members]).astype(np.float64), axis=-1)
-                    for place, choice in zip(*linear_sum_assignment(-scores), strict=True):
-                        values[members[place]] = int(choice)
+                    for blank, choice in zip(*linear_sum_assignment(-scores), strict=True):
+                        values[members[blank]] = int(choice)
         return Predictions(values, np.array(gold))
 
 

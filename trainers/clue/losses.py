@@ -10,21 +10,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch.nn.functional import log_softmax, nll_loss
+from torch.nn.functional import cross_entropy
 
 from ...runtime.token_rows import IGNORED_LABEL
 
 
 class TaskLoss:
-    """Cross-entropy, or focal loss, with or without class weights; `compute_loss_func` of a Trainer.
+    """Cross-entropy, with or without class weights; `compute_loss_func` of a Trainer.
 
     Args:
         class_weights: weight of each class, 1 on average over the training rows; None: all alike.
-        focal_gamma: exponent of (1 - p) of focal loss (arXiv 1708.02002); 0: cross-entropy.
     """
 
-    def __init__(self, class_weights: Sequence[float] | None = None, focal_gamma: float = 0.0) -> None:
-        self.class_weights, self.focal_gamma = class_weights, focal_gamma
+    def __init__(self, class_weights: Sequence[float] | None = None) -> None:
+        self.class_weights = class_weights
 
     def __call__(
         self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
@@ -40,10 +39,7 @@ class TaskLoss:
         logits, labels = logits.reshape(-1, logits.shape[-1]).float(), labels.reshape(-1)
         kept = labels != IGNORED_LABEL
         logits, labels = logits[kept], labels[kept]
-        logs = log_softmax(logits, dim=-1)
-        losses = nll_loss(logs, labels, reduction="none")
-        if self.focal_gamma:
-            losses = losses * (1.0 - torch.exp(-losses)).clamp(min=1e-6) ** self.focal_gamma
+        losses = cross_entropy(logits, labels, reduction="none")
         if self.class_weights is not None:
             losses = losses * losses.new_tensor(self.class_weights)[labels]
         items = torch.as_tensor(len(labels) if num_items_in_batch is None else num_items_in_batch, device=losses.device)

@@ -1,4 +1,4 @@
-"""A model with the right head for a task, from any encoder that AutoModel loads; whole or with LoRA."""
+"""A model with the right head for a task, from any encoder that AutoModel loads."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 # Importing this package registers our model with the Auto classes.
 from ... import modeling  # noqa: F401
 from ...evaluation.clue.tasks import Task
+from ..lora import merge_lora
 
 HEAD_DROPOUT = 0.1
 """Dropout before the classifier of span pairs. Source: our default, that of BERT's heads."""
@@ -124,39 +125,11 @@ def _without_pooler(name: str, trust_remote_code: bool) -> dict[str, bool]:
     return {"add_pooling_layer": False} if kind in ("bert", "roberta", "xlm-roberta") else {}
 
 
-def add_lora(model: nn.Module, rank: int, alpha: int) -> None:
-    """Freeze a model's encoder and put LoRA on every linear layer of it, in place; heads stay trainable whole.
-
-    Raises:
-        ImportError: If peft is missing.
-    """
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError as error:
-        raise ImportError("lora_rank needs 'peft'; pip install chinese-modernbert[eval]") from error
-    encoder = encoder_of(model)
-    linear = [name for name, module in encoder.named_modules() if isinstance(module, nn.Linear)]
-    for parameter in encoder.parameters():
-        parameter.requires_grad_(False)
-    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=linear), encoder)
-
-
 def encoder_of(model: nn.Module) -> PreTrainedModel:
     """Return the encoder within any model of `build_model`."""
     inner = model.encoder if isinstance(model, SpanPairClassifier) else model
     inner = inner.scorer if isinstance(inner, ChoiceScorer) else inner
     return getattr(inner, "base_model", inner)  # pyright: ignore[reportReturnType]
-
-
-def merge_lora(model: nn.Module) -> None:
-    """Add LoRA's product to the weights and put the plain linear layers back, in place."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    for name, module in list(model.named_modules()):
-        if isinstance(module, BaseTunerLayer):
-            module.merge()
-            parent = model.get_submodule(name.rpartition(".")[0])
-            setattr(parent, name.rpartition(".")[2], module.get_base_layer())
 
 
 def save_model(model: nn.Module, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -165,7 +138,8 @@ def save_model(model: nn.Module, tokenizer: PreTrainedTokenizerBase, folder: Pat
     A choice scorer is written as a sequence classifier of one label, a span-pair classifier as its encoder and
     `span_head.safetensors`.
     """
-    merge_lora(model)
+    if any("lora_" in name for name, _ in model.named_parameters()):
+        merge_lora(model)
     inner = model.scorer if isinstance(model, ChoiceScorer) else model
     if isinstance(inner, SpanPairClassifier):
         inner.encoder.save_pretrained(folder)

@@ -1,7 +1,7 @@
-"""The `clue` command: tasks, learning rates, seeds and folds as runs, each kept when it is done; then the report.
+"""The `clue` command: tasks, learning rates and seeds as runs, each kept when it is done; then the report.
 
-One run is a task with one learning rate, seed and fold. Its result is one JSON file; a run whose file is there is not
-repeated, so a command that was cut off goes on where it stopped, with the same figures.
+One run is a task with one learning rate and seed. Its result is one JSON file; a run whose file is there is not
+repeated, so a command that was cut off goes on where it stopped, with the same scores.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,13 @@ from ...evaluation.clue.readers import Example
 from ...evaluation.clue.report import read_report, write_report
 from ...evaluation.clue.scores import example_scores, reference, score
 from ...runtime.files import model_fingerprint, write_text_atomically
+from ...runtime.settings import differing_settings
+from ..lora import add_lora
 from .arguments import ALL, ClueArguments
 from .explain import explain_hardest
 from .inputs import MultipleChoiceInputs, SequenceClassificationInputs, SpanInputs, TaskInputs
 from .losses import TaskLoss
-from .models import add_lora, build_model, length_limit, save_model
+from .models import build_model, encoder_of, length_limit, save_model
 from .span_inputs import QuestionAnsweringInputs, TokenClassificationInputs
 from .trainer import ClueTrainer, run_arguments
 
@@ -46,11 +48,13 @@ INPUTS: dict[str, type[TaskInputs]] = {
     "entities": TokenClassificationInputs,
 }
 RUNS, MODELS = "runs", "models"
+HELD_OUT = 0
+"""Number of the fold that is held out."""
 
 # Options that change what a run computes; two runs of one folder must agree in them.
-IDENTITY_FIELDS = (
+CLUE_SETTINGS = (
     "select_on", "folds", "patience", "max_length", "max_train_samples", "max_eval_samples", "layer_decay",
-    "class_weights", "focal_gamma", "lora_rank", "lora_alpha", "masked_fine_tuning", "num_train_epochs",
+    "class_weights", "lora_rank", "lora_alpha", "masked_fine_tuning", "num_train_epochs",
     "per_device_train_batch_size", "gradient_accumulation_steps", "warmup_steps", "weight_decay", "bf16", "fp16",
     "predict_test", "optim", "optim_args", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm",
     "lr_scheduler_type", "lr_scheduler_kwargs", "max_steps",
@@ -59,12 +63,11 @@ IDENTITY_FIELDS = (
 
 @dataclass(frozen=True)
 class RunKey:
-    """What tells one run of a folder from another."""
+    """What distinguishes one run of a folder from another."""
 
     task: str
     learning_rate: float
     seed: int
-    fold: int
 
     def file(self, output: Path) -> Path:
         """Return where the run's result is kept."""
@@ -73,7 +76,7 @@ class RunKey:
     @property
     def name(self) -> str:
         """Return the run's name."""
-        return f"lr{self.learning_rate:g}-seed{self.seed}-fold{self.fold}"
+        return f"lr{self.learning_rate:g}-seed{self.seed}-fold{HELD_OUT}"
 
 
 def run_clue(args: ClueArguments) -> Path:
@@ -89,7 +92,9 @@ def run_clue(args: ClueArguments) -> Path:
     if args.masked_fine_tuning and args.dataloader_num_workers:
         raise ValueError("masked_fine_tuning counts rows in one process; set dataloader_num_workers to 0")
     if args.world_size > 1:
-        raise ValueError(f"clue was started in {args.world_size} processes; start one a device, with tasks of its own")
+        raise ValueError(
+            f"clue was started in {args.world_size} processes; start one per device, each with tasks of its own"
+        )
     tasks = args.chosen_tasks()
     if args.against is not None:
         read_report(args.against)  # refused now, not after the training
@@ -120,7 +125,7 @@ class TaskResult:
     """All that the report needs of one task: what was read, the rate chosen, and the runs as their files have them."""
 
     task: str
-    figure: str
+    metric: str
     data: dict[str, Any]
     learning_rate: float
     grid: dict[str, float]
@@ -148,15 +153,14 @@ class TaskRuns:
             logger.info("%s: %d tokens, the longest that the model takes", self.task.name, self.inputs.max_length)
         # The numbers of the task stand where none are given: another description of the task is another run.
         chosen = run_arguments(args, self.inputs, args.learning_rate, args.seed)
-        identity = {
+        self.identity = {
             "model": model,
             "data": data.fingerprint(),
             "tokenizer": hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()[:16],
-            "figure": self.task.figure,
-            **{name: getattr(chosen, name) for name in IDENTITY_FIELDS},
+            "metric": self.task.metric,
+            **{name: getattr(chosen, name) for name in CLUE_SETTINGS},
             "max_length": self.inputs.max_length,
         }
-        self.identity = json.loads(json.dumps(identity))  # as a file has it
         kept = _sampled(len(data.splits["train"]), args.max_train_samples)
         self.train = [data.splits["train"][i] for i in kept.tolist()]
         self.is_own = kept < len(data.splits["train"]) - sum(data.borrowed.values())  # borrowed rows come last
@@ -169,15 +173,12 @@ class TaskRuns:
     def run(self) -> TaskResult:
         """Search the rate with the first seed, then run the other seeds with the rate that was chosen."""
         args = self.args
-        self._tell_cut_rows()
+        self._log_cut_rows()
         rates = args.learning_rates if args.grid else [args.learning_rate or self.task.learning_rate]
-        folds = range(args.folds if args.cross_validate else 1)
-        first = {rate: [self._result(rate, args.seed, fold) for fold in folds] for rate in rates}
-        grid = {f"{rate:g}": float(np.mean([run["selection"] for run in runs])) for rate, runs in first.items()}
+        first = {rate: self._result(rate, args.seed) for rate in rates}
+        grid = {f"{rate:g}": float(run["selection"]) for rate, run in first.items()}
         chosen = max(rates, key=lambda rate: grid[f"{rate:g}"])
-        runs = first[chosen] + [
-            self._result(chosen, args.seed + seed, fold) for seed in range(1, args.seeds) for fold in folds
-        ]
+        runs = [first[chosen], *(self._result(chosen, args.seed + seed) for seed in range(1, args.seeds))]
         for rate in set(rates) - {chosen}:
             for path in (self.output / MODELS / self.task.name).glob(f"lr{rate:g}-*"):
                 shutil.rmtree(path)
@@ -199,19 +200,19 @@ class TaskRuns:
             "hardest": self._rows_to_show(runs),
             "ids": {split: [one.identity for one in rows] for split, rows in self.scored.items()},
         }
-        return TaskResult(self.task.name, self.task.figure, about, chosen, grid, runs)
+        return TaskResult(self.task.name, self.task.metric, about, chosen, grid, runs)
 
-    def _tell_cut_rows(self) -> None:
+    def _log_cut_rows(self) -> None:
         """Log how many training and dev rows are longer than the input, where there are any."""
         rows = {"train": self.train, "dev": self.scored["dev"]}
         cut = {split: self.inputs.count_cut(examples) for split, examples in rows.items()}
         if any(cut.values()):
-            told = " and ".join(f"{count:,} of {len(rows[split]):,} {split}" for split, count in cut.items())
-            logger.warning("%s: %s rows were cut (max_length=%d)", self.task.name, told, self.inputs.max_length)
+            counts = " and ".join(f"{count:,} of {len(rows[split]):,} {split}" for split, count in cut.items())
+            logger.warning("%s: %s rows were cut (max_length=%d)", self.task.name, counts, self.inputs.max_length)
 
-    def _result(self, rate: float, seed: int, fold: int) -> dict[str, Any]:
+    def _result(self, rate: float, seed: int) -> dict[str, Any]:
         """Return a run's result: from its file if it is done, else by running it."""
-        key = RunKey(self.task.name, rate, seed, fold)
+        key = RunKey(self.task.name, rate, seed)
         file = key.file(self.output)
         found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() and not self.args.overwrite else None
         if found is not None:
@@ -222,14 +223,12 @@ class TaskRuns:
         found = self._train(key)
         write_text_atomically(file, json.dumps(found, ensure_ascii=False) + "\n")
         logger.info(
-            "%s %s: selection %.2f, dev %.2f", key.task, key.name, found["selection"], found["dev"][self.task.figure]
+            "%s %s: selection %.2f, dev %.2f", key.task, key.name, found["selection"], found["dev"][self.task.metric]
         )
         return found
 
     def _check_identity(self, file: Path, old: dict[str, Any]) -> None:
-        changed = {name: value for name, value in self.identity.items() if old.get(name) != value}
-        different = [f"{name} was {old.get(name)}, is {value}" for name, value in changed.items()]
-        if different:
+        if different := differing_settings(_in_effect(old), _in_effect(self.identity)):
             raise ValueError(f"{file} is of other settings: {'; '.join(different)}; give another output_dir")
 
     def _is_complete(self, found: dict[str, Any], key: RunKey) -> bool:
@@ -240,12 +239,12 @@ class TaskRuns:
     def _train(self, key: RunKey) -> dict[str, Any]:
         """Train and score one run."""
         started = time.perf_counter()
-        train, selection = self._split(key.fold)
+        train, selection = self._split()
         set_seed(key.seed)
         tags = self.inputs.tags if isinstance(self.inputs, TokenClassificationInputs) else ()
         model = build_model(self.task, self.args.model, self.args.trust_remote_code, tags)
         if self.args.lora_rank:
-            add_lora(model, self.args.lora_rank, self.args.lora_alpha)
+            add_lora(encoder_of(model), self.args.lora_rank, self.args.lora_alpha)
         chosen = run_arguments(self.args, self.inputs, key.learning_rate, key.seed)
         chosen.output_dir = str(self.output / "scratch")
         trainer = ClueTrainer(model, chosen, self.inputs, train, selection, self._loss(train))
@@ -272,7 +271,7 @@ class TaskRuns:
         return found
 
     def _score(self, trainer: ClueTrainer) -> dict[str, Any]:
-        """Return figures and predictions of dev and of the test files."""
+        """Return scores and predictions of dev and of the test files."""
         found: dict[str, Any] = {"predictions": {}, "scored": {}}
         for split, examples in self.scored.items():
             predictions = trainer.predict_examples(examples)
@@ -296,7 +295,7 @@ class TaskRuns:
                 found["dev_without_repeated"] = score(self.task, values, [examples[i] for i in fresh])
         return found
 
-    def _split(self, fold: int) -> tuple[Sequence[Example], Sequence[Example]]:
+    def _split(self) -> tuple[Sequence[Example], Sequence[Example]]:
         """Return training and selection rows; rows of one group lie on one side.
 
         The fold is drawn from the task's own rows, where it has any; a borrowed row of a held-out group is left out.
@@ -313,7 +312,7 @@ class TaskRuns:
         # The fold of a group does not depend on the run's seed: every run is selected on the same rows.
         of_group = np.full(int(groups.max()) + 1, -1)
         of_group[drawn] = np.random.default_rng(0).permutation(len(drawn)) % self.args.folds
-        held_out = of_group[groups] == fold
+        held_out = of_group[groups] == HELD_OUT
         train, selection = (np.flatnonzero(chosen).tolist() for chosen in (~held_out, held_out & may_select))
         return [self.train[i] for i in train], [self.train[i] for i in selection]
 
@@ -326,7 +325,7 @@ class TaskRuns:
             weights = np.ones(len(self.task.labels))
             present = np.unique(labels)
             weights[present] = compute_class_weight("balanced", classes=present, y=labels)
-        return TaskLoss(None if weights is None else weights.tolist(), self.args.focal_gamma)
+        return TaskLoss(None if weights is None else weights.tolist())
 
     def _rows_to_show(self, runs: Sequence[dict[str, Any]], count: int = 10) -> list[dict[str, Any]]:
         """Return the dev rows whose right answer had the lowest probability, on average over the runs."""
@@ -345,6 +344,13 @@ class TaskRuns:
         ]
 
 
+def _in_effect(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that changed a run, as this version names them; older ones had a focal loss and `figure`."""
+    idle = {"focal_gamma": 0.0, "lora_alpha": None if identity["lora_rank"] else identity["lora_alpha"]}
+    named = {"metric" if name == "figure" else name: value for name, value in identity.items()}
+    return {name: value for name, value in named.items() if name not in idle or value != idle[name]}
+
+
 def _sampled(count: int, limit: int | None) -> np.ndarray:
     """Draw the numbers of `limit` rows, the same for every seed, in their old order; int64 `[rows]`."""
     return np.sort(np.random.default_rng(0).permutation(count)[:limit])
@@ -356,15 +362,14 @@ def _folder_of(args: ClueArguments, task: str) -> Path:
 
 
 def _settings(args: ClueArguments, model: str) -> dict[str, Any]:
-    """Return what the report says about the command and the machine."""
+    """Return what the report states about the command and the machine."""
     device = torch.cuda.get_device_name() if args.device.type == "cuda" else "CPU"
     return {
         "model": model,
         "seeds": list(range(args.seed, args.seed + args.seeds)),
         "grid": args.learning_rates if args.grid else None,
-        "cross_validate": args.cross_validate,
         "train_from": args.train_from,
         "device": device,
         "threads": torch.get_num_threads(),
-        **{name: getattr(args, name) for name in IDENTITY_FIELDS},
+        **{name: getattr(args, name) for name in CLUE_SETTINGS},
     }

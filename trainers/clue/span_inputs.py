@@ -1,4 +1,4 @@
-"""Inputs whose labels are places in the text: extracted answers and entities. Places are characters throughout."""
+"""Inputs whose labels are offsets in the text: extracted answers and entities. Offsets count characters throughout."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class QuestionAnsweringInputs(TaskInputs):
             offsets = zip(encoded["offset_mapping"][i], is_passage, strict=True)
             feature["offsets"] = [(start, end) if inside else None for (start, end), inside in offsets]
             if examples[number].answers:
-                feature["labels"] = _places(feature["offsets"], examples[number])
+                feature["labels"] = _answer_tokens(feature["offsets"], examples[number])
         return features
 
     def count_cut(self, examples: Sequence[Example]) -> int:
@@ -89,14 +89,14 @@ class QuestionAnsweringInputs(TaskInputs):
         return Predictions(texts, gold.mean(axis=1))
 
 
-def _places(offsets: Sequence[tuple[int, int] | None], example: Example) -> list[int]:
+def _answer_tokens(offsets: Sequence[tuple[int, int] | None], example: Example) -> list[int]:
     """Return the first and last token that overlap the answer, [0, 0] where the window does not hold all of it."""
     known = [(text, start) for text, start in example.answers if start >= 0]
     if not known:
         return [0, 0]
     text, first = known[0]
     last = first + len(text)
-    inside = [i for i, place in enumerate(offsets) if place is not None and place[0] < last and place[1] > first]
+    inside = [i for i, span in enumerate(offsets) if span is not None and span[0] < last and span[1] > first]
     if not inside:
         return [0, 0]
     start, end = offsets[inside[0]], offsets[inside[-1]]
@@ -106,7 +106,7 @@ def _places(offsets: Sequence[tuple[int, int] | None], example: Example) -> list
 
 def _best_stretch(scores: np.ndarray, offsets: Sequence[tuple[int, int] | None]) -> tuple[float, int, int] | None:
     """Return (score, first character, end) of a window's best stretch of the passage, None without a passage."""
-    passage = np.array([i for i, place in enumerate(offsets) if place is not None and place[1] > place[0]], dtype=int)
+    passage = np.array([i for i, span in enumerate(offsets) if span is not None and span[1] > span[0]], dtype=int)
     if not passage.size:
         return None
     starts, ends = (passage[np.argsort(-scores[passage, side])[:N_BEST]] for side in (0, 1))
@@ -155,17 +155,17 @@ class TokenClassificationInputs(TaskInputs):
         return features
 
     def _labels(self, offsets: Sequence[tuple[int, int] | None], entities: Sequence[Span]) -> list[int]:
-        labels = [IGNORED_LABEL if place is None else 0 for place in offsets]
+        labels = [IGNORED_LABEL if span is None else 0 for span in offsets]
         for entity in entities:
             begun, kind = False, self.task.labels.index(entity.label)
-            for i, place in enumerate(offsets):
-                if place is not None and place[0] < entity.end and place[1] > entity.start and labels[i] == 0:
+            for i, span in enumerate(offsets):
+                if span is not None and span[0] < entity.end and span[1] > entity.start and labels[i] == 0:
                     labels[i] = 1 + 2 * kind + int(begun)
                     begun = True
         return labels
 
     def collate(self, features: Sequence[Feature]) -> dict[str, torch.Tensor]:
-        """Pad the tags beside the tokens."""
+        """Pad the tags as the tokens are padded."""
         batch = super().collate([{name: feature[name] for name in feature if name != "labels"} for feature in features])
         if "labels" in features[0]:
             batch = {"labels": pad_column(features, "labels", IGNORED_LABEL, batch["input_ids"]), **batch}
@@ -199,13 +199,13 @@ def _spans(tags: Sequence[str], offsets: Sequence[tuple[int, int] | None]) -> li
     """Read entities off tags; an I without a B before it begins one, as seqeval does by default."""
     spans: list[Span] = []
     before = "O"
-    for tag, place in zip(tags, offsets, strict=True):
-        if place is None:
+    for tag, span in zip(tags, offsets, strict=True):
+        if span is None:
             continue
         prefix, _, kind = tag.partition("-")
         if prefix == "I" and before.partition("-")[2] == kind:
-            spans[-1] = Span(spans[-1].start, place[1], kind)
+            spans[-1] = Span(spans[-1].start, span[1], kind)
         elif prefix != "O":
-            spans.append(Span(*place, kind))
+            spans.append(Span(*span, kind))
         before = tag
     return spans

@@ -77,7 +77,7 @@ class Best:
     """The best epoch so far.
 
     Attributes:
-        score: main figure on the selection rows, in percent.
+        score: main metric on the selection rows, in percent.
         epoch: number of the epoch, from 1 on.
         weights: trainable weights at its end, on the CPU.
     """
@@ -151,11 +151,11 @@ class ClueTrainer(Trainer):
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Score the selection rows, keep the weights if they are the best, and stop a run that has stalled."""
         found = score(self.inputs.task, self.predict_examples(self.selection).values, self.selection)
-        figure, epoch = found[self.inputs.task.figure], float(self.state.epoch or 0.0)
-        self.history.append({"epoch": round(epoch, 3), "selection": figure})
-        if figure > self.best.score:
+        main, epoch = found[self.inputs.task.metric], float(self.state.epoch or 0.0)
+        self.history.append({"epoch": round(epoch, 3), "selection": main})
+        if main > self.best.score:
             weights = {name: value.detach().cpu().clone() for name, value in self._trainable().items()}
-            self.best = Best(figure, epoch, weights)
+            self.best = Best(main, epoch, weights)
         metrics = {f"eval_{name}": value for name, value in found.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)

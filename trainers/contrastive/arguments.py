@@ -6,6 +6,7 @@ from typing import Any, Literal
 from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 
 from ...runtime.options import argument
+from ..lora import DEFAULT_LORA_ALPHA
 
 # At 0.6 the search finds 0.99 of the pairs, and less below. Source: 32 bands of 4 (see `leakage`).
 LOWEST_LEAKAGE_SIMILARITY = 0.6
@@ -57,7 +58,7 @@ class ContrastiveStage:
 class ContrastiveArguments(SentenceTransformerTrainingArguments):
     """Arguments of contrastive training: the library's own, with defaults for this model, and a few more.
 
-    Sources of the defaults: temperature 0.05, both directions, mean pooling, 2e-5 and 64 tokens are ours (standard
+    Sources of the defaults: temperature 0.05, symmetric loss, mean pooling, 2e-5 and 64 tokens are ours (standard
     bi-encoder practice; the paper names the data and nothing else).
     """
 
@@ -66,9 +67,11 @@ class ContrastiveArguments(SentenceTransformerTrainingArguments):
     stages: list[ContrastiveStage] = argument(list, "Stages: data, loss, epochs, batch_size ...; none: only score.")
     evaluation: list[str] = argument(list, "Scored sets to evaluate on after every stage, such as stsb:test.")
     retrieval: list[str] = argument(list, "Sets of passages or triplets to search in after every stage.")
-    baselines: bool = argument(True, "Score fresh weights, static embeddings and BM25 beside the model.")
+    baselines: bool = argument(True, "Score fresh weights, static embeddings and BM25 as baselines.")
     baseline_corpus: list[str] = argument(list, "Text files of the static embeddings; none: the texts of the stages.")
-    against: list[str] = argument(list, "Other encoders, or output_dirs of other sts runs, beside it in the report.")
+    against: list[str] = argument(
+        list, "Other encoders, or output_dirs of other sts runs, to compare with in the report."
+    )
     temperature: float = argument(0.05, "Cosines are divided by it before the softmax.")
     symmetric_loss: bool = argument(True, "Find the anchor among all anchors too, not the positive alone.")
     cached_batch_size: int | None = argument(None, "Rows embedded at once under cached gradients; null: no caching.")
@@ -80,8 +83,8 @@ class ContrastiveArguments(SentenceTransformerTrainingArguments):
     leakage: str = argument("refuse", "Training texts that occur in an evaluation set: refuse, drop or report.")
     leakage_similarity: float = argument(0.9, "From which similarity on two texts are nearly the same; 1 is exact.")
     mining_margin: float = argument(0.05, "A mined text this close to the positive's score (share) is no negative.")
-    lora_rank: int = argument(0, "Train an adapter of this rank in place of all weights; 0 trains all.")
-    lora_alpha: int = argument(32, "Scale of the adapter.")
+    lora_rank: int = argument(0, "Rank of LoRA on every linear layer of the encoder; 0: train all weights.")
+    lora_alpha: int = argument(DEFAULT_LORA_ALPHA, "Scale of LoRA, divided by the rank.")
     mteb: list[str] = argument(list, "Tasks or benchmarks of mteb for the last stage, fetched: 'MTEB(cmn, v1)', LCQMC.")
     trust_remote_code: bool = argument(False, "Allow other models' own code from their folders; ours never needs it.")
     bootstrap_resamples: int = argument(1_000, "Samples behind every interval.")

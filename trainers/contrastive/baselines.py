@@ -1,4 +1,4 @@
-"""What stands beside a sentence encoder in its report: baselines that saw no pair, and other encoders."""
+"""What a sentence encoder is compared with in its report: baselines that saw no pair, and other encoders."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ...evaluation.sentences.retrieval import RetrievalTask, score_retrieval
 from ...evaluation.sentences.scores import SentenceScores, evaluate_encoder, score_values
 from ...evaluation.sentences.static_embeddings import static_encoder
 from ...runtime.files import model_fingerprint, write_text_atomically
+from ...runtime.settings import differing_settings
 from ...tokenization import load_segmenter, read_documents
 from .arguments import ContrastiveArguments
 from .datasets import NamedRows, texts_of
@@ -32,11 +33,19 @@ SCORES, BASELINES = "scores.json", "baselines"
 UNTRAINED, STATIC, BM25 = "untrained", "static embeddings", "BM25"
 TEXTS_AT_ONCE = 1_000
 # What changes the scores of an encoder that is trained no further.
-SETTINGS = ("evaluation", "retrieval", "pooling", "normalize", "query_prompt", "document_prompt", "bootstrap_resamples")
+SCORE_SETTINGS = (
+    "evaluation",
+    "retrieval",
+    "pooling",
+    "normalize",
+    "query_prompt",
+    "document_prompt",
+    "bootstrap_resamples",
+)
 
 
 def check_against(arguments: ContrastiveArguments) -> None:
-    """Refuse what cannot stand beside the model.
+    """Refuse what the model cannot be compared with.
 
     Raises:
         FileNotFoundError: If a folder of `against` holds neither an encoder nor a finished stage.
@@ -66,10 +75,10 @@ def score_baselines(
         rows: Fingerprint of all rows, of training and evaluation.
 
     Returns:
-        The rows of the report that stand above the model's own.
+        The rows of the report above the model's own.
     """
     folder = Path(arguments.output_dir or "") / BASELINES
-    sets = {"rows": rows, **{name: getattr(arguments, name) for name in SETTINGS}}
+    sets = {"rows": rows, **{name: getattr(arguments, name) for name in SCORE_SETTINGS}}
     once = partial(_once, overwrite=arguments.overwrite)
 
     def evaluate(model: SentenceTransformer) -> SentenceScores:
@@ -106,15 +115,14 @@ def _once(
 ) -> SentenceScores:
     """Return kept scores where they were made under the same settings, else make and keep them."""
     settings = file.with_suffix(".settings.json")
-    plain = json.loads(json.dumps(record))
     is_kept = file.is_file() and settings.is_file() and not overwrite
-    if is_kept and json.loads(settings.read_text(encoding="utf-8")) == plain:
+    if is_kept and not differing_settings(json.loads(settings.read_text(encoding="utf-8")), record):
         logger.info("%s is there", file)
         return SentenceScores.load(file)
     settings.unlink(missing_ok=True)
     scores = score()
     scores.save(file)
-    write_text_atomically(settings, json.dumps(plain, ensure_ascii=False, indent=1) + "\n")
+    write_text_atomically(settings, json.dumps(dict(record), ensure_ascii=False, indent=1) + "\n")
     logger.info("scored %s", file)
     return scores
 

@@ -39,7 +39,7 @@ class NamedRows:
 def read_named(names: Sequence[str], folder: str | Path, split: str) -> list[NamedRows]:
     """Read sets by name (`stsb`, `stsb:dev`, a file); `split` is taken where a name has none.
 
-    A second file of the same bare name, `b/train.jsonl` beside `a/train.jsonl`, goes by its path.
+    A second file of the same bare name, `b/train.jsonl` after `a/train.jsonl`, goes by its path.
 
     Raises:
         FileNotFoundError, ValueError: see `find_set` and `read_rows`; a set that is named twice.
@@ -49,13 +49,13 @@ def read_named(names: Sequence[str], folder: str | Path, split: str) -> list[Nam
         bare, colon, own = name.partition(":")
         is_file = Path(name).is_file()
         one = find_set(name if is_file else bare)
-        wanted = own if colon and not is_file else split
-        key = f"{one.name}:{wanted}"
+        part = own if colon and not is_file else split
+        key = f"{one.name}:{part}"
         if is_file and key in found and name not in names[: len(found)]:
-            key = f"{name}:{wanted}"
+            key = f"{name}:{part}"
         if key in found:
             raise ValueError(f"'{name}' is named twice; a set is read once")
-        found[key] = NamedRows(key, read_rows(one, wanted, "" if is_file else folder))
+        found[key] = NamedRows(key, read_rows(one, part, "" if is_file else folder))
     return list(found.values())
 
 
@@ -108,7 +108,7 @@ def stage_datasets(
 ) -> dict[str, Dataset]:
     """Return the data sets of a stage by name; rows of one data set have the same columns.
 
-    Triplets become columns `anchor`, `positive`, `negative_1` ...; rows with fewer negatives than the stage wants make
+    Triplets become columns `anchor`, `positive`, `negative_1` ...; rows with fewer negatives than the stage takes make
     a data set of their own without any, so that no row is lost and no negative counts twice.
 
     Args:
@@ -131,11 +131,11 @@ def stage_datasets(
             raise ValueError(f"{one.name} has no positive pair for the loss with in-batch negatives; use cosent")
         if stage.mined_negatives:
             triplets = mine(triplets, model, stage.mined_negatives, margin)
-        wanted = max(stage.hard_negatives, stage.mined_negatives)
-        rich = [triplet for triplet in triplets if wanted and len(triplet.negatives) >= wanted]
-        poor = [triplet for triplet in triplets if not wanted or len(triplet.negatives) < wanted]
+        count = max(stage.hard_negatives, stage.mined_negatives)
+        rich = [triplet for triplet in triplets if count and len(triplet.negatives) >= count]
+        poor = [triplet for triplet in triplets if not count or len(triplet.negatives) < count]
         if rich:
-            datasets[f"{one.name} with negatives"] = Dataset.from_dict(_columns(rich, wanted))
+            datasets[f"{one.name} with negatives"] = Dataset.from_dict(_columns(rich, count))
         if poor:
             datasets[one.name] = Dataset.from_dict(_columns(poor, 0))
     return datasets
@@ -145,7 +145,7 @@ def mine(triplets: Sequence[Triplet], model: SentenceTransformer, count: int, ma
     """Return the triplets with up to `count` mined negatives before their given ones.
 
     Candidates are the other positives of the same set. One whose score comes within `margin` (as a share of the
-    positive's own score) is taken for a false negative and passed by, and so is any text that is a positive of the
+    positive's own score) is taken for a false negative and left out, and so is any text that is a positive of the
     same anchor. Source: the filter of NV-Retriever (arXiv 2407.15831) at 95 %.
     """
     corpus = list(dict.fromkeys(triplet.positive for triplet in triplets))

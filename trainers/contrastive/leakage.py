@@ -106,7 +106,7 @@ class _NearTexts:
 
 
 def character_pairs(text: str) -> frozenset[str]:
-    """Return the pairs of neighbouring characters; a text of one character is its own only one."""
+    """Return the pairs of neighboring characters; a text of one character is its own only one."""
     return frozenset(character_ngrams(text, SENTENCE_NGRAM_CHARACTERS))
 
 

@@ -1,4 +1,4 @@
-"""Sentence encoders as training and comparison need them: loaded, with fresh weights, or with an adapter."""
+"""Sentence encoders as training and comparison need them: loaded, or with fresh weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from ... import modeling as _registered  # noqa: F401  # our classes are known t
 from .arguments import ContrastiveArguments
 
 MODULES_FILE, CONFIG_FILE = "modules.json", "config.json"
-LORA_TARGETS = ["Wqkv", "attn.Wo"]
 
 
 def is_encoder_folder(folder: str | Path) -> bool:
@@ -60,18 +59,3 @@ def untrained_twin(model: SentenceTransformer, seed: int) -> SentenceTransformer
     make: Any = type(inner)
     module.model = make(copy.deepcopy(inner.config)).to(device=inner.device, dtype=inner.dtype)
     return twin.eval()
-
-
-def add_adapter(model: SentenceTransformer, arguments: ContrastiveArguments) -> None:
-    """Train a low-rank adapter in place of all weights; it is merged when the stage ends.
-
-    Raises:
-        ImportError: Without peft.
-    """
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError as error:
-        raise ImportError("lora_rank needs peft: pip install 'chinese-modernbert[eval]'.") from error
-    transformer: Any = model[0]
-    config = LoraConfig(r=arguments.lora_rank, lora_alpha=arguments.lora_alpha, target_modules=LORA_TARGETS)
-    transformer.model = get_peft_model(transformer.model, config)

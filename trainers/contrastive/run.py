@@ -22,11 +22,13 @@ from ...evaluation.sentences.retrieval import RetrievalTask, task_from_triplets
 from ...evaluation.sentences.scores import SentenceScores, evaluate_encoder
 from ...runtime.files import model_fingerprint, write_text_atomically
 from ...runtime.processes import on_main_process
+from ...runtime.settings import differing_settings
+from ..lora import add_lora, merge_lora
 from .arguments import ContrastiveArguments, ContrastiveStage
 from .baselines import SCORES, check_against, score_baselines
 from .datasets import NamedRows, read_named, rows_fingerprint, stage_datasets, texts_of, without_leaks
 from .leakage import find_leaks
-from .models import add_adapter, is_encoder_folder, load_encoder, transformer_of
+from .models import is_encoder_folder, load_encoder, transformer_of
 from .trainer import ContrastiveTrainer
 
 logger = logging.getLogger(__name__)
@@ -34,7 +36,7 @@ logger = logging.getLogger(__name__)
 STAGE, FINAL = "stage.json", "final"
 
 # Options that change what a stage computes or scores; a finished stage of others is not taken for this one.
-IDENTITY_FIELDS = (
+STAGE_SETTINGS = (
     "model", "temperature", "symmetric_loss", "matryoshka_sizes", "query_prompt", "document_prompt", "pooling",
     "normalize", "leakage", "leakage_similarity", "mining_margin", "lora_rank", "lora_alpha", "seed", "max_steps",
     "evaluation", "retrieval", "bootstrap_resamples", "learning_rate",
@@ -187,15 +189,14 @@ def _run_stage(
     model = load_encoder(before / "model", arguments)
     model.max_seq_length = stage.max_length
     datasets = stage_datasets(named, stage, arguments.seed, model, arguments.mining_margin)
-    if arguments.lora_rank:
-        add_adapter(model, arguments)
+    inner = transformer_of(model)
+    if arguments.lora_rank and inner is not None:
+        add_lora(inner, arguments.lora_rank, arguments.lora_alpha)
     trainer = ContrastiveTrainer(model, _stage_arguments(stage, arguments, folder), datasets)
     trainer.train()
     if arguments.lora_rank:
-        transformer: Any = model[0]
-        transformer.model = transformer.model.merge_and_unload()
-    losses = [line for line in trainer.state.log_history if "loss" in line]
-    record["log"] = losses
+        merge_lora(model)
+    record["log"] = [line for line in trainer.state.log_history if "loss" in line]
     on_main_process(lambda: _keep(folder, model, record, arguments, scored, retrieval))
     return folder
 
@@ -218,7 +219,7 @@ def _record(number: int, stage: ContrastiveStage | None, arguments: ContrastiveA
     """Return what decides the result of a stage: its own settings and rows, and those of every stage before it."""
     return {
         "settings": {
-            **{name: getattr(arguments, name) for name in IDENTITY_FIELDS},
+            **{name: getattr(arguments, name) for name in STAGE_SETTINGS},
             "weights": model_fingerprint(arguments.model),
         },
         "rows": rows,
@@ -249,16 +250,20 @@ def _clear_unfinished(folder: Path, record: dict[str, Any], arguments: Contrasti
         shutil.rmtree(folder, ignore_errors=True)
         return
     old = json.loads((folder / STAGE).read_text(encoding="utf-8"))
-    plain = json.loads(json.dumps(record))
-    different = [key for key in plain if old.get(key) != plain[key]]
+    different = differing_settings(_flat(old), _flat(record))
     if not different:
         logger.info("%s is finished", folder)
     elif arguments.overwrite:
         shutil.rmtree(folder)
     else:
         raise FileExistsError(
-            f"{folder} was trained with other {' and '.join(different)}; give another output_dir, or --overwrite"
+            f"{folder} was trained with other settings: {'; '.join(different)}; give another output_dir, or --overwrite"
         )
+
+
+def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides the result of a stage under one name each; its log is a part of the result."""
+    return {**record["settings"], **{name: value for name, value in record.items() if name not in ("settings", "log")}}
 
 
 def _keep(

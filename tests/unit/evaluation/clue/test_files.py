@@ -77,7 +77,7 @@ def test_lines_end_with_a_line_feed_only() -> None:
     ("text", "message"),
     [
         ('{"a": 1}\n{"a": 2}\n{"a"}\n', "file:3: not JSON"),
-        ('{"a": 1}\n{"a": 2}\n\n[1]\n', "file:4: wanted a JSON object, got list"),
+        ('{"a": 1}\n{"a": 2}\n\n[1]\n', "file:4: expected a JSON object, got list"),
         ('{\n"a": 1,\n}', "file:3: not JSON"),
     ],
 )
@@ -95,8 +95,8 @@ def test_bytes_that_are_not_utf8_are_named_by_their_line(tmp_path: Path) -> None
         read_task(TASKS["afqmc"], tmp_path)
 
 
-def test_missing_data_say_what_was_wanted(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no data of tnews.*wanted tnews_public\.zip"):
+def test_missing_data_say_what_was_expected(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no data of tnews.*give a folder that holds tnews_public\.zip"):
         read_task(TASKS["tnews"], tmp_path)
     folder = write_task(tmp_path, "tnews", as_zip=False)
     (folder / "train.json").unlink()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chinese_modernbert.evaluation.clue.files import parse_json, read_task
-from chinese_modernbert.evaluation.clue.readers import CHOICE_BLANK, READERS, Document, Row, Span, observed_labels
+from chinese_modernbert.evaluation.clue.readers import CHOICE_BLANK, READERS, ParsedFile, Row, Span, observed_labels
 from chinese_modernbert.evaluation.clue.tasks import TASKS, Task
 from reference.clue_files import task_files
 
@@ -17,7 +17,7 @@ def read(task: Task, *files: Any) -> list:
 
 
 def lines(task: Task, *rows: dict[str, Any]) -> list:
-    document = Document("file", [Row(f"file:{i}", row) for i, row in enumerate(rows, start=1)], None)
+    document = ParsedFile("file", [Row(f"file:{i}", row) for i, row in enumerate(rows, start=1)], None)
     return list(READERS[task.reader]([document], task))
 
 
@@ -35,7 +35,7 @@ def test_keywords_come_before_the_abstract_and_the_abstract_is_the_group() -> No
     assert (one.texts, one.group) == (("甲；乙", "丙"), "丙")
 
 
-def test_a_span_that_is_not_at_its_place_is_named_with_its_line() -> None:
+def test_a_span_that_is_not_at_its_offset_is_named_with_its_line() -> None:
     target = {"span1_index": 0, "span1_text": "甲", "span2_index": 1, "span2_text": "丙"}
     with pytest.raises(ValueError, match=r"file:1: span2_text '丙' is not at span2_index=1"):
         lines(TASKS["cluewsc2020"], {"text": "甲乙", "target": target, "label": "true"})
@@ -61,7 +61,7 @@ def test_every_blank_is_a_question_of_its_own() -> None:
     assert found[0].group == found[1].group
 
 
-def test_an_answers_place_is_the_occurrence_nearest_to_the_one_stated() -> None:
+def test_the_offset_of_an_answer_is_that_of_the_occurrence_nearest_to_the_one_stated() -> None:
     context = "日本和日本人"
     qas = [
         {
@@ -92,7 +92,7 @@ def test_mentions_and_tags_give_the_same_entities() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tags", "wanted"),
+    ("tags", "expected"),
     [
         ("B-name I-name I-name O", [(0, 3)]),
         ("B-name M-name E-name O", [(0, 3)]),
@@ -104,16 +104,16 @@ def test_mentions_and_tags_give_the_same_entities() -> None:
         ("I-name I-name O O", [(0, 2)]),  # an I without a B begins one, as seqeval does by default
     ],
 )
-def test_bio_bmes_and_bioes_tags_give_whole_entities(tags: str, wanted: list[tuple[int, int]]) -> None:
+def test_bio_bmes_and_bioes_tags_give_whole_entities(tags: str, expected: list[tuple[int, int]]) -> None:
     (one,) = lines(TASKS["cluener"], {"tokens": list("甲乙丙丁"), "labels": tags.split()})
-    assert one.entities == tuple(Span(start, end, "name") for start, end in wanted)
+    assert one.entities == tuple(Span(start, end, "name") for start, end in expected)
 
 
 @pytest.mark.parametrize(
     "tags", [[1, 2, 2, 0], ["B_PER", "I_PER", "O", "O"], ["B-", "O", "O", "O"], ["U-PER"] + ["O"] * 3]
 )
 def test_tags_of_another_kind_are_refused_with_their_line(tags: list[Any]) -> None:
-    document = Document("file", [Row("file:1", {"tokens": list("甲乙丙丁"), "labels": tags})], None)
+    document = ParsedFile("file", [Row("file:1", {"tokens": list("甲乙丙丁"), "labels": tags})], None)
     task = replace(TASKS["cluener"], labels=("PER",))
     for read_tags in (observed_labels, lambda *given: list(READERS["cluener"](*given))):
         with pytest.raises(ValueError, match=f"file:1: tag {tags[0]!r} is not O or a type after B-, I-, M-, E- or S-"):
@@ -130,7 +130,7 @@ def test_latin_words_of_a_token_file_keep_a_space_between_them() -> None:
     ("name", "row", "message"),
     [
         ("afqmc", {"sentence1": "甲", "label": "0"}, "file:1: the row has no field 'sentence2'"),
-        ("afqmc", {"sentence1": "甲", "sentence2": 3, "label": "0"}, "field 'sentence2' is int, wanted str"),
+        ("afqmc", {"sentence1": "甲", "sentence2": 3, "label": "0"}, "field 'sentence2' is int, expected str"),
         ("afqmc", {"sentence1": "甲", "sentence2": "乙", "label": "2"}, "label '2' of afqmc is not one of 0, 1"),
         ("cluener", {"text": "甲乙", "label": {"address": {"丙": [[0, 0]]}}}, "'丙' is not at"),
         ("cluener", {"text": "甲", "label": {"planet": {"甲": [[0, 0]]}}}, "entity type 'planet'"),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from chinese_modernbert.evaluation.clue.published import PUBLISHED
-from chinese_modernbert.evaluation.clue.report import REPORT_JSON, read_report, summarise, write_report
+from chinese_modernbert.evaluation.clue.report import REPORT_JSON, read_report, summarize, write_report
 from chinese_modernbert.evaluation.clue.submissions import submission_text
 from chinese_modernbert.evaluation.clue.tasks import TASKS
 
@@ -55,7 +55,7 @@ def result(*runs: dict[str, Any]) -> dict[str, Any]:
     grid = {"1e-05": 40.0, "2e-05": 50.0}
     return {
         "task": "afqmc",
-        "figure": "accuracy",
+        "metric": "accuracy",
         "learning_rate": 2e-5,
         "grid": grid,
         "runs": list(runs),
@@ -67,9 +67,9 @@ GOLD = [0, 1, 1, 0]
 
 
 def test_mean_and_sample_deviation_are_over_runs() -> None:
-    row = summarise(result(run(0, [0, 1, 1, 0], GOLD), run(1, [0, 1, 0, 1], GOLD)))
+    row = summarize(result(run(0, [0, 1, 1, 0], GOLD), run(1, [0, 1, 0, 1], GOLD)))
     assert row["dev"] == pytest.approx({"mean": 75.0, "deviation": 35.35534})
-    assert summarise(result(run(0, [0, 1, 1, 0], GOLD)))["dev"]["deviation"] is None
+    assert summarize(result(run(0, [0, 1, 1, 0], GOLD)))["dev"]["deviation"] is None
 
 
 def test_a_report_says_what_was_run_and_what_was_not(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_report_says_what_was_run_and_what_was_not(tmp_path: Path) -> None:
     runs = (run(0, [0, 1, 1, 0], GOLD), run(1, [0, 1, 0, 1], GOLD))
     text = write_report(tmp_path, [result(*runs)], {"tnews": "no data"}, settings).read_text(encoding="utf-8")
     assert "| afqmc | accuracy | 50.50 ± 0.71 | 75.00 ± 35.36 | 2 | 2e-05 | 30 |" in text
-    assert "at most 30 a task" in text and "{'cmnli': 'ocnli'}" in text and "tnews was skipped: no data" in text
+    assert "at most 30 per task" in text and "{'cmnli': 'ocnli'}" in text and "tnews was skipped: no data" in text
     assert "| 3 | 0 | 1 | -2.00 | 一\\|二 三 |" in text
     assert "| 0 | 3 | 1 |" in text and "| 1 | 1 | 3 |" in text  # confusions over both runs
     assert all(one.model in text and one.source in text for one in PUBLISHED)
@@ -86,8 +86,8 @@ def test_a_report_says_what_was_run_and_what_was_not(tmp_path: Path) -> None:
 
 def test_a_model_that_says_one_class_only_is_called_failed(tmp_path: Path) -> None:
     failed = result(run(0, [0, 0, 0, 0], GOLD), run(1, [0, 0, 0, 0], GOLD))
-    assert summarise(failed)["is_collapsed"]
-    assert not summarise(result(run(0, [0, 0, 0, 0], GOLD), run(1, [0, 1, 0, 0], GOLD)))["is_collapsed"]
+    assert summarize(failed)["is_collapsed"]
+    assert not summarize(result(run(0, [0, 0, 0, 0], GOLD), run(1, [0, 1, 0, 0], GOLD)))["is_collapsed"]
     assert "failed training" in write_report(tmp_path, [failed], {}, SETTINGS).read_text(encoding="utf-8")
 
 
@@ -109,20 +109,20 @@ def test_two_models_are_compared_on_the_same_rows(tmp_path: Path) -> None:
         read_report(tmp_path)
 
 
-def test_models_that_are_ranked_by_macro_f1_are_compared_by_one_figure_throughout(tmp_path: Path) -> None:
+def test_models_that_are_ranked_by_macro_f1_are_compared_by_one_metric_throughout(tmp_path: Path) -> None:
     """Macro F1 is no ratio of sums over rows, so interval and p are of accuracy: so must be all of the row."""
     for name, predictions, macro_f1 in (("b", [0, 0, 0, 0], 33.33), ("a", [0, 1, 1, 1], 73.33)):
         made = run(0, predictions, GOLD)
         made["scored"]["dev"]["macro_f1"] = macro_f1
         against = str(tmp_path / "b") if name == "a" else None
-        write_report(tmp_path / name, [{**result(made), "figure": "macro_f1"}], {}, SETTINGS, against)
+        write_report(tmp_path / name, [{**result(made), "metric": "macro_f1"}], {}, SETTINGS, against)
     text = (tmp_path / "a" / "report.md").read_text("utf-8")
     assert "| afqmc | macro_f1 | 50.00 | 73.33 | 1 |" in text
     assert "| afqmc | accuracy | 75.00 | 50.00 | +25.00 |" in text
 
 
 @pytest.mark.parametrize(
-    ("name", "predictions", "wanted"),
+    ("name", "predictions", "expected"),
     [
         ("tnews", [2, 0], '{"id": 5, "label": "102"}\n{"id": 6, "label": "100"}\n'),
         ("cluewsc2020", [1, 0], '{"id": 5, "label": "true"}\n{"id": 6, "label": "false"}\n'),
@@ -133,9 +133,9 @@ def test_models_that_are_ranked_by_macro_f1_are_compared_by_one_figure_throughou
         ("cluener", [["0:2:name"], []], '{"id": 5, "label": {"name": [[0, 1]]}}\n{"id": 6, "label": {}}\n'),
     ],
 )
-def test_prediction_files_have_the_form_of_the_clue_site(name: str, predictions: list, wanted: str) -> None:
+def test_prediction_files_have_the_form_of_the_clue_site(name: str, predictions: list, expected: str) -> None:
     task = TASKS[name]
     about = {"kind": task.kind, "reader": task.reader, "labels": task.labels}
-    assert submission_text(about, predictions, [5, 6]) == wanted
+    assert submission_text(about, predictions, [5, 6]) == expected
     with pytest.raises(ValueError, match="every row of the test file"):
         submission_text(about, predictions, [5])

@@ -48,8 +48,8 @@ def test_entity_figures_are_scikit_learns_over_all_entities() -> None:
         gold_rows += [span in gold for span in spans]
         found_rows += [span in predicted for span in spans]
     precision, recall, f1, _ = precision_recall_fscore_support(gold_rows, found_rows, average="binary")
-    wanted = {"f1": 100 * f1, "precision": 100 * precision, "recall": 100 * recall}
-    assert score(TASKS["cluener"], found, examples) == pytest.approx(wanted)
+    expected = {"f1": 100 * f1, "precision": 100 * precision, "recall": 100 * recall}
+    assert score(TASKS["cluener"], found, examples) == pytest.approx(expected)
 
 
 @given(TEXTS, st.lists(TEXTS, min_size=1, max_size=3))
@@ -90,7 +90,7 @@ def test_what_examples_add_makes_up_the_main_figure(name: str) -> None:
         found = [[entity_key(span) for span in gold if rng.random() < 0.5] for _ in range(30)]
     sums = example_scores(TASKS[name], found, examples).sum(axis=0)
     task = TASKS[name]
-    assert 100 * sums[0] / sums[1] == pytest.approx(score(task, found, examples)[task.figure])
+    assert 100 * sums[0] / sums[1] == pytest.approx(score(task, found, examples)[task.metric])
 
 
 def test_missing_predictions_are_refused() -> None:

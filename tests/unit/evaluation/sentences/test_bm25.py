@@ -35,8 +35,8 @@ def test_scores_are_those_of_the_formula() -> None:
     passages = ("x y y z", "x x", "z w w w w", "u")
     task = RetrievalTask(("y z",), passages, (frozenset({0}),))
     numbers, scores = search_bm25(task, Spaces(), depth=4)
-    wanted = slow_bm25(["y", "z"], [text.split(" ") for text in passages])
-    assert scores[0] == pytest.approx([wanted[i] for i in numbers[0]], abs=1e-5)
+    expected = slow_bm25(["y", "z"], [text.split(" ") for text in passages])
+    assert scores[0] == pytest.approx([expected[i] for i in numbers[0]], abs=1e-5)
     assert numbers[0, 0] == 0
 
 
@@ -49,12 +49,12 @@ def test_a_query_of_unknown_words_still_gets_hits() -> None:
 def test_the_similarity_of_a_pair_is_the_mean_share_of_both_directions() -> None:
     texts = ["x y y z", "x x", "z w w w w", "u", "！！"]
     documents = [text.split(" ") for text in texts[:4]] + [[""]]
-    places = [(0, 1), (1, 0), (2, 0), (3, 3), (0, 3), (4, 0), (4, 4)]
-    found = bm25_similarity([ScoredPair(texts[a], texts[b], 1.0) for a, b in places], Spaces())
+    numbers_of_pairs = [(0, 1), (1, 0), (2, 0), (3, 3), (0, 3), (4, 0), (4, 4)]
+    found = bm25_similarity([ScoredPair(texts[a], texts[b], 1.0) for a, b in numbers_of_pairs], Spaces())
     scores = [slow_bm25([word for word in document if word], documents) for document in documents]
 
     def share(a: int, b: int) -> float:
         return scores[a][b] / scores[a][a] if scores[a][a] else 0.0
 
-    assert found == pytest.approx(np.array([(share(a, b) + share(b, a)) / 2 for a, b in places]), abs=1e-5)
+    assert found == pytest.approx(np.array([(share(a, b) + share(b, a)) / 2 for a, b in numbers_of_pairs]), abs=1e-5)
     assert found[3] == 1 and found[4] == found[5] == found[6] == 0

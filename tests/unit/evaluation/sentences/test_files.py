@@ -16,7 +16,7 @@ from chinese_modernbert.evaluation.sentences.files import (
     Triplet,
     find_set,
     read_rows,
-    triples_from_pairs,
+    triplets_from_pairs,
 )
 
 Write = Callable[..., SentenceSet]
@@ -49,7 +49,7 @@ def test_a_pair_labelled_0_gives_negatives_and_never_a_positive() -> None:
         ScoredPair("甲", "丁", 1),
         ScoredPair("戊", "己", 0.5),
     ]
-    assert triples_from_pairs(pairs) == [Triplet("甲", "丁", ("乙", "丙"))]
+    assert triplets_from_pairs(pairs) == [Triplet("甲", "丁", ("乙", "丙"))]
 
 
 def test_triples_take_one_negative_a_list_or_none(write: Write, tmp_path: Path) -> None:
@@ -85,12 +85,12 @@ def test_a_choice_takes_the_closer_text_as_positive(write: Write, tmp_path: Path
     [
         ("scores", {"a": "甲", "s": 1}, r"rows.jsonl:1: field 'b' is missing \(fields: a, s\)"),
         ("scores", {"a": "甲", "b": " ", "s": 1}, "rows.jsonl:1: field 'b' is empty"),
-        ("scores", {"a": "甲", "b": 3, "s": 1}, "field 'b' is int, wanted text"),
+        ("scores", {"a": "甲", "b": 3, "s": 1}, "field 'b' is int, expected text"),
         ("scores", {"a": "甲", "b": "乙", "s": 2}, "s=2 is outside 0 to 1"),
-        ("scores", {"a": "甲", "b": "乙", "s": "much"}, "is 'much', wanted a number"),
+        ("scores", {"a": "甲", "b": "乙", "s": "much"}, "is 'much', expected a number"),
         ("scores", {"a": "甲", "b": "\ud800", "s": 1}, "surrogate"),
         ("inference", {"a": "甲", "b": "乙", "s": "yes"}, "none of entailment, neutral, contradiction"),
-        ("choice", {"a": "甲", "b": "乙", "s": "丙", "l": 3}, "l is 3, wanted 1 or 2"),
+        ("choice", {"a": "甲", "b": "乙", "s": "丙", "l": 3}, "l is 3, expected 1 or 2"),
     ],
 )
 def test_a_wrong_row_is_named_by_file_and_line(

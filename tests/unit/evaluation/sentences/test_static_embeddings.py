@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerFast
 
 from chinese_modernbert.evaluation.sentences import static_embeddings as static_vectors
 from chinese_modernbert.evaluation.sentences.static_embeddings import (
-    count_neighbours,
+    count_neighbors,
     positive_information,
     static_encoder,
 )
@@ -19,7 +19,7 @@ def documents(seed: int = 0, n: int = 40) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 20, 10**6])
-def test_neighbours_are_counted_within_the_window_and_never_across_documents(
+def test_neighbors_are_counted_within_the_window_and_never_across_documents(
     monkeypatch: pytest.MonkeyPatch, batch_tokens: int
 ) -> None:
     monkeypatch.setattr(static_vectors, "BATCH_TOKENS", batch_tokens)
@@ -28,11 +28,11 @@ def test_neighbours_are_counted_within_the_window_and_never_across_documents(
         for i in range(len(ids)):
             for j in range(len(ids)):
                 expected[ids[i], ids[j]] += 0 < abs(i - j) <= 3
-    assert np.array_equal(count_neighbours(documents(), 12, window=3).toarray(), expected)
+    assert np.array_equal(count_neighbors(documents(), 12, window=3).toarray(), expected)
 
 
 def test_information_is_that_of_the_formula() -> None:
-    counts = count_neighbours(documents(), 12)
+    counts = count_neighbors(documents(), 12)
     found, dense = positive_information(counts).toarray(), counts.toarray().astype(float)
     sums = dense.sum(axis=1)
     context = sums**0.75 / (sums**0.75).sum()

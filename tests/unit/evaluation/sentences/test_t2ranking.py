@@ -53,12 +53,12 @@ def test_dev_is_searched_in_the_whole_collection(folder: Path) -> None:
     [
         ("collection.tsv", "0\t又一段\n", r"collection.tsv:7: id 0 is given twice"),
         ("collection.tsv", "5\t \n", r"collection.tsv:7: the text of 5 is empty"),
-        ("collection.tsv", "5\n", r"collection.tsv:7 has 1 cells, wanted 2"),
+        ("collection.tsv", "5\n", r"collection.tsv:7 has 1 cells, expected 2"),
         ("queries.train.tsv", "x\t问\n", r"queries.train.tsv:4: 'x' is no number"),
         ("qrels.retrieval.train.tsv", "9\t0\n", r"qrels.retrieval.train.tsv:5: query 9 is not in the file of queries"),
         ("qrels.retrieval.train.tsv", "7\t99\n", r"qrels.retrieval.train.tsv:5: passage 99 is not in collection"),
         ("qrels.train.tsv", "7\t0\t0\t4\n", r"qrels.train.tsv:4: grade 4 is outside 0 to 3"),
-        ("qrels.train.tsv", "7\t0\t4\n", r"qrels.train.tsv:4 has 3 cells, wanted 4"),
+        ("qrels.train.tsv", "7\t0\t4\n", r"qrels.train.tsv:4 has 3 cells, expected 4"),
         ("train.mined.tsv", "7\t98\t3\n", r"train.mined.tsv:4: passage 98 is not in collection"),
     ],
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 
-from chinese_modernbert.evaluation.clue.report import summarise
+from chinese_modernbert.evaluation.clue.report import summarize
 from chinese_modernbert.evaluation.sentences.report import ScoredEncoder, write_sentence_report
 from chinese_modernbert.evaluation.sentences.scores import SentenceScores, SimilarityResult
 from chinese_modernbert.evaluation.sentences.similarity import Estimate
@@ -27,8 +27,8 @@ def run(seed: int, accuracy: float) -> dict[str, Any]:
 
 def write_clue_report(path: Path, model: str, **settings: Any) -> Path:
     about = {"kind": "classification", "summary": "", "used_training_rows": 4_000}
-    result = {"task": "tnews", "figure": "accuracy", "learning_rate": 3e-4, "grid": {}, "data": about}
-    row = summarise({**result, "runs": [run(1, 50.0), run(2, 53.0)]})
+    result = {"task": "tnews", "metric": "accuracy", "learning_rate": 3e-4, "grid": {}, "data": about}
+    row = summarize({**result, "runs": [run(1, 50.0), run(2, 53.0)]})
     other = {**row, "task": "ocnli", "dev": {"mean": 40.0, "deviation": 1.0}}
     path.write_text(json.dumps({"settings": {"model": model, **SETTINGS, **settings}, "tasks": [row, other]}))
     return path

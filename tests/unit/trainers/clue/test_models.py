@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from chinese_modernbert.evaluation.clue.readers import Example
@@ -11,11 +10,9 @@ from chinese_modernbert.trainers.clue.inputs import MultipleChoiceInputs
 from chinese_modernbert.trainers.clue.models import (
     ChoiceScorer,
     SpanPairClassifier,
-    add_lora,
     build_model,
     layer_depths,
     length_limit,
-    merge_lora,
     save_model,
 )
 from reference.tiny_bert import write_tiny_bert
@@ -38,8 +35,8 @@ def test_span_vectors_are_the_means_of_their_own_tokens(checkpoint: str) -> None
     for row, (one, two) in enumerate((([1, 2], [3]), ([1], [2]))):
         length = int(mask[row].sum())
         hidden = model.encoder(input_ids=ids[row : row + 1, :length]).last_hidden_state[0]
-        wanted = model.classifier(torch.cat([hidden[0], hidden[one].mean(0), hidden[two].mean(0)]))
-        assert torch.allclose(found[row], wanted, atol=1e-4)
+        expected = model.classifier(torch.cat([hidden[0], hidden[one].mean(0), hidden[two].mean(0)]))
+        assert torch.allclose(found[row], expected, atol=1e-4)
 
 
 def test_a_choice_is_scored_as_it_is_alone_however_many_the_others_have(checkpoint: str) -> None:
@@ -66,31 +63,6 @@ def test_a_choice_scorer_is_saved_as_a_sequence_classifier(checkpoint: str, tmp_
 def test_labels_are_written_into_the_configuration(checkpoint: str) -> None:
     config = build_model(TASKS["ocnli"], checkpoint).config
     assert config.id2label == {0: "entailment", 1: "neutral", 2: "contradiction"}  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize("name", ["afqmc", "cluewsc2020", "c3", "cmrc2018"])
-def test_lora_trains_the_head_and_its_own_matrices_only(name: str, checkpoint: str) -> None:
-    model = build_model(TASKS[name], checkpoint)
-    add_lora(model, rank=4, alpha=8)
-    trained = [key for key, value in model.named_parameters() if value.requires_grad]
-    assert any("lora_" in key for key in trained)
-    others = [key for key in trained if "lora_" not in key]
-    assert others and all(("classifier" in key) or ("qa_outputs" in key) or ("head" in key) for key in others)
-
-
-def test_merged_lora_gives_the_same_numbers_without_any_adapter(checkpoint: str) -> None:
-    model = build_model(TASKS["afqmc"], checkpoint).eval()
-    add_lora(model, rank=4, alpha=8)
-    with torch.no_grad():
-        for key, value in model.named_parameters():
-            if "lora_" in key:
-                value.normal_(std=0.1)
-    ids = torch.tensor([[2, 10, 11, 3]])
-    before = model(input_ids=ids).logits
-    merge_lora(model)
-    assert torch.allclose(model(input_ids=ids).logits, before, atol=1e-4)
-    assert not any("lora" in key for key in model.state_dict())
-    assert any(isinstance(module, nn.Linear) for module in model.modules())
 
 
 def test_depth_counts_layers_from_the_head_down(checkpoint: str) -> None:

@@ -13,7 +13,6 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
 from chinese_modernbert.evaluation.sentences.files import ReadRows, ScoredPair, Triplet
-from chinese_modernbert.evaluation.sentences.mteb import similarity_task
 from chinese_modernbert.evaluation.sentences.scores import SentenceScores
 from chinese_modernbert.runtime.files import model_fingerprint
 from chinese_modernbert.runtime.options import load_recipe
@@ -101,18 +100,18 @@ def test_cached_gradients_equal_the_plain_loss_of_the_library(settings: dict[str
     library = MultipleNegativesRankingLoss(
         model, 20.0, directions=("query_to_doc", "doc_to_query"), partition_mode="per_direction"
     )
-    expected, wanted = gradients(model, library, columns)
+    expected, direction = gradients(model, library, columns)
     for given in (plain_arguments, cached_arguments):
         value, found = gradients(model, build_loss(model, given, names), columns)
         assert value == pytest.approx(expected, abs=1e-5)
-        assert torch.allclose(found, wanted, atol=1e-5)
+        assert torch.allclose(found, direction, atol=1e-5)
 
 
 def test_padding_is_no_part_of_the_mean(settings: dict[str, Any]) -> None:
     model = load_encoder(settings["model"], arguments(settings))
     alone = model.encode(["老虎"])
-    beside = model.encode(["老虎", "山" * 40])
-    assert beside[0] == pytest.approx(alone[0], abs=1e-5)
+    together = model.encode(["老虎", "山" * 40])
+    assert together[0] == pytest.approx(alone[0], abs=1e-5)
 
 
 def test_stages_are_trained_scored_and_kept_and_a_second_run_repeats_nothing(settings: dict[str, Any]) -> None:
@@ -126,7 +125,7 @@ def test_stages_are_trained_scored_and_kept_and_a_second_run_repeats_nothing(set
     before = (output / "stage-1" / "scores.json").stat().st_mtime_ns
     run_contrastive(arguments(settings))
     assert (output / "stage-1" / "scores.json").stat().st_mtime_ns == before
-    with pytest.raises(FileExistsError, match="trained with other settings"):
+    with pytest.raises(FileExistsError, match=r"trained with other settings: temperature was 0\.05, is 0\.1;"):
         run_contrastive(arguments(settings, temperature=0.1))
 
 
@@ -178,11 +177,13 @@ def test_mined_negatives_are_no_positives_of_their_anchor(settings: dict[str, An
         Triplet(f"{THINGS[0]}在哪里", f"哪里有{THINGS[1]}")
     ]
     mined = mine(triplets, model, 2, margin=0.0)
-    wanted: dict[str, set[str]] = {}
+    positives: dict[str, set[str]] = {}
     for triplet in triplets:
-        wanted.setdefault(triplet.anchor, set()).add(triplet.positive)
+        positives.setdefault(triplet.anchor, set()).add(triplet.positive)
     assert any(triplet.negatives for triplet in mined)
-    assert all(len(triplet.negatives) <= 2 and not wanted[triplet.anchor] & set(triplet.negatives) for triplet in mined)
+    assert all(
+        len(triplet.negatives) <= 2 and not positives[triplet.anchor] & set(triplet.negatives) for triplet in mined
+    )
 
 
 def test_leaking_rows_go_and_a_leaking_negative_goes_alone() -> None:
@@ -243,9 +244,9 @@ def test_the_report_sets_baselines_and_every_stage_side_by_side(settings: dict[s
     assert set(rows[2]["similarity"]) == {"held:test"} and set(rows[2]["retrieval"]) == {"passages:test"}
     assert 0.5 < rows[2]["similarity"]["held:test"]["scores"]["spearman"]["value"] < 1  # words tell most pairs apart
     assert {"similarity.png", "spectrum.png", "report.md"} < {file.name for file in output.iterdir()}
-    kept = (output / "beside" / "static.json").stat().st_mtime_ns
+    kept = (output / "baselines" / "static.json").stat().st_mtime_ns
     run_contrastive(arguments(settings, **changes))
-    assert (output / "beside" / "static.json").stat().st_mtime_ns == kept
+    assert (output / "baselines" / "static.json").stat().st_mtime_ns == kept
 
 
 def write_passages(folder: Path) -> str:
@@ -265,14 +266,14 @@ def write_corpus(folder: Path) -> Path:
     return folder / "corpus.txt"
 
 
-def test_without_stages_any_encoder_is_scored_and_another_stands_beside_it(
+def test_without_stages_any_encoder_is_scored_and_another_is_compared_with_it(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
     bert = write_tiny_bert(tmp_path / "bert", characters=THINGS + "跑得很慢")
     own = run_contrastive(arguments(settings, stages=settings["stages"][:1]))
     changes = {"stages": [], "output_dir": str(tmp_path / "other")}
-    beside = {"against": [str(own), settings["model"]]}
-    output = run_contrastive(arguments(settings, **changes, model=str(bert), **beside))
+    others = {"against": [str(own), settings["model"]]}
+    output = run_contrastive(arguments(settings, **changes, model=str(bert), **others))
     rows = json.loads((output / "report.json").read_text("utf-8"))["encoders"]
     assert [row["role"] for row in rows] == ["other", "other", "stage"] and rows[0]["name"].endswith("stage-1")
     trained = json.loads((own / "report.json").read_text("utf-8"))["encoders"][-1]
@@ -297,6 +298,8 @@ def test_a_run_ends_with_the_tasks_of_mteb_that_were_asked_for(
     settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("mteb", reason="mteb is not installed")
+    from reference.local_mteb_tasks import similarity_task
+
     pairs = read_named(settings["evaluation"], settings["data"], "test")[0].rows.pairs
     with pytest.raises(ValueError, match="no task or benchmark 'none'"):
         run_contrastive(arguments(settings, mteb=["none"]))
@@ -346,11 +349,11 @@ def test_a_stage_of_other_options_or_other_rows_is_not_taken_for_this_one(
     run_contrastive(arguments(settings))
     changes = {"weight_decay": 0.9, "lr_scheduler_type": "constant", "gradient_accumulation_steps": 4, "seed": 3}
     for name, value in changes.items():
-        with pytest.raises(FileExistsError, match="trained with other settings"):
+        with pytest.raises(FileExistsError, match=f"trained with other settings: {name} was"):
             run_contrastive(arguments(settings, **{name: value}))
     rows = (tmp_path / "pairs.jsonl").read_text(encoding="utf-8").split("\n")
     (tmp_path / "pairs.jsonl").write_text("\n".join(rows[1:]), encoding="utf-8")
-    with pytest.raises(FileExistsError, match="trained with other rows"):
+    with pytest.raises(FileExistsError, match="trained with other settings: rows was"):
         run_contrastive(arguments(settings))
 
 

@@ -1,0 +1,39 @@
+"""Low-rank adapters (LoRA, arXiv 2106.09685) on any encoder: put on for training, merged into the weights after it."""
+
+from torch import nn
+from transformers import PreTrainedModel
+
+DEFAULT_LORA_ALPHA = 32
+"""Scale of an adapter's product, before it is divided by the rank. Source: our default, twice a rank of 16."""
+
+
+def add_lora(encoder: PreTrainedModel, rank: int, alpha: int) -> None:
+    """Freeze an encoder and put LoRA on each of its linear layers (of ours: `Wqkv`, `Wo` and `Wi`), in place.
+
+    Args:
+        encoder: encoder without a head; a head around it stays trainable as a whole.
+        rank: rank of the product.
+        alpha: scale of the product, which is multiplied by `alpha / rank`.
+
+    Raises:
+        ImportError: If peft is missing.
+    """
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise ImportError("lora_rank needs peft: pip install 'chinese-modernbert[eval]'") from error
+    linear = [name for name, module in encoder.named_modules() if isinstance(module, nn.Linear)]
+    for parameter in encoder.parameters():
+        parameter.requires_grad_(False)
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=linear), encoder)
+
+
+def merge_lora(model: nn.Module) -> None:
+    """Add LoRA's product to the weights and put the plain linear layers back, in place."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for name, module in list(model.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            module.merge()
+            parent = model.get_submodule(name.rpartition(".")[0])
+            setattr(parent, name.rpartition(".")[2], module.get_base_layer())
