@@ -129,7 +129,7 @@ def test_results_of_other_settings_are_not_mixed_in(
     for name, change in {
         "weight_decay was 0.01, is 0.5": ["--weight_decay", "0.5"],
         "weight_decay was 0.01, is 0.25": ["--weight_decay", "0.25", "--save_model"],  # what is missing is no excuse
-        "lr_scheduler_type was linear, is cosine": ["--lr_scheduler_type", "cosine"],
+        "lr_scheduler_type was 'linear', is 'cosine'": ["--lr_scheduler_type", "cosine"],
         "max_grad_norm was 1.0, is 2.0": ["--max_grad_norm", "2"],
     }.items():
         assert run(models["ours"], data, tmp_path, *words, *change) == 2
@@ -149,7 +149,7 @@ def test_results_of_another_description_of_a_task_are_not_mixed_in(
     assert run(models["ours"], tmp_path, tmp_path / "out", *words) == 2
     error = capsys.readouterr().err
     assert "num_train_epochs was 1.0, is 2.0" in error and "per_device_train_batch_size was 16, is 4" in error
-    assert "max_length was 128, is 16" in error and "metric was accuracy, is macro_f1" in error
+    assert "max_length was 128, is 16" in error and "metric was 'accuracy', is 'macro_f1'" in error
 
 
 def test_the_rows_that_select_are_not_the_rows_that_are_reported(
