@@ -1,1 +1,1 @@
-"""Ground floor: options, files, processes, environment and counter-based random numbers. Imports nothing of ours."""
+"""What every room uses: options, files, processes, environment, counter-based random numbers. Imports no other room."""

@@ -1,7 +1,7 @@
 """Random numbers without a generator: a number is a hash of (seed, epoch, sample, stream, position).
 
-A generator's numbers depend on how often it was asked before, so masks would change with the batch size, the order,
-the number of workers and a restart. A hash has no history: none of these can matter, and resuming needs no state.
+A generator's numbers depend on how often it was called before, so masks would change with the batch size, the order,
+the number of workers and a restart. A hash has no history: none of these matters, and resuming needs no state.
 """
 
 from functools import lru_cache
@@ -44,9 +44,9 @@ class CounterRandom:
     """Uniform numbers in the open interval (0, 1), a pure function of their coordinates.
 
     Args:
-        seed: any integer; names the whole family of masks
+        seed: any integer; each seed has its own numbers
         epoch: any integer, or one for each row; the same text gets another mask in another epoch
-        sample_ids: integer `[B]`, one stable id a row
+        sample_ids: integer `[B]`, one stable id per row
     """
 
     def __init__(self, seed: int, epoch: int | np.ndarray, sample_ids: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""What computed a figure: versions, commit, machine. Every report ends with it."""
+"""What produced a result: versions, commit, machine. Every report ends with it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def describe_environment(*packages: str) -> dict[str, str]:
 
 
 def _commit() -> str:
-    """Return the commit of the checkout that the code lies in; changes that are not committed are said."""
+    """Return the commit of the checkout that holds the code, marked "dirty" if there are uncommitted changes."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
     try:
         found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

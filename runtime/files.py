@@ -1,4 +1,4 @@
-"""Writing results so that a reader never sees half of one: temporary name first, rename last."""
+"""Writing results so that a reader never sees half of one: a temporary name first, a rename last."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def new_output_folder(path: str | Path, overwrite: bool = False, *, marker: str) -> Iterator[Path]:
-    """Yield a temporary folder beside `path` that takes its name when the block ends well, and vanishes when not.
+    """Yield a temporary folder next to `path`; it is renamed to `path` on success and deleted on failure.
 
     Args:
         path: the folder to make; its parents are made too
@@ -82,7 +82,7 @@ def write_text_atomically(path: str | Path, text: str) -> None:
 
 def make_as_readable_as_others(path: Path) -> None:
     """Give a file or folder the permissions of any new one; those of `tempfile` and safetensors are private."""
-    mask = os.umask(0o022)  # it can only be read by setting it
+    mask = os.umask(0o022)  # the only way to read it is to set it
     os.umask(mask)
     path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
 
@@ -91,7 +91,7 @@ def model_fingerprint(model: str | Path) -> str:
     """Return a model's name, and 16 hexadecimal digits of its weights and config where they are in a folder.
 
     Args:
-        model: folder of a saved model, or a name on the Hub, which comes back as it is
+        model: folder of a saved model, or a name on the Hub, which is returned as it is
     """
     folder = Path(model)
     files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []

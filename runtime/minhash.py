@@ -1,4 +1,4 @@
-"""MinHash signatures of texts by their character n-grams: candidates for near duplicates, wherever they are sought."""
+"""MinHash signatures of texts by their character n-grams: candidates for near duplicates."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,7 +14,7 @@ def character_ngrams(text: str, size: int) -> list[str]:
 
 
 def minhash_signatures(ngrams: Iterable[Iterable[str]]) -> list[Any]:
-    """Return one signature for each collection of n-grams; repeats and order within a collection change nothing.
+    """Return one signature for each collection of n-grams; repeats and order within one do not matter.
 
     Raises:
         ImportError: Without rensa.

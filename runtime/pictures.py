@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-# Okabe and Ito, "Color Universal Design" (2008), without yellow: told apart by color-blind readers too.
+# Okabe and Ito, "Color Universal Design" (2008), without yellow: color-blind readers can tell them apart too.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 DOTS_PER_INCH = 100
 

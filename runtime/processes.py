@@ -1,4 +1,4 @@
-"""What the processes of one run must agree on before they work: nobody fails alone, nobody sees other data."""
+"""What the processes of one run agree on before they work: failures are shared, and all see the same data."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ Result = TypeVar("Result")
 
 
 def on_every_process(work: Callable[[], Result]) -> Result:
-    """Do something on every process and wait for all; what fails on one is raised on all.
+    """Do something on every process and wait for all; an error on one is raised on all.
 
     A process that stopped alone would leave the others waiting in their next exchange until it times out.
 
@@ -28,7 +28,7 @@ def on_every_process(work: Callable[[], Result]) -> Result:
     result, error = None, None
     try:
         result = work()
-    except Exception as caught:  # whatever it is, the other processes have to hear of it
+    except Exception as caught:  # any error must reach the other processes
         error = caught
     problems: list[str | None] = gather_object([None if error is None else str(error) or type(error).__name__])
     if error is not None:
@@ -45,7 +45,7 @@ def on_main_process(work: Callable[[], object]) -> None:
 
 
 def require_agreement(values: Mapping[str, Any]) -> None:
-    """Compare values between processes: a machine with other shards would train on, and nobody would notice.
+    """Compare values between processes: a machine with other shards would train on without an error.
 
     Args:
         values: name -> value that must be equal everywhere; the same names on every process

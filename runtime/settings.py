@@ -1,4 +1,4 @@
-"""Was this folder made with the same settings? One comparison for every command that keeps or goes on with work."""
+"""Was this folder made with the same settings? One comparison for every command that continues work."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings as JSON gives them back: tuples become lists, keys become text."""
+    """Return settings as they come back from JSON: tuples become lists, keys become text."""
     return json.loads(json.dumps(settings, ensure_ascii=False))
 
 

@@ -7,7 +7,7 @@ IGNORED_LABEL = -100
 
 
 def begins_run(*columns: np.ndarray) -> np.ndarray:
-    """Say where a run of equal values begins along the last axis.
+    """Return where a run of equal values begins along the last axis.
 
     Args:
         columns: one array or several of one shape `[..., L]`; a change in any of them begins a run

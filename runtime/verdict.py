@@ -1,5 +1,5 @@
-"""How a command that worked says that what it checked is not in order."""
+"""The error of a command that worked and found a fault in what it checked."""
 
 
 class CheckFailedError(Exception):
-    """A command ran well and its verdict is no; the message is its report."""
+    """A check found a fault; the message is the report."""

@@ -44,7 +44,7 @@ def test_a_run_learns_and_leaves_a_checkpoint_that_loads(make_run: Run) -> None:
     assert str(arguments.output_dir) not in (final / "recipe.yaml").read_text()
 
 
-def test_the_realised_rate_and_the_learning_rate_follow_one_clock(make_run: Run) -> None:
+def test_the_realized_rate_and_the_learning_rate_follow_one_clock(make_run: Run) -> None:
     arguments = make_run()
     run_pretraining(arguments)
     lines = training_lines(arguments.output_dir)

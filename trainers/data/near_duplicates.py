@@ -17,7 +17,7 @@ from .filters import DocumentCounts
 NGRAM_CHARACTERS = 5
 """Characters of an n-gram. Source: our default."""
 RECALL = 0.94
-"""Chance at which a pair of exactly the wanted similarity must become a candidate. Source: our default."""
+"""Chance at which a pair of exactly the given similarity must become a candidate. Source: our default."""
 BATCH_CHARACTERS = 1_000_000
 """Characters of a batch of signatures, which one process computes at a time."""
 
@@ -79,7 +79,7 @@ def bands_for(similarity: float) -> int:
     """Return the fewest bands of the signature at which a pair of this similarity is a candidate often enough.
 
     With b bands of r values the chance is 1 - (1 - s^r)^b. Source: Leskovec, Rajaraman, Ullman, Mining of Massive
-    Datasets, section 3.4; the wanted chance is `RECALL`.
+    Datasets, section 3.4; the chance that is often enough is `RECALL`.
     """
     for bands in (1, 2, 4, 8, 16, 32, 64):
         if 1 - (1 - similarity ** (PERMUTATIONS // bands)) ** bands >= RECALL:

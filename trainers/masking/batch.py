@@ -1,6 +1,6 @@
 """What goes into the masker and what comes out: dense numpy arrays, one row per packed sequence.
 
-Legend: B rows, L tokens a row, N = B * L, U units, G budget groups, V vocabulary entries, K tags.
+Legend: B rows, L tokens per row, N = B * L, U units, G budget groups, V tokens of the vocabulary, K tags.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ class PackedBatch(TypedDict, total=False):
     Attributes:
         input_ids: integer `[B, L]`
         word_ids: integer `[B, L]`; equal neighbours are one word, -1 is never masked (special tokens, padding)
-        document_ids: integer `[B, L]`, the document within the row; -1 is padding. Absent: one document a row.
-        sample_ids: integer `[B]`, a stable name of the row: with the seed, the epoch and the position it fixes the
-            mask. Absent: 0, 1, ... in the order given, which ties the mask to the place in the batch.
+        document_ids: integer `[B, L]`, the document within the row; -1 is padding. Absent: one document per row.
+        sample_ids: integer `[B]`, a stable id of the row; with the seed, the epoch and the position it fixes the mask.
+            Absent: 0, 1, ... in the order given, so that the mask depends on the order of the batch.
         tags: name -> integer `[B, L]`, -1 = untagged ("pos", "stratum", "entity", "domain_term", ...)
         scores: name -> float `[B, L]`, >= 0 ("term_weight", "pmi", ...)
     """
@@ -37,7 +37,7 @@ class UnitTable(NamedTuple):
         start: int64 `[U]`, flat offset of the first token, `row * L + position`
         length: int64 `[U]`, tokens
         row: int64 `[U]`
-        position: int64 `[U]`, place of the first token in its row
+        position: int64 `[U]`, position of the first token in its row
         group: int64 `[U]`, budget group (the row, or a document), non-decreasing
     """
 
@@ -53,14 +53,14 @@ class UnitTable(NamedTuple):
 
 
 class MaskedBatch(TypedDict):
-    """The corrupted batch, its labels, and what a log or a check needs.
+    """The corrupted batch, its labels, and what logs and checks need.
 
     Attributes:
         input_ids: int64 `[B, L]`, corrupted
         labels: int64 `[B, L]`, the original id where selected, else -100
         selected: bool `[B, L]`
-        loss_weight: float32 `[B, L]`, 0 where not selected; None means every masked token counts alike
-        units: every unit that could have been chosen
+        loss_weight: float32 `[B, L]`, 0 where not selected; None means that every masked token counts equally
+        units: all units that could have been chosen
         chosen: bool `[U]`
         maskable_tokens: how many tokens carried a word id
         target_rate: the rate asked for at this progress (mean over budget groups, weighted by their tokens)
@@ -77,13 +77,13 @@ class MaskedBatch(TypedDict):
 
 
 def document_ids_of(batch: PackedBatch) -> np.ndarray:
-    """Return the document column `[B, L]`, or zeros where the batch has none (one document a row)."""
+    """Return the document column `[B, L]`, or zeros where the batch has none (one document per row)."""
     documents = batch.get("document_ids")
     return np.zeros(batch["input_ids"].shape, dtype=np.int32) if documents is None else documents
 
 
 def rows_of(batch: PackedBatch, first: int, last: int) -> PackedBatch:
-    """Return the rows from `first` up to `last` as a batch of views; rows without a name are named by their place."""
+    """Return the rows from `first` up to `last` as a batch of views; rows without a sample id get their index."""
     chosen = slice(first, last)
     part = PackedBatch(input_ids=batch["input_ids"][chosen], word_ids=batch["word_ids"][chosen])
     if "document_ids" in batch:
@@ -96,7 +96,7 @@ def rows_of(batch: PackedBatch, first: int, last: int) -> PackedBatch:
 
 
 def join_masked(parts: Sequence[MaskedBatch], groups: Sequence[int]) -> MaskedBatch:
-    """Put masked parts of one batch under each other.
+    """Concatenate the masked parts of one batch.
 
     Args:
         parts: rows in order, all with the same columns
@@ -113,7 +113,7 @@ def join_masked(parts: Sequence[MaskedBatch], groups: Sequence[int]) -> MaskedBa
     ]
     weights = [part["loss_weight"] for part in parts if part["loss_weight"] is not None]
     tokens = sum(part["maskable_tokens"] for part in parts)
-    wanted = sum(part["target_rate"] * part["maskable_tokens"] for part in parts)
+    target = sum(part["target_rate"] * part["maskable_tokens"] for part in parts)
     return MaskedBatch(
         input_ids=np.concatenate([part["input_ids"] for part in parts]),
         labels=np.concatenate([part["labels"] for part in parts]),
@@ -122,7 +122,7 @@ def join_masked(parts: Sequence[MaskedBatch], groups: Sequence[int]) -> MaskedBa
         units=UnitTable(*(np.concatenate(columns) for columns in zip(*tables, strict=True))),
         chosen=np.concatenate([part["chosen"] for part in parts]),
         maskable_tokens=tokens,
-        target_rate=wanted / tokens if tokens else 0.0,
+        target_rate=target / tokens if tokens else 0.0,
     )
 
 
@@ -144,4 +144,4 @@ def check_batch(batch: PackedBatch) -> None:
             raise ValueError(f"{name} has shape {column.shape} but input_ids {shape}; every column is [rows, tokens]")
     samples = batch.get("sample_ids")
     if samples is not None and samples.shape != shape[:1]:
-        raise ValueError(f"sample_ids has shape {samples.shape}; give one id a row, shape {shape[:1]}")
+        raise ValueError(f"sample_ids has shape {samples.shape}; give one id per row, shape {shape[:1]}")

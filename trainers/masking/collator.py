@@ -1,4 +1,4 @@
-"""Whole-word masking for any Trainer and any fast tokenizer: rows of text, words or ids in, padded tensors out."""
+"""Whole-word masking for any Trainer and any fast tokenizer: from rows of text, words or ids to padded tensors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -66,7 +66,7 @@ class DataCollatorForWholeWordMasking:
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
 
     def set_epoch(self, epoch: int) -> None:
-        """Name the pass over the data; each has its own masks (`MaskingEpochCallback` calls this)."""
+        """Set the pass over the data; each has its own masks (`MaskingEpochCallback` calls this)."""
         self._epoch.fill_(epoch)
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
@@ -104,7 +104,7 @@ class DataCollatorForWholeWordMasking:
         return columns | {name: np.asarray(row[name]) for name in row if name.startswith(("tag_", "score_"))}
 
     def _encode(self, row: Row) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Return int64 ids, bool word starts, and word ids where the row brings its own."""
+        """Return int64 ids, bool word starts, and the word ids of the row where it has some."""
         if "input_ids" not in row:
             ids, starts = self._encode_text(row)
             return ids, starts, None
@@ -156,7 +156,7 @@ class DataCollatorForWholeWordMasking:
 
 
 class MaskingEpochCallback(TrainerCallback):
-    """Tell a masking collator which epoch it is, in whatever worker it runs.
+    """Tell a masking collator the current epoch, in whatever worker it runs.
 
     Args:
         collator: the one that masks
@@ -168,12 +168,12 @@ class MaskingEpochCallback(TrainerCallback):
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Set the epoch before the workers start on it; a resumed run finds the same number."""
+        """Set the epoch before the workers start; a resumed run gets the same number."""
         self.collator.set_epoch(int(state.epoch or 0))
 
 
 class _GivenWords:
-    """A segmenter that returns the words it was handed last."""
+    """A segmenter that returns the words that it was given last."""
 
     def __init__(self) -> None:
         self.words: list[str] = []
@@ -191,5 +191,5 @@ def _content_hash(ids: np.ndarray) -> int:
 def _unusable(row: Row) -> ValueError:
     return ValueError(
         f"a row has the columns {sorted(row)}; give text, words, or input_ids with word_starts, word_ids or "
-        "offset_mapping and text (and set remove_unused_columns=False, or the Trainer drops them)."
+        "offset_mapping and text (and set remove_unused_columns=False, or the Trainer drops them)"
     )

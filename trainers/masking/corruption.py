@@ -1,4 +1,4 @@
-"""What stands at a masked place: [MASK], a random token, the token itself, or a similar word."""
+"""What replaces a masked token: [MASK], a random token, the token itself, or a similar word."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,9 +31,11 @@ class MaskVocabulary:
 
     def __post_init__(self) -> None:
         if not 0 <= self.mask_token_id < self.size:
-            raise ValueError(f"mask_token_id={self.mask_token_id} is outside the vocabulary of {self.size} entries")
+            raise ValueError(f"mask_token_id={self.mask_token_id} is outside the vocabulary of {self.size} tokens")
         if not self.ordinary_ids.size:
-            raise ValueError(f"all {self.size} vocabulary entries are special; nothing is left for random replacement")
+            raise ValueError(
+                f"all {self.size} tokens of the vocabulary are special; none is left for random replacement"
+            )
 
     @classmethod
     def from_tokenizer(cls, tokenizer: Any) -> "MaskVocabulary":
@@ -68,7 +70,7 @@ class Corruption(Protocol):
 
 @dataclass(frozen=True)
 class Replace:
-    """Rewrite a share of the selected with [MASK], with random tokens, with similar words, or not at all.
+    """Rewrite shares of the selected tokens with [MASK], with random tokens, with similar words, or not at all.
 
     A random token is uniform over all ids that are not special (it may be the token itself, as in BERT). A similar
     word is looked up for each word of a unit; a word that the lexicon does not know becomes random tokens.
@@ -81,7 +83,7 @@ class Replace:
         keep: share left as it is (still predicted)
         similar: share replaced by similar words; needs `per="unit"` and a lexicon
         lexicon: the similar words
-        per: "unit" decides once for a unit, so that no word is half visible; "token" decides for each token
+        per: "unit" decides once for a unit, so that no word is partly visible; "token" decides for each token
     """
 
     vocabulary: MaskVocabulary
@@ -99,7 +101,7 @@ class Replace:
         if self.per not in ("unit", "token"):
             raise ValueError(f"per={self.per!r} is unknown; use 'unit' or 'token'")
         if self.similar and (self.lexicon is None or self.per != "unit"):
-            raise ValueError("similar > 0 needs lexicon=SimilarWords(...) and per='unit': words are replaced whole")
+            raise ValueError("similar > 0 needs lexicon=SimilarWords(...) and per='unit': whole words are replaced")
 
     def __call__(self, batch: PackedBatch, selected: UnitTable, random: CounterRandom) -> np.ndarray:
         """Return the rewritten ids."""
@@ -140,10 +142,10 @@ class Replace:
         if self.lexicon is None or not units.start.size:
             return unknown
         words = _words_of(batch, units)
-        entry = self.lexicon.find(flat, words.start, words.length)
-        unknown[token_offsets(words.take(entry < 0))] = True
-        words, entry = words.take(entry >= 0), entry[entry >= 0]
-        replacement = self.lexicon.choose(entry, random("similar", words.row, words.position))
+        index = self.lexicon.find(flat, words.start, words.length)
+        unknown[token_offsets(words.take(index < 0))] = True
+        words, index = words.take(index >= 0), index[index >= 0]
+        replacement = self.lexicon.choose(index, random("similar", words.row, words.position))
         flat[token_offsets(words)] = replacement[replacement >= 0]
         return unknown
 

@@ -1,7 +1,7 @@
-"""Weights that follow the model: what it still gets wrong is masked more often.
+"""Weights that follow the model: what it still predicts badly is masked more often.
 
 The trainer reports every masked token (`observe`); every few optimizer steps (`commit`) the counts of all processes are
-summed, a rule turns them into new weights, and the counts start again. `TableWeights(feedback)` and
+summed, a rule turns them into new weights, and counting starts again. `TableWeights(feedback)` and
 `TagWeights("pos", feedback)` read the current table. `MaskingTrainer` does all of this.
 """
 
@@ -11,13 +11,13 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-# Losses are summed as integers in this unit (about a millionth): integers add up to the same sum in any order, so the
-# table is the same to the last bit however the tokens were spread over batches and processes. Our default.
+# Losses are summed as integers in this unit (about a millionth): the sum of integers is the same in any order, so
+# the table is bit-equal however the tokens were spread over batches and processes. Our default.
 LOSS_UNIT = 2.0**-20
 
 
 class Counts(NamedTuple):
-    """Float64 `[K]` sums over masked tokens since the last commit: how many, their loss, how many were right."""
+    """Float64 `[K]` sums over masked tokens since the last commit: their number, their loss, how many were right."""
 
     seen: np.ndarray
     loss: np.ndarray
@@ -60,7 +60,7 @@ class AccuracyRule:
         return np.ones(size)
 
     def update(self, state: np.ndarray, counts: Counts) -> np.ndarray:
-        """Blend in the new error rates; an entry that was not seen counts as half right."""
+        """Blend in the new error rates; a token that was not seen counts as half right."""
         accuracy = (counts.correct + 0.5) / (counts.seen + 1)
         error = 2 * (1 - accuracy)
         new = np.maximum(self.keep * state + (1 - self.keep) * error, self.floor)
@@ -73,7 +73,7 @@ class AccuracyRule:
 
 @dataclass(frozen=True)
 class LossRule:
-    """Weight = mean training loss of the entry, smoothed over time, with a mean of 1.
+    """Weight = mean training loss of the token, smoothed over time, with a mean of 1.
 
     Source: Weighted Sampling (dynamic weights from the training loss; the update rule is not public: this is ours).
 
@@ -90,7 +90,7 @@ class LossRule:
         return np.ones(size)
 
     def update(self, state: np.ndarray, counts: Counts) -> np.ndarray:
-        """Blend in the mean losses (relative to their mean); an entry that was not seen keeps its weight."""
+        """Blend in the mean losses (relative to their mean); a token that was not seen keeps its weight."""
         seen = counts.seen > 0
         if not seen.any() or not counts.loss.sum():
             return state
@@ -127,7 +127,7 @@ class TagLossRule:
         return self.keep * state + (1 - self.keep) * mean
 
     def weights(self, state: np.ndarray) -> np.ndarray:
-        """Return the sigmoids; all alike while nothing tells the tags apart."""
+        """Return the sigmoids; all weights are equal while the losses of the tags are."""
         spread = state.std()
         if spread < 1e-12:
             return np.ones_like(state)
@@ -138,9 +138,9 @@ class FeedbackTable:
     """A table of weights that learns from the losses of masked tokens.
 
     Args:
-        size: entries K (vocabulary size, or number of tags)
+        size: K, the vocabulary size or the number of tags
         rule: how counts become weights
-        every: optimizer steps between two commits. Source: AMLM, 200.
+        every: optimizer steps between two commits. Source of the default: AMLM.
     """
 
     def __init__(self, size: int, rule: FeedbackRule, every: int = 200) -> None:
@@ -171,7 +171,7 @@ class FeedbackTable:
         inside = (keys >= 0) & np.isfinite(loss)
         keys, size = keys[inside], self._state.size
         if keys.max(initial=-1) >= size:
-            raise ValueError(f"feedback about entry {keys.max()} does not fit a table of {size}; make it larger")
+            raise ValueError(f"feedback about id {keys.max()} does not fit a table of {size}; make it larger")
         values = (None, np.rint(loss[inside] / LOSS_UNIT), np.asarray(correct)[inside].astype(float))
         for row, weight in zip(self._counts, values, strict=True):
             row += np.bincount(keys, weight, minlength=size).astype(np.int64)
@@ -203,5 +203,5 @@ class FeedbackTable:
             ValueError: If the state belongs to a table of another size.
         """
         if state["state"].shape != self._state.shape or state["counts"].shape != self._counts.shape:
-            raise ValueError(f"the stored table has {state['state'].size} entries, this one {self._state.size}")
+            raise ValueError(f"the stored table has {state['state'].size} rows, this one {self._state.size}")
         self._state, self._counts = state["state"].copy(), state["counts"].copy()

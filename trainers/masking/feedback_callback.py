@@ -1,4 +1,4 @@
-"""Feedback and losses in a training run: what the model says about each masked token, on every process alike."""
+"""Feedback and losses in a training run: how well the model predicts each masked token, the same on every process."""
 
 import inspect
 import os
@@ -16,17 +16,17 @@ from ...runtime.token_rows import IGNORED_LABEL
 from . import FeedbackTable, MaskedBatch, Masker
 
 FEEDBACK_FILE = "masking_feedback.safetensors"
-# The table that is asked by label ids; the others are named after their tag column.
+# The table with label ids as keys; the others are named after their tag column.
 LABELS = "labels"
-# Masked tokens whose float32 logits are held at once: 128 MiB at 32,768 entries. Our default.
+# Masked tokens whose float32 logits are held at once: 128 MiB at a vocabulary of 32,768. Our default.
 TOKENS_AT_ONCE = 1024
 
 
 class MaskingFeedback(TrainerCallback):
-    """The feedback tables of a masker during a run: fed by the trainer, renewed at step ends, kept with checkpoints.
+    """The feedback tables of a masker during a run: the trainer fills them, step ends renew them.
 
     Args:
-        masker: its weights name the tables; without a table everything here does nothing
+        masker: its weights name the tables; without a table the callback does nothing
     """
 
     def __init__(self, masker: Masker) -> None:
@@ -45,7 +45,7 @@ class MaskingFeedback(TrainerCallback):
             table.observe(keys[name].cpu().numpy(), loss, is_right)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Renew the tables whose turn it is; every process does so at the same step."""
+        """Renew the tables that are due; every process does so at the same step."""
         for table in self.tables.values():
             table.commit(state.global_step, lambda counts: sum_over_processes(counts, args.device))
 
@@ -68,13 +68,13 @@ class MaskingFeedback(TrainerCallback):
 
         Raises:
             FileNotFoundError: If the checkpoint has no such file.
-            ValueError: It holds a table of another size, or lacks one.
+            ValueError: If it holds a table of another size, or lacks one.
         """
         if not self.tables:
             return
         source = Path(folder) / FEEDBACK_FILE
         if not source.is_file():
-            raise FileNotFoundError(f"{source} is missing, the masks would not follow the model; start a new run")
+            raise FileNotFoundError(f"{source} is missing, so the masks would not follow the model; start a new run")
         tensors = load_file(source)
         for name, table in self.tables.items():
             if f"{name}.state" not in tensors:
@@ -109,9 +109,9 @@ def masked_token_losses(logits: torch.Tensor, labels: torch.Tensor) -> tuple[tor
     labelled = labels != IGNORED_LABEL
     if logits.dim() == 3:
         logits = logits[labelled]
-    wanted = labels[labelled].split(TOKENS_AT_ONCE)
+    expected = labels[labelled].split(TOKENS_AT_ONCE)
     losses, correct = [logits.new_zeros(0, dtype=torch.float32)], [labelled.new_zeros(0)]
-    for part, ids in zip(logits.split(TOKENS_AT_ONCE), wanted, strict=False):
+    for part, ids in zip(logits.split(TOKENS_AT_ONCE), expected, strict=False):
         losses.append(nn.functional.cross_entropy(part.float(), ids, reduction="none"))
         correct.append(part.argmax(-1) == ids)
     return torch.cat(losses), torch.cat(correct)
@@ -123,8 +123,8 @@ def masked_token_mean(
     """Return the loss of a batch as its part of the mean over all masked tokens of the optimizer step.
 
     Args:
-        outputs: with `logits`, see `masked_token_losses`
-        labels: as there
+        outputs: output of the model with `logits`, see `masked_token_losses`
+        labels: as in `masked_token_losses`
         num_items_in_batch: labelled tokens of the whole step; None = of this batch
     """
     losses, _ = masked_token_losses(outputs["logits"], labels)
@@ -132,9 +132,9 @@ def masked_token_mean(
 
 
 def divides_its_loss(model: nn.Module) -> bool:
-    """Return whether a model says that it divides its loss by the items of the whole step.
+    """Return whether a model divides its loss by the items of the whole step.
 
-    Transformers takes any `**kwargs` for a yes. BERT's forward has them and ignores the number: its loss is a mean over
+    Transformers takes any `**kwargs` as a yes. BERT's forward has them and ignores the number: its loss is a mean over
     the micro-batch, and n accumulated micro-batches, or n processes, make the gradient n times too large.
     """
     return "num_items_in_batch" in inspect.signature(model.forward).parameters

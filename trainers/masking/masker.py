@@ -1,4 +1,4 @@
-"""The masker: units, weights, rate, sampler and corruption put together. It knows no paper; presets.py does."""
+"""The masker: units, weights, rate, sampler and corruption put together. The published methods are in presets.py."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -38,19 +38,19 @@ class ClassLoss:
 
 @dataclass(frozen=True)
 class Masker:
-    """Mask a batch. The result depends on (seed, epoch, sample id, position, progress) and on nothing else.
+    """Mask a batch. The result depends only on (seed, epoch, sample id, position, progress).
 
     Attributes:
         units: what is masked as a whole
         rate: share of the maskable tokens, a number or a schedule
-        corruption: what stands at masked places
-        weights: token weights; None = all alike
+        corruption: what replaces the masked tokens
+        weights: token weights; None = all equal
         sampler: "budget" (exact share), "bernoulli" (independent units, share in expectation) or "absolute"
             (weights are the probabilities, the rate is ignored)
-        budget: whose tokens the share is counted over: the packed "row", or each "document"
+        budget: the share is met in each packed "row" or in each "document"
         reduce: how token weights become a unit's weight
         class_loss: loss weights by tag
-        inverse_rate_loss: weight a masked token with 1 / rate of its group (masked diffusion)
+        inverse_rate_loss: weight a masked token by 1 / rate of its group (masked diffusion)
         seed: names the family of masks
     """
 
@@ -66,13 +66,13 @@ class Masker:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, wanted in (
+        for name, known in (
             ("sampler", tuple(SAMPLERS)),
             ("budget", ("row", "document")),
             ("reduce", ("mean", "max", "sum")),
         ):
-            if getattr(self, name) not in wanted:
-                raise ValueError(f"{name}={getattr(self, name)!r} is unknown; use one of {', '.join(wanted)}")
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}={getattr(self, name)!r} is unknown; use one of {', '.join(known)}")
         if self.sampler == "absolute" and self.weights is None:
             raise ValueError("sampler='absolute' reads the probabilities from weights; give weights=TableWeights(...)")
 
@@ -82,7 +82,7 @@ class Masker:
         return Piecewise([(0.0, self.rate)]) if isinstance(self.rate, int | float) else self.rate
 
     def target_rate(self, progress: float) -> float:
-        """Return the mean share asked for at `progress` (0 = first step, 1 = last)."""
+        """Return the mean target share at `progress` (0 = first step, 1 = last)."""
         return self.schedule.expected(progress)
 
     def __call__(self, batch: PackedBatch, progress: float, epoch: int | np.ndarray = 0) -> MaskedBatch:
@@ -91,13 +91,13 @@ class Masker:
         Args:
             batch: see `PackedBatch`
             progress: training step / all steps
-            epoch: names the pass over the data (one, or int64 `[B]`), so that a text is masked anew each time
+            epoch: number of the pass over the data (one, or int64 `[B]`); each pass has its own masks
 
         Returns:
             See `MaskedBatch`.
 
         Raises:
-            ValueError: Columns are missing or do not fit together.
+            ValueError: If columns are missing or do not fit together.
         """
         check_batch(batch)
         rows, row_length = batch["input_ids"].shape
@@ -155,7 +155,7 @@ class Masker:
         return units, tokens, self.schedule(progress, row, first - row * row_length, random)
 
     def _unit_weights(self, batch: PackedBatch, units: UnitTable) -> np.ndarray:
-        """Return float64 `[U]`; each unit is summed on its own, so that other rows cannot change its last bit."""
+        """Return float64 `[U]`; each unit is summed alone, so that other rows cannot change its last bit."""
         if self.weights is None:
             return np.ones(units.start.size)
         weights = self.weights(batch).reshape(-1)
@@ -171,7 +171,7 @@ class Masker:
     def _loss_weight(
         self, batch: PackedBatch, picked: UnitTable, offset: np.ndarray, rates: np.ndarray
     ) -> np.ndarray | None:
-        """Return float32 `[B, L]`, or None when all masked tokens count alike."""
+        """Return float32 `[B, L]`, or None when all masked tokens count equally."""
         if self.class_loss is None and not self.inverse_rate_loss:
             return None
         values = np.ones(offset.size, dtype=np.float32)

@@ -1,7 +1,7 @@
-"""Published masking methods, one function each. The docstring names the source; "Ours" is what the paper leaves open.
+"""Published masking methods, one function each. Docstrings name the source; "Ours" marks what the paper leaves open.
 
 Every function takes the vocabulary first and returns a `Masker`; `dataclasses.replace` changes any part of it.
-Columns a preset reads ("entity", "pos", ...) are made with tags.py, tables with tables.py.
+Make the columns that a preset reads ("entity", "pos", ...) with tags.py, and its tables with tables.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from .tags import UNIVERSAL_TAGS
 from .units import WORD_IDS, ColumnUnits, NGramUnits, OneTokenPerUnit, TokenUnits
 from .weights import ColumnWeights, TableWeights, TagWeights
 
-# Longer units fall apart into single tokens. Our default: long compounds and URLs would be guessed from nothing.
+# Longer units are split into single tokens. Our default: nothing would be left to guess long compounds and URLs from.
 MAX_UNIT_TOKENS = 8
 WORDS = ColumnUnits(WORD_IDS)
 
@@ -37,7 +37,7 @@ def chinese_modernbert(
     """Whole words, 80/10/10, a rate that rises during warm-up and falls afterwards.
 
     Source: Chinese ModernBERT (arXiv 2510.12285): 15 -> 30 % during warm-up, then 30 -> 15 %, both linear. Ours, where
-    the paper is silent: a warm-up of 5 %, 80/10/10 drawn once a word, the limit of 8 tokens.
+    the paper is silent: a warm-up of 5 %, 80/10/10 drawn once per word, the limit of 8 tokens.
 
     Args:
         vocabulary: [MASK] and the special ids
@@ -45,12 +45,12 @@ def chinese_modernbert(
         low: rate at the start and at the end
         high: rate at the peak
         max_unit_tokens: longer units are masked token by token; None keeps them whole
-        units: "tokens" masks token by token, as the arm to compare whole words with
-        mix: shares of [MASK], random tokens and kept ones; (1, 0, 0) masks all
+        units: "words", or "tokens" to mask token by token, as a baseline
+        mix: shares of [MASK], random tokens and kept ones; (1, 0, 0) makes all of them [MASK]
         seed: names the family of masks
 
     Raises:
-        ValueError: `units` is unknown, or `mix` has not three shares that sum to 1.
+        ValueError: If `units` is unknown, or `mix` does not hold three shares that sum to 1.
     """
     if units not in ("words", "tokens"):
         raise ValueError(f"units={units!r} is unknown; use 'words' or 'tokens'")
@@ -68,7 +68,7 @@ def chinese_modernbert(
 def bert_wwm(vocabulary: MaskVocabulary, rate: float = 0.15, seed: int = 0) -> Masker:
     """Whole words at 15 %, 80/10/10 drawn for each token.
 
-    Source: Chinese-BERT-wwm (arXiv 1906.08101). Ours: the budget that does not favour short words.
+    Source: Chinese-BERT-wwm (arXiv 1906.08101). Ours: the budget, which does not favour short words.
     """
     return Masker(WORDS, rate, Replace(vocabulary, per="token"), seed=seed)
 
@@ -114,7 +114,7 @@ def pos_weighting(
     mean: float = 0.15,
     seed: int = 0,
 ) -> Masker:
-    """Words whose part of speech is still hard are masked more; ratio decay on top.
+    """Words with a part of speech that is still hard are masked more often; ratio decay as well.
 
     Source: POS-Tagging Weighted masking, same paper: 17 universal tags (`part_of_speech.py`), averages updated at
     every step. Ours: weighted sampling without replacement instead of visiting words in random order and keeping each
@@ -143,7 +143,7 @@ def u_pmlm(vocabulary: MaskVocabulary, highest_rate: float = 1.0, seed: int = 0)
 
 
 def informask(vocabulary: MaskVocabulary, rates: np.ndarray, seed: int = 0) -> Masker:
-    """Each vocabulary entry has its own mask rate, from its PMI with its context; all [MASK].
+    """Each token of the vocabulary has its own mask rate, from its PMI with its context; all [MASK].
 
     Source: InforMask (arXiv 2210.11771, released code). `rates` from `tables.pmi_rate_table`.
     """
@@ -154,7 +154,7 @@ def informask(vocabulary: MaskVocabulary, rates: np.ndarray, seed: int = 0) -> M
 def weighted_sampling(
     vocabulary: MaskVocabulary, table: np.ndarray | FeedbackTable, rate: float = 0.15, seed: int = 0
 ) -> Masker:
-    """Rare entries (or those with a high loss) are masked more often.
+    """Rare tokens (or those with a high loss) are masked more often.
 
     Source: Weighted Sampling (WSBERT, arXiv 2302.14225). `table` from `tables.frequency_table`, or
     `FeedbackTable(V, LossRule())`.
@@ -205,7 +205,7 @@ def leia(
 def mslm(
     vocabulary: MaskVocabulary, term_weight: float, other_weight: float, column: str = "domain_term", seed: int = 0
 ) -> Masker:
-    """Domain terms are masked whole beside ordinary words, and count more in the loss.
+    """Domain terms and ordinary words are masked whole, and the terms count more in the loss.
 
     Source: masked-specific language modelling (MSLM). Ours, not found: loss weights N / (2 N_class), see
     `inverse_share_weights`; 15 %. The column's values are term ids; every id counts as "a term".
@@ -231,7 +231,7 @@ def linguistic_entity(
 ) -> Masker:
     """One token of each noun, verb or named entity; nothing else.
 
-    Source: Linguistic Entity Masking. Ours, not found: 15 % of all tokens, as far as they go round.
+    Source: Linguistic Entity Masking. Ours, not found: 15 % of all tokens, or fewer where there are not enough.
 
     Args:
         vocabulary: [MASK] and the special ids
@@ -246,10 +246,10 @@ def linguistic_entity(
 
 
 def amlm(vocabulary: MaskVocabulary, feedback: FeedbackTable | None = None, every: int = 200, seed: int = 0) -> Masker:
-    """Entries the model still predicts badly are masked more often; the rate falls from 40 % to 15 %.
+    """Tokens that the model still predicts badly are masked more often; the rate falls from 40 % to 15 %.
 
     Source: Mask and You Shall Receive (AMLM, released code): accuracies renewed every 200 steps. Ours: water-filling,
-    where the released scaling loses what exceeds 1. `feedback` brings a table of its own, with another rule.
+    where the released scaling loses what exceeds 1. `feedback` is for a table with another rule.
     """
     feedback = feedback or FeedbackTable(vocabulary.size, AccuracyRule(), every)
     rate = Piecewise([(0.0, 0.40), (1.0, 0.15)])
@@ -258,7 +258,7 @@ def amlm(vocabulary: MaskVocabulary, feedback: FeedbackTable | None = None, ever
 
 
 def frequency_informed(vocabulary: MaskVocabulary, ranks: np.ndarray, exponent: float = 0.02, seed: int = 0) -> Masker:
-    """Masked diffusion that favours rare entries: each document has its own rate, the loss counts 1 / rate.
+    """Masked diffusion that favours rare tokens: each document has its own rate, the loss counts 1 / rate.
 
     Source: frequency-informed masked diffusion (released code), rank weights to the power 0.02 (`tables.rank_table`).
     Ours: rates from 5 % to 100 %, water-filling.
@@ -299,12 +299,12 @@ def metadata(
 
 @dataclass(frozen=True)
 class Preset:
-    """A method's entry in the list.
+    """One method of the list.
 
     Attributes:
-        build: the function above
-        title: what it does, in a few words
-        needs: columns or tables that the caller must bring; empty when the vocabulary is enough
+        build: function that makes the masker
+        title: summary in a few words
+        needs: columns or tables that the caller must pass; empty when the vocabulary is enough
     """
 
     build: Callable[..., Masker]
@@ -322,8 +322,8 @@ MASKING_PRESETS: dict[str, Preset] = {
     "pos_weighting": Preset(pos_weighting, "hard parts of speech first", ("pos",)),
     "forty_percent": Preset(forty_percent, "40 %, all [MASK]"),
     "u_pmlm": Preset(u_pmlm, "a rate from 0 to 1 for each document"),
-    "informask": Preset(informask, "a rate for each entry, from PMI", ("rates",)),
-    "weighted_sampling": Preset(weighted_sampling, "rare entries first", ("table",)),
+    "informask": Preset(informask, "a rate for each token, from PMI", ("rates",)),
+    "weighted_sampling": Preset(weighted_sampling, "rare tokens first", ("table",)),
     "difference_masking": Preset(difference_masking, "domain terms first", ("table",)),
     "retrieval_oriented": Preset(retrieval_oriented, "heavy terms first", ("table",)),
     "kidlm": Preset(kidlm, "three strata: 15, 20, 25 %", ("stratum",)),
@@ -331,7 +331,7 @@ MASKING_PRESETS: dict[str, Preset] = {
     "mslm": Preset(mslm, "domain terms weigh more in the loss", ("domain_term", "term_weight", "other_weight")),
     "linguistic_entity": Preset(linguistic_entity, "one token of a noun, verb, entity", ("eligible", "pos", "entity")),
     "amlm": Preset(amlm, "what the model gets wrong first"),
-    "frequency_informed": Preset(frequency_informed, "diffusion, rare entries first", ("ranks",)),
+    "frequency_informed": Preset(frequency_informed, "diffusion, rare tokens first", ("ranks",)),
     "faithfulness": Preset(faithfulness, "half untouched, half at a random rate"),
     "metadata": Preset(metadata, "metadata tokens at 30 %", ("metadata",)),
 }

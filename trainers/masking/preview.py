@@ -1,4 +1,4 @@
-"""Seeing what a masker does: a text with its units boxed and the masked ones coloured, and the curves behind it.
+"""What a masker does, in pictures: a text with boxed units, masked ones in color, and curves of rate and chances.
 
 rich and matplotlib are imported when a picture is asked for; the masker itself needs neither.
 """
@@ -15,21 +15,21 @@ from .masker import Masker
 if TYPE_CHECKING:
     from rich.text import Text
 
-# Colours of the three fates of a masked token. Our default.
+# Colors of the three outcomes of a masked token. Our default.
 STYLES = {"mask": "white on red", "random": "black on yellow", "keep": "black on green"}
 # Passes averaged for the chance of masking. Our default: a standard error under 0.5 points on 500 words.
 EPOCHS = 50
 
 
 def render(masked: MaskedBatch, tokens: list[str], mask_token_id: int, row: int = 0) -> "Text":
-    """Draw one row: each unit in brackets, masked tokens coloured by what stands there now.
+    """Draw one row: each unit in brackets, masked tokens colored by outcome.
 
     Red is [MASK] (original>▢), yellow a replaced token (original>replacement), green one kept as it is (original=), so
-    that a terminal without colours shows the same.
+    that a terminal without colors shows the same.
 
     Args:
         masked: the masker's result
-        tokens: the text of each vocabulary entry
+        tokens: the text of each token of the vocabulary
         mask_token_id: the id of [MASK]
         row: which row
 
@@ -48,9 +48,9 @@ def render(masked: MaskedBatch, tokens: list[str], mask_token_id: int, row: int 
                 text.append(tokens[ids[at]])
                 continue
             original, now = tokens[labels[at]], int(ids[at])
-            fate = "mask" if now == mask_token_id else "keep" if now == labels[at] else "random"
-            after = {"mask": ">▢", "random": f">{tokens[now]}", "keep": "="}[fate]
-            text.append(original + after, style=STYLES[fate])
+            outcome = "mask" if now == mask_token_id else "keep" if now == labels[at] else "random"
+            after = {"mask": ">▢", "random": f">{tokens[now]}", "keep": "="}[outcome]
+            text.append(original + after, style=STYLES[outcome])
         text.append("]", style="dim")
     return text
 

@@ -1,4 +1,4 @@
-"""`chinese-modernbert mask`: a text with its units boxed and the masked ones coloured, and the curves behind it."""
+"""`chinese-modernbert mask`: a text with boxed units, masked ones in color, and curves of rate and chances."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from .presets import inverse_share_weights
 from .preview import STYLES, chance_by, draw_curves, render, unit_frequency_classes, unit_lengths, unit_tags
 from .tags import UNIVERSAL_TAGS, PhraseTagger, WordTagger, jieba_tagger, lexicon_tagger
 
-# Presets that read a column of words, and its name.
+# Presets that read a column of words, with its name.
 WORD_COLUMNS = {"kidlm": "stratum", "leia": "emotion", "metadata": "metadata"}
 PART_OF_SPEECH = "pos"
 PHRASE_COLUMNS = {"ernie": "entity", "mslm": "domain_term"}
 # Longer documents are cut for the picture. Our default: the long context of the paper's second stage.
 MOST_TOKENS = 8_192
 LEGEND = " ".join(
-    f"[{STYLES[fate]}] {words} [/]"
-    for fate, words in (("mask", "word>▢ masked"), ("random", "word>other replaced"), ("keep", "word= kept"))
+    f"[{STYLES[outcome]}] {words} [/]"
+    for outcome, words in (("mask", "word>▢ masked"), ("random", "word>other replaced"), ("keep", "word= kept"))
 )
 PREVIEW_TEXT = "使用语言模型来预测下一个词的概率，是自然语言处理里最常见的训练任务之一。"
 
@@ -46,7 +46,7 @@ class MaskArguments:
     seed: int = argument(0, "Family of masks.")
     tokenizer: str = argument("", "Folder of a fast tokenizer; the command takes the shipped one.")
     segmenter: str = argument("rjieba", "Word segmenter: rjieba, jieba or lexicon.")
-    user_dictionary: str | None = argument(None, "File with one word a line for the segmenter.")
+    user_dictionary: str | None = argument(None, "File with one word per line for the segmenter.")
     words: list[str] = argument(list, "Words, entities or domain terms of the presets that read such a list.")
     part_of_speech: bool = argument(False, "Measure the picture by part of speech too, as jieba tags words.")
     data: str | None = argument(None, "Prepared shards to count the tables of the presets that need one on.")
@@ -60,7 +60,7 @@ class MaskArguments:
 
 
 def run_mask(args: MaskArguments) -> str:
-    """Show the texts on the terminal, draw the picture where one is asked for, and say what was shown.
+    """Show the texts on the terminal, draw the picture if `args.picture` is set, and return a summary.
 
     Raises:
         FileNotFoundError: If a file or folder is missing.
@@ -69,20 +69,20 @@ def run_mask(args: MaskArguments) -> str:
     """
     tokenizer = load_tokenizer(args.tokenizer)
     segmenter = load_segmenter(args.segmenter, args.user_dictionary)
-    entries = entry_texts(tokenizer)
+    tokens = token_texts(tokenizer)
     texts = args.text or [PREVIEW_TEXT]
     for number, text in enumerate(texts, start=1):
         if not text.strip():
             raise ValueError(f"text {number} is empty; give at least one word")
     masker = build_preset(args, tokenizer)
     progress = args.step / args.max_steps
-    masked = masker(as_batch(texts, args, tokenizer, segmenter, entries), progress, args.epoch)
+    masked = masker(as_batch(texts, args, tokenizer, segmenter, tokens), progress, args.epoch)
     console = Console(highlight=False)
     console.print(
         "[white on red] word>▢ masked [/] [black on yellow] word>other replaced [/] [black on green] word= kept [/]"
     )
     for row in range(len(texts)):
-        console.print(render(masked, entries, MaskVocabulary.from_tokenizer(tokenizer).mask_token_id, row))
+        console.print(render(masked, tokens, MaskVocabulary.from_tokenizer(tokenizer).mask_token_id, row))
     shown = int(masked["selected"].sum())
     summary = (
         f"{args.masking}: {MASKING_PRESETS[args.masking].title}; step {args.step} of {args.max_steps}, "
@@ -90,13 +90,13 @@ def run_mask(args: MaskArguments) -> str:
     )
     if args.picture:
         documents = [document.text for document in read_documents(args.corpus)] if args.corpus else texts
-        batch = as_batch(documents, args, tokenizer, segmenter, entries)
+        batch = as_batch(documents, args, tokenizer, segmenter, tokens)
         summary += f"\npicture: {_draw(masker, batch, len(tokenizer), args)}"
     return summary
 
 
 def build_preset(args: MaskArguments, tokenizer: PreTrainedTokenizerFast) -> Masker:
-    """Return the preset's masker with everything that a command line can bring for it.
+    """Return the preset's masker with everything that a command line can give it.
 
     Raises:
         ValueError: If the preset needs words, shards or a table that were not given.
@@ -117,7 +117,7 @@ def as_batch(
     args: MaskArguments,
     tokenizer: PreTrainedTokenizerFast,
     segmenter: WordSegmenter,
-    entries: list[str],
+    tokens: list[str],
 ) -> PackedBatch:
     """Return the texts as rows with word ids and the column of the preset, if it reads one."""
     collator = DataCollatorForWholeWordMasking(tokenizer, segmenter=segmenter, max_length=MOST_TOKENS)
@@ -128,23 +128,23 @@ def as_batch(
     batch = PackedBatch(input_ids=columns["input_ids"], word_ids=columns["word_ids"], sample_ids=columns["sample_ids"])
     tags: dict[str, np.ndarray] = {}
     if args.masking in WORD_COLUMNS:
-        tags[WORD_COLUMNS[args.masking]] = WordTagger(entries, lexicon_tagger([args.words]))(batch)
+        tags[WORD_COLUMNS[args.masking]] = WordTagger(tokens, lexicon_tagger([args.words]))(batch)
     elif args.masking in PHRASE_COLUMNS:
-        tags[PHRASE_COLUMNS[args.masking]] = PhraseTagger(entries, args.words)(batch)
+        tags[PHRASE_COLUMNS[args.masking]] = PhraseTagger(tokens, args.words)(batch)
     if args.part_of_speech or args.masking == "pos_weighting":
-        tags[PART_OF_SPEECH] = WordTagger(entries, jieba_tagger())(batch)
+        tags[PART_OF_SPEECH] = WordTagger(tokens, jieba_tagger())(batch)
     batch["tags"] = tags
     return batch
 
 
-def entry_texts(tokenizer: PreTrainedTokenizerFast) -> list[str]:
-    """Return the text of every id as it stands in running text."""
+def token_texts(tokenizer: PreTrainedTokenizerFast) -> list[str]:
+    """Return the text of every id as it appears in running text."""
     tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     return [str(token).removeprefix("##") for token in tokens]
 
 
 def _draw(masker: Masker, batch: PackedBatch, size: int, args: MaskArguments) -> Path:
-    """Draw the rate and the chance of masking by length, by frequency and, where there are tags, by tag."""
+    """Draw the rate and the chance of masking by length, by frequency and by each tag column."""
     progress = args.step / args.max_steps
     counts = np.bincount(batch["input_ids"][batch["word_ids"] >= 0], minlength=size)
     classes = {"tokens in the unit": unit_lengths, "digits of the corpus count": unit_frequency_classes(batch, counts)}

@@ -11,7 +11,7 @@ from ...runtime.counter_random import CounterRandom
 
 
 class Rate(Protocol):
-    """Anything that says how large a share of the tokens to mask."""
+    """Anything that gives the share of the tokens to mask."""
 
     @property
     def is_constant(self) -> bool:
@@ -25,7 +25,7 @@ class Rate(Protocol):
     def __call__(
         self, progress: float, rows: np.ndarray, first_positions: np.ndarray, random: CounterRandom
     ) -> np.ndarray:
-        """Return float64 `[G]`, one rate for each budget group, named by its row and its first position."""
+        """Return float64 `[G]`, one rate for each budget group, identified by its row and its first position."""
         ...
 
 
@@ -36,7 +36,7 @@ def _check_share(name: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class Piecewise:
-    """Straight lines between knots; held constant before the first and after the last.
+    """Straight lines between knots; constant before the first and after the last.
 
     Source: Chinese ModernBERT, (0, .15), (warm-up, .30), (1, .15); Dynamic Masking Rate Schedules
     (arXiv 2305.15096), (0, .30), (1, .15).
@@ -93,11 +93,11 @@ class Cosine:
 
     @property
     def is_constant(self) -> bool:
-        """True when nothing decays."""
+        """True when the rate does not decay."""
         return self.mean == 0
 
     def expected(self, progress: float) -> float:
-        """Return the rate at `progress`, which is held inside 0 to 1."""
+        """Return the rate at `progress`, which is clipped to 0 to 1."""
         return self.mean * (1 + cos(pi * min(max(progress, 0.0), 1.0))) + self.floor
 
     def __call__(
@@ -109,7 +109,7 @@ class Cosine:
 
 @dataclass(frozen=True)
 class UniformRate:
-    """A rate drawn anew for every budget group; use `budget="document"` to draw it per document.
+    """A rate drawn for every budget group; use `budget="document"` to draw it per document.
 
     Source: u-PMLM (arXiv 2004.11579) draws it from 0 to 1; Faithfulness Measurable Masked Language Models
     (arXiv 2310.07819) leaves half of the texts unmasked.

@@ -1,7 +1,7 @@
 """Which units are masked, given weights and a budget in tokens. Three rules, one signature.
 
-All sums run inside a budget group (integers, or `bincount`, which adds in reading order), never across groups: a
-row's choice is the same to the last bit whatever else is in the batch.
+All sums stay inside a budget group (integers, or `bincount`, which adds in reading order), so the choice in a row is
+bit-equal whatever else is in the batch.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Sampler = Callable[[UnitTable, np.ndarray, np.ndarray, CounterRandom], np.ndarra
 
 GROUP_SHIFT = np.uint64(40)
 KEY_SHIFT = np.uint64(23)
-# Newton steps of the water-filling; weights met in practice need 2 to 6. Our default.
+# Newton steps of the water-filling; weights in practice need 2 to 6. Our default.
 MAX_FILLING_STEPS = 64
 
 
@@ -31,7 +31,7 @@ def sample_budget(units: UnitTable, weights: np.ndarray, budget: np.ndarray, ran
 
     Args:
         units: U units
-        weights: float64 `[U]` >= 0; 0 is never taken
+        weights: float64 `[U]` >= 0; units of weight 0 are never taken
         budget: float64 `[G]`, tokens to mask in each group
         random: the random numbers
 
@@ -53,8 +53,8 @@ def sample_budget(units: UnitTable, weights: np.ndarray, budget: np.ndarray, ran
     taken = room >= length
     boundary = np.flatnonzero((room > 0) & ~taken)
     at = order[boundary]
-    luck = random("boundary", candidates.row[at], candidates.position[at])
-    taken[boundary] = luck * length[boundary] < room[boundary]
+    uniform = random("boundary", candidates.row[at], candidates.position[at])
+    taken[boundary] = uniform * length[boundary] < room[boundary]
     chosen[index[order[taken]]] = True
     return chosen
 

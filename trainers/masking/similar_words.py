@@ -9,7 +9,7 @@ from ...runtime.counter_random import hash_combine
 
 # Words of more tokens are not looked up. Our default: the units of the main preset have at most 8 tokens.
 MAX_WORD_TOKENS = 8
-# How many alternatives a word keeps. Our default.
+# Alternatives kept for each word. Our default.
 ALTERNATIVES = 10
 
 Encode = Callable[[str], Sequence[int]]
@@ -32,20 +32,20 @@ class SimilarWords:
     alternatives: np.ndarray
 
     @classmethod
-    def build(cls, entries: Mapping[Sequence[int], Sequence[Sequence[int]]]) -> "SimilarWords":
-        """Build from `{word ids: [other word ids, ...]}`; alternatives of another length or equal to the word drop out.
+    def build(cls, similar: Mapping[Sequence[int], Sequence[Sequence[int]]]) -> "SimilarWords":
+        """Build from `{word: [alternatives]}`, all as ids; those of another length or equal to the word are dropped.
 
         Raises:
             ValueError: If no word has a usable alternative.
         """
         usable: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
-        for word, others in entries.items():
+        for word, others in similar.items():
             ids = tuple(word)
             same = dict.fromkeys(tuple(other) for other in others if len(other) == len(ids) and tuple(other) != ids)
             if same and 0 < len(ids) <= MAX_WORD_TOKENS:
                 usable[ids] = list(same)
         if not usable:
-            raise ValueError("no word of the lexicon has another word with the same number of tokens; add entries")
+            raise ValueError("no word of the lexicon has another word with the same number of tokens; add words")
         width = max(map(len, usable))
         words = np.full((len(usable), width), -1, dtype=np.int32)
         count = np.array([len(others) for others in usable.values()], dtype=np.int64)
@@ -69,20 +69,20 @@ class SimilarWords:
             length: int64 `[n]`, tokens of each word
 
         Returns:
-            int64 `[n]`, the entry, or -1 where the lexicon has none.
+            int64 `[n]`, index of the word in the lexicon, or -1 where it is not listed.
         """
         width = self.words.shape[1]
         column = np.arange(width)
         inside = column < length[:, None]
         offsets = np.minimum(start[:, None] + column, ids.size - 1)
         words = np.where(inside, ids[offsets], -1).astype(np.int32)
-        entry = np.minimum(np.searchsorted(self.hashes, _hash_words(words)), len(self) - 1)
-        known = (length <= width) & (self.words[entry] == words).all(axis=1)
-        return np.where(known, entry, -1)
+        index = np.minimum(np.searchsorted(self.hashes, _hash_words(words)), len(self) - 1)
+        known = (length <= width) & (self.words[index] == words).all(axis=1)
+        return np.where(known, index, -1)
 
-    def choose(self, entry: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-        """Return int32 `[n, T]`: for each entry the alternative that `uniform` (float `[n]`) picks, padded with -1."""
-        return self.alternatives[entry, (uniform * self.count[entry]).astype(np.int64)]
+    def choose(self, index: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        """Return int32 `[n, T]`: for each word the alternative that `uniform` (float `[n]`) picks, padded with -1."""
+        return self.alternatives[index, (uniform * self.count[index]).astype(np.int64)]
 
 
 def _hash_words(words: np.ndarray) -> np.ndarray:
@@ -114,10 +114,10 @@ def homophone_lexicon(words: Sequence[str], encode: Encode, alternatives: int = 
     Args:
         words: candidates, the most frequent first (they are preferred as replacements)
         encode: as in `word_lexicon`
-        alternatives: how many each word keeps
+        alternatives: number kept for each word
 
     Raises:
-        ImportError: Pypinyin is not installed.
+        ImportError: If pypinyin is not installed.
         ValueError: If no two words sound alike.
     """
     try:
@@ -136,7 +136,7 @@ def homophone_lexicon(words: Sequence[str], encode: Encode, alternatives: int = 
     return word_lexicon(similar, encode)
 
 
-def neighbour_lexicon(
+def neighbor_lexicon(
     words: Sequence[str],
     vectors: np.ndarray,
     encode: Encode,
@@ -151,11 +151,11 @@ def neighbour_lexicon(
         words: W words
         vectors: float `[W, D]`, one for each word (word2vec, or mean input embeddings of a model)
         encode: as in `word_lexicon`
-        alternatives: how many each word keeps
-        minimum_similarity: pairs below it do not count
+        alternatives: number kept for each word
+        minimum_similarity: pairs below it are ignored
 
     Raises:
-        ValueError: Vectors do not fit the words, or no word has a neighbour.
+        ValueError: If vectors do not fit the words, or no word has a neighbour.
     """
     if len(words) != len(vectors):
         raise ValueError(f"{len(words)} words but {len(vectors)} vectors; give one vector for each word")

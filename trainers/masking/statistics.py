@@ -1,4 +1,4 @@
-"""What the masker really did since the last log: the rate and the lengths of the masked units."""
+"""What the masker did since the last log: the rate and the lengths of the masked units."""
 
 import numpy as np
 
@@ -9,10 +9,10 @@ LENGTH_BINS = 4
 
 
 class MaskingStatistics:
-    """Counts of masked batches; fed after each batch, read and cleared at each log.
+    """Counts of masked batches, updated after each batch, read and cleared at each log.
 
     Args:
-        characters_per_id: integer `[V]`, characters of each vocabulary entry (see `characters_per_id`); with it the
+        characters_per_id: integer `[V]`, characters of each token (see `characters_per_id`); with it the
             word lengths in characters are counted too
     """
 
@@ -45,13 +45,13 @@ class MaskingStatistics:
             self.masked_words += _histogram(np.add.reduceat(characters, np.cumsum(lengths) - lengths))
 
     @property
-    def realised_rate(self) -> float:
+    def realized_rate(self) -> float:
         """Masked share of the maskable tokens since the last log."""
         return self.masked_tokens / max(self.maskable_tokens, 1)
 
     @property
     def target_rate(self) -> float:
-        """Mean rate asked for since the last log."""
+        """Mean target rate since the last log."""
         return self.target_tokens / max(self.maskable_tokens, 1)
 
     @property
@@ -60,10 +60,10 @@ class MaskingStatistics:
         return self.single_token_units_seen / max(self.units_seen, 1)
 
     def as_logs(self) -> dict[str, float]:
-        """Return the figures under the names used in training logs; empty before the first batch."""
+        """Return the metrics under the names of the training log; empty before the first batch."""
         if not self.maskable_tokens:
             return {}
-        logs = {"mask_rate_target": self.target_rate, "mask_rate": self.realised_rate}
+        logs = {"mask_rate_target": self.target_rate, "mask_rate": self.realized_rate}
         logs |= _shares("masked_units", "tokens", self.masked_units)
         if self._characters_per_id is not None:
             logs |= _shares("masked_words", "characters", self.masked_words)
@@ -71,7 +71,7 @@ class MaskingStatistics:
 
 
 def characters_per_id(tokens: list[str]) -> np.ndarray:
-    """Count the characters of vocabulary entries given as text (leading spaces do not count); int64 `[V]`."""
+    """Count the characters of tokens given as text (spaces at their ends do not count); int64 `[V]`."""
     return np.array([len(token.strip()) for token in tokens], dtype=np.int64)
 
 

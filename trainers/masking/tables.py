@@ -1,4 +1,4 @@
-"""Weight tables counted from pre-tokenised documents: frequency, idf, PMI mask rates, domain similarity.
+"""Weight tables counted from tokenized documents: frequency, idf, PMI mask rates, domain similarity.
 
 Every builder takes an iterable of integer arrays, the token ids of one document each, and returns float32 `[V]`.
 """
@@ -28,7 +28,7 @@ def document_counts(documents: Documents, vocabulary_size: int) -> tuple[np.ndar
 
 
 def frequency_table(documents: Documents, vocabulary_size: int, exponent: float = 0.5, floor: int = 10) -> np.ndarray:
-    """Weigh rare entries more: `max(count, floor) ** -exponent`, scaled to a mean of 1 over running text.
+    """Weigh rare tokens more: `max(count, floor) ** -exponent`, scaled to a mean of 1 over running text.
 
     Source: Weighted Sampling; exponent and floor are recalled values of the paper, the scaling is ours.
     """
@@ -40,14 +40,14 @@ def frequency_table(documents: Documents, vocabulary_size: int, exponent: float 
 def idf_table(documents: Documents, vocabulary_size: int) -> np.ndarray:
     """Inverse document frequency `log((1 + n) / (1 + df))`, >= 0.
 
-    Source: ROM weighs terms by importance; its normalisation is not public, idf is our default.
+    Source: ROM weighs terms by importance; its normalization is not public, idf is our default.
     """
     counts, total = document_counts(documents, vocabulary_size)
     return np.log((1 + total) / (1 + counts)).astype(np.float32)
 
 
 def rank_table(documents: Documents, vocabulary_size: int) -> np.ndarray:
-    """Rarity rank in 0 to 1: the commonest entry gets 1 / V, the rarest 1.
+    """Rarity rank in 0 to 1: the commonest token gets 1 / V, the rarest 1.
 
     Source: frequency-informed masked diffusion (released code): `(rank + 1) / V`.
     """
@@ -66,11 +66,11 @@ def pmi_rate_table(
     seed: int = 0,
     ignored_ids: Sequence[int] = (),
 ) -> np.ndarray:
-    """Mask rate of each entry, so that masked tokens say much about visible ones.
+    """Mask rate of each token, so that masked tokens carry much information about visible ones.
 
     For each stretch of text `draws` random masks are tried and the one with the largest sum of PMI between masked and
-    visible tokens is kept; an entry's rate is how often it was masked in the kept ones, of the times it was present.
-    PMI is counted over stretches. Entries that never occur get the mean rate.
+    visible tokens is kept; a token's rate is the share of its occurrences that the kept masks
+    hide. PMI is counted over stretches. Tokens that never occur get the mean rate.
     Source: InforMask (the released code trains from such a table; 30 draws are recalled, the counting is ours).
 
     Args:
@@ -79,7 +79,7 @@ def pmi_rate_table(
         rate: share of masked tokens; the corpus mean of the result
         draws: masks tried for each stretch
         window: tokens of a stretch
-        seed: of the draws
+        seed: seed of the draws
         ignored_ids: ids with rate 0 (special tokens)
     """
     stretches = [ids[at : at + window] for ids in documents for at in range(0, len(ids), window)]
@@ -106,7 +106,7 @@ def domain_seeds(domain: Documents, general: Documents, vocabulary_size: int, co
 
 
 def difference_table(embeddings: np.ndarray, seeds: np.ndarray, blend: float = 1.0) -> np.ndarray:
-    """Weigh entries by the rank of their largest cosine similarity to a seed entry.
+    """Weigh tokens by the rank of their largest cosine similarity to a seed token.
 
     Source: Difference-Masking (released code: rank weights, optional blend with uniform). The rank is scaled to a mean
     of 1, ours.
@@ -124,7 +124,7 @@ def difference_table(embeddings: np.ndarray, seeds: np.ndarray, blend: float = 1
 
 
 def _pair_counts(stretches: list[np.ndarray]) -> dict[int, int]:
-    """Count in how many stretches two entries meet; key = smaller id * 2^32 + larger id."""
+    """Count in how many stretches two tokens occur together; key = smaller id * 2^32 + larger id."""
     counts: dict[int, int] = {}
     for ids in stretches:
         unique = np.unique(ids).astype(np.int64)
@@ -135,7 +135,7 @@ def _pair_counts(stretches: list[np.ndarray]) -> dict[int, int]:
 
 
 def _pmi_matrix(ids: np.ndarray, pairs: dict[int, int], present: np.ndarray, total: int) -> np.ndarray:
-    """Return float64 `[n, n]` of pointwise mutual information; 0 for an entry with itself."""
+    """Return float64 `[n, n]` of pointwise mutual information; 0 for a token with itself."""
     wide = ids.astype(np.int64)
     low, high = np.minimum.outer(wide, wide), np.maximum.outer(wide, wide)
     together = np.array([pairs.get(key, 0) for key in ((low << 32) | high).ravel().tolist()], dtype=float)

@@ -10,13 +10,13 @@ from .units import ColumnUnits, token_offsets
 
 UNTAGGED = -1
 
-# Source: Universal Dependencies version 2, in alphabetical order; a tag's number is its place.
+# Source: Universal Dependencies version 2, in alphabetical order; a tag's number is its index.
 UNIVERSAL_TAGS = (
     "ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM",
     "PART", "PRON", "PROPN", "PUNCT", "SCONJ", "SYM", "VERB", "X",
 )  # fmt: skip
 
-# jieba's flags (the ICTCLAS set), the longest prefix that is listed here wins.
+# jieba's flags (the ICTCLAS set), the longest prefix listed here wins.
 # Source: the ICTCLAS tag set; the mapping is ours, coarse where a flag covers several universal tags.
 JIEBA_FLAGS = {
     "a": "ADJ", "ad": "ADV", "an": "NOUN", "b": "ADJ", "c": "CCONJ", "d": "ADV", "e": "INTJ", "eng": "X",
@@ -40,8 +40,8 @@ class WordTagger:
     """Tag every word of a batch by its text; works on rows that are already token ids.
 
     Args:
-        tokens: the text of each vocabulary entry, as it appears in running text (no "##", no space marks)
-        tag_of: word -> tag, -1 for none. Asked once for each different word.
+        tokens: the text of each token of the vocabulary, as it appears in running text (no "##", no space marks)
+        tag_of: word -> tag, -1 for none. Called once for each different word.
     """
 
     def __init__(self, tokens: Sequence[str], tag_of: Callable[[str], int]) -> None:
@@ -115,11 +115,11 @@ class PhraseTagger:
 def jieba_tagger() -> Callable[[str], int]:
     """Return a function of a word for `WordTagger`: its number in `UNIVERSAL_TAGS`, from jieba.
 
-    The word is tagged alone, so one that is a noun here and a verb there has always the same tag. A word that jieba
+    Words are tagged without context, so a word that can be a noun or a verb always has the same tag. A word that jieba
     cuts in pieces has the tag of its last piece, which is the head of a Chinese compound.
 
     Raises:
-        ImportError: Jieba is not installed.
+        ImportError: If jieba is not installed.
     """
     try:
         from jieba import posseg
@@ -134,7 +134,7 @@ def jieba_tagger() -> Callable[[str], int]:
 
 
 def universal_tag(word: str, flag: str) -> str:
-    """Return the universal tag of a word that jieba gave `flag`; jieba marks punctuation and the unknown alike (x)."""
+    """Return the universal tag of a word that jieba gave `flag`; jieba marks punctuation and unknown words as x."""
     if flag.startswith("x") and word and not any(character.isalnum() for character in word):
         return "PUNCT"
     for size in range(len(flag), 0, -1):

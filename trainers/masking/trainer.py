@@ -1,4 +1,4 @@
-"""The masking curriculum in a training run: masks on the clock of the learning rate, logs, and notices lost words.
+"""The masking curriculum in a training run: masks at the rate of the step, logs, and a check for lost word starts.
 
 The rate is a pure function of `global_step / max_steps`. A collator runs in workers that prefetch and cannot know the
 step, so the batch is masked when the trainer takes it: every micro-batch of one optimizer step has the same rate, any
@@ -32,29 +32,29 @@ logger = logging.getLogger(__name__)
 
 # A 32k BPE keeps most Chinese words in one token, so a healthy run has many single-token units: 0.85 of them on the
 # validation text of benchmarks/2026-11-25-masking.md. Lost word starts give exactly 1. The threshold sits close to
-# 1 and the decision waits for many units, so that a healthy run cannot reach it by chance (at a true share of 0.97
+# 1 and the decision waits for many units, so that a healthy run does not reach it by chance (at a true share of 0.97
 # the share of 20,000 units varies by 0.0012). Our default.
 MAXIMUM_SINGLE_TOKEN_SHARE = 0.995
 MINIMUM_UNITS = 20_000
-# Evaluation needs one rate for all runs and steps, or losses cannot be compared. Our default.
+# One rate for all runs and steps, so that evaluation losses can be compared. Our default.
 EVALUATION_RATE = 0.15
 
 # Columns that only the masker reads; the model never sees them.
 MASKING_COLUMNS = ("word_ids", "sample_ids", "epochs")
 TAG_PREFIX = "tag_"
 SCORE_PREFIX = "score_"
-# Columns that the trainer takes out again before the model is called.
+# Columns that the trainer removes before it calls the model.
 LOSS_WEIGHT = "loss_weight"
 FEEDBACK_KEYS = "feedback_keys"
 
 
 class MaskingRateCallback(TrainerCallback):
-    """Add the target rate, the realised rate and the histogram of masked units to the logs of a run.
+    """Add the target rate, the realized rate and the histogram of masked units to the logs of a run.
 
     Args:
-        statistics: fed by the trainer after each masked batch (on each process its own)
-        maximum_single_token_share: stop when more of all units seen have one token; None never stops (right for
-            token masking, or for a vocabulary of characters cut into characters on purpose)
+        statistics: updated by the trainer after each masked batch, separately on each process
+        maximum_single_token_share: stop when more of all units seen have one token; None never stops, as token
+            masking needs it
         minimum_units: units to see before judging
     """
 
@@ -76,7 +76,7 @@ class MaskingRateCallback(TrainerCallback):
         """Check once per optimizer step that units are still words.
 
         Raises:
-            RuntimeError: Nearly every unit has one token.
+            RuntimeError: If nearly every unit has one token.
         """
         share, seen = self.statistics.single_token_share, self.statistics.units_seen
         if self.maximum_single_token_share is None or seen < self.minimum_units:
@@ -96,18 +96,18 @@ class MaskingRateCallback(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Add the figures since the last log to a training log, and start counting anew."""
+        """Add the metrics since the last log to a training log, and start a new count."""
         if logs is None or "loss" not in logs:
             return
-        figures = self.statistics.as_logs()
-        logs.update(figures)
+        metrics = self.statistics.as_logs()
+        logs.update(metrics)
         if state.log_history:
-            state.log_history[-1].update(figures)
+            state.log_history[-1].update(metrics)
         self.statistics.clear()
 
 
 class MaskingTrainer(Trainer):
-    """A Trainer whose batches are masked at the moment they are taken; use it directly or as a base class.
+    """A Trainer that masks batches when a step takes them; use it directly or as a base class.
 
     The collator only pads (`DataCollatorForWholeWordMasking(tokenizer)` without a masker). Masking happens before the
     Trainer counts labels, so that the loss is divided by the right number under gradient accumulation. Where the
@@ -117,7 +117,7 @@ class MaskingTrainer(Trainer):
     Args:
         *args: as for `Trainer`
         masker: see `Masker`; its rate may be a schedule
-        statistics: fed after each batch; None makes one. A `MaskingRateCallback` should read the same object.
+        statistics: updated after each batch; None makes one. Give a `MaskingRateCallback` the same object.
         evaluation_rate: fixed rate for evaluation, epoch 0, see `evaluation_masker_of`
         **kwargs: as for `Trainer`
     """
@@ -141,7 +141,7 @@ class MaskingTrainer(Trainer):
             self.compute_loss_func = masked_token_mean
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple[list, Any]:
-        """Take the micro-batches of one optimizer step, masked; their loss weights are given a mean of 1."""
+        """Take the micro-batches of one optimizer step and mask them; their loss weights are scaled to a mean of 1."""
         masked = map(self._mask_training_batch, epoch_iterator)
         batches, count = super().get_batch_samples(masked, num_batches, device)
         if batches and LOSS_WEIGHT in batches[0]:
@@ -177,7 +177,7 @@ class MaskingTrainer(Trainer):
     def _weighted_mean(
         self, losses: torch.Tensor, weight: torch.Tensor, num_items_in_batch: torch.Tensor | int | None
     ) -> torch.Tensor:
-        """Divide as `Trainer.compute_loss` does: by the tokens of the step, which each process then multiplies."""
+        """Divide as `Trainer.compute_loss` does: by the tokens of the step, times the number of processes."""
         if num_items_in_batch is None or not (self.model_accepts_loss_kwargs or self.compute_loss_func):
             return (losses * weight).sum() / max(losses.numel(), 1)
         processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
@@ -217,9 +217,9 @@ class MaskingTrainer(Trainer):
 
 
 def evaluation_masker_of(masker: Masker, rate: float) -> Masker:
-    """Return the masker's units and corruption at a constant rate, every unit alike, every masked token alike.
+    """Return the masker's units and corruption at a constant rate; every unit and every masked token counts equally.
 
-    Weights are left out: tables that follow the model would give each evaluation other masks, and losses that cannot
+    Weights are left out: tables that follow the model would give each evaluation other masks, so that losses could not
     be compared.
     """
     return replace(

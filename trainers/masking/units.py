@@ -58,7 +58,7 @@ class ColumnUnits:
     Attributes:
         column: "word_ids", or the name of a tag column ("entity", ...)
         fallback: where the column is -1, take units from this column instead; None leaves those tokens out
-        max_tokens: a longer unit falls apart into single tokens; None keeps every unit whole
+        max_tokens: a longer unit is split into single tokens; None keeps every unit whole
     """
 
     column: str = WORD_IDS

@@ -1,4 +1,4 @@
-"""Which units are more likely: a number per vocabulary entry, per tag, or per position. Weights multiply with `*`."""
+"""Which units are more likely: a number per token of the vocabulary, per tag, or per position; `*` multiplies them."""
 
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -23,10 +23,10 @@ class Weights:
 
     def __call__(self, batch: PackedBatch) -> np.ndarray:
         """Return float `[B, L]`."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how to weigh a token")
+        raise NotImplementedError(f"{type(self).__name__} must define __call__ to weigh tokens")
 
     def live_tables(self) -> list[tuple[str | None, LiveTable]]:
-        """Return the tables that change during training, each with its tag column, or None for vocabulary entries."""
+        """Return the tables that change during training, each with its tag column, or None for tables by token."""
         return []
 
     def __mul__(self, other: "Weights") -> "Weights":
@@ -58,7 +58,7 @@ def _current(source: np.ndarray | LiveTable) -> np.ndarray:
 
 @dataclass(frozen=True)
 class TableWeights(Weights):
-    """One weight for each vocabulary entry.
+    """One weight for each token of the vocabulary.
 
     Attributes:
         table: float `[V]` >= 0, or a live table
@@ -111,7 +111,7 @@ class TagWeights(Weights):
             raise ValueError(f"untagged={self.untagged} is negative; a weight is >= 0")
 
     def __call__(self, batch: PackedBatch) -> np.ndarray:
-        """Look every tag up; index -1 is the last entry, the weight of untagged tokens.
+        """Look every tag up; index -1 is the last value, the weight of untagged tokens.
 
         Raises:
             ValueError: If the batch has no such column, or a tag is outside the table.

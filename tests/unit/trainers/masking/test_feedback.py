@@ -98,12 +98,12 @@ def test_a_token_whose_loss_is_not_finite_is_left_out_and_a_foreign_key_is_named
     table = FeedbackTable(3, LossRule(), every=1)
     table.observe(np.array([0, 1, 2]), np.array([1.0, np.nan, np.inf]), np.zeros(3, dtype=bool))
     assert table.state_dict()["counts"][0].tolist() == [1, 0, 0]
-    with pytest.raises(ValueError, match="entry 3 does not fit a table of 3"):
+    with pytest.raises(ValueError, match="id 3 does not fit a table of 3"):
         table.observe(np.array([3]), np.ones(1), np.ones(1, dtype=bool))
 
 
 def test_impossible_tables_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         FeedbackTable(0, AccuracyRule())
-    with pytest.raises(ValueError, match="20 entries, this one 5"):
+    with pytest.raises(ValueError, match="20 rows, this one 5"):
         FeedbackTable(5, AccuracyRule()).load_state_dict(FeedbackTable(20, AccuracyRule()).state_dict())

@@ -88,7 +88,7 @@ def every_masker(rate: float = 0.3) -> dict[str, Masker]:
     "name", ["token", "word", "ngram", "entity", "table", "tags", "column", "document", "bernoulli"]
 )
 @pytest.mark.parametrize("rate", [0.15, 0.4])
-def test_realised_rate_equals_the_target(name: str, rate: float) -> None:
+def test_realized_rate_equals_the_target(name: str, rate: float) -> None:
     masker = every_masker(rate)[name]
     masked = tokens = 0
     for epoch in range(40):

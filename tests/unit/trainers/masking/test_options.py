@@ -54,7 +54,7 @@ def test_a_table_is_counted_on_the_shards(tmp_path: Path) -> None:
         ("chinese_modernbert", {"mix": [1.0]}, "must hold three shares"),
         ("chinese_modernbert", {"high": "much"}, "do not fit"),
         ("weighted_sampling", {}, "needs a table counted on text"),
-        ("macbert", {}, "needs lexicon, which only Python code can bring"),
+        ("macbert", {}, "needs lexicon, which only Python code can pass"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(name: str, options: dict, message: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from chinese_modernbert.runtime.counter_random import CounterRandom
 from chinese_modernbert.trainers.masking import ColumnUnits, PackedBatch, PhraseTagger, WordTagger, lexicon_tagger
-from chinese_modernbert.trainers.masking.similar_words import homophone_lexicon, neighbour_lexicon, word_lexicon
+from chinese_modernbert.trainers.masking.similar_words import homophone_lexicon, neighbor_lexicon, word_lexicon
 from chinese_modernbert.trainers.masking.tables import (
     difference_table,
     domain_seeds,
@@ -101,11 +101,11 @@ def test_homophones_share_their_pinyin() -> None:
 def test_neighbours_are_close_and_have_as_many_tokens() -> None:
     words = ["甲", "乙", "丙", "甲乙"]
     vectors = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [1.0, 0.0]])
-    lexicon = neighbour_lexicon(words, vectors, encode)
+    lexicon = neighbor_lexicon(words, vectors, encode)
     found = {chr(word[0]): chr(other[0, 0]) for word, other in zip(lexicon.words, lexicon.alternatives, strict=True)}
     assert found == {"甲": "乙", "乙": "甲"}
     with pytest.raises(ValueError, match="one vector for each word"):
-        neighbour_lexicon(words, vectors[:2], encode)
+        neighbor_lexicon(words, vectors[:2], encode)
 
 
 def test_a_word_table_becomes_a_lexicon() -> None:

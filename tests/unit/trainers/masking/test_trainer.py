@@ -143,7 +143,7 @@ def test_evaluation_has_fixed_masks_and_leaves_the_statistics_alone(tmp_path: Pa
     assert abs((masked["labels"] != -100).float().mean() - 0.15) < 0.01
 
 
-def test_target_and_realised_rate_and_lengths_are_logged(tmp_path: Path) -> None:
+def test_target_and_realized_rate_and_lengths_are_logged(tmp_path: Path) -> None:
     trainer = run(tmp_path, callbacks=[MaskingRateCallback])
     logs = [log for log in trainer.state.log_history if "loss" in log]
     assert len(logs) == 4
