@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from ..runtime.files import new_output_folder, write_text_atomically
+from ..runtime.pictures import COLORS, new_figure, save_picture_atomically
 from .documents import TextDocument, read_documents
 from .loading import load_tokenizer, tokenizer_hash
 from .normalization import fold_width
@@ -274,21 +275,18 @@ def draw_report(reports: Sequence[TokenizerReport], path: str | Path) -> None:
     Raises:
         ImportError: If matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("the picture needs matplotlib: pip install 'chinese-modernbert[train]'") from error
     sources = sorted({source for report in reports for source in report.by_source})
-    figure = Figure(figsize=(14, max(5.0, 0.3 * len(sources))), layout="constrained")
+    figure = new_figure(14, max(5.0, 0.3 * len(sources)))
     panels = figure.subplot_mosaic([["density", "tokens"], ["density", "characters"]], width_ratios=(2, 1))
     density, lengths, height = panels["density"], np.arange(1, LONGEST_UNIT + 1), 0.8 / len(reports)
     for number, report in enumerate(reports):
+        color = COLORS[number % len(COLORS)]
         shift = (number - (len(reports) - 1) / 2) * height
         rows = [report.by_source.get(source, TextCounts()).characters_per_token for source in sources]
-        density.barh(np.arange(len(sources)) + shift, rows, height, label=report.name)
+        density.barh(np.arange(len(sources)) + shift, rows, height, label=report.name, color=color)
         for kind, histogram in (("tokens", report.units_by_tokens), ("characters", report.units_by_characters)):
             shares = [100 * histogram[length] / max(sum(histogram.values()), 1) for length in lengths.tolist()]
-            panels[kind].bar(lengths + shift, shares, height)
+            panels[kind].bar(lengths + shift, shares, height, color=color)
     density.set_yticks(np.arange(len(sources)), sources)
     density.invert_yaxis()
     density.set_xlabel("characters per token")
@@ -296,7 +294,7 @@ def draw_report(reports: Sequence[TokenizerReport], path: str | Path) -> None:
         panels[kind].set_xlabel(f"{kind} in a masking unit ({LONGEST_UNIT} = and more)")
         panels[kind].set_ylabel("% of units")
     figure.legend(loc="outside upper left", ncols=len(reports))
-    figure.savefig(str(path), dpi=100)
+    save_picture_atomically(figure, path)
 
 
 @dataclass

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...runtime.pictures import COLORS, new_figure
 from .batch import MaskedBatch, PackedBatch
 from .masker import Masker
 
@@ -123,19 +124,15 @@ def draw_curves(
     Returns:
         The path.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3.2 * (1 + len(chances)), 2.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(3.2 * (1 + len(chances)), 2.4)
     axes = figure.subplots(1, 1 + len(chances), squeeze=False)[0]
     times = np.linspace(0, 1, 201)
-    axes[0].plot(times, [masker.target_rate(time) for time in times], color="tab:red")
+    axes[0].plot(times, [masker.target_rate(time) for time in times], color=COLORS[1])
     if progress is not None:
         axes[0].axvline(progress, color="grey", linewidth=0.8)
     axes[0].set(xlabel="progress", ylabel="masked share", ylim=(0, None))
     for axis, (name, values) in zip(axes[1:], chances.items(), strict=True):
-        axis.bar(range(len(values)), list(values.values()), color="tab:blue")
+        axis.bar(range(len(values)), list(values.values()), color=COLORS[0])
         names = [str(key) for key in values]
         axis.set_xticks(range(len(values)), names, rotation=90 if max(map(len, names), default=0) > 2 else 0)
         axis.axhline(masker.target_rate(0.5 if progress is None else progress), color="grey", linewidth=0.8)
