@@ -1,4 +1,4 @@
-"""What the demo's model has learned, measured and put into words."""
+"""What the demo's model has learned: the measurements and their report in Markdown."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from ..evaluation.language_modeling.fill_mask import WordCandidate, fill_blank
+from ..runtime.markdown import markdown_table
 from .corpus import ClozeExample
 
 
@@ -100,22 +101,21 @@ def render_report(report: DemoReport) -> str:
         "",
         "## Fill-mask, five best words",
         "",
-        "| sentence | answer | before training | after training |",
-        "| --- | --- | --- | --- |",
-        *(
-            f"| {row.text.replace('{mask}', '▢')} | {row.answer} | {_words(row.before)} | {_words(row.after)} |"
-            for row in report.fill_mask
+        *markdown_table(
+            ("sentence", "answer", "before training", "after training"),
+            [
+                (row.text.replace("{mask}", "▢"), row.answer, _words(row.before), _words(row.after))
+                for row in report.fill_mask
+            ],
         ),
         "",
         "## Similarity of six sentences (cosine, their common mean removed)",
         "",
         *(f"{number}. {sentence}" for number, sentence in enumerate(report.sentences, start=1)),
         "",
-        "| | " + " | ".join(str(number) for number in range(1, len(report.sentences) + 1)) + " |",
-        "| --- " * (len(report.sentences) + 1) + "|",
-        *(
-            f"| {number} | " + " | ".join(f"{value:+.2f}" for value in row) + " |"
-            for number, row in enumerate(report.similarities, start=1)
+        *markdown_table(
+            ("", *range(1, len(report.sentences) + 1)),
+            [(number, *(f"{value:+.2f}" for value in row)) for number, row in enumerate(report.similarities, start=1)],
         ),
         "",
         f"Hub folder: {report.release}",
@@ -125,6 +125,5 @@ def render_report(report: DemoReport) -> str:
 
 
 def _words(candidates: Sequence[WordCandidate]) -> str:
-    """Return candidates in one table cell; a line break or bar would end it."""
-    shown = (candidate.word.strip().replace("|", "¦").replace("\n", "⏎") or "␣" for candidate in candidates)
-    return " ".join(shown)
+    """Return candidates in one table cell; a line break, or a word of blanks alone, is shown by a sign."""
+    return " ".join(candidate.word.strip().replace("\n", "⏎") or "␣" for candidate in candidates)

@@ -50,7 +50,7 @@ def run_demo(arguments: DemoArguments) -> Path:
     """Run the whole path and write the report.
 
     Args:
-        arguments: see `DemoArguments`.
+        arguments: see `DemoArguments`
 
     Returns:
         The Hub folder.
@@ -72,13 +72,13 @@ def _run_in(folder: Path, output: Path, arguments: DemoArguments) -> None:
     logger.info("1/6 corpus: writing true sentences from tables of facts")
     corpus = generate_demo_corpus(arguments.seed)
     write_demo_corpus(corpus, folder / "corpus")
-    logger.info("2/6 tokenizer: %d entries", arguments.vocab_size)
+    logger.info("2/6 tokenizer: %d tokens", arguments.vocab_size)
     tokenizer = run_tokenizer_training(
         TokenizerArguments(
             corpus=[str(folder / "corpus" / "train.jsonl")],
             output_dir=str(folder / "tokenizer"),
             vocab_size=arguments.vocab_size,
-            # Every character of a small corpus of many subjects; a third of the entries would spell some by bytes.
+            # Every character of a small corpus of many subjects; a third of the vocabulary would spell some by bytes.
             limit_alphabet=arguments.vocab_size // 2,
         )
     )

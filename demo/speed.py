@@ -24,6 +24,7 @@ from transformers import ModernBertConfig, ModernBertForMaskedLM
 from ..modeling import PRESETS, ChineseModernBertConfig, ChineseModernBertForMaskedLM
 from ..runtime.environment import describe_environment
 from ..runtime.files import write_text_atomically
+from ..runtime.markdown import markdown_table
 from ..runtime.options import argument
 from ..runtime.token_rows import IGNORED_LABEL
 from ..trainers.pretraining.throughput import BACKWARD_AND_FORWARD, Workload, peak_flops, training_flops
@@ -31,12 +32,13 @@ from ..trainers.pretraining.throughput import BACKWARD_AND_FORWARD, Workload, pe
 logger = logging.getLogger(__name__)
 
 DATA_VARIABLE = "CHINESE_MODERNBERT_DATA"
-# Lengths in tokens of the texts of each case; those of `mixed` are real ones where there are data.
+# Lengths in tokens of the texts of each case; those of `mixed` are measured ones where there are data.
 CASES = {"mixed": [], "short": [128] * 16, "full": [512] * 4, "long_2048": [2048], "long_8192": [8192]}
 MIXED_TEXTS, MIXED_LONGEST = 16, 1024
-CHARACTERS_A_TOKEN = 1.5
+CHARACTERS_PER_TOKEN = 1.5
 MASKED_SHARE = 0.30
 SEED = 0
+TITLES = ("case", "dtype", "kind", "ratio", "Transformers, tokens/s", "ours, tokens/s", "largest difference")
 RESULTS_FILE = "speed.json"
 
 
@@ -88,16 +90,13 @@ def run_model_speed(args: SpeedArguments) -> str:
     }
     file = None if args.output_dir is None else Path(args.output_dir) / RESULTS_FILE
     if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
         write_text_atomically(file, json.dumps(record, indent=1) + "\n")
-    lines = ["| case | dtype | kind | ratio | Transformers, tokens/s | ours, tokens/s | largest difference |"]
-    lines.append("| --- | --- | --- | --- | --- | --- | --- |")
+    table = []
     for row in rows:
         spread = f"{row['ratio']:.3f} ({row['ratio_min']:.3f}-{row['ratio_max']:.3f})"
         speeds = [f"{row[f'{name}_tokens_per_second']:,.1f}" for name in ("transformers", "ours")]
-        cells = [row["case"], row["dtype"], row["kind"], spread, *speeds, f"{row['largest_difference']:.1e}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, *([f"results: {file}"] if file else [])])
+        table.append([row["case"], row["dtype"], row["kind"], spread, *speeds, f"{row['largest_difference']:.1e}"])
+    return "\n".join([*markdown_table(TITLES, table), *([f"results: {file}"] if file else [])])
 
 
 def real_lengths(count: int) -> list[int]:
@@ -107,7 +106,7 @@ def real_lengths(count: int) -> list[int]:
         return [20 + 954 * (index * 7 % count) ** 3 // (count - 1) ** 3 for index in range(count)]
     with gzip.open(Path(folder) / "corpus" / "validation.jsonl.gz", "rt", encoding="utf-8", newline="\n") as lines:
         characters = [len(json.loads(line)["text"]) for line in lines]
-    return [min(max(int(length / CHARACTERS_A_TOKEN), 3), MIXED_LONGEST) for length in characters[::29][:count]]
+    return [min(max(int(length / CHARACTERS_PER_TOKEN), 3), MIXED_LONGEST) for length in characters[::29][:count]]
 
 
 def make_batch(case: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -194,7 +193,7 @@ def _training_step(
 
 
 def _compare(calls: dict[str, Callable[[], torch.Tensor]], repeats: int, tokens: int) -> dict[str, float]:
-    """Run both in turn and return the median ratio with both medians, in tokens a second."""
+    """Run both in turn and return the median ratio with both medians, in tokens per second."""
     for call in calls.values():
         call()
     rounds = [{name: _seconds(call) for name, call in calls.items()} for _ in range(repeats)]
@@ -223,9 +222,9 @@ def _seconds(call: Callable[[], torch.Tensor]) -> float:
 def _work(
     config: ChineseModernBertConfig, mask: torch.Tensor, row: dict[str, Any], args: SpeedArguments, half_precision: bool
 ) -> dict[str, float]:
-    """Return operations a second of ours, and the share of the device's peak where that is known."""
+    """Return our teraflops per second, and model FLOPs utilization where the device's peak is known."""
     work = Workload()
-    documents = (mask.cpu() - 1).numpy()  # 0 for the tokens of a row's one text, -1 for padding
+    documents = (mask.cpu() - 1).numpy()  # 0 for the tokens of a row's text, -1 for padding
     masked = round(MASKED_SHARE * row["tokens"]) if args.training else 0
     work.add(documents + (documents == 0) * _row_numbers(len(documents)), masked, config.local_attention // 2)
     operations = training_flops(config, work) / (1 if args.training else BACKWARD_AND_FORWARD)

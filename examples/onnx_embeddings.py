@@ -17,9 +17,9 @@ class OnnxEncoder:
     """Turns texts into embeddings of length 1.
 
     Args:
-        release: the downloaded folder.
-        graph: file of the folder `onnx`; `model_embedding_qint8.onnx` is the smaller and faster one.
-        threads: of one product; 0 = as many as onnxruntime likes.
+        release: the downloaded folder
+        graph: file of the folder `onnx`; `model_embedding_qint8.onnx` is the smaller and faster one
+        threads: of one product; 0 = as many as onnxruntime likes
     """
 
     def __init__(self, release: str, graph: str = "model_embedding.onnx", threads: int = 0) -> None:

@@ -116,7 +116,7 @@ def build_release(args: ReleaseArguments) -> Path:
     """Write the Hub folder of a checkpoint.
 
     Args:
-        args: what to release; see `ReleaseArguments`.
+        args: what to release; see `ReleaseArguments`
 
     Returns:
         The folder, complete; where anything fails nothing is left behind.

@@ -109,7 +109,7 @@ def read_weights(folder: str | Path) -> dict[str, torch.Tensor]:
     """Return every tensor of a checkpoint, by name, in the dtype it was saved in.
 
     Args:
-        folder: holds model.safetensors, or model.safetensors.index.json with its shards.
+        folder: holds model.safetensors, or model.safetensors.index.json with its shards
 
     Raises:
         FileNotFoundError: where there are no safetensors weights or a shard is missing.

@@ -97,7 +97,7 @@ def run_conversion(args: ConversionArguments) -> Path:
     """Convert a checkpoint folder.
 
     Args:
-        args: input, output and direction.
+        args: input, output and direction
 
     Returns:
         The output folder: config.json, one model.safetensors, and the source's tokenizer.

@@ -32,7 +32,7 @@ def closest_version(digests: dict[str, str]) -> tuple[str, dict[str, str]]:
     """Return the known version that shares the most modeling files with a folder, and its digests.
 
     Args:
-        digests: sha256 of the folder's Python files by name; of equally close versions the installed one is taken.
+        digests: sha256 of the folder's Python files by name; of equally close versions the installed one is taken
     """
     known = known_modeling_digests()
     return max(known.items(), key=lambda version: len(version[1].items() & digests.items()))

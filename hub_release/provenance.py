@@ -16,7 +16,7 @@ from .checkpoint import read_json_object, record_folders, write_json
 # As `trainers.pretraining` names them; importing it needs the extra `train`, which a release does without.
 IDENTITY, RECIPE = "pretraining.json", "recipe.yaml"
 PROVENANCE_FILE = "training_provenance.json"
-# What stands before the last part of an absolute path: of POSIX, a home, a file's address, a drive or a share.
+# What comes before the last part of an absolute path: of POSIX, a home, a file's address, a drive or a share.
 _FOLDERS_OF_A_PATH = re.compile(r"^(?:file:|[A-Za-z]:|~[^\\/\s]*)?[\\/](?:.*[\\/])?(?=[^\\/])")
 _FOLDERS_IN_TEXT = re.compile(
     r"(?<![\w.:/~\\-])(?:file:|[A-Za-z]:|~)?(?:/+|(?<=:)\\+)(?:[^\s\\/'\",\]]+[\\/]+)*(?=[^\s\\/'\",\]])"
@@ -31,8 +31,8 @@ def write_provenance(checkpoint: Path, release: Path) -> dict[str, Any]:
     released again keeps its record.
 
     Args:
-        checkpoint: what is released, with the records of its run.
-        release: the new folder, the recipe already in it.
+        checkpoint: what is released, with the records of its run
+        release: the new folder, the recipe already in it
 
     Raises:
         ValueError: for a record that is not a JSON object.
@@ -41,7 +41,7 @@ def write_provenance(checkpoint: Path, release: Path) -> dict[str, Any]:
     facts = read_json_object(earlier) if earlier.is_file() else {}
     if (release / RECIPE).is_file():
         facts["recipe"] = {"file": RECIPE, "sha256": hashlib.sha256((release / RECIPE).read_bytes()).hexdigest()}
-    # The hashes of shards stand in `data`, whole.
+    # The hashes of shards are in `data`.
     run = {name: value for name, value in _recorded(checkpoint, IDENTITY).items() if name != "shards"}
     facts.update({"run": run} if run else {})
     facts.update({name: part for name, part in _recorded(checkpoint, RUN_RECORD).items() if part})
@@ -55,7 +55,7 @@ def without_local_folders(value: Any) -> Any:
     r"""Return a value of JSON in which every text, keys too, has lost the folders of absolute paths.
 
     A text that is a path keeps its last part, whatever its folders are called: `/home/me/my texts/a.txt`,
-    `file:///home/me/a.txt` and `C:\Users\me\a.txt` become `a.txt`. In other text a path ends at a blank.
+    `file:///home/me/a.txt` and `C:\Users\me\a.txt` become `a.txt`. In other text a path ends at a space.
     """
     if isinstance(value, str):
         return _FOLDERS_IN_TEXT.sub("", _FOLDERS_OF_A_PATH.sub("", value))

@@ -56,7 +56,7 @@ def generate_demo_corpus(seed: int = 0) -> DemoCorpus:
     """Generate the corpus from the tables of facts.
 
     Args:
-        seed: Decides which rows are compared, the wordings of paragraphs, what is held out, and all orders.
+        seed: decides which rows are compared, the wordings of paragraphs, what is held out, and all orders
 
     Returns:
         The corpus; equal seeds give equal corpora.
@@ -83,8 +83,8 @@ def write_demo_corpus(corpus: DemoCorpus, folder: str | Path) -> None:
     """Write ``train.jsonl`` and ``validation.jsonl``, one document with a ``text`` field on each line.
 
     Args:
-        corpus: The corpus.
-        folder: Where to write; made when missing. Files of the same names are replaced.
+        corpus: the corpus
+        folder: where to write; made when missing. Files of the same names are replaced.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ def _draw(texts: Iterable[str], share: float, rng: random.Random) -> list[str]:
 
 
 def _contains_any(text: str, sentences: set[str]) -> bool:
-    """Tell whether one of the sentences stands in the text, alone or as the end of a longer sentence."""
+    """Tell whether the text contains one of the sentences, alone or as the end of a longer sentence."""
     return any(part[start:] in sentences for part in split_sentences(text) for start in range(len(part)))
 
 

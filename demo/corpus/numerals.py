@@ -7,16 +7,16 @@ def chinese_numeral(number: int) -> str:
     """Write a whole number from 0 to 999 in Chinese characters.
 
     Args:
-        number: The number.
+        number: the number
 
     Returns:
-        Its reading, for example ``二十六`` for 26 and ``一百零五`` for 105.
+        The numeral, for example ``二十六`` for 26 and ``一百零五`` for 105.
 
     Raises:
-        ValueError: If the number lies outside 0 to 999.
+        ValueError: if the number lies outside 0 to 999.
     """
     if not 0 <= number <= 999:
-        raise ValueError(f"number={number} cannot be written; give a whole number from 0 to 999.")
+        raise ValueError(f"number={number} cannot be written; give a whole number from 0 to 999")
     hundreds, rest = divmod(number, 100)
     tens, ones = divmod(rest, 10)
     if hundreds == 0 and tens == 0:

@@ -1,4 +1,4 @@
-"""The tables of facts: YAML files beside this module, each with rows and the templates that put them into words."""
+"""The tables of facts: YAML files in this folder, each with rows and the templates that put them into words."""
 
 import random
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ def load_tables() -> tuple[FactTable, ...]:
         The tables; arithmetic has computed rows.
 
     Raises:
-        ValueError: If a file has unknown keys, or a row has no name or a name that is taken.
+        ValueError: if a file has unknown keys, or a row has no name or a name that is taken.
     """
     return tuple(load_table(path) for path in sorted(FOLDER.glob("*.yaml")) if path != HELD_OUT_FILE)
 
@@ -81,12 +81,12 @@ def load_table(path: Path) -> FactTable:
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     known = {"rows", "sentences", "groups", "paragraphs"}
     if not isinstance(content, dict) or not set(content) <= known:
-        raise ValueError(f"{path.name} is no table of facts; give a mapping with keys among {sorted(known)}.")
+        raise ValueError(f"{path.name} is no table of facts; give a mapping with keys among {sorted(known)}")
     rows = content["rows"] if "rows" in content else arithmetic_rows()
     names = [row.get("name") for row in rows]
     repeated = sorted({str(name) for name in names if name is None or names.count(name) > 1})
     if repeated:
-        raise ValueError(f"{path.name}: rows named {repeated}; give each row a name of its own.")
+        raise ValueError(f"{path.name}: rows named {repeated}; give each row a name of its own")
     parts = {key: tuple(parse_template(entry, path.name) for entry in content.get(key, [])) for key in known - {"rows"}}
     return FactTable(theme=path.stem, rows=tuple(rows), **parts)
 

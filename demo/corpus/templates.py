@@ -49,11 +49,11 @@ class Template:
         return any("{other." in wording for wordings in self.sentences for wording in wordings)
 
     def fits(self, row: Row) -> bool:
-        """Tell whether the row has the wanted values."""
+        """Tell whether the row has the required values."""
         return all(key in row and set(items(row[key])) & set(items(value)) for key, value in self.where.items())
 
     def fits_pair(self, row: Row, other: Row) -> bool:
-        """Tell whether the two rows stand in the wanted relation."""
+        """Tell whether the two rows are in the required relation."""
         named = {*self.differ, *self.same, *filter(None, (self.less, self.next))}
         if row is other or any(key not in row or key not in other for key in named):
             return False
@@ -68,21 +68,21 @@ def parse_template(entry: object, source: str) -> Template:
     """Read one template: a text, or a mapping with `text` or `sentences` and conditions.
 
     Args:
-        entry: What the YAML file holds.
-        source: The file's name, for messages.
+        entry: what the YAML file holds
+        source: the file's name, for messages
 
     Returns:
         The template.
 
     Raises:
-        ValueError: If the entry has another form or an unknown key.
+        ValueError: if the entry has another form or an unknown key.
     """
     if isinstance(entry, str):
         return Template(sentences=((entry,),))
     known = {item.name for item in fields(Template)} | {"text"}
     if not isinstance(entry, dict) or not set(entry) <= known or ("text" in entry) == ("sentences" in entry):
         raise ValueError(
-            f"{source}: {entry!r} is no template; give a text, or a mapping with keys among {sorted(known)}."
+            f"{source}: {entry!r} is no template; give a text, or a mapping with keys among {sorted(known)}"
         )
     options = {key: value for key, value in entry.items() if key not in ("text", "sentences")}
     for key in ("differ", "same"):
@@ -95,9 +95,9 @@ def render(text: str, row: Row, other: Row | None = None) -> list[str]:
     """Fill a template's fields.
 
     Args:
-        text: The template.
-        row: Facts for plain fields.
-        other: Facts for fields that start with ``other.``.
+        text: the template
+        row: facts for plain fields
+        other: facts for fields that start with ``other.``
 
     Returns:
         One text for each combination of the items asked for with ``.each``; none when a field is missing.
@@ -126,7 +126,7 @@ def number(row: Row, key: str) -> int:
     """Read a number field; a field of another type is an error in the table."""
     value = row[key]
     if not isinstance(value, int):
-        raise ValueError(f"{key}={value!r} is compared as a number; write a whole number.")
+        raise ValueError(f"{key}={value!r} is compared as a number; write a whole number")
     return value
 
 

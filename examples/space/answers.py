@@ -53,9 +53,9 @@ class Filling:
     """A text with blanks.
 
     Attributes:
-        pieces: the text around the blanks, one more than there are blanks.
-        words: the best word of each blank; the surest blank is filled first, the others know of it.
-        candidates: the best words of each blank while all others are blank.
+        pieces: the text around the blanks, one more than there are blanks
+        words: the best word of each blank; the surest blank is filled first, the others know of it
+        candidates: the best words of each blank while all others are blank
     """
 
     pieces: list[str]
@@ -210,9 +210,9 @@ class Reader:
         """Return the tokens of a text in units of whole words, a share of them masked.
 
         Args:
-            text: any text.
-            rate: share of tokens to mask, 0 to 1.
-            seed: other masks for another number.
+            text: any text
+            rate: share of tokens to mask, 0 to 1
+            seed: other masks for another number
 
         Raises:
             UserMistakeError: for an empty or too long text.

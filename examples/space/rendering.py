@@ -78,9 +78,9 @@ def tokens(plain: Sequence[Token], masked: Sequence[Token], words: dict[str, str
     """Return the tokens in the colours of their units, the same with masks, and counts.
 
     Args:
-        plain: all tokens of a text.
-        masked: the same tokens, some of them masked.
-        words: texts of the interface in one language.
+        plain: all tokens of a text
+        masked: the same tokens, some of them masked
+        words: texts of the interface in one language
     """
     characters, units = sum(len(token.text) for token in plain), len({token.unit for token in plain})
     ratio = f"{characters / len(plain):.2f}"

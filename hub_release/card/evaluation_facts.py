@@ -1,4 +1,4 @@
-"""Figures of finished `clue` and `sts` commands for the model card, checked to be about the released weights."""
+"""Metrics of finished `clue` and `sts` commands for the model card, checked to be about the released weights."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ HUB_TASKS = {
 
 @dataclass(frozen=True)
 class TaskMetric:
-    """A dev figure of one task in percent: mean and sample deviation (`None` for one run) over `runs`."""
+    """A dev metric of one task in percent: mean and sample deviation (`None` for one run) over `runs`."""
 
     task: str
-    figure: str
+    metric: str
     mean: float
     deviation: float | None
     runs: int
@@ -38,7 +38,7 @@ class TaskMetric:
 
     @property
     def value(self) -> str:
-        """The figure as the card shows it."""
+        """The value as the card shows it."""
         return f"{self.mean:.2f}" + ("" if self.deviation is None else f" ± {self.deviation:.2f}")
 
 
@@ -47,9 +47,9 @@ class SimilarityMetric:
     """How well one encoder follows the given similarities of a set of pairs; correlations from -1 to 1.
 
     Attributes:
-        low: lower end of Spearman's 95 % bootstrap interval.
-        high: its upper end.
-        is_released: whether the encoder is the released model itself, untrained on pairs and pooled as released.
+        low: lower end of Spearman's 95 % bootstrap interval
+        high: its upper end
+        is_released: whether the encoder is the released model itself, untrained on pairs and pooled as released
     """
 
     stage: str
@@ -88,7 +88,7 @@ class EvaluationFacts:
             english = "Rate and epoch were chosen on a held-out fold of the training rows."
             chinese = "学习率与轮数在留出的训练样本上选择。"
         if settings.get("max_train_samples"):
-            english += f" At most {settings['max_train_samples']:,} training rows a task."
+            english += f" At most {settings['max_train_samples']:,} training rows per task."
             chinese += f"每个任务最多使用 {settings['max_train_samples']:,} 条训练样本。"
         if settings.get("max_eval_samples"):
             english += f" Scored on at most {settings['max_eval_samples']:,} rows."
@@ -96,7 +96,7 @@ class EvaluationFacts:
         return english, chinese
 
     def results(self) -> list[EvalResult]:
-        """Return the figures of the released weights as the Hub's `model-index` has them."""
+        """Return the metrics of the released weights as the Hub's `model-index` has them."""
         found = [_task_result(one) for one in self.tasks]
         for one in self.similarity:
             if one.is_released:
@@ -121,21 +121,21 @@ def _task_result(one: TaskMetric) -> EvalResult:
         task_type="other" if task is None else HUB_TASKS.get(task.kind, "other"),
         dataset_type=(task.hub if task is not None else "") or one.task,
         dataset_name=one.task,
-        # Without it the Hub's client takes all tasks of one data set for one, and puts their figures in one list.
+        # Without it the Hub's client takes all tasks of one data set for one, and puts their values in one list.
         dataset_config=one.task,
         dataset_split="dev",
-        metric_type=one.figure,
+        metric_type=one.metric,
         metric_value=round(one.mean, 2),
     )
 
 
 def read_evaluations(clue_report: str, sts_report: str, folders: Collection[Path]) -> EvaluationFacts:
-    """Return the figures of reports, each checked to be about the weights in one of the folders.
+    """Return the metrics of reports, each checked to be about the weights in one of the folders.
 
     Args:
-        clue_report: `report.json` of `clue`, or its folder; none if empty.
-        sts_report: output folder of `sts`, or its `report.json`; none if empty.
-        folders: the checkpoint and the release made of it, the same weights.
+        clue_report: `report.json` of `clue`, or its folder; none if empty
+        sts_report: output folder of `sts`, or its `report.json`; none if empty
+        folders: the checkpoint and the release made of it, the same weights
 
     Raises:
         FileNotFoundError: for a report that is not there.

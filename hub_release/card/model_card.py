@@ -9,6 +9,7 @@ from typing import Any
 from huggingface_hub import ModelCard, ModelCardData
 
 from ...modeling import ChineseModernBertConfig
+from ...runtime.markdown import markdown_table
 from ..checkpoint import EMBEDDING_PARAMETER
 from .evaluation_facts import EvaluationFacts
 from .tokenizer_facts import TokenizerMetric
@@ -16,8 +17,21 @@ from .training_facts import CardRow, TrainingFacts
 
 CARD_FILE = "README.md"
 TEMPLATE_FILE = "model_card_template.md"
-
-
+# Titles of the columns of each table, and the remark on a task whose training failed.
+TITLES = {
+    "english": {
+        "tokenizer": ("Text", "Characters per token", "Across a word boundary", "Bytes", "Unknown"),
+        "tasks": ("Task", "Metric", "Mean ± deviation", "Runs", "Rows"),
+        "similarity": ("Set", "Stage", "Pearson", "Spearman [interval]", "Pairs"),
+        "collapsed": " (every run predicts one class: failed training)",
+    },
+    "chinese": {
+        "tokenizer": ("文本", "每词元字符数", "跨词边界", "字节词元", "未知词元"),
+        "tasks": ("任务", "指标", "均值 ± 标准差", "运行次数", "样本数"),
+        "similarity": ("数据集", "阶段", "Pearson", "Spearman [区间]", "句对数"),
+        "collapsed": "（每次运行都只预测一个类别：训练失败）",
+    },
+}
 PROVENANCE_PARTS = (
     ("recipe", "recipe", "训练配方"),
     ("run", "seeds and masking", "种子与掩码方式"),
@@ -42,26 +56,27 @@ def render_model_card(
     """Return the text of the card.
 
     Args:
-        name: repository name, `owner/name`, or a bare name.
-        config: configuration of the released model.
-        parameter_sizes: number of values of each released tensor.
-        dtype: data type of the released weights.
-        license_id: licence identifier of the Hub, such as `apache-2.0`.
-        training: what the logs tell about the training.
-        record_files: names of recipe, masking and provenance files inside the release.
-        provenance: what the provenance file holds, by part.
-        evaluations: figures of reports about these weights.
-        tokenizer_metrics: figures of a report about this tokenizer.
-        onnx_graph: file in `onnx/` that gives sentence embeddings; no example if empty.
+        name: repository name, `owner/name`, or a bare name
+        config: configuration of the released model
+        parameter_sizes: number of values of each released tensor
+        dtype: data type of the released weights
+        license_id: licence identifier of the Hub, such as `apache-2.0`
+        training: what the logs tell about the training
+        record_files: names of recipe, masking and provenance files inside the release
+        provenance: what the provenance file holds, by part
+        evaluations: metrics of reports about these weights
+        tokenizer_metrics: metrics of a report about this tokenizer
+        onnx_graph: file in `onnx/` that gives sentence embeddings; no example if empty
     """
     title = name.rsplit("/", maxsplit=1)[-1]
+    rows = list(model_rows(config, parameter_sizes, dtype))
     card = ModelCard.from_template(
         _front_matter(title, license_id, evaluations),
         template_str=(Path(__file__).parent / TEMPLATE_FILE).read_text(encoding="utf-8"),
         name=name,
         title=title,
         max_tokens=f"{config.max_position_embeddings:,}",
-        model_rows=list(model_rows(config, parameter_sizes, dtype)),
+        tables={language: _tables(language, rows, training, tokenizer_metrics, evaluations) for language in TITLES},
         training=training,
         record_files=record_files,
         evaluations=evaluations,
@@ -86,6 +101,53 @@ def _front_matter(title: str, license_id: str, evaluations: EvaluationFacts) -> 
     )
 
 
+def _tables(
+    language: str,
+    rows: Sequence[CardRow],
+    training: TrainingFacts,
+    tokenizer_metrics: Sequence[TokenizerMetric],
+    evaluations: EvaluationFacts,
+) -> dict[str, str]:
+    """Return every table of the card as Markdown, by name, in one language."""
+    titles = TITLES[language]
+    facts = {"model": rows, "training": training.rows}
+    tables = {
+        name: markdown_table(("", ""), [(getattr(row, language), row.value) for row in part])
+        for name, part in facts.items()
+    }
+    tables["tokenizer"] = markdown_table(
+        titles["tokenizer"],
+        [
+            (
+                getattr(row, language),
+                f"{row.characters_per_token:.3f}",
+                f"{row.crossing_percent:.2f} %",
+                f"{row.byte_percent:.3f} %",
+                f"{row.unknown_percent:.3f} %",
+            )
+            for row in tokenizer_metrics
+        ],
+    )
+    tables["tasks"] = markdown_table(
+        titles["tasks"],
+        [
+            (
+                f"{one.task}{titles['collapsed'] if one.is_collapsed else ''}",
+                one.metric,
+                one.value,
+                one.runs,
+                f"{one.rows:,}",
+            )
+            for one in evaluations.tasks
+        ],
+    )
+    tables["similarity"] = markdown_table(
+        titles["similarity"],
+        [(one.name, one.stage, f"{one.pearson:.4f}", one.interval, f"{one.pairs:,}") for one in evaluations.similarity],
+    )
+    return {name: "\n".join(lines) for name, lines in tables.items()}
+
+
 def missing_facts(
     training: TrainingFacts,
     tokenizer_metrics: Sequence[TokenizerMetric],
@@ -98,14 +160,14 @@ def missing_facts(
     elif not training.curves:
         yield "training curves", "训练曲线"
     if not tokenizer_metrics:
-        yield "tokenizer figures", "分词器指标"
+        yield "tokenizer metrics", "分词器指标"
     for part, english, chinese in PROVENANCE_PARTS:
         if part not in provenance:
             yield english, chinese
     if not evaluations.tasks:
-        yield "CLUE figures", "CLUE 成绩"
+        yield "CLUE metrics", "CLUE 成绩"
     if not evaluations.similarity:
-        yield "sentence similarity figures", "句子相似度成绩"
+        yield "sentence similarity metrics", "句子相似度成绩"
 
 
 def model_rows(config: ChineseModernBertConfig, parameter_sizes: dict[str, int], dtype: str) -> Iterator[CardRow]:
@@ -130,7 +192,7 @@ def model_rows(config: ChineseModernBertConfig, parameter_sizes: dict[str, int],
 
 
 def _rope_text(parameters: dict[str, Any]) -> str:
-    """Return theta, and behind it how positions are scaled where they are."""
+    """Return theta, followed by the scaling of positions where there is one."""
     theta = f"{parameters['rope_theta']:,.0f}"
     kind = parameters["rope_type"]
     return theta if kind == "default" else f"{theta} ({kind}, factor {parameters['factor']:g})"

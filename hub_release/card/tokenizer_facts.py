@@ -1,4 +1,4 @@
-"""Figures of a finished `tokenizer report` for the model card, checked to be about the released tokenizer."""
+"""Metrics of a finished `tokenizer report` for the model card, checked to be about the released tokenizer."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class TokenizerMetric:
     """What the tokenizer does to one group of documents; shares are percent of its tokens.
 
     Attributes:
-        english: name of the group in the English section.
-        chinese: name of the group in the Chinese section.
-        crossing_percent: tokens that hold the border between two words.
-        byte_percent: tokens of single bytes, for characters without an entry.
-        unknown_percent: tokens that lost their text.
+        english: name of the group in the English section
+        chinese: name of the group in the Chinese section
+        crossing_percent: tokens that cross the boundary between two words
+        byte_percent: tokens of single bytes, for characters without a token of their own
+        unknown_percent: tokens that lost their text
     """
 
     english: str
@@ -44,11 +44,11 @@ class TokenizerMetric:
 
 
 def read_tokenizer_metrics(report: str, tokenizer: PreTrainedTokenizerFast) -> list[TokenizerMetric]:
-    """Return the figures of a report about this tokenizer: of all its text, then by script.
+    """Return the metrics of a report about this tokenizer: of all its text, then by script.
 
     Args:
-        report: output folder of `tokenizer report`, or its `report.json`; no figures if empty.
-        tokenizer: the released tokenizer.
+        report: output folder of `tokenizer report`, or its `report.json`; no metrics if empty
+        tokenizer: the released tokenizer
 
     Raises:
         FileNotFoundError: for a report that is not there.
@@ -70,12 +70,12 @@ def read_tokenizer_metrics(report: str, tokenizer: PreTrainedTokenizerFast) -> l
     try:
         groups = [(ALL_TEXT, found["total"])]
         groups += [(SCRIPTS[name], row) for name, row in found["by_script"].items()]
-        return [_figure(names, row) for names, row in groups]
+        return [_metric(names, row) for names, row in groups]
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"tokenizer_report {path} has no {error}; write it again with this version") from error
 
 
-def _figure(names: tuple[str, str], row: Mapping[str, Any]) -> TokenizerMetric:
+def _metric(names: tuple[str, str], row: Mapping[str, Any]) -> TokenizerMetric:
     return TokenizerMetric(
         *names,
         documents=row["documents"],

@@ -24,9 +24,9 @@ class CardRow:
     """One line of a table of the card.
 
     Attributes:
-        english: label in the English section.
-        chinese: label in the Chinese section.
-        value: the recorded value as text, the same in both.
+        english: label in the English section
+        chinese: label in the Chinese section
+        value: the recorded value as text, the same in both
     """
 
     english: str
@@ -39,10 +39,10 @@ class LoggedFact:
     """Which logged key becomes which line.
 
     Attributes:
-        keys: names of the key in logs, the first one found counts.
-        english: label in the English section.
-        chinese: label in the Chinese section.
-        digits: decimals of the value; `None` for a count.
+        keys: names of the key in logs, the first one found counts
+        english: label in the English section
+        chinese: label in the Chinese section
+        digits: decimals of the value; `None` for a count
     """
 
     keys: tuple[str, ...]
@@ -69,8 +69,8 @@ class TrainingFacts:
     """What the card tells of the training; empty where nothing was logged.
 
     Attributes:
-        rows: last values of the log.
-        curves: file of the picture in the release; empty if there is none.
+        rows: last values of the log
+        curves: file of the picture in the release; empty if there is none
     """
 
     rows: tuple[CardRow, ...] = ()
@@ -81,8 +81,8 @@ def read_training(checkpoint: Path, release: Path) -> TrainingFacts:
     """Read the logs of a checkpoint and draw its curves into the release.
 
     Args:
-        checkpoint: what is released, with the logs of its run.
-        release: the new folder.
+        checkpoint: what is released, with the logs of its run
+        release: the new folder
 
     Raises:
         ValueError: for a log that is not JSON.
@@ -105,7 +105,7 @@ def _draw_curves(checkpoint: Path, release: Path) -> str:
 
 
 def training_rows(checkpoint: Path) -> Iterator[CardRow]:
-    """Yield what the logs beside a checkpoint recorded; nothing where there are none."""
+    """Yield what the logs of a checkpoint recorded; nothing where there are none."""
     recorded = last_logged_values(checkpoint)
     for fact in LOGGED_FACTS:
         value = next((recorded[key] for key in fact.keys if key in recorded), None)
@@ -126,8 +126,8 @@ def last_logged_values(checkpoint: Path) -> dict[str, float]:
     """
     values: dict[str, float] = {}
     state = _trainer_state(checkpoint)
-    for entry in [*state.get("log_history", []), state, *log_lines(checkpoint)]:
-        values.update(_numbers(entry))
+    for line in [*state.get("log_history", []), state, *log_lines(checkpoint)]:
+        values.update(_numbers(line))
     return values
 
 
@@ -146,14 +146,14 @@ def log_lines(checkpoint: Path) -> list[dict[str, Any]]:
 
 
 def _trainer_state(checkpoint: Path) -> dict[str, Any]:
-    """Return what Trainer wrote beside a checkpoint; empty if it did not."""
+    """Return what Trainer wrote into a checkpoint; empty if it did not."""
     path = checkpoint / TRAINER_STATE_FILE
     return read_json_object(path) if path.is_file() else {}
 
 
-def _numbers(entry: dict[str, Any]) -> dict[str, float]:
-    """Return the finite numbers of a log entry, by key."""
+def _numbers(line: dict[str, Any]) -> dict[str, float]:
+    """Return the finite numbers of a log line, by key."""
     numbers = {
-        key: value for key, value in entry.items() if isinstance(value, int | float) and not isinstance(value, bool)
+        key: value for key, value in line.items() if isinstance(value, int | float) and not isinstance(value, bool)
     }
     return {key: float(value) for key, value in numbers.items() if math.isfinite(value)}

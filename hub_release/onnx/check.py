@@ -24,9 +24,9 @@ class GraphFile(NamedTuple):
     """One file of the folder `onnx`.
 
     Attributes:
-        graph: `encoder`, `mlm` or `embedding`.
-        precision: `fp32` or `int8`.
-        shape: `(batch, length)` of a graph for one shape only; `None` = any.
+        graph: `encoder`, `mlm` or `embedding`
+        precision: `fp32` or `int8`
+        shape: `(batch, length)` of a graph for one shape only; `None` = any
     """
 
     graph: str
@@ -61,11 +61,11 @@ def check_batches(
     """Return batches to compare on.
 
     Args:
-        tokenizer: the model's.
-        longest: texts are cut there, in tokens.
-        texts: default: the probe texts, all of them strung together to `longest` tokens, and a text of one character.
+        tokenizer: the model's
+        longest: texts are cut there, in tokens
+        texts: default: the probe texts, all of them strung together to `longest` tokens, and a text of one character
         shape: one batch of this shape, texts repeated and cut as needed; default: rows of several lengths, padded, and
-            the shortest and the longest text alone.
+            the shortest and the longest text alone
     """
     repeats = 1 + longest // 8
     texts = list(texts) or ["字", *PROBE_TEXTS, "".join(PROBE_TEXTS) * repeats]
@@ -97,7 +97,7 @@ def expected_output(model: ChineseModernBertForMaskedLM, graph: str, batch: Toke
         states = model.model(input_ids=ids, attention_mask=mask).last_hidden_state
         if graph == "encoder":
             return states.numpy()
-        # Each text by itself and without its padding: another road to the mean than the graph's.
+        # Each text by itself and without its padding: a different way to the mean from the graph's.
         means = [row[is_token].mean(dim=0) for row, is_token in zip(states, mask.bool(), strict=True)]
         return torch.stack([mean / mean.norm() for mean in means]).numpy()
 
@@ -118,11 +118,11 @@ def checked_agreement(
     """Compare a graph with its model.
 
     Args:
-        path: where the graph lies.
-        file: what it is.
-        model: float32, in evaluation mode.
-        tokenizer: the model's.
-        texts: see `check_batches`.
+        path: where the graph lies
+        file: what it is
+        model: float32, in evaluation mode
+        tokenizer: the model's
+        texts: see `check_batches`
 
     Raises:
         ValueError: where it misses the bar of its precision (`isolated_check.BARS`).
@@ -137,7 +137,7 @@ def checked_agreement(
 
 
 def write_job(
-    place: Path,
+    folder: Path,
     files: Sequence[GraphFile],
     model: ChineseModernBertForMaskedLM,
     tokenizer: PreTrainedTokenizerFast,
@@ -145,10 +145,10 @@ def write_job(
     """Write inputs and expected numbers for `isolated_check.py` and return its job, without release and results.
 
     Args:
-        place: folder for the arrays.
-        files: graphs to check; those that differ in precision alone share their numbers.
-        model: float32, in evaluation mode.
-        tokenizer: the model's.
+        folder: where the arrays go
+        files: graphs to check; those that differ in precision alone share their numbers
+        model: float32, in evaluation mode
+        tokenizer: the model's
     """
     arrays: dict[str, NDArray[Any]] = {}
     rows = []
@@ -159,8 +159,8 @@ def write_job(
             arrays.update(_reference_arrays(reference, batches, model, file.graph))
         row = {"file": f"onnx/{file.name}", "precision": file.precision, "reference": reference}
         rows.append({**row, "batches": len(batches)})
-    np.savez(place / "onnx_reference.npz", **arrays)  # pyright: ignore[reportArgumentType]
-    return {"graphs": rows, "arrays": str(place / "onnx_reference.npz"), "threads": torch.get_num_threads()}
+    np.savez(folder / "onnx_reference.npz", **arrays)  # pyright: ignore[reportArgumentType]
+    return {"graphs": rows, "arrays": str(folder / "onnx_reference.npz"), "threads": torch.get_num_threads()}
 
 
 def _reference_arrays(

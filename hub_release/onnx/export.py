@@ -35,10 +35,10 @@ def export_onnx(
 
     Args:
         folder: a release, or a checkpoint with its tokenizer; one without the masked-language-model head, such as a
-            sentence encoder, has the graphs `encoder` and `embedding`.
-        options: what to export; default: every graph in float32.
-        texts: what graphs are compared with torch on; default: short and long probe texts, padded and alone.
-        overwrite: replace an earlier export.
+            sentence encoder, has the graphs `encoder` and `embedding`
+        options: what to export; default: every graph in float32
+        texts: what graphs are compared with torch on; default: short and long probe texts, padded and alone
+        overwrite: replace an earlier export
 
     Returns:
         The folder `onnx`, complete; where anything fails it is as it was before.

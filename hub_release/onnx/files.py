@@ -1,4 +1,4 @@
-"""Which ONNX files a folder holds, and how they get there: exported, compared with torch, renamed when all are good."""
+"""Which ONNX files a folder holds, and how they are written: exported, compared with torch, then renamed."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class OnnxOptions:
     """What to export.
 
     Attributes:
-        precisions: `fp32` and `int8`, one or both.
-        graphs: `encoder` (hidden states), `mlm` (logits), `embedding` (mean over tokens, length 1).
-        shape: `(batch, length)` of further graphs for this shape alone; `None` = none.
+        precisions: `fp32` and `int8`, one or both
+        graphs: `encoder` (hidden states), `mlm` (logits), `embedding` (mean over tokens, length 1)
+        shape: `(batch, length)` of further graphs for this shape alone; `None` = none
 
     Raises:
         ValueError: for nothing to export, an unknown name or a shape below 1.
@@ -80,12 +80,12 @@ def write_onnx_folder(
     """Write the graphs of a model and their record into a new folder.
 
     Args:
-        target: the folder; complete, or not there if anything fails.
-        model: float32, in evaluation mode.
-        tokenizer: the model's.
-        options: what to export.
-        texts: what graphs are compared with torch on; default: see `check_batches`.
-        overwrite: replace an earlier export.
+        target: the folder; complete, or not there if anything fails
+        model: float32, in evaluation mode
+        tokenizer: the model's
+        options: what to export
+        texts: what graphs are compared with torch on; default: see `check_batches`
+        overwrite: replace an earlier export
 
     Raises:
         ImportError: without the packages of the extra `onnx`.

@@ -67,9 +67,9 @@ def export_graphs(
     """Return a float32 graph (`onnx.ModelProto`) for each name.
 
     Args:
-        model: float32, in evaluation mode; its kernel is the eager one meanwhile.
-        graphs: names of `OUTPUTS`.
-        shape: `(batch, length)` of a graph for one shape only; default: both are free.
+        model: float32, in evaluation mode; its kernel is the eager one meanwhile
+        graphs: names of `OUTPUTS`
+        shape: `(batch, length)` of a graph for one shape only; default: both are free
 
     Raises:
         ValueError: for rotary positions that depend on the length of the text, or weights beyond protobuf's limit.

@@ -26,8 +26,8 @@ class Bar(NamedTuple):
     """What a graph must reach against torch.
 
     Attributes:
-        cosine: smallest cosine of a text's numbers, all of its tokens as one vector.
-        difference: largest difference, as a share of the largest number; a wrong mask may hide from the cosine.
+        cosine: smallest cosine of a text's numbers, all of its tokens as one vector
+        difference: largest difference, as a share of the largest number; a wrong mask may hide from the cosine
 
     Source: our default.
     """
@@ -76,8 +76,8 @@ def agreement(
     """Compare a graph's numbers with torch's, text by text, padding left out.
 
     Args:
-        given, expected: `(batch, length, values)`, or `(batch, values)` for embeddings.
-        attention_mask: `(batch, length)`, 1 = token.
+        given, expected: `(batch, length, values)`, or `(batch, values)` for embeddings
+        attention_mask: `(batch, length)`, 1 = token
 
     Returns:
         The worst of the texts; cosine 0 and an infinite difference for another shape or numbers that are not finite.

@@ -1,6 +1,6 @@
 """int8 graphs: matrices by output channel, token embeddings by row, everything else in float32.
 
-onnxruntime's dynamic quantisation does the matrix products: weights are int8 with a scale for each output, inputs
+onnxruntime's dynamic quantization does the matrix products: weights are int8 with a scale for each output, inputs
 become uint8 with a scale found at run time, products of two activations (attention) stay as they are. The embeddings
 are done here, since it would give their whole matrix one scale.
 """
@@ -20,8 +20,8 @@ def quantize_graph(graph: Any, with_embeddings: bool = True) -> Any:
     """Return the int8 form of a float32 graph; the given one is left as it is.
 
     Args:
-        graph: an `onnx.ModelProto` as `export_graphs` gives it.
-        with_embeddings: also the token embeddings; else they stay float32.
+        graph: an `onnx.ModelProto` as `export_graphs` gives it
+        with_embeddings: also the token embeddings; else they stay float32
     """
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -44,7 +44,7 @@ def quantize_graph(graph: Any, with_embeddings: bool = True) -> Any:
 
 
 def _fold_transposed_weights(model: Any) -> None:
-    """Put in place of a weight's transpose, such as a tied decoder, a stored matrix: only those become int8."""
+    """Replace the transpose of a weight, such as a tied decoder, by a stored matrix: only stored ones become int8."""
     from onnx import numpy_helper
 
     weights = {weight.name: weight for weight in model.graph.initializer}
@@ -71,7 +71,7 @@ def _quantize_embeddings(model: Any) -> None:
         rows = np.rint(table / scales).astype(np.int8)
         model.graph.initializer.append(numpy_helper.from_array(rows, f"{name}_int8"))
         model.graph.initializer.append(numpy_helper.from_array(scales, f"{name}_scales"))
-        place = list(model.graph.node).index(node)
+        position = list(model.graph.node).index(node)
         model.graph.node.remove(node)
         new = [
             helper.make_node("Gather", [f"{name}_int8", ids], [f"{result}_int8"]),
@@ -80,7 +80,7 @@ def _quantize_embeddings(model: Any) -> None:
             helper.make_node("Mul", [f"{result}_rows", f"{result}_scales"], [result]),
         ]
         for offset, one in enumerate(new):
-            model.graph.node.insert(place + offset, one)
+            model.graph.node.insert(position + offset, one)
     _drop_unused_weights(model)
 
 

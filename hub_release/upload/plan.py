@@ -35,9 +35,9 @@ class PushPlan:
     """What a push sends.
 
     Attributes:
-        folder: the release, resolved.
-        sizes: bytes of every file that goes, by its path in the repository, in order of name.
-        left_out: files of the folder that stay behind.
+        folder: the release, resolved
+        sizes: bytes of every file that goes, by its path in the repository, in order of name
+        left_out: files of the folder that stay behind
     """
 
     folder: Path
@@ -50,7 +50,7 @@ class PushPlan:
         return sum(self.sizes.values())
 
     def listing(self) -> str:
-        """Return one line a file, sizes first, then those that stay, then the total."""
+        """Return one line per file, sizes first, then those that stay, then the total."""
         rows = [f"{size:>15,}  {name}" for name, size in self.sizes.items()]
         rows += [f"{'stays here':>15}  {name}" for name in self.left_out]
         return "\n".join([*rows, f"{self.total:>15,}  bytes in {len(self.sizes)} files"])
@@ -60,7 +60,7 @@ def plan_push(folder: str | Path) -> PushPlan:
     """Decide what of a folder goes to the Hub.
 
     Args:
-        folder: a release, as `build_release` wrote it; ONNX files, pictures and a second card may have joined it.
+        folder: a release, as `build_release` wrote it; ONNX files, pictures and a second card may have joined it
 
     Raises:
         FileNotFoundError: where the folder or a file that its manifest names is missing.
@@ -110,6 +110,6 @@ def _refuse_secrets(root: Path, name: str) -> None:
         found = _ANY_SECRET.search(content)
         if found is None:
             return
-        kind = list(SECRETS)[next(place for place, group in enumerate(found.groups()) if group is not None)]
+        kind = list(SECRETS)[next(index for index, group in enumerate(found.groups()) if group is not None)]
         position = found.start()
     raise ValueError(f"{path} holds at byte {position} what looks like {kind}; remove it, and revoke it if it is real")

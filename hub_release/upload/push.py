@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 MAIN = "main"
 # Files that the Hub itself puts into a new repository.
 FILES_OF_THE_HUB = {".gitattributes", "README.md", "LICENSE"}
-# Removed from the repository where the release no longer has them: with new weights beside them they would be wrong.
+# Removed from the repository where the release no longer has them: they describe the old weights.
 STALE_FILES = ("*.safetensors", "*_chinese_modernbert.py", "onnx/*", *RECORD_FILES, PROVENANCE_FILE, CURVES_FILE)
 REASONS = {
     401: "the Hub does not accept the token; run `hf auth login`, or set HF_TOKEN to a valid one",
@@ -76,7 +76,7 @@ def push_release(args: PushArguments) -> str:
     """Upload a release, or say what would be uploaded.
 
     Args:
-        args: see `PushArguments`.
+        args: see `PushArguments`
 
     Returns:
         What was sent and where it is; for a dry run the list of files.
@@ -133,7 +133,7 @@ def _check_target(api: HfApi, args: PushArguments) -> str:
     if bool(info.private) == args.public:
         now, option = ("private", "leave out --public") if info.private else ("public", "add --public to write there")
         raise FileExistsError(f"{repo_id} exists and is {now}; {option}, change that on the Hub, or take another name")
-    names = {entry.rfilename for entry in info.siblings or []}
+    names = {sibling.rfilename for sibling in info.siblings or []}
     if names - FILES_OF_THE_HUB and MANIFEST_FILE not in names and not args.overwrite:
         raise FileExistsError(f"{repo_id} exists and holds no release; take another name, or add --overwrite")
     if args.tag and args.tag in {known.name for known in api.list_repo_refs(repo_id).tags}:
@@ -191,6 +191,6 @@ def answer_error(answer: HfHubHTTPError, repo_id: str) -> OSError:
     """Return the error for an answer with a status of 400 or more."""
     status = answer.response.status_code
     reason = REASONS.get(status, "the same command goes on from here" if status >= 500 else "the request was refused")
-    said = f" ({answer.server_message})" if answer.server_message else ""
+    message = f" ({answer.server_message})" if answer.server_message else ""
     kind = {401: PermissionError, 403: PermissionError, 404: FileNotFoundError, 409: FileExistsError}
-    return kind.get(status, ConnectionError)(f"{repo_id}: the Hub answered {status}: {reason}{said}")
+    return kind.get(status, ConnectionError)(f"{repo_id}: the Hub answered {status}: {reason}{message}")

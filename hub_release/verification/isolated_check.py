@@ -290,16 +290,16 @@ def probe_forward(auto_class: str, model: Any, inputs: dict[str, Any]) -> Any:
     """Return a model's numbers for the probe batch as one tensor; run by the parent and by the child.
 
     Args:
-        auto_class: name of the Auto class, which decides the form of inputs and outputs.
-        model: a model in evaluation mode.
-        inputs: holds `input/input_ids` and `input/attention_mask`, both `(batch, length)`.
+        auto_class: name of the Auto class, which decides the form of inputs and outputs
+        model: a model in evaluation mode
+        inputs: holds `input/input_ids` and `input/attention_mask`, both `(batch, length)`
     """
     given = {name: inputs[f"input/{name}"] for name in ("input_ids", "attention_mask")}
     if auto_class == "AutoModelForMultipleChoice":
         given = {name: tensor.unsqueeze(0) for name, tensor in given.items()}
     outputs = model(**given)
     if auto_class == "AutoModelForQuestionAnswering":
-        # Padding holds the smallest number there is, beside which no difference would show.
+        # Padding holds the smallest number there is; next to it no difference would show.
         is_token = given["attention_mask"].bool()
         return (outputs.start_logits + 2 * outputs.end_logits)[is_token]
     return outputs.last_hidden_state if auto_class == "AutoModel" else outputs.logits

@@ -31,23 +31,23 @@ def run_script(script: Path, python: str, make_job: Callable[[Path], dict[str, A
     """Run a script in a fresh process, in an empty folder, and return its results.
 
     Args:
-        script: takes the path of a JSON file, its job, and writes a JSON list to the path in `results` of that job.
-        python: interpreter of the process.
-        make_job: gets a temporary folder for what the job needs, and returns the job.
+        script: takes the path of a JSON file, its job, and writes a JSON list to the path in `results` of that job
+        python: interpreter of the process
+        make_job: gets a temporary folder for what the job needs, and returns the job
 
     Raises:
         ProcessFailedError: where the process fails, takes too long or writes no results.
     """
     with tempfile.TemporaryDirectory(prefix="verify_release_") as temporary:
-        place = Path(temporary).resolve()
-        (place / "empty").mkdir()
-        results = place / "results.json"
-        write_json(place / "job.json", {**make_job(place), "results": str(results)})
+        folder = Path(temporary).resolve()
+        (folder / "empty").mkdir()
+        results = folder / "results.json"
+        write_json(folder / "job.json", {**make_job(folder), "results": str(results)})
         try:
             process = subprocess.run(
-                [python, "-P", "-s", str(script), str(place / "job.json")],
-                cwd=place / "empty",
-                env=isolated_environment(place),
+                [python, "-P", "-s", str(script), str(folder / "job.json")],
+                cwd=folder / "empty",
+                env=isolated_environment(folder),
                 stdin=subprocess.DEVNULL,  # a library that asks something gets no answer, and nobody waits
                 capture_output=True,
                 text=True,
@@ -64,18 +64,18 @@ def run_script(script: Path, python: str, make_job: Callable[[Path], dict[str, A
         return json.loads(results.read_text(encoding="utf-8"))
 
 
-def isolated_environment(place: Path) -> dict[str, str]:
+def isolated_environment(folder: Path) -> dict[str, str]:
     """Return an environment without secrets and without paths to our code, with own caches and no network.
 
     Args:
-        place: folder for the caches.
+        folder: where the caches go
     """
     kept = {name: value for name, value in os.environ.items() if _is_kept(name.upper())}
     return {
         **kept,
-        "HF_HOME": str(place / "hf_home"),
-        "HF_MODULES_CACHE": str(place / "hf_modules"),
-        "XDG_CACHE_HOME": str(place / "cache"),
+        "HF_HOME": str(folder / "hf_home"),
+        "HF_MODULES_CACHE": str(folder / "hf_modules"),
+        "XDG_CACHE_HOME": str(folder / "cache"),
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",

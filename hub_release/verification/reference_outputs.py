@@ -33,9 +33,9 @@ class ReferenceOutputs:
     """Runs the local classes on a checkpoint's tensors in float32.
 
     Args:
-        config: configuration of the checkpoint.
-        tensors: the checkpoint's tensors in the dtype of the release.
-        tokenizer: the checkpoint's tokenizer.
+        config: configuration of the checkpoint
+        tensors: the checkpoint's tensors in the dtype of the release
+        tokenizer: the checkpoint's tokenizer
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class ReferenceOutputs:
         """Write inputs and expected outputs as safetensors.
 
         Args:
-            path: file to write.
-            normalize_embeddings: the release scales sentence embeddings to length 1.
+            path: file to write
+            normalize_embeddings: the release scales sentence embeddings to length 1
         """
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(PROBE_SEED)
@@ -128,5 +128,5 @@ class ReferenceOutputs:
     def _mask_probabilities(self, masked_lm: PreTrainedModel) -> torch.Tensor:
         """Return the probability of every token at the mask, shape `(vocab_size,)`."""
         ids = torch.tensor([self.tokenizer(self.masked_text())["input_ids"]])
-        place = self.tokenizer(self.masked_text())["input_ids"].index(self.tokenizer.mask_token_id)
-        return masked_lm(input_ids=ids).logits[0, place].softmax(dim=-1)
+        position = self.tokenizer(self.masked_text())["input_ids"].index(self.tokenizer.mask_token_id)
+        return masked_lm(input_ids=ids).logits[0, position].softmax(dim=-1)

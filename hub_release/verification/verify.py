@@ -1,4 +1,4 @@
-"""Prove that a released folder works by itself: a fresh process, an empty folder, no package of ours.
+"""Prove that a released folder works by itself: in a fresh process, in an empty folder, without this package.
 
 The parent computes what the checkpoint gives with the local classes; the child (`isolated_check.py`) loads the folder
 with plain Transformers and compares.
@@ -64,9 +64,9 @@ class Check:
     """Result of one check.
 
     Attributes:
-        name: what was checked.
-        outcome: `pass`, `fail` or `skip`.
-        detail: what was found, or why it was skipped.
+        name: what was checked
+        outcome: `pass`, `fail` or `skip`
+        detail: what was found, or why it was skipped
     """
 
     name: str
@@ -79,8 +79,8 @@ class VerificationReport:
     """All checks of one release.
 
     Attributes:
-        folder: the release.
-        checks: results in the order in which they ran.
+        folder: the release
+        checks: results in the order in which they ran
     """
 
     folder: Path
@@ -97,7 +97,7 @@ class VerificationReport:
         return tuple(check for check in self.checks if check.outcome == FAIL)
 
     def summary(self) -> str:
-        """Return one line a check and a last line with the counts."""
+        """Return one line per check and a last line with the counts."""
         lines = [f"{check.outcome:4}  {check.name}: {check.detail}".rstrip(": ") for check in self.checks]
         counts = {kind: sum(check.outcome == kind for check in self.checks) for kind in (PASS, FAIL, SKIP)}
         lines.append(f"{counts[PASS]} passed, {counts[FAIL]} failed, {counts[SKIP]} skipped: {self.folder}")
@@ -112,9 +112,9 @@ def verify_release(
     No process starts, and the report says so, where the folder holds code or settings that are not this library's.
 
     Args:
-        folder: the release, as `build_release` wrote it.
-        checkpoint: what it was built from; default: the release's own weights and tokenizer, run by the local classes.
-        python: interpreter of the child, 3.11 or newer, for a release to be tried with another Transformers.
+        folder: the release, as `build_release` wrote it
+        checkpoint: what it was built from; default: the release's own weights and tokenizer, run by the local classes
+        python: interpreter of the child, 3.11 or newer, for a release to be tried with another Transformers
 
     Returns:
         The report; its `is_ok` is the verdict.
@@ -173,7 +173,7 @@ def _static_checks(folder: Path) -> Iterator[Check]:
 
 
 def _is_about_trust(name: str) -> bool:
-    """Tell whether a check says that the folder may run code that nobody reviewed, if it is loaded."""
+    """Tell whether a failure of this check means that loading the folder may run code that nobody reviewed."""
     return name == OWN_CODE or name.startswith(SECURITY)
 
 
@@ -205,9 +205,9 @@ def _foreign_code(given: Mapping[str, str], version: str, expected: Mapping[str,
     """Return Python files, of sub-folders too, that are not those of the known version closest to the folder.
 
     Args:
-        given: sha256 of every Python file of the folder.
-        version: name of the closest version.
-        expected: sha256 of the modeling files of that version.
+        given: sha256 of every Python file of the folder
+        version: name of the closest version
+        expected: sha256 of the modeling files of that version
     """
     extra = [f"{name} is none of them" for name in given if name not in expected]
     return extra + [
@@ -216,13 +216,13 @@ def _foreign_code(given: Mapping[str, str], version: str, expected: Mapping[str,
 
 
 def _auto_map(folder: Path) -> dict[str, Any]:
-    """Return the auto_map of the release's config; empty where there is none, or something else in its place."""
+    """Return the auto_map of the release's config; empty where there is none, or another kind of value."""
     auto_map = read_config(folder).get("auto_map")
     return auto_map if isinstance(auto_map, dict) else {}
 
 
 def _auto_map_faults(folder: Path) -> list[str]:
-    """Return entries of the auto_map that the release's config lacks, has otherwise, or has beyond the complete one."""
+    """Return classes of the auto_map that are missing, different or superfluous."""
     given = _auto_map(folder)
     expected: dict[str, str] = ChineseModernBertConfig().auto_map
     return [
@@ -233,7 +233,7 @@ def _auto_map_faults(folder: Path) -> list[str]:
 
 
 def _unrecorded_graphs(folder: Path) -> list[str]:
-    """Return graphs that no other check would look at, since the record of the export does not name them."""
+    """Return graphs that the record of the export does not name, so that nothing else would check them."""
     try:
         names = unrecorded_graphs(folder)
     except ValueError as error:
@@ -258,12 +258,12 @@ def _weights_check(folder: Path, expected: dict[str, torch.Tensor]) -> Check:
 
 
 def _run_isolated(folder: Path, reference: _Reference, python: str) -> list[Check]:
-    """Return the checks of whoever has Transformers."""
-    return _run_script(ISOLATED_SCRIPT, python, lambda place: _write_job(place, folder, reference))
+    """Return the results of the isolated checks with Transformers."""
+    return _run_script(ISOLATED_SCRIPT, python, lambda temporary: _write_job(temporary, folder, reference))
 
 
 def _run_isolated_onnx(folder: Path, reference: _Reference, python: str) -> list[Check]:
-    """Return the checks of whoever has onnxruntime and no torch; none for a release without graphs."""
+    """Return the results of the isolated checks with onnxruntime, without torch; none for a release without graphs."""
     try:
         files = exported_files(folder)
     except ValueError as error:
@@ -274,7 +274,7 @@ def _run_isolated_onnx(folder: Path, reference: _Reference, python: str) -> list
     return _run_script(
         ISOLATED_ONNX_SCRIPT,
         python,
-        lambda place: {**write_job(place, files, model, reference.tokenizer), "release": str(folder)},
+        lambda temporary: {**write_job(temporary, files, model, reference.tokenizer), "release": str(folder)},
     )
 
 
@@ -286,16 +286,16 @@ def _run_script(script: Path, python: str, make_job: Callable[[Path], dict[str, 
         return [Check(PROCESS, FAIL, str(error))]
 
 
-def _write_job(place: Path, folder: Path, reference: _Reference) -> dict[str, Any]:
+def _write_job(temporary: Path, folder: Path, reference: _Reference) -> dict[str, Any]:
     """Write the expected numbers and return the job of the child."""
     config, tokenizer = reference.config, reference.tokenizer
     outputs = ReferenceOutputs(config, reference.tensors, tokenizer)
-    outputs.save(place / "reference.safetensors", normalize_embeddings=_is_normalized(folder))
+    outputs.save(temporary / "reference.safetensors", normalize_embeddings=_is_normalized(folder))
     fields = ("vocab_size", "hidden_size", "num_hidden_layers", "layer_types", "rope_parameters", "norm_type")
     return {
         "release": str(folder),
-        "reference": str(place / "reference.safetensors"),
-        "views": str(place / "views"),
+        "reference": str(temporary / "reference.safetensors"),
+        "views": str(temporary / "views"),
         "blocked_package": PACKAGE,
         "dtype": reference.dtype,
         "threads": torch.get_num_threads(),

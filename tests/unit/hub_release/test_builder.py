@@ -86,7 +86,7 @@ def test_the_provenance_is_what_the_run_recorded_without_its_folders(checkpoint:
     assert "/home" not in text and str(tmp_path) not in text
     card = (folder / "README.md").read_text()
     assert f"[`{PROVENANCE_FILE}`]({PROVENANCE_FILE})" in card
-    assert "Not recorded: training log, tokenizer figures, CLUE figures, sentence" in card
+    assert "Not recorded: training log, tokenizer metrics, CLUE metrics, sentence" in card
     again = build_release(ReleaseArguments(str(folder), str(tmp_path / "again")))
     assert (again / PROVENANCE_FILE).read_text() == text
 

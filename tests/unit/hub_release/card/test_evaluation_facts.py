@@ -91,7 +91,7 @@ def test_both_sections_have_the_rows(checkpoint: Path, tmp_path: Path) -> None:
         assert "| stsb:test | stage 1, cosent | 0.7000 | 0.7100 [0.6000, 0.8000] | 4 |" in section
         assert "untrained |" not in section and "4,000" in section
     assert (
-        "tokenizer figures, recipe, seeds and masking, training data, package versions.\n" in text
+        "tokenizer metrics, recipe, seeds and masking, training data, package versions.\n" in text
         and "\n\n\n" not in text
     )
 
@@ -141,5 +141,5 @@ def test_a_failed_training_and_one_run_are_said(checkpoint: Path, tmp_path: Path
     content["tasks"][0].update(is_collapsed=True, dev={"mean": 50.0, "deviation": None})
     path.write_text(json.dumps(content))
     text = card_of(checkpoint, tmp_path, clue_report=path)
-    assert "| tnews (every run says one class: failed training) | accuracy | 50.00 |" in text
+    assert "| tnews (every run predicts one class: failed training) | accuracy | 50.00 |" in text
     assert "chosen on the dev rows themselves" in text and "at most 9 rows" in text

@@ -169,7 +169,7 @@ def test_a_bare_name_is_no_repository(tmp_path: Path) -> None:
 def test_what_nobody_recorded_is_listed_in_both_languages(tmp_path: Path) -> None:
     lines = card(tmp_path).split("\n")
     parts = "recipe, seeds and masking, training data, package versions"
-    figures = "tokenizer figures, {}, CLUE figures, sentence similarity figures."
+    figures = "tokenizer metrics, {}, CLUE metrics, sentence similarity metrics."
     assert f"Not recorded: training log, {figures.format(parts)}" in lines
     chinese = "训练日志、分词器指标、训练配方、种子与掩码方式、训练数据、软件包版本、CLUE 成绩、句子相似度成绩"
     assert f"没有记录：{chinese}。" in lines
@@ -201,7 +201,7 @@ def test_figures_of_the_tokenizer_are_given_in_both_languages(tmp_path: Path) ->
     text = card(tmp_path, tokenizer_metrics=(figure,))
     assert "| Traditional | 1.457 | 2.35 % | 0.012 % | 0.000 % |" in text.split("\n")
     assert "| 繁体 | 1.457 | 2.35 % | 0.012 % | 0.000 % |" in text.split("\n")
-    assert "1,200 documents of 34,000 characters" in text and "tokenizer figures" not in text
+    assert "1,200 documents of 34,000 characters" in text and "tokenizer metrics" not in text
 
 
 def test_the_paper_is_cited_in_both_languages(tmp_path: Path) -> None:
