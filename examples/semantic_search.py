@@ -1,4 +1,4 @@
-"""Semantic search over a corpus: an index of usearch on disk, vectors of one byte, texts beside it.
+"""Semantic search over a corpus: an index of usearch on disk, vectors of one byte per value, the texts next to it.
 
     python examples/semantic_search.py MODEL INDEX_FOLDER --corpus texts.jsonl more.txt
     python examples/semantic_search.py MODEL INDEX_FOLDER --query "长城有多长"

@@ -1,4 +1,4 @@
-"""What the page asks the model: words for blanks, near texts, near passages, tokens, masks. Nothing here draws.
+"""What the page asks the model: words for blanks, similar texts, similar passages, tokens, masks. Nothing here draws.
 
 The files of this folder are a Space: they import each other, Transformers, sentence-transformers and Gradio, and
 nothing of the library that they are kept in. The model is loaded with its own code, as any user loads it.
@@ -54,7 +54,7 @@ class Filling:
 
     Attributes:
         pieces: the text around the blanks, one more than there are blanks
-        words: the best word of each blank; the surest blank is filled first, the others know of it
+        words: the best word of each blank; the surest blank is filled first, the next ones see it
         candidates: the best words of each blank while all others are blank
     """
 
@@ -65,7 +65,7 @@ class Filling:
 
 @dataclass(frozen=True)
 class Scored:
-    """A text, where it stands in the input, and its cosine similarity to the query."""
+    """A text, its position in the input, and its cosine similarity to the query."""
 
     text: str
     position: int
@@ -74,10 +74,10 @@ class Scored:
 
 @dataclass(frozen=True)
 class Token:
-    """A token: its text (empty where an earlier token shows it), its entry, its unit and whether it is masked."""
+    """A token: text (empty where an earlier token shows it), form in the vocabulary, unit, and whether it is masked."""
 
     text: str
-    entry: str
+    form: str
     unit: int
     is_masked: bool = False
 
@@ -128,19 +128,19 @@ class Reader:
         """
         text = BLANK.sub(self.tokenizer.mask_token, check_text(text, "fill"))
         ids = torch.tensor(self.tokenizer(text)["input_ids"])
-        places = (ids == self.tokenizer.mask_token_id).nonzero().flatten().tolist()
-        if not places:
+        positions = (ids == self.tokenizer.mask_token_id).nonzero().flatten().tolist()
+        if not positions:
             raise UserMistakeError("no_mask")
-        if len(places) > MOST_MASKS:
-            raise UserMistakeError("too_many_masks", given=len(places), most=MOST_MASKS)
+        if len(positions) > MOST_MASKS:
+            raise UserMistakeError("too_many_masks", given=len(positions), most=MOST_MASKS)
         if len(ids) > (longest := self.model.config.max_position_embeddings):
             raise UserMistakeError("too_many_tokens", given=len(ids), most=longest)
         blanks: list[list[int]] = []
-        for place in places:
-            if blanks and blanks[-1][-1] == place - 1:
-                blanks[-1].append(place)
+        for position in positions:
+            if blanks and blanks[-1][-1] == position - 1:
+                blanks[-1].append(position)
             else:
-                blanks.append([place])
+                blanks.append([position])
         candidates = [self._words(ids, blank)[:top] for blank in blanks]
         words, waiting = [""] * len(blanks), set(range(len(blanks)))
         while waiting:
@@ -161,13 +161,13 @@ class Reader:
 
     @torch.no_grad()
     def _beam(self, ids: torch.Tensor, blank: list[int]) -> list[tuple[list[int], float]]:
-        """Return token ids for the places of a blank with their log probability, best first."""
+        """Return token ids for the positions of a blank with their log probability, best first."""
         beams: list[tuple[list[int], float]] = [([], 0.0)]
-        for place in blank:
+        for position in blank:
             rows = ids.repeat(len(beams), 1)
             for row, (tokens, _) in zip(rows, beams, strict=True):
                 row[blank[: len(tokens)]] = torch.tensor(tokens, dtype=torch.long)
-            logits = self.model(input_ids=rows).logits[:, place].float()
+            logits = self.model(input_ids=rows).logits[:, position].float()
             logits[:, self._unwanted] = -torch.inf
             values, tokens = torch.log_softmax(logits, dim=-1).topk(BEAM_WIDTH)
             grown = [
@@ -178,16 +178,16 @@ class Reader:
             beams = sorted(grown, key=lambda one: -one[1])[:BEAM_WIDTH]
         return beams
 
-    def similarities(self, texts: Sequence[str], centre: bool) -> list[list[float]]:
-        """Return cosine similarities of all pairs, [n, n]; `centre` first takes their mean vector off."""
-        vectors = self._vectors(texts, texts if centre else ())
+    def similarities(self, texts: Sequence[str], center: bool) -> list[list[float]]:
+        """Return cosine similarities of all pairs, [n, n]; `center` first takes their mean vector off."""
+        vectors = self._vectors(texts, texts if center else ())
         return (vectors @ vectors.T).tolist()
 
-    def rank(self, query: str, texts: Sequence[str], centre: bool) -> list[Scored]:
-        """Return the texts, nearest to the query first; `centre` first takes the texts' mean vector off all."""
-        vectors = self._vectors([query, *texts], texts if centre else ())
+    def rank(self, query: str, texts: Sequence[str], center: bool) -> list[Scored]:
+        """Return the texts, nearest to the query first; `center` first takes the texts' mean vector off all."""
+        vectors = self._vectors([query, *texts], texts if center else ())
         scores = (vectors[1:] @ vectors[0]).tolist()
-        rows = [Scored(text, place, score) for place, (text, score) in enumerate(zip(texts, scores, strict=True))]
+        rows = [Scored(text, position, score) for position, (text, score) in enumerate(zip(texts, scores, strict=True))]
         return sorted(rows, key=lambda row: -row.score)
 
     def _vectors(self, texts: Sequence[str], common: Sequence[str]) -> torch.Tensor:
@@ -197,14 +197,14 @@ class Reader:
             vectors = vectors - vectors[-len(common) :].mean(dim=0)
         return torch.nn.functional.normalize(vectors, dim=-1)
 
-    def search(self, query: str, document: str, centre: bool) -> list[Scored]:
+    def search(self, query: str, document: str, center: bool) -> list[Scored]:
         """Return the passages of a document, nearest to a question first; positions are numbers of passages.
 
         Raises:
             UserMistakeError: for an empty question or document, or a too long one.
         """
         passages = split_passages(check_text(document, "document"))
-        return self.rank(check_text(query, "fill"), passages, centre)
+        return self.rank(check_text(query, "fill"), passages, center)
 
     def tokens(self, text: str, rate: float = 0.0, seed: int = 0) -> list[Token]:
         """Return the tokens of a text in units of whole words, a share of them masked.
@@ -225,24 +225,24 @@ class Reader:
         rows, shown = [], 0
         for index, (start, end), unit in zip(encoded["input_ids"], spans, units, strict=True):
             # The bytes of one character have its span all of them; the first shows it.
-            rows.append(Token(text[max(start, shown) : end], self._entry(index), unit, unit in masked))
+            rows.append(Token(text[max(start, shown) : end], self._form(index), unit, unit in masked))
             shown = max(shown, end)
         return rows
 
-    def _entry(self, index: int) -> str:
+    def _form(self, index: int) -> str:
         return str(self.tokenizer.convert_ids_to_tokens(index))
 
 
 def word_starts(text: str) -> set[int]:
-    """Return where words begin, by rjieba; where that is not installed every place counts, so tokens stand alone."""
+    """Return where words begin, by rjieba; without it every character is a start, so that each token is a unit."""
     try:
         import rjieba
     except ImportError:
         return set(range(len(text)))
-    starts, place = set(), 0
+    starts, offset = set(), 0
     for word in rjieba.cut(text):
-        starts.add(place)
-        place += len(word)
+        starts.add(offset)
+        offset += len(word)
     return starts
 
 

@@ -1,4 +1,4 @@
-"""A page for one released Chinese ModernBERT: words for blanks, near texts, near passages, tokens and masks.
+"""A page for one released Chinese ModernBERT: words for blanks, similar texts, similar passages, tokens and masks.
 
 `python app.py --model FOLDER`, or as a Space of the Hub, where the variable MODEL_ID names the model.
 """
@@ -32,20 +32,20 @@ def answer_fill(reader: Reader, words: dict[str, str], text: str) -> str:
     return rendering.filling(reader.fill(text), words["blank"])
 
 
-def answer_compare(reader: Reader, words: dict[str, str], texts: str, query: str, centre: bool) -> str:
+def answer_compare(reader: Reader, words: dict[str, str], texts: str, query: str, center: bool) -> str:
     """Return the lines ranked by a query, or without one a table of the first lines, as HTML."""
     lines = split_lines(texts)
     if (query or "").strip():
-        return rendering.ranking(reader.rank(check_text(query, "fill"), lines, centre))
+        return rendering.ranking(reader.rank(check_text(query, "fill"), lines, center))
     if len(lines) < 2:
         raise UserMistakeError("one_line")
     lines = lines[:TABLE_LINES]
-    return rendering.table(lines, reader.similarities(lines, centre))
+    return rendering.table(lines, reader.similarities(lines, center))
 
 
-def answer_document(reader: Reader, words: dict[str, str], question: str, document: str, centre: bool) -> str:
+def answer_document(reader: Reader, words: dict[str, str], question: str, document: str, center: bool) -> str:
     """Return the document with the passages nearest to a question marked, as HTML."""
-    return rendering.document(reader.search(question, document, centre))
+    return rendering.document(reader.search(question, document, center))
 
 
 def answer_tokens(reader: Reader, words: dict[str, str], text: str, percent: float, seed: float) -> str:
@@ -72,7 +72,7 @@ class Page:
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
         # Components and the keys of texts.json that their properties take in the chosen language.
-        self._spoken: list[tuple[Any, dict[str, str]]] = []
+        self._translated: list[tuple[Any, dict[str, str]]] = []
         self._handlers: list[tuple[Callable[..., str], list[Any], Any]] = []
         with gr.Blocks(title="Chinese ModernBERT", analytics_enabled=False) as self.blocks:
             with gr.Row(elem_id="head"):
@@ -84,25 +84,25 @@ class Page:
                 self._compare_tab()
                 self._document_tab()
                 self._tokens_tab()
-            everything = [self._head, *(component for component, _ in self._spoken)]
-            self._language.change(self._speak, self._language, everything, show_progress="hidden")
+            everything = [self._head, *(component for component, _ in self._translated)]
+            self._language.change(self._translate, self._language, everything, show_progress="hidden")
             for handle, inputs, output in self._handlers:
                 self._language.change(_again(handle), [output, self._language, *inputs], output, **ONE_AT_A_TIME)
             handle, inputs, output = first
-            # One call for both: an answer asked for apart from the language could come in the other one.
+            # One call for both: an answer from a call of its own could come in the other language.
             self.blocks.load(_greeting(handle), inputs, [self._language, output], **ONE_AT_A_TIME)
 
     def _say(self, component: Any, **keys: str) -> Any:
         """Set properties of a component to texts, now and whenever the language changes."""
-        self._spoken.append((component, keys))
+        self._translated.append((component, keys))
         for name, key in keys.items():
             setattr(component, name, _words_of("zh", key))
         return component
 
-    def _speak(self, language: str) -> list[Any]:
-        """Return updates of everything that is spoken."""
+    def _translate(self, language: str) -> list[Any]:
+        """Return updates of everything that is translated."""
         updates = [
-            gr.update(**{name: _words_of(language, key) for name, key in keys.items()}) for _, keys in self._spoken
+            gr.update(**{name: _words_of(language, key) for name, key in keys.items()}) for _, keys in self._translated
         ]
         return [gr.update(value=head_of(self.reader.name, language)), *updates]
 
@@ -134,20 +134,20 @@ class Page:
             with gr.Column(elem_classes="ask", min_width=320):
                 query = self._box("query", "query", 1, "query_hint")
                 texts = self._box("texts", "texts", 6)
-                centre = self._say(gr.Checkbox(value=True, container=False), label="centre")
+                center = self._say(gr.Checkbox(value=True, container=False), label="center")
                 button = self._say(gr.Button(variant="primary"), value="compare_button")
             with gr.Column(min_width=320):
-                self._answered(tab, answer_compare, [texts, query, centre], [button.click, query.submit])
+                self._answered(tab, answer_compare, [texts, query, center], [button.click, query.submit])
 
     def _document_tab(self) -> None:
         with self._say(gr.Tab(), label="document") as tab, gr.Row(elem_classes="work"):
             with gr.Column(elem_classes="ask", min_width=320):
                 question = self._box("question", "question", 1)
                 text = self._box("document", "document", 8)
-                centre = self._say(gr.Checkbox(value=True, container=False), label="centre")
+                center = self._say(gr.Checkbox(value=True, container=False), label="center")
                 button = self._say(gr.Button(variant="primary"), value="document_button")
             with gr.Column(min_width=320):
-                self._answered(tab, answer_document, [question, text, centre], [button.click, question.submit])
+                self._answered(tab, answer_document, [question, text, center], [button.click, question.submit])
 
     def _tokens_tab(self) -> None:
         with self._say(gr.Tab(), label="tokens") as tab, gr.Row(elem_classes="work"):

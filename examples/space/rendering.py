@@ -10,13 +10,13 @@ from answers import Candidate, Filling, Scored, Token
 
 # Passages that are marked in a document.
 NEAREST = 3
-# Colours of style.css that units take in turn.
-UNIT_COLOURS = 4
+# Colors of style.css that units take in turn.
+UNIT_COLORS = 4
 MASK_SIGN = "▢"
 
 
 def message(text: str) -> str:
-    """Return a friendly word to the user."""
+    """Return a message to the user."""
     return f'<p class="note" role="status">{escape(text)}</p>'
 
 
@@ -32,7 +32,7 @@ def filling(answer: Filling, blank_title: str) -> str:
 
 
 def _bars(candidates: Sequence[Candidate]) -> str:
-    """Return words with bars as long as they are probable."""
+    """Return words with bars as long as their probabilities."""
     return _rows([(one.word, one.probability, f"{one.probability:.0%}") for one in candidates])
 
 
@@ -42,10 +42,10 @@ def ranking(rows: Sequence[Scored]) -> str:
 
 
 def _rows(rows: Sequence[tuple[str, float, str]]) -> str:
-    """Return a list of (text, share, figure); a share under 0 has no bar."""
+    """Return a list of (text, share, value); a share under 0 has no bar."""
     items = [
-        f'<li style="--share:{max(0.0, min(1.0, share)):.3f}"><span>{escape(text)}</span><b>{figure}</b></li>'
-        for text, share, figure in rows
+        f'<li style="--share:{max(0.0, min(1.0, share)):.3f}"><span>{escape(text)}</span><b>{value}</b></li>'
+        for text, share, value in rows
     ]
     return f'<ol class="bars">{"".join(items)}</ol>'
 
@@ -75,7 +75,7 @@ def document(rows: Sequence[Scored]) -> str:
 
 
 def tokens(plain: Sequence[Token], masked: Sequence[Token], words: dict[str, str]) -> str:
-    """Return the tokens in the colours of their units, the same with masks, and counts.
+    """Return the tokens in the colors of their units, the same with masks, and counts.
 
     Args:
         plain: all tokens of a text
@@ -93,16 +93,16 @@ def tokens(plain: Sequence[Token], masked: Sequence[Token], words: dict[str, str
 
 
 def _units(rows: Sequence[Token]) -> str:
-    """Return the tokens of each unit side by side in one colour."""
+    """Return the tokens of each unit side by side in one color."""
     parts = []
     for unit, group in groupby(rows, key=lambda token: token.unit):
         inner = "".join(f"<i{' class=masked' if row.is_masked else ''}>{_shown(row)}</i>" for row in group)
-        parts.append(f'<span class="unit unit-{unit % UNIT_COLOURS}">{inner}</span>')
+        parts.append(f'<span class="unit unit-{unit % UNIT_COLORS}">{inner}</span>')
     return f'<div class="units">{"".join(parts)}</div>'
 
 
 def _shown(token: Token) -> str:
-    """Return what stands for a token; white space gets a sign, a later byte of a character its entry."""
+    """Return how a token is shown: white space by a sign, a later byte of a character by its form."""
     if token.is_masked:
         return MASK_SIGN
-    return escape(token.text).replace("\n", "⏎").replace(" ", "␣") if token.text else f"<s>{escape(token.entry)}</s>"
+    return escape(token.text).replace("\n", "⏎").replace(" ", "␣") if token.text else f"<s>{escape(token.form)}</s>"

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,15 +46,21 @@ OTHER_WORDS = {
 }
 
 
-@pytest.fixture(scope="module")
+@cache
+def corpus_of(seed: int) -> DemoCorpus:
+    """Generate the corpus of a seed once for all tests."""
+    return generate_demo_corpus(seed)
+
+
+@pytest.fixture
 def corpus() -> DemoCorpus:
-    """Give the corpus of seed 0."""
-    return generate_demo_corpus(seed=0)
+    """Return the corpus of seed 0."""
+    return corpus_of(0)
 
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, FactTable]:
-    """Give the tables by theme."""
+    """Return the tables by theme."""
     return {table.theme: table for table in load_tables()}
 
 
@@ -85,7 +92,7 @@ def test_no_text_is_given_twice(corpus: DemoCorpus) -> None:
 
 def test_equal_seeds_give_equal_corpora_and_other_seeds_do_not(corpus: DemoCorpus) -> None:
     assert generate_demo_corpus(seed=0) == corpus
-    assert generate_demo_corpus(seed=1) != corpus
+    assert corpus_of(1) != corpus
 
 
 def test_held_out_sentences_occur_nowhere_in_training(corpus: DemoCorpus) -> None:
@@ -138,7 +145,7 @@ def test_cloze_answers_are_common_words_that_training_shows(corpus: DemoCorpus) 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_each_cloze_fact_is_told_in_other_words(seed: int) -> None:
-    corpus = generate_demo_corpus(seed)
+    corpus = corpus_of(seed)
     assert {example.text_with_blank for example in corpus.fill_mask} == set(OTHER_WORDS)
     training = "".join(corpus.documents)
     assert [wording for wording in OTHER_WORDS.values() if wording not in training] == []

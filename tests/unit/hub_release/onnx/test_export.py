@@ -15,6 +15,7 @@ from onnx import numpy_helper
 
 from chinese_modernbert import cli
 from chinese_modernbert.hub_release import OnnxOptions, ReleaseArguments, build_release, export_onnx
+from chinese_modernbert.hub_release.onnx import files as onnx_files
 from chinese_modernbert.hub_release.onnx import graphs as onnx_graphs
 from chinese_modernbert.hub_release.onnx.check import GraphFile, check_batches
 from chinese_modernbert.hub_release.onnx.files import exported_files
@@ -71,6 +72,16 @@ def folder(two_layers: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def model(two_layers: Path) -> ChineseModernBertForMaskedLM:
     return ChineseModernBertForMaskedLM.from_pretrained(two_layers).eval()
+
+
+@pytest.fixture
+def ready_graphs(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an export of this model take its float32 graphs from the folder, for tests of what comes after them."""
+
+    def load(_: ChineseModernBertForMaskedLM, graphs: tuple[str, ...], shape: tuple[int, int] | None) -> dict[str, Any]:
+        return {graph: onnx.load(exported / "onnx" / GraphFile(graph, "fp32", shape).name) for graph in graphs}
+
+    monkeypatch.setattr(onnx_files, "export_graphs", load)
 
 
 def padded_batch(batch: int, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -187,6 +198,7 @@ def test_a_graph_without_the_window_is_refused_and_leaves_the_earlier_export(
     assert text.startswith("onnx/model.onnx does not give the model's numbers (")
 
 
+@pytest.mark.usefixtures("ready_graphs")
 def test_int8_that_misses_its_bar_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BARS, "int8", Bar(0.9999999, 1.0))
     text = message(folder, ValueError, ("fp32", "int8"), ("embedding",))
@@ -206,6 +218,7 @@ def test_own_texts_are_what_is_compared(two_layers: Path) -> None:
     assert check_batches(tokenizer, longest=60, shape=(2, 7))[0].input_ids.shape == (2, 7)
 
 
+@pytest.mark.usefixtures("ready_graphs")
 def test_an_earlier_export_is_replaced_only_when_asked_and_the_manifest_follows(exported: Path, tmp_path: Path) -> None:
     release = Path(shutil.copytree(exported, tmp_path / "release"))
     assert "not empty" in message(release, FileExistsError, ("fp32",), ("embedding",))
@@ -218,6 +231,7 @@ def test_an_earlier_export_is_replaced_only_when_asked_and_the_manifest_follows(
     assert (release / "onnx" / "model_embedding.onnx").read_bytes() == before
 
 
+@pytest.mark.usefixtures("ready_graphs")
 def test_a_sentence_encoder_without_head_has_all_graphs_but_one(folder: Path) -> None:
     ChineseModernBertModel.from_pretrained(folder).save_pretrained(folder)
     assert "lacks the masked-language-model head" in message(folder, ValueError)
@@ -255,12 +269,13 @@ def test_half_written_folder(folder: Path) -> None:
     assert "has no config.json" in message(folder, FileNotFoundError)
 
 
+@pytest.mark.usefixtures("ready_graphs")
 def test_weights_that_are_not_numbers(folder: Path) -> None:
     broken = ChineseModernBertForMaskedLM.from_pretrained(folder)
     broken.model.final_norm.weight.data[0] = float("nan")
     broken.save_pretrained(folder)
     assert "NaN" in message(folder, ValueError)
-    assert "cosine 0.00000" in message(folder, ValueError, ("fp32",), ("encoder",))
+    assert "cosine nan" in message(folder, ValueError, ("fp32",), ("encoder",))
 
 
 def test_missing_packages_are_named_with_the_extra(
