@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chinese_modernbert.cli import COMMANDS, name_of_command
+from chinese_modernbert.cli import COMMANDS, _imported, split_command
 from chinese_modernbert.hub_release.builder import ReleaseArguments, build_release
 from chinese_modernbert.runtime.options import find_recipe
 from reference.tiny_checkpoint import write_tiny_checkpoint
@@ -93,12 +93,15 @@ def test_it_runs_without_this_package(script: str, release: Path, tmp_path: Path
 def test_every_command_on_a_page_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     for line in re.findall(r"^ *chinese-modernbert (.+)$", text, flags=re.MULTILINE):
-        command, *options = name_of_command(line.partition("#")[0].split())
+        command, options = split_command(line.partition("#")[0].split())
         if command.startswith("--") or command == "COMMAND":
             continue
         assert command in COMMANDS, line
-        types, _ = COMMANDS[command].load()
-        known = {field.name for one in types for field in fields(one)} | {"config", "help"}
+        known = {field.name for field in fields(_imported(COMMANDS[command].arguments))} | {
+            "config",
+            "help",
+            "help_all",
+        }
         named = {word[2:].partition("=")[0] for word in options if word.startswith("--")}
         assert named <= known, line
         for before, after in zip(options, options[1:], strict=False):
