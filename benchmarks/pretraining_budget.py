@@ -50,7 +50,7 @@ class Measured:
 
 
 def operations_per_token(size: str, context: int) -> float:
-    """Return the operations of training on a token where every document fills its row, the dearest case."""
+    """Return the operations of training on a token where every document fills its row, the most expensive case."""
     config, work = ChineseModernBertConfig.preset(size), Workload()
     documents = np.zeros((1, context), dtype=np.int64)
     work.add(documents, int(MEAN_MASK_RATE * context), config.local_attention // 2)
@@ -186,7 +186,7 @@ def render(measured: Measured) -> str:
         costs=table(["model", "tokens", "operations", *PEAKS, "8 x H100, days", "64 x H100, days"], cost_rows()),
         disk=table(["tokens", "text, GB", "shards, GB"], disk),
         memory=table(
-            ["model", "kept of a token, kB", "micro-batch", "fixed, GB", "kept, GB", "sum, GB"], memory_rows(measured)
+            ["model", "kept per token, kB", "micro-batch", "fixed, GB", "kept, GB", "sum, GB"], memory_rows(measured)
         ),
         checkpoints=table(["model", "parameters, M", "weights, GB", "optimizer, GB", "how"], checkpoint_rows(measured)),
         peaks=", ".join(f"{name} {peak:,.0f}" for name, peak in PEAKS.items()),

@@ -52,11 +52,11 @@ def generated_batch() -> PackedBatch:
 
 def what_presets_need(batch: PackedBatch) -> dict[str, dict[str, Any]]:
     documents, generator = list(batch["input_ids"]), np.random.default_rng(1)
-    tags, entries = FeedbackTable(3, TagLossRule(), every=1), FeedbackTable(SIZE, AccuracyRule(), every=1)
+    tags, tokens = FeedbackTable(3, TagLossRule(), every=1), FeedbackTable(SIZE, AccuracyRule(), every=1)
     tags.observe(np.arange(3), np.array([1.0, 2.0, 3.0]), np.zeros(3))
-    entries.observe(np.arange(SIZE), np.ones(SIZE), generator.random(SIZE) < 0.5)
+    tokens.observe(np.arange(SIZE), np.ones(SIZE), generator.random(SIZE) < 0.5)
     tags.commit(1)
-    entries.commit(1)
+    tokens.commit(1)
     lexicon = SimilarWords.build({(token,): [(token + 1,)] for token in range(5, SIZE - 1)})
     return {
         "macbert": {"lexicon": lexicon},
@@ -67,7 +67,7 @@ def what_presets_need(batch: PackedBatch) -> dict[str, dict[str, Any]]:
         "retrieval_oriented": {"table": idf_table(documents, SIZE)},
         "mslm": {"term_weight": 2.5, "other_weight": 0.6},
         "linguistic_entity": {"eligible": [True, False, True]},
-        "amlm": {"feedback": entries},
+        "amlm": {"feedback": tokens},
         "frequency_informed": {"ranks": rank_table(documents, SIZE), "exponent": 1.0},
     }
 

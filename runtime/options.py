@@ -250,8 +250,8 @@ def _number(text: str, kind: type) -> int | float:
         return int(number)
 
 
-def _checked(value: Any, wanted: Any, key: str, origin: str, name: str) -> Any:
-    if not isinstance(value, wanted):
+def _checked(value: Any, expected: Any, key: str, origin: str, name: str) -> Any:
+    if not isinstance(value, expected):
         raise ValueError(f"{key}={value!r} in {origin} is not {name}")
     return value
 

@@ -80,7 +80,7 @@ def count_words(
             counts.words.update([word for word, _ in pre_tokenizer.pre_tokenize_str(marked)])
             forget_rarest(counts.words)
             if with_pairs:
-                counts.pairs.update(_neighbours(marked))
+                counts.pairs.update(_neighbors(marked))
                 forget_rarest(counts.pairs)
             progress.update(task, advance=1, description=f"counting words, {number:,} documents")
     if not counts.words:
@@ -95,7 +95,7 @@ def mark_words(text: str, segmenter: WordSegmenter | None) -> str:
     return _BORDER_NOT_INSIDE_HAN.sub("", WORD_END.join(segmenter.cut(text)))
 
 
-def _neighbours(marked: str) -> Iterator[tuple[str, str]]:
+def _neighbors(marked: str) -> Iterator[tuple[str, str]]:
     for run in _HAN_RUN_OF_SEVERAL_WORDS.findall(marked):
         words = run.split(WORD_END)
         yield from zip(words, words[1:], strict=False)
