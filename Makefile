@@ -1,5 +1,6 @@
 # Two commands from a bare Python 3.11 or newer: `make demo` and `make test`.
 # Everything is installed into .venv with the tested versions of constraints.txt.
+# `make test-fast` leaves out what starts processes or takes minutes: tests/end_to_end.
 # `make suite` runs Transformers' own model tests, `make compat` a release on Transformers 4.57; both need the network.
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ STAMP = $(VENV)/installed
 OLD_VENV ?= .venv-4.57
 OLD_STAMP = $(OLD_VENV)/installed
 
-.PHONY: install demo test suite compat check fix wheel clean
+.PHONY: install demo test test-fast suite compat check fix wheel clean
 
 install: $(STAMP)
 
@@ -25,6 +26,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(RUN)/pytest
+
+test-fast: $(STAMP)
+	$(RUN)/pytest tests/unit tests/parity
 
 # The tests come from the source distribution of the installed Transformers and stay in outputs/.
 suite: $(STAMP)

@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from .runtime.process_end import ends_at_once
 from .runtime.verdict import CheckFailedError
 
 logger = logging.getLogger(__name__)
@@ -145,6 +146,7 @@ COMMANDS: dict[str, Command] = {
 SHORT_NAMES = {"tokenizer": "tokenizer train"}
 
 
+@ends_at_once
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -178,8 +180,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("CHINESE_MODERNBERT_TRACEBACK"):
             raise
         return _complain(" ".join(str(error).split()) or type(error).__name__)
-    finally:
-        _leave_process_group()
 
 
 def split_command(words: list[str]) -> tuple[str, list[str]]:
@@ -264,13 +264,6 @@ def _overview() -> str:
 def _is_main_process() -> bool:
     """Return whether this is the only process, or the first of those that torchrun started."""
     return os.environ.get("RANK", "0") == "0"
-
-
-def _leave_process_group() -> None:
-    """End what torchrun's processes share; without it some runs abort at exit, after all work is done."""
-    distributed: Any = sys.modules.get("torch.distributed")
-    if distributed is not None and distributed.is_available() and distributed.is_initialized():
-        distributed.destroy_process_group()
 
 
 def _write(text: str) -> None:

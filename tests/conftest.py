@@ -1,9 +1,10 @@
-"""Shared fixtures: a tiny model, its twin of Transformers' ModernBERT, and the folder of real data."""
+"""Shared fixtures, a tiny model with its twin and the folder of real data, and the end of what tests have started."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from transformers import ModernBertConfig, ModernBertForMaskedLM
 
 from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
+from reference import processes
 from reference.tiny_checkpoint import write_tiny_checkpoint
 
 SIZES = {
@@ -23,6 +25,20 @@ SIZES = {
     # Large enough that attention is far from uniform, so that a wrong mask or window shows in the numbers.
     "initializer_range": 0.2,
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_outlives_the_tests() -> Iterator[None]:
+    """Fail if a process that a test has started, by whatever means, is alive after the last one."""
+    os.environ[processes.MARK] = mark = uuid.uuid4().hex
+    yield
+    left = processes.left_over(mark)
+    assert not left, f"processes are alive after the last test: {left}"
+
+
+def pytest_runtest_teardown() -> None:
+    """End the commands that a test has started and not ended, because it failed or was interrupted."""
+    processes.end_all()
 
 
 @pytest.fixture
@@ -87,4 +103,4 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if done.returncode:
         pytest.skip("mounting a small file system needs root")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)

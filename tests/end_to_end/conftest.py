@@ -1,4 +1,4 @@
-"""Data of a small pre-training run, made once, and a maker of its arguments."""
+"""Data of a small pre-training run, made once, a maker of its arguments, and the fixtures of the tests of `prepare`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import pytest
 from chinese_modernbert.runtime.options import load_recipe
 from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
 from reference.pretraining_run import Run, make_data, settings
+from reference.small_corpus import arguments, corpus, many, texts, tokenizer_folder
+
+__all__ = ["arguments", "corpus", "many", "texts", "tokenizer_folder"]
 
 
 @pytest.fixture(scope="session")

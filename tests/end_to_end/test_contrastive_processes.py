@@ -11,7 +11,7 @@ from chinese_modernbert.trainers.contrastive.trainer import share_batches
 from reference.contrastive_processes import TRAINING, loss_and_gradients, settings, train, work
 from reference.tiny_checkpoint import write_tiny_checkpoint
 from reference.torchrun import finish, start
-from reference.two_processes import free_port, run_two
+from reference.two_processes import run_two
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
 def found(checkpoint: str, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two processes found."""
     folder = tmp_path_factory.mktemp("two")
-    run_two(work, free_port(), checkpoint, str(folder))
+    run_two(work, checkpoint, str(folder))
     return [torch.load(folder / f"rank-{rank}.pt") for rank in range(2)]
 
 

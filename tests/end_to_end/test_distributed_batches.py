@@ -1,8 +1,6 @@
 """A step reads the same micro-batches, with the same masks and losses, however it is split into processes."""
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +17,7 @@ from chinese_modernbert.trainers.data.prepare import PrepareArguments, run_prepa
 from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
 from chinese_modernbert.trainers.pretraining.log import read_training_log
 from chinese_modernbert.trainers.pretraining.run import build_trainer, check_pretraining
+from reference.processes import run
 
 SCRIPT = Path(__file__).parents[1] / "reference" / "recorded_batches.py"
 DOCUMENTS, STEPS = 90, 12
@@ -68,8 +67,7 @@ def train(data: Path, folder: Path, processes: int, **changes: Any) -> list[list
     fields = settings(data, folder / "run", gradient_accumulation_steps=4 // processes, **changes)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     words = [*(launcher if processes > 1 else []), str(SCRIPT), json.dumps(fields), str(folder)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    found = subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True, timeout=300)
+    found = run([sys.executable, *words], {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"})
     assert found.returncode == 0, found.stderr[-3000:]
     steps: list[list[dict[str, Any]]] = [[] for _ in range(STEPS)]
     for rank in range(processes):
@@ -85,7 +83,6 @@ def logged(folder: Path) -> list[dict[str, float]]:
     return [{name: line[name] for name in names} for line in read_training_log(folder) if "loss" in line]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

@@ -3,10 +3,10 @@
 import json
 import os
 import signal
-import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import pytest
@@ -26,11 +26,9 @@ from chinese_modernbert.trainers.pretraining.run import (
     check_pretraining,
     run_pretraining,
 )
+from reference import processes
+from reference.processes import held_at, held_port, wait_until
 from reference.torchrun import finish, start, workers_of
-from reference.two_processes import free_port
-
-# Two torchrun processes import torch and Transformers twice, on two cores: most of a minute for some of these tests.
-pytestmark = pytest.mark.slow
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 TEXTS = [f"第{i}条：老虎住在森林里，共有{i * 37 % 101}只，也会游泳。北京有{i}条大街。" for i in range(240)]
@@ -94,11 +92,10 @@ def taken(folder: Path, rank: int) -> list[list[int]]:
     return [[int(word) for word in line.split()] for line in (folder / f"taken-{rank}.txt").read_text().splitlines()]
 
 
-def wait_for_steps(run: Path, steps: int) -> None:
-    """Wait until a run has logged so many steps, or far too long."""
-    log, deadline = run / "training_log.jsonl", time.monotonic() + 200
-    while time.monotonic() < deadline and not (log.exists() and log.read_text().count('"loss"') >= steps):
-        time.sleep(0.01)
+def wait_for_steps(run: Path, steps: int, process: Popen[str]) -> None:
+    """Wait until a run has logged so many steps."""
+    log = run / "training_log.jsonl"
+    wait_until(lambda: log.exists() and log.read_text().count('"loss"') >= steps, process)
 
 
 def assert_same_weights(first: Path, second: Path) -> None:
@@ -111,8 +108,9 @@ def assert_same_weights(first: Path, second: Path) -> None:
 def straight(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a run of the command on two processes that nothing disturbed."""
     folder = tmp_path_factory.mktemp("straight")
-    processes = start(command(settings(data, folder / "run"), folder), folder)
-    assert finish(processes) == [0], (folder / "err-0.txt").read_text()
+    assert finish(start(command(settings(data, folder / "run"), folder), folder)) == [0], (
+        folder / "err-0.txt"
+    ).read_text()
     return folder
 
 
@@ -141,7 +139,7 @@ def test_two_agents_killed_in_the_middle_continue_bit_for_bit(data: Path, straig
     fields = settings(data, tmp_path / "run", resume="auto")
     words = [str(REFERENCE / "recorded_pretraining.py"), json.dumps(fields), str(tmp_path)]
     agents = start(words, tmp_path, agents=2)
-    wait_for_steps(tmp_path / "run", 6)
+    wait_for_steps(tmp_path / "run", 6, agents[0])
     killed = [process for agent in agents for process in (*workers_of(agent), agent.pid)]
     for process in killed:
         os.kill(process, signal.SIGKILL)
@@ -174,7 +172,7 @@ def test_a_step_of_another_size_is_refused_by_every_process_and_nobody_hangs(
     data: Path, straight: Path, tmp_path: Path
 ) -> None:
     fields = settings(data, straight / "run", resume="auto", gradient_accumulation_steps=2)
-    assert finish(start(command(fields, tmp_path), tmp_path), seconds=120) == [1]
+    assert finish(start(command(fields, tmp_path), tmp_path)) == [1]
     message = "cannot go on exactly under other settings: micro_batches_per_step was 2, is 4"
     lines = [line for line in (tmp_path / "err-0.txt").read_text().split("\n") if line.startswith("chinese-modernbert")]
     assert len(lines) == 2
@@ -184,7 +182,7 @@ def test_a_step_of_another_size_is_refused_by_every_process_and_nobody_hangs(
 
 def test_what_one_process_finds_is_said_by_all(tmp_path: Path) -> None:
     words = [str(REFERENCE / "disagreeing_processes.py"), str(tmp_path)]
-    assert finish(start(words, tmp_path), seconds=120) == [0], (tmp_path / "err-0.txt").read_text()
+    assert finish(start(words, tmp_path)) == [0], (tmp_path / "err-0.txt").read_text()
     zero, one = ((tmp_path / f"said-{rank}.txt").read_text().split("\n") for rank in (0, 1))
     assert zero[0] == "RuntimeError: process 1 cannot start: shards: no manifest"
     assert one[0] == "FileNotFoundError: shards: no manifest"
@@ -195,20 +193,16 @@ def test_what_one_process_finds_is_said_by_all(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def slurm(tmp_path: Path) -> dict[str, str]:
-    """Return the environment of a job of two nodes with one process each; srun and scontrol are stand-ins."""
+def slurm(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Yield the environment of a job of two nodes with one process each; srun and scontrol are stand-ins."""
     (tmp_path / "bin").mkdir()
     for name in ("srun", "scontrol"):
         (tmp_path / "bin" / name).symlink_to(REFERENCE / f"stand_in_{name}")
     path = f"{tmp_path / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     job = {"SLURM_JOB_ID": "17", "SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "node[1-2]", "PROCESSES_PER_NODE": "1"}
-    own = {
-        "PATH": path,
-        "OMP_NUM_THREADS": "1",
-        "MEETING_PORT": str(free_port()),
-        "REQUEUED": str(tmp_path / "requeued"),
-    }
-    return {**os.environ, **job, **own}
+    own = {"PATH": path, "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path), "REQUEUED": str(tmp_path / "requeued")}
+    with held_port() as port:
+        yield {**job, **own, "MEETING_PORT": str(port)}
 
 
 def test_a_signal_ahead_of_the_time_limit_saves_queues_again_and_goes_on_bit_for_bit(
@@ -218,14 +212,14 @@ def test_a_signal_ahead_of_the_time_limit_saves_queues_again_and_goes_on_bit_for
     recipe = command(settings(data, tmp_path / "run", save_steps=STEPS + 1), tmp_path)[3:]
     script = ["bash", str(RECIPES_FOLDER / "pretrain.sbatch"), *recipe]
     with (tmp_path / "job.txt").open("w") as output:
-        job = subprocess.Popen(script, env=slurm, stdout=output, stderr=output)
-        wait_for_steps(tmp_path / "run", 3)
+        job = processes.start(script, {**slurm, **held_at(4)}, stdout=output, stderr=output)
+        wait_for_steps(tmp_path / "run", 3, job)
         job.send_signal(signal.SIGUSR1)
         assert finish([job]) == [0], (tmp_path / "job.txt").read_text()
         assert (tmp_path / "requeued").read_text() == "17\n"
         assert last_checkpoint(tmp_path / "run") is not None
         assert not (tmp_path / "run" / "final").exists()
-        assert finish([subprocess.Popen(script, env=slurm, stdout=output, stderr=output)]) == [0]
+        assert finish([processes.start(script, slurm, stdout=output, stderr=output)]) == [0]
     assert (tmp_path / "requeued").read_text() == "17\n"
     assert_same_weights(straight / "run" / "final", tmp_path / "run" / "final")
 

@@ -144,7 +144,6 @@ def test_the_recomputed_activations_of_gradient_checkpointing_change_nothing(mak
         assert one == pytest.approx(other, rel=1e-4)
 
 
-@pytest.mark.slow  # starts two processes, each of which imports torch
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_two_processes_equal_one_that_accumulates(make_run: Run, data: Path, tmp_path: Path, objective: str) -> None:
     plain = {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 96}

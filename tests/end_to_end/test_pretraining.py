@@ -66,7 +66,6 @@ def test_a_resumed_run_equals_a_straight_one_bit_for_bit(make_run: Run, stop: in
     assert training_lines(again.output_dir) == training_lines(straight.output_dir)
 
 
-@pytest.mark.slow
 def test_a_run_killed_in_the_middle_continues_bit_for_bit(make_run: Run, data: Path, tmp_path: Path) -> None:
     expected = run_pretraining(make_run("straight"))
     process = start(settings(data, tmp_path / "killed"), tmp_path)
@@ -184,7 +183,6 @@ def test_resuming_under_other_settings_is_refused_with_their_names(make_run: Run
         check_pretraining(make_run(learning_rate=1e-3, resume="auto"))
 
 
-@pytest.mark.slow
 def test_a_compiled_run_has_the_losses_of_the_plain_one(make_run: Run) -> None:
     if shutil.which("g++") is None:
         pytest.skip("torch.compile needs a C++ compiler on the CPU, and g++ is not here")

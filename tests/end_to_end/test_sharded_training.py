@@ -10,8 +10,6 @@ from reference.torchrun import finish, start
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 
-pytestmark = pytest.mark.slow  # two processes import torch, accelerate and Transformers
-
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import torch
 from datasets import Dataset
 
 from chinese_modernbert.runtime.options import load_recipe
+from chinese_modernbert.runtime.process_end import ends_at_once
 from chinese_modernbert.trainers.contrastive.arguments import ContrastiveArguments
 from chinese_modernbert.trainers.contrastive.models import load_encoder
 from chinese_modernbert.trainers.contrastive.trainer import ContrastiveTrainer, build_loss
@@ -68,6 +69,7 @@ def train(given: ContrastiveArguments) -> tuple[list[dict[str, Any]], torch.Tens
     return trainer.seen, torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
+@ends_at_once
 def work(rank: int, port: int, model: str, folder: str) -> None:
     """One of two processes; saves what it found as `rank-N.pt`."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
@@ -87,7 +89,6 @@ def work(rank: int, port: int, model: str, folder: str) -> None:
     found["batches"], found["weights"] = train(given)
     torch.save(found, Path(folder) / f"rank-{rank}.pt")
     torch.distributed.barrier()  # the first process keeps the store that the other still asks
-    torch.distributed.destroy_process_group()
 
 
 TRAINING: dict[str, Any] = {

@@ -7,12 +7,13 @@ import os
 import sys
 from pathlib import Path
 
-import torch
 from accelerate import PartialState
 
+from chinese_modernbert.runtime.process_end import ends_at_once
 from chinese_modernbert.runtime.processes import on_every_process, on_main_process, require_agreement
 
 
+@ends_at_once
 def main(folder: str) -> None:
     """Meet each case and write down what was raised."""
     PartialState(cpu=True)
@@ -38,7 +39,6 @@ def main(folder: str) -> None:
         except Exception as error:
             said.append(f"{type(error).__name__}: {error}")
     (Path(folder) / f"said-{rank}.txt").write_text("\n".join(map(str, said)))
-    torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast, TrainingArguments
 
+from chinese_modernbert.runtime.process_end import ends_at_once
 from chinese_modernbert.trainers.masking import (
     AccuracyRule,
     FeedbackTable,
@@ -96,14 +97,14 @@ def result(trainer: FeedbackTrainer) -> dict[str, torch.Tensor]:
     }
 
 
-def train_as_process(rank: int, world_size: int, port: int, folder: str, resume: str | None) -> None:
-    """One of `world_size` processes; saves its result as `rank-N.pt`, and a checkpoint after step 3."""
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}
+@ends_at_once
+def train_as_process(rank: int, port: int, folder: str, resume: str | None) -> None:
+    """One of two processes; saves its result as `rank-N.pt`, and a checkpoint after step 3."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
     torch.set_num_threads(1)
     saving = {} if resume else {"save_strategy": "steps", "save_steps": 3}
-    trainer = train(Path(folder), 4, resume, ddp_backend="gloo", ddp_timeout=60, **saving)
+    trainer = train(Path(folder), 4, resume, ddp_backend="gloo", **saving)
     name = f"resumed-{rank}.pt" if resume else f"rank-{rank}.pt"
     torch.save(result(trainer), Path(folder) / name)
     torch.distributed.barrier()  # the first process keeps the store that the other still asks
-    torch.distributed.destroy_process_group()

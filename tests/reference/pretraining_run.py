@@ -19,6 +19,7 @@ from chinese_modernbert.trainers.data.prepare import PrepareArguments, run_prepa
 from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
 from chinese_modernbert.trainers.pretraining.log import read_training_log
 from chinese_modernbert.trainers.pretraining.run import build_trainer, check_pretraining
+from reference import processes
 
 Run = Callable[..., PretrainingArguments]
 
@@ -76,13 +77,12 @@ def settings(data: Path, output: Path) -> dict[str, Any]:
     }
 
 
-def start(chosen: dict[str, Any], folder: Path, session: bool = False) -> subprocess.Popen[str]:
-    """Start the command in a process (or a group of processes) of its own; what it says is read from `stderr`."""
+def start(chosen: dict[str, Any], folder: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
+    """Start the command in a session of its own; what it says is read from `stderr`."""
     recipe = folder / f"{Path(chosen['output_dir']).name}.yaml"
     recipe.write_text(json.dumps(chosen), encoding="utf-8")
     command = [sys.executable, "-m", "chinese_modernbert.cli", "pretrain", "--config", str(recipe)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, text=True, start_new_session=session, **pipes)
+    return processes.start(command, environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def training_lines(output: str | None) -> list[dict[str, float]]:

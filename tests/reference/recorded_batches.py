@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from chinese_modernbert.runtime.options import load_recipe
+from chinese_modernbert.runtime.process_end import ends_at_once
 from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
 from chinese_modernbert.trainers.pretraining.run import build_trainer, check_pretraining
 
@@ -23,6 +24,7 @@ def digest(batch: dict[str, Any]) -> str:
     return hashlib.sha256(b"".join(batch[name].contiguous().numpy().tobytes() for name in names)).hexdigest()
 
 
+@ends_at_once
 def main(fields: str, folder: str) -> None:
     """Pre-train, recording."""
     arguments = load_recipe([PretrainingArguments], None, json.loads(fields))[0]
@@ -41,8 +43,6 @@ def main(fields: str, folder: str) -> None:
 
     trainer.training_step = training_step
     trainer.train()
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

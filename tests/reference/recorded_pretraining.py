@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from chinese_modernbert.runtime.options import load_recipe
+from chinese_modernbert.runtime.process_end import ends_at_once
+from chinese_modernbert.trainers.pretraining import trainer as pretraining_trainer
 from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
 from chinese_modernbert.trainers.pretraining.run import run_pretraining
-from chinese_modernbert.trainers.pretraining.run import trainer as pretraining_trainer
 
 
+@ends_at_once
 def main(fields: str, folder: str) -> None:
     """Pre-train, recording."""
     record = Path(folder) / f"taken-{os.environ['RANK']}.txt"
@@ -30,10 +30,7 @@ def main(fields: str, folder: str) -> None:
         return batches, items
 
     pretraining_trainer.PretrainingTrainer.get_batch_samples = get_batch_samples
-    try:
-        run_pretraining(load_recipe([PretrainingArguments], None, json.loads(fields))[0])
-    finally:
-        torch.distributed.destroy_process_group()
+    run_pretraining(load_recipe([PretrainingArguments], None, json.loads(fields))[0])
 
 
 if __name__ == "__main__":

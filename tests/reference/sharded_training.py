@@ -20,6 +20,7 @@ from torch.distributed.checkpoint import state_dict as sharded
 from torch.distributed.tensor import DTensor
 
 from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
+from chinese_modernbert.runtime.process_end import ends_at_once
 from chinese_modernbert.trainers.pretraining.optimizers import build_optimizer
 
 STEPS = 4
@@ -66,6 +67,7 @@ def difference(whole: dict[str, torch.Tensor], twin: dict[str, torch.Tensor]) ->
     return max([float((value - twin[name]).abs().max()) for name, value in whole.items()], default=0.0)
 
 
+@ends_at_once
 def main(folder: str) -> None:
     """Train both, save the sharded one whole, load it again and go on; write down what was found."""
     PartialState(cpu=True)
@@ -90,7 +92,6 @@ def main(folder: str) -> None:
     said["went_on"] = train(model, optimizer, later, is_sharded=True)
     said["resumed"] = train(again, again_optimizer, later, is_sharded=True)
     (Path(folder) / f"said-{dist.get_rank()}.json").write_text(json.dumps(said))
-    dist.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from chinese_modernbert.modeling.configuration_chinese_modernbert import AUTO_MA
 from reference.tiny_checkpoint import write_tiny_checkpoint
 from transformers_suite.fetch_suite import is_fetched, suite_folder
 
-pytestmark = [pytest.mark.slow, pytest.mark.network]
+pytestmark = pytest.mark.network
 
 if not is_fetched():
     pytest.skip(

@@ -91,6 +91,12 @@ def test_a_file_of_modeling_imports_only_its_siblings() -> None:
                 assert node.level or not str(node.module).startswith("chinese_modernbert"), f"{file.name} names us"
 
 
+def test_every_folder_of_unit_tests_has_a_room_of_its_name() -> None:
+    tests = ROOT / "tests" / "unit"
+    for folder in {file.parent.relative_to(tests) for file in tests.rglob("test_*.py")}:
+        assert (ROOT / folder).is_dir(), f"tests/unit/{folder} tests no room; name it as the room that it tests"
+
+
 def test_no_folder_is_crowded() -> None:
     for folder in {file.parent for file in library_files()}:
         count = len(list(folder.glob("*.py")))

@@ -125,7 +125,6 @@ def test_export_gives_one_graph_with_the_same_numbers_at_other_shapes(model, len
     assert difference.abs().max() < 1e-4
 
 
-@pytest.mark.slow
 @torch.no_grad()
 def test_compiling_breaks_no_graph_and_does_not_recompile_for_every_length(model) -> None:
     torch._dynamo.reset()

@@ -36,7 +36,7 @@ def test_data_files_are_read_in_the_form_that_is_named(folder: Path) -> None:
 
 
 def test_the_first_rows_come_without_reading_the_rest(folder: Path) -> None:
-    lines = [json.dumps({"text": "好" * 1000})] * 100_000
+    lines = [json.dumps({"text": "好" * 1000})] * 10_000
     (folder / "train.jsonl").write_text("\n".join([*lines, "broken"]), encoding="utf-8")
     assert next(read_dataset_documents(str(folder))).text == "好" * 1000
 

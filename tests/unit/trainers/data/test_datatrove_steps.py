@@ -3,16 +3,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from datatrove.data import Document
-from datatrove.executor import LocalPipelineExecutor
-from datatrove.pipeline.readers import JsonlReader
 
-from chinese_modernbert.tokenization import load_tokenizer, tokenizer_hash
 from chinese_modernbert.trainers.data.arguments import PrepareArguments
 from chinese_modernbert.trainers.data.datatrove_steps import MergeShards, PrepareShards, merge_shards
-from chinese_modernbert.trainers.data.prepare import run_prepare
 from chinese_modernbert.trainers.data.shards import TokenShards
 
 
@@ -33,27 +28,6 @@ def contents(shards: TokenShards) -> list[tuple[str, list[int], list[bool]]]:
         source = shards.source_names[shards.source_of[index]]
         rows.append((source, document.input_ids.tolist(), document.word_starts.tolist()))
     return rows
-
-
-def test_two_tasks_of_a_pipeline_give_the_documents_of_the_plain_run(
-    arguments: PrepareArguments, for_tasks: PrepareArguments, corpus: Path, tmp_path: Path
-) -> None:
-    plain = TokenShards(run_prepare(arguments))
-    for_tasks.output_dir = str(tmp_path / "pipeline")
-    logs = str(tmp_path / "logs")
-    steps = [JsonlReader(str(corpus), glob_pattern="*.jsonl"), PrepareShards(for_tasks)]
-    shards = LocalPipelineExecutor(steps, tasks=2, workers=2, logging_dir=f"{logs}/shards")
-    LocalPipelineExecutor([MergeShards(for_tasks)], tasks=1, logging_dir=f"{logs}/merge", depends=shards).run()
-    tokenizer = load_tokenizer(for_tasks.tokenizer)
-    merged = TokenShards(for_tasks.output_dir, tokenizer_hash(tokenizer))
-    # Each task reads one of the two files, so even the order is that of the plain run.
-    assert contents(merged) == contents(plain)
-    assert np.array_equal(merged.token_counts(), plain.token_counts())
-    names = [entry["name"] for entry in merged.manifest["shards"]]
-    assert len(set(names)) == len(names) and {name[:11] for name in names} == {"shard-00000", "shard-00001"}
-    for key in ("documents", "documents_read", "tokens", "words", "sources", "dropped", "dtype", "vocab_size"):
-        assert merged.manifest[key] == plain.manifest[key]
-    assert merged.manifest.keys() == plain.manifest.keys()
 
 
 def test_an_attempt_that_ended_early_keeps_its_finished_shards(for_tasks: PrepareArguments, texts: list[str]) -> None:

@@ -45,14 +45,6 @@ def test_the_manifest_counts_documents_tokens_and_characters_by_source(
     assert len(manifest["shards"]) > 3
 
 
-def test_two_processes_write_the_same_bytes_as_one(arguments: PrepareArguments, tmp_path: Path) -> None:
-    arguments.near_duplicate_similarity = 0.6
-    alone = contents(run_prepare(arguments))
-    assert json.loads(alone["manifest.json"])["dropped"]["near_duplicate"] > 0
-    arguments.prepare_workers, arguments.output_dir = 2, str(tmp_path / "pool")
-    assert contents(run_prepare(arguments)) == alone
-
-
 def test_an_interrupted_run_keeps_finished_shards_and_redoes_broken_ones(arguments: PrepareArguments) -> None:
     folder = run_prepare(arguments)
     whole = contents(folder)

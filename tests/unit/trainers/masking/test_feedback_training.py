@@ -1,4 +1,4 @@
-"""Feedback tables in a run: fed with every masked token, saved, resumed, and alike on one and two processes."""
+"""Feedback tables in a run: fed with every masked token, saved, and resumed."""
 
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,7 @@ from chinese_modernbert.trainers.masking import (
     UniformRate,
 )
 from chinese_modernbert.trainers.masking.feedback_callback import FEEDBACK_FILE, MaskingFeedback, masked_token_losses
-from reference.feedback_training import SIZE, TAGS, masker, result, rows, train, train_as_process
-from reference.two_processes import free_port, run_two
+from reference.feedback_training import SIZE, TAGS, masker, result, rows, train
 
 REPLACE = Replace(MaskVocabulary(SIZE, 4, (0, 1, 2, 3, 4)))
 
@@ -63,30 +62,6 @@ def test_a_checkpoint_without_the_tables_is_refused(tmp_path: Path) -> None:
     (tmp_path / "checkpoint-1" / FEEDBACK_FILE).unlink()
     with pytest.raises(FileNotFoundError, match="masks would not follow"):
         train(tmp_path, 8, max_steps=2, resume=str(tmp_path / "checkpoint-1"))
-
-
-def spawn(folder: Path, resume: str | None = None) -> list[dict[str, torch.Tensor]]:
-    run_two(train_as_process, 2, free_port(), str(folder), resume)
-    name = "resumed" if resume else "rank"
-    return [torch.load(folder / f"{name}-{rank}.pt") for rank in range(2)]
-
-
-def test_two_processes_have_the_tables_and_the_masks_of_one(tmp_path: Path) -> None:
-    one = result(train(tmp_path / "one", 8))
-    first, second = spawn(tmp_path / "two")
-    for name in one:
-        if name.startswith("table"):
-            assert torch.equal(first[name], second[name]), name
-            torch.testing.assert_close(first[name], one[name], rtol=1e-6, atol=0)
-    together = torch.cat([first["labels"], second["labels"]], dim=1)
-    for ours, whole in zip(together, one["labels"], strict=True):
-        assert sorted(map(bytes, ours.numpy())) == sorted(map(bytes, whole.numpy()))
-    torch.testing.assert_close(first["weights"], one["weights"], rtol=1e-3, atol=1e-4)
-    # A checkpoint between two commits holds the counts of both.
-    for rank, resumed in enumerate(spawn(tmp_path / "two", str(tmp_path / "two" / "checkpoint-3"))):
-        straight = (first, second)[rank]
-        assert torch.equal(resumed["labels"], straight["labels"][3:])
-        assert all(torch.equal(resumed[name], straight[name]) for name in one if name.startswith("table"))
 
 
 def test_loss_weights_reach_the_loss_and_equal_weights_change_nothing(tmp_path: Path) -> None:

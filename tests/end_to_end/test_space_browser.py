@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 if CHROMIUM is None or DRIVER is None:
     pytest.skip("no chromium and chromedriver on this machine", allow_module_level=True)
 
-APP = Path(__file__).parents[3] / "examples" / "space" / "app.py"
+APP = Path(__file__).parents[2] / "examples" / "space" / "app.py"
 PORT = 7899
 QUIET = (
     "--window-size=1200,900",
@@ -33,13 +34,14 @@ QUIET = (
 @pytest.fixture(scope="module")
 def address(saved_release: Path) -> Iterator[str]:
     words = [sys.executable, str(APP), "--model", str(saved_release), "--port", str(PORT)]
-    with subprocess.Popen(words, env={**os.environ, "OMP_NUM_THREADS": "1"}) as server:
-        address = f"http://127.0.0.1:{PORT}/"
-        try:
-            wait_for(lambda: urllib.request.urlopen(address).status == 200)
-            yield address
-        finally:
-            server.terminate()
+    server = subprocess.Popen(words, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True)
+    address = f"http://127.0.0.1:{PORT}/"
+    try:
+        wait_for(lambda: urllib.request.urlopen(address).status == 200)
+        yield address
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def browser(tmp_path: Path) -> Iterator[Any]:
         yield browser
 
 
-def wait_for(condition: Any, seconds: float = 120) -> None:
+def wait_for(condition: Any, seconds: float = 600) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
