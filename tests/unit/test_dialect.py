@@ -18,7 +18,7 @@ BANNED = re.compile(
     r"(?:^|_)(?:stranger|strangers|fate|fates|readings?|roads?|wanted|figures|utili[sz]ation|teraflops_per_second)(?:_|$)"
 )
 SECTION = re.compile(r"^(\s*)(Args|Attributes|Raises|Returns|Yields):$")
-ENTRY = re.compile(r"^((?:\*{0,2}\w+(?:, )?)+): (.+)$")
+ENTRY = re.compile(r"^(\*{0,2}[\w.]+(?:, \*{0,2}[\w.]+)*): (.+)$")
 # Capitals that begin a name, not a sentence: [MASK], RoPE, SHA-256, a name of a person or a class.
 NAME = re.compile(
     r"[A-Z][a-z]*[A-Z0-9]|[A-Z]\b|None\b|True\b|False\b|Han\b|Latin\b|Hub\b|Python\b|Transformers\b|Trainer\b"
