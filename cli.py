@@ -6,6 +6,7 @@ dataclass, from `--config recipe.yaml` and from the command line, which wins.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import logging
 import os
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 PROGRAM = "chinese-modernbert"
 SHIPPED_TOKENIZER = Path(__file__).parent / "hub_release" / "assets" / "tokenizer"
+ALL_HELP = ("--help_all", "--help-all")
 USER_ERROR = 2
 FAILED_CHECK = 1
 
@@ -165,7 +167,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     name, words = split_command(words)
     if name not in COMMANDS:
-        return _complain(f"unknown command '{name}'; use one of {', '.join(COMMANDS)}")
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(COMMANDS)}"
+        return _complain(f"unknown command '{name}'; {hint}")
     level = logging.INFO if _is_main_process() else logging.WARNING
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     for client in ("httpx", "httpx2"):  # a line for every request
@@ -197,25 +201,29 @@ def split_command(words: list[str]) -> tuple[str, list[str]]:
 def _run(name: str, words: list[str]) -> int:
     """Load a command, read its options, run it and print where the result is."""
     command = COMMANDS[name]
-    arguments = _imported(command.arguments)
-    from .runtime.options import describe_arguments, load_recipe
+    arguments = imported(command.arguments)
+    if any(word in ("-h", "--help", *ALL_HELP) for word in words):
+        from .runtime.help import describe_options
 
-    if "-h" in words or "--help" in words:
-        _write(f"{command.purpose}\n\n{describe_arguments([arguments], f'{PROGRAM} {name} [--config RECIPE]')}")
+        first = f" [{command.first.upper()} ...]" if command.first else ""
+        usage = f"{PROGRAM} {name}{first} [--NAME VALUE ...]"
+        _write(describe_options(arguments, usage, f"{command.purpose}.", any(word in ALL_HELP for word in words)))
         return 0
+    from .runtime.options import load_recipe
+
     if command.first and words and not words[0].startswith("-"):
         words = [f"--{command.first}", *words]
     recipe, words = _take_config(words)
     (given,) = load_recipe([arguments], recipe, words)
     if command.tokenizer:
         _fill_in_tokenizer(given, command.tokenizer)
-    result = _imported(command.run)(given)
+    result = imported(command.run)(given)
     if _is_main_process():
         _write(command.result.format(result))
     return 0
 
 
-def _imported(name: str) -> Any:
+def imported(name: str) -> Any:
     """Return the object that a `module:name` of the table names."""
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(f".{module}", __package__), attribute)
@@ -234,6 +242,8 @@ def _take_config(words: list[str]) -> tuple[str | None, list[str]]:
     rest, recipe, position = [], None, 0
     while position < len(words):
         word = words[position]
+        if recipe is not None and word.partition("=")[0] == "--config":
+            raise ValueError("--config is given twice; put both into one recipe, or give the rest as options")
         if word == "--config":
             if position + 1 == len(words):
                 raise ValueError("--config needs a file or the name of a shipped recipe after it")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from transformers import set_seed
@@ -17,7 +17,7 @@ from ..hub_release.builder import ReleaseArguments, build_release
 from ..hub_release.verification.verify import verify_release
 from ..modeling import ChineseModernBertForMaskedLM
 from ..runtime.files import new_output_folder, write_text_atomically
-from ..runtime.options import load_recipe
+from ..runtime.options import argument, load_recipe
 from ..tokenization import TokenizerArguments, run_tokenizer_training
 from ..tokenization.loading import load_tokenizer
 from ..trainers.data.prepare import PrepareArguments, run_prepare
@@ -38,12 +38,12 @@ CURVES = "curves.png"
 class DemoArguments:
     """How the demo runs."""
 
-    output_dir: str = field(default="outputs/demo", metadata={"help": "Folder for everything that the demo makes."})
-    recipe: str = field(default="pretrain_demo", metadata={"help": "Recipe of its pre-training."})
-    max_steps: int | None = field(default=None, metadata={"help": "Optimizer steps; default: the recipe's."})
-    vocab_size: int = field(default=4_096, metadata={"help": "Entries of its tokenizer."})
-    seed: int = field(default=0, metadata={"help": "Seed of the corpus and of the training."})
-    overwrite: bool = field(default=False, metadata={"help": "Replace an earlier demo in output_dir."})
+    output_dir: str = argument("outputs/demo", "Folder for everything that the demo makes.")
+    overwrite: bool = argument(False, "Replace an earlier demo in output_dir.")
+    recipe: str = argument("pretrain_demo", "Recipe of its pre-training.")
+    max_steps: int | None = argument(None, "Optimizer steps; null: the recipe's.")
+    vocab_size: int = argument(4_096, "Tokens of its vocabulary.")
+    seed: int = argument(0, "Seed of the corpus and of the training.")
 
 
 def run_demo(arguments: DemoArguments) -> Path:

@@ -47,8 +47,10 @@ class SpeedArguments:
     """What to measure."""
 
     model: str = argument("base", "Size of both models (tiny, small, base, large), or a folder whose sizes they take.")
-    cases: list[str] = argument(list, f"Batches to encode: {', '.join(CASES)}; all but short and long_8192 by default.")
-    dtypes: list[str] = argument(list, "float32, bfloat16, float16; float32 by default.")
+    cases: list[str] = argument(
+        list, f"Batches: {', '.join(CASES)}; if empty, all but short and long_8192.", names=True
+    )
+    dtypes: list[str] = argument(list, "float32, bfloat16, float16; if empty, float32.", names=True)
     training: bool = argument(False, "Forward and backward of the loss at 30 % masking, under autocast, not encoding.")
     attention: str = argument("sdpa", "Kernel of Transformers' model.")
     device: str = argument("", "cpu or cuda; the GPU if there is one by default.")

@@ -8,7 +8,7 @@ The same checkpoint gives the same bytes.
 from __future__ import annotations
 
 import importlib.metadata
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ import torch
 from .. import modeling
 from ..modeling import ChineseModernBertConfig
 from ..runtime.files import new_output_folder
+from ..runtime.options import argument
 from ..tokenization.loading import save_tokenizer
 from .card.evaluation_facts import read_evaluations
 from .card.model_card import CARD_FILE, render_model_card
@@ -35,7 +36,7 @@ from .checkpoint import (
 )
 from .manifest import MANIFEST_FILE, modeling_files, write_release_manifest
 from .onnx.files import ONNX_FOLDER, OnnxOptions, float_model, write_onnx_folder
-from .onnx.graphs import check_onnx_installed
+from .onnx.graphs import OUTPUTS, check_onnx_installed
 from .provenance import PROVENANCE_FILE, write_provenance, yaml_without_local_folders
 
 RELEASE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -55,36 +56,23 @@ NORMALIZE_MODULE = "sentence_transformers.models.Normalize"
 class ReleaseArguments:
     """What to release, and how."""
 
-    model: str = field(metadata={"help": "Folder of a saved masked-language model with its tokenizer."})
-    output_dir: str = field(metadata={"help": "Folder to write; must not exist unless overwrite is given."})
-    model_name: str = field(
-        default="", metadata={"help": "Name in the model card, owner/name; the output folder's name if empty."}
-    )
-    dtype: str = field(default="float32", metadata={"help": "Data type of the weights: float32 or bfloat16."})
-    max_length: int = field(
-        default=0, metadata={"help": "Longest text of the sentence encoder in tokens; 0 takes the model's longest."}
-    )
-    normalize: bool = field(
-        default=False, metadata={"help": "Scale sentence embeddings to length 1 (adds 2_Normalize)."}
-    )
-    onnx: str = field(default="", metadata={"help": "ONNX graphs: fp32, int8, or fp32,int8; none if empty."})
-    onnx_graphs: str = field(
-        default="encoder,mlm,embedding", metadata={"help": "What they give: encoder, mlm, embedding, one or more."}
-    )
-    onnx_shape: str = field(
-        default="", metadata={"help": "Also graphs for this shape alone, BATCHxLENGTH such as 8x128."}
-    )
-    license_id: str = field(default="apache-2.0", metadata={"help": "Licence identifier in the model card."})
-    clue_report: str = field(
-        default="", metadata={"help": "report.json of clue on this checkpoint, for the model card; none if empty."}
-    )
-    sts_report: str = field(
-        default="", metadata={"help": "Output folder of sts on this checkpoint, for the model card; none if empty."}
-    )
-    tokenizer_report: str = field(
-        default="", metadata={"help": "Output folder of tokenizer report on this tokenizer; none if empty."}
-    )
-    overwrite: bool = field(default=False, metadata={"help": "Replace an earlier release in output_dir."})
+    model: str = argument(MISSING, "Folder of a masked-language model with its tokenizer.", group="Input and output")
+    output_dir: str = argument(MISSING, "Folder to write.")
+    overwrite: bool = argument(False, "Replace an earlier release in output_dir.")
+    dtype: str = argument("float32", "Data type of the weights: float32 or bfloat16.")
+
+    max_length: int = argument(0, "Longest text in tokens; 0: the model's longest.", group="Sentence encoder")
+    normalize: bool = argument(False, "Scale sentence embeddings to length 1 (adds 2_Normalize).")
+
+    onnx: list[str] = argument(list, "ONNX graphs in fp32, int8 or both; none if empty.", group="ONNX", names=True)
+    onnx_graphs: list[str] = argument(list, "encoder, mlm, embedding; if empty, all three.", names=True)
+    onnx_shape: str = argument("", "Also graphs for this shape alone, BATCHxLENGTH such as 8x128.")
+
+    model_name: str = argument("", "owner/name; if empty, that of the folder.", group="Model card")
+    license_id: str = argument("apache-2.0", "Licence identifier.")
+    clue_report: str = argument("", "report.json of clue on this checkpoint.")
+    sts_report: str = argument("", "Output folder of sts on this checkpoint.")
+    tokenizer_report: str = argument("", "Output folder of tokenizer report on this tokenizer.")
 
     def __post_init__(self) -> None:
         """Check what can be checked without reading the checkpoint.
@@ -109,7 +97,9 @@ class ReleaseArguments:
         Raises:
             ValueError: for ONNX options that are not offered.
         """
-        return OnnxOptions.parse(self.onnx, self.onnx_graphs, self.onnx_shape) if self.onnx else None
+        if not self.onnx:
+            return None
+        return OnnxOptions.parse(",".join(self.onnx), ",".join(self.onnx_graphs or OUTPUTS), self.onnx_shape)
 
 
 def build_release(args: ReleaseArguments) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from transformers import AutoTokenizer, ModernBertConfig
 from .. import __version__, modeling
 from ..modeling import ChineseModernBertConfig
 from ..runtime.files import new_output_folder
+from ..runtime.options import argument
 from .checkpoint import (
     CONFIG_FILE,
     WEIGHTS_FILE,
@@ -61,16 +62,11 @@ CARRIED_FILES = (
 class ConversionArguments:
     """Which checkpoint to convert, and in which direction."""
 
-    model: str = field(metadata={"help": "Folder of a checkpoint with safetensors weights."})
-    output_dir: str = field(metadata={"help": "Folder to write; must not exist unless overwrite is given."})
-    native: bool = field(
-        default=False,
-        metadata={"help": "Write a plain modernbert checkpoint from one of ours, instead of the reverse."},
-    )
-    allow_norm_change: bool = field(
-        default=False, metadata={"help": "With native: put RMSNorm weights into LayerNorm; the numbers change."}
-    )
-    overwrite: bool = field(default=False, metadata={"help": "Replace an earlier conversion in output_dir."})
+    model: str = argument(MISSING, "Folder of a checkpoint with safetensors weights; may stand first.")
+    output_dir: str = argument(MISSING, "Folder to write.")
+    native: bool = argument(False, "Write a plain modernbert checkpoint from one of ours, instead of the reverse.")
+    allow_norm_change: bool = argument(False, "With native: put RMSNorm weights into LayerNorm; the numbers change.")
+    overwrite: bool = argument(False, "Replace an earlier conversion in output_dir.")
 
     def __post_init__(self) -> None:
         """Check the paths.

@@ -1,12 +1,12 @@
-"""From a flat YAML recipe and command-line overrides to dataclasses, for every command.
+"""From a recipe and a command line to the dataclass of a command, for every command.
 
-Keys of a recipe are fields of the command's dataclasses; an unknown key is an error that names the nearest known one.
-`${NAME}` in a string is replaced by the environment variable of that name.
+Options are fields of a dataclass, made with `argument`. An unknown one is an error that names the nearest known one. A
+command whose dataclass extends one of a library says in `library_options` which of the library's fields act and what
+to use in place of each other one.
 """
 
 import dataclasses
 import difflib
-import os
 import re
 import types
 import typing
@@ -14,53 +14,128 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from transformers import HfArgumentParser
+from .recipes import find_recipe, read_recipe, read_yaml
 
-RECIPES_FOLDER = Path(__file__).parents[1] / "trainers" / "recipes"
 # Up to so many names are listed where none is near. Our default.
 FEW_NAMES = 12
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
+COMMAND_LINE = "the command line"
+# Names of other programs, most of them of Transformers' scripts, and ours for the same, the first that a command has.
+OTHER_NAMES: dict[str, tuple[str, ...]] = {
+    "model_name_or_path": ("model",),
+    "model_name": ("model",),
+    "model_id": ("model",),
+    "model_path": ("model",),
+    "checkpoint": ("model",),
+    "config_name": ("model",),
+    "config_overrides": ("model_overrides",),
+    "tokenizer_name": ("tokenizer", "tokenizers"),
+    "tokenizer_name_or_path": ("tokenizer", "tokenizers"),
+    "dataset_name": ("dataset", "data"),
+    "dataset_config_name": ("dataset_config",),
+    "train_file": ("corpus", "data"),
+    "train_data": ("data", "corpus"),
+    "train_data_file": ("corpus", "data"),
+    "data_dir": ("data", "output_dir"),
+    "validation_file": ("eval_data", "data"),
+    "eval_data_file": ("eval_data", "data"),
+    "text_column_name": ("text_field",),
+    "max_seq_length": ("max_length",),
+    "max_seq_len": ("max_length",),
+    "block_size": ("max_length", "stages"),
+    "task_name": ("tasks",),
+    "mlm_probability": ("masking_options",),
+    "preprocessing_num_workers": ("prepare_workers",),
+    "num_workers": ("prepare_workers", "dataloader_num_workers"),
+    "evaluation_strategy": ("eval_strategy",),
+    "overwrite_output_dir": ("overwrite",),
+    "no_cuda": ("use_cpu",),
+    "warmup_ratio": ("warmup_steps",),
+    "epochs": ("num_train_epochs", "stages"),
+    "batch_size": ("per_device_train_batch_size", "tokens_per_micro_batch", "stages"),
+    "lr": ("learning_rate",),
+    "preset": ("masking", "model"),
+    "output": ("output_dir",),
+    "max_train_steps": ("max_steps",),
+    "max_predict_samples": ("max_eval_samples",),
+    "hub_model_id": ("repo_id",),
+    "private": ("public",),
+}
+NEEDLESS = ("do_train", "do_eval", "do_predict")
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
-def argument(default: Any, description: str) -> Any:
-    """Return a dataclass field with a help text; a class as default makes a new object each time."""
+@dataclasses.dataclass(frozen=True)
+class LibraryOptions:
+    """Which fields of a library's dataclass a command takes; every field is its own, acting or refused.
+
+    Attributes:
+        acting: name -> where it acts
+        refused: name -> what to do instead
+    """
+
+    acting: Mapping[str, str]
+    refused: Mapping[str, str]
+
+
+def argument(default: Any, description: str, group: str | None = None, names: bool = False) -> Any:
+    """Return a dataclass field with a help text.
+
+    Args:
+        default: its default; a class makes a new object each time, `dataclasses.MISSING` makes the option required
+        description: one line for `--help`
+        group: heading of the help that begins with this option; None: it belongs to the group before
+        names: a list of names, which may be given with commas too
+    """
     chosen: Any = {"default_factory": default} if isinstance(default, type) else {"default": default}
-    return dataclasses.field(metadata={"help": description}, **chosen)
+    return dataclasses.field(metadata={"help": description, "group": group, "names": names}, **chosen)
 
 
-def find_recipe(path: str | Path) -> Path:
-    """Return the recipe's file: a path, or the name of a recipe that ships with the package (`pretrain_smoke`).
+def own_names(kind: type) -> list[str]:
+    """Return the options that a command declares itself with `argument`, in order."""
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
+    if not hasattr(kind, "library_options"):
+        return list(fields)
+    ours = [one for one in reversed(kind.__mro__) if hasattr(one, "library_options")]
+    declared = dict.fromkeys(name for one in ours for name in one.__annotations__)
+    return [name for name in declared if name in fields and "group" in fields[name].metadata]
+
+
+def accepted_names(kind: type) -> set[str]:
+    """Return the options that a command takes."""
+    table = getattr(kind, "library_options", None)
+    return {*own_names(kind), *(() if table is None else table.acting)}
+
+
+def refuse_unread(arguments: Any) -> None:
+    """Refuse a field of the library that the command does not read; for `__post_init__`, before the library's own.
 
     Raises:
-        FileNotFoundError: If there is neither such a file nor such a recipe.
+        ValueError: If such a field is not at its default.
     """
-    shipped = RECIPES_FOLDER / f"{Path(path).name.removesuffix('.yaml')}.yaml"
-    if Path(path).is_file():
-        return Path(path)
-    if Path(path).parent == Path(".") and shipped.is_file():
-        return shipped
-    names = ", ".join(sorted(file.stem for file in RECIPES_FOLDER.glob("*.yaml")))
-    raise FileNotFoundError(f"recipe '{path}' is neither a file nor one of the shipped recipes: {names}")
+    refused: Mapping[str, str] = arguments.library_options.refused
+    for field in dataclasses.fields(arguments):
+        if field.name in refused and (given := getattr(arguments, field.name)) != default_of(field):
+            raise ValueError(f"{field.name}={given!r} is not read here: {refused[field.name]}")
 
 
-def read_recipe(path: str | Path) -> dict[str, Any]:
-    """Read a recipe's keys and values as they are written.
+def default_of(field: dataclasses.Field) -> Any:
+    """Return a field's default; `dataclasses.MISSING` where it is required."""
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
 
-    Raises:
-        FileNotFoundError: If there is no such recipe.
-        ValueError: If the file is not YAML or not a mapping of names to values.
+
+def recorded_options(arguments: Any, defaults: Any, left_out: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the options that act and differ from the defaults: what a record of the run holds.
+
+    Args:
+        arguments: the run's
+        defaults: an instance of defaults alone
+        left_out: options that say nothing about the result, such as folders
     """
-    file = find_recipe(path)
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise ValueError(f"{file} must be a mapping of field names to values, one 'name: value' a line")
-    return values
+    names = accepted_names(type(arguments)) - set(left_out)
+    values = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(arguments)}
+    return {name: value for name, value in values.items() if name in names and value != getattr(defaults, name)}
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
@@ -112,13 +187,26 @@ def load_recipe(
         FileNotFoundError: If the recipe is not found.
         ValueError: For an unknown key, a value of the wrong type, or a required field that is missing.
     """
-    origin = "the command line" if path is None else str(find_recipe(path))
+    origin = COMMAND_LINE if path is None else str(find_recipe(path))
     recipe = {} if path is None else read_recipe(path)
-    known = {field.name for one in dataclass_types for field in dataclasses.fields(one) if field.init}
-    given = dict(overrides) if isinstance(overrides, Mapping) else _without_negations(parse_overrides(overrides), known)
+    if isinstance(overrides, Mapping):
+        given = dict(overrides)
+    else:
+        given = _read_words(overrides, dataclass_types)
     for key in (*recipe, *given):
-        _check_known(key, known, origin if key in recipe else "the command line")
-    return tuple(_build(one, {**recipe, **given}, origin, strict=False) for one in dataclass_types)
+        _check_known(key, dataclass_types, origin if key in recipe else COMMAND_LINE)
+    sources = {**dict.fromkeys(recipe, origin), **dict.fromkeys(given, COMMAND_LINE)}
+    return tuple(_build(one, {**recipe, **given}, origin, sources) for one in dataclass_types)
+
+
+def _read_words(words: Sequence[str], dataclass_types: Sequence[type]) -> dict[str, Any]:
+    """Read the command line: `--no_NAME` is `--NAME false`, and lists of names are split at commas."""
+    fields = {field.name: field for one in dataclass_types for field in dataclasses.fields(one) if field.init}
+    given = _without_negations(parse_overrides(words), set(fields))
+    for key, value in given.items():
+        if isinstance(value, list) and key in fields and fields[key].metadata.get("names"):
+            given[key] = [name for part in value for name in _split(part)]
+    return given
 
 
 def _without_negations(given: dict[str, Any], known: set[str]) -> dict[str, Any]:
@@ -136,38 +224,49 @@ def _without_negations(given: dict[str, Any], known: set[str]) -> dict[str, Any]
     return values
 
 
-def describe_arguments(dataclass_types: Sequence[type], program: str) -> str:
-    """Return the `--help` text of a command: every field with its type, default and help."""
-    return HfArgumentParser(list(dataclass_types), prog=program).format_help()  # pyright: ignore[reportArgumentType]
-
-
-def _check_known(key: str, known: set[str], origin: str) -> None:
+def _check_known(key: str, dataclass_types: Sequence[type], origin: str) -> None:
+    """Refuse a key that no dataclass has, and one of a library that the command does not read."""
+    known = {name for one in dataclass_types for name in accepted_names(one)}
     if key in known:
         return
+    for one in dataclass_types:
+        table = getattr(one, "library_options", None)
+        if table is not None and key in table.refused:
+            raise ValueError(f"'{key}' in {origin} is not read here: {table.refused[key]}")
     raise ValueError(f"unknown key '{key}' in {origin}{did_you_mean(key, known)}")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return what an error adds about an unknown name: `; did you mean 'nearest'?`, or the few names there are."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if name in NEEDLESS:
+        return "; leave it out, the command does what it is there for"
+    near = [other for other in OTHER_NAMES.get(name, ()) if other in names]
+    near = near or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if near:
         return f"; did you mean '{near[0]}'?"
     return f"; use one of {', '.join(names) or 'none'}" if len(names) <= FEW_NAMES else ""
 
 
-def _build(dataclass_type: type, values: Mapping[str, Any], origin: str, strict: bool) -> Any:
-    """Make one dataclass from the keys it knows; `strict` refuses the others."""
+def _build(dataclass_type: type, values: Mapping[str, Any], origin: str, sources: Mapping[str, str]) -> Any:
+    """Make one dataclass from the keys it knows; `sources` names where each was written."""
     fields = {field.name: field for field in dataclasses.fields(dataclass_type) if field.init}
-    for key in values if strict else ():
-        _check_known(str(key), set(fields), origin)
     hints = typing.get_type_hints(dataclass_type)
-    chosen = {key: convert(values[key], hints[key], key, origin) for key in values if key in fields}
+    chosen = {}
+    for key in (key for key in values if key in fields):
+        value = values[key]
+        if fields[key].metadata.get("names") and isinstance(value, str):
+            value = _parsed(value, key, sources.get(key, origin), "[") if _is_written(value, "[") else _split(value)
+        chosen[key] = convert(value, hints[key], key, sources.get(key, origin))
     for name, field in fields.items():
-        has_default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
-        if name not in chosen and not has_default:
+        if name not in chosen and default_of(field) is dataclasses.MISSING:
             raise ValueError(f"{origin} gives no '{name}', which {dataclass_type.__name__} needs; add it or --{name}")
     return dataclass_type(**chosen)
+
+
+def _split(names: str) -> list[str]:
+    """Split a list of names at its commas."""
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def convert(value: Any, annotation: Any, key: str, origin: str) -> Any:
@@ -186,8 +285,6 @@ def convert(value: Any, annotation: Any, key: str, origin: str) -> Any:
         ValueError: If the value does not fit the type.
     """
     kind, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if isinstance(value, str):
-        value = _expand(value, key, origin)
     if kind in (typing.Union, types.UnionType):
         return _convert_union(value, arguments, key, origin)
     if kind is typing.Literal:
@@ -195,14 +292,39 @@ def convert(value: Any, annotation: Any, key: str, origin: str) -> Any:
             raise ValueError(f"{key}={value!r} in {origin} is not one of {', '.join(map(str, arguments))}")
         return value
     if kind in (list, Sequence, tuple) or annotation in (list, tuple):
-        items = value if isinstance(value, list) else _parsed(value) if _is_written(value, "[") else [value]
-        return [convert(item, arguments[0] if arguments else Any, key, origin) for item in items]
+        item = arguments[0] if arguments else str
+        return [convert(one, item, key, origin) for one in _items(value, item, key, origin)]
     if kind is dict or annotation is dict:
-        return _checked(_parsed(value), dict, key, origin, "a mapping")
+        return _with_numbers(_checked(_parsed(value, key, origin), dict, key, origin, "a mapping"))
     if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
-        found = _checked(_parsed(value), dict, key, origin, f"a mapping of the fields of {annotation.__name__}")
-        return _build(annotation, found, f"{key} of {origin}", strict=True)
+        name = f"a mapping of the fields of {annotation.__name__}"
+        found = _checked(_parsed(value, key, origin), dict, key, origin, name)
+        for one in found:
+            _check_known(str(one), [annotation], f"{key} of {origin}")
+        return _build(annotation, found, f"{key} of {origin}", {})
     return _convert_scalar(value, annotation, key, origin)
+
+
+def _items(value: Any, item: Any, key: str, origin: str) -> list[Any]:
+    """Return the items of a list; texts stay as they are, and of other items several may be one word."""
+    if item is str:
+        return value if isinstance(value, list) else [value]
+    value = _parsed(value, key, origin, "[")
+    words = value if isinstance(value, list) else [value]
+    is_number = item in (int, float)
+    return [part for one in words for part in (_split(one) if is_number and isinstance(one, str) else [one])]
+
+
+def _with_numbers(value: Any) -> Any:
+    """Turn numbers with an exponent into numbers; YAML reads `1e-4` as text."""
+    if isinstance(value, dict):
+        return {name: _with_numbers(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_with_numbers(item) for item in value]
+    if isinstance(value, str) and _EXPONENT.fullmatch(value):
+        number = float(value)
+        return int(number) if number.is_integer() and "-" not in value[1:] else number
+    return value
 
 
 def _convert_union(value: Any, choices: tuple[Any, ...], key: str, origin: str) -> Any:
@@ -260,14 +382,9 @@ def _is_written(value: Any, opening: str) -> bool:
     return isinstance(value, str) and value.lstrip().startswith(opening)
 
 
-def _parsed(value: Any) -> Any:
-    """Read a mapping or list that was written as text on the command line."""
-    return yaml.safe_load(value) if _is_written(value, "{") or _is_written(value, "[") else value
-
-
-def _expand(value: str, key: str, origin: str) -> str:
-    """Replace `${NAME}` by the environment variable; an unset one is an error, not an empty string."""
-    for name in _VARIABLE.findall(value):
-        if name not in os.environ:
-            raise ValueError(f"{key} in {origin} uses ${{{name}}}, but that environment variable is not set; export it")
-    return _VARIABLE.sub(lambda match: os.environ[match[1]], value)
+def _parsed(value: Any, key: str, origin: str, opening: str = "{") -> Any:
+    """Read a mapping, or a list, that was written as text on the command line."""
+    try:
+        return read_yaml(value) if _is_written(value, opening) else value
+    except ValueError as error:
+        raise ValueError(f"{key}={value!r} in {origin} is not YAML: {error}") from error

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from ..runtime.files import new_output_folder, write_text_atomically
+from ..runtime.options import argument
 from ..runtime.pictures import COLORS, new_figure, save_picture_atomically
 from .documents import TextDocument, read_documents
 from .loading import load_tokenizer, tokenizer_hash
@@ -301,22 +302,16 @@ def draw_report(reports: Sequence[TokenizerReport], path: str | Path) -> None:
 class TokenizerReportArguments:
     """Which tokenizers to measure on which text."""
 
-    tokenizers: list[str] = field(
-        default_factory=list, metadata={"help": "Tokenizer folders or tokenizer.json files, measured side by side."}
+    tokenizers: list[str] = argument(
+        list, "Tokenizer folders or tokenizer.json files, measured side by side; none: the shipped one."
     )
-    corpus: list[str] = field(default_factory=list, metadata={"help": "Files or folders of text."})
-    output_dir: str = field(
-        default="tokenizer_report", metadata={"help": "Folder for report.txt, report.json and report.png."}
-    )
-    overwrite: bool = field(default=False, metadata={"help": "Replace an existing report folder."})
-    text_field: str = field(default="text", metadata={"help": "Field of the text in JSON lines and Parquet files."})
-    source_field: str | None = field(
-        default=None, metadata={"help": "Field that names the source of a document; default: the file name."}
-    )
-    segmenter: str = field(default="rjieba", metadata={"help": "Word segmenter that defines the borders."})
-    user_dictionary: str | None = field(
-        default=None, metadata={"help": "File with one word per line for the segmenter."}
-    )
+    corpus: list[str] = argument(list, "Text files, folders or patterns.")
+    output_dir: str = argument("tokenizer_report", "Folder for report.txt, report.json and report.png.")
+    overwrite: bool = argument(False, "Replace an existing report folder.")
+    text_field: str = argument("text", "Field of the text in JSON lines and Parquet files.")
+    source_field: str | None = argument(None, "Field that names the source of a document; null: the file name.")
+    segmenter: str = argument("rjieba", "Word segmenter that defines the borders.")
+    user_dictionary: str | None = argument(None, "File with one word per line for the segmenter.")
 
 
 def run_tokenizer_report(args: TokenizerReportArguments) -> Path:

@@ -8,7 +8,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from ..runtime.files import new_output_folder
+from ..runtime.options import argument
 from .documents import read_documents
 from .loading import TOKENIZER_FILE, save_tokenizer, wrap_backend
 from .pre_tokenization import (
@@ -41,37 +42,28 @@ _REPEATS_PER_LINE = 10_000
 class TokenizerArguments:
     """What to train a tokenizer on, and how."""
 
-    corpus: list[str] = field(
-        default_factory=list, metadata={"help": "Files or folders of text (.txt, .jsonl, .parquet)."}
+    corpus: list[str] = argument(list, "Text files, folders or patterns: .txt .jsonl(.gz/.zst) .parquet.", group="Text")
+    text_field: str = argument("text", "Field of the text in JSON lines and Parquet files.")
+    sample_share: float = argument(1.0, "Share of the documents to train on, the same for every source and length.")
+    seed: int = argument(0, "Decides where the sample starts in every source and length.")
+    segmenter: str = argument("rjieba", "rjieba, jieba, lexicon, or none for free merges inside Han runs.")
+    user_dictionary: str | None = argument(None, "File with one word per line for the segmenter.")
+
+    output_dir: str = argument("tokenizer", "Folder for the tokenizer.", group="Output")
+    overwrite: bool = argument(False, "Replace an existing tokenizer folder.")
+
+    vocab_size: int = argument(
+        32_768, "Tokens, special ones and bytes included; a multiple of 64 suits the hardware.", group="Vocabulary"
     )
-    output_dir: str = field(default="tokenizer", metadata={"help": "Folder for the tokenizer."})
-    overwrite: bool = field(default=False, metadata={"help": "Replace an existing tokenizer folder."})
-    text_field: str = field(default="text", metadata={"help": "Field of the text in JSON lines and Parquet files."})
-    vocab_size: int = field(
-        default=32_768,
-        metadata={"help": "Tokens, special ones and bytes included; a multiple of 64 suits the hardware."},
+    limit_alphabet: int | None = argument(
+        None, "Most characters with a token; null: 7,500, fewer in a small vocabulary."
     )
-    segmenter: str = field(
-        default="rjieba",
-        metadata={"help": "Word segmenter: rjieba, jieba, lexicon, or none for free merges inside Han runs."},
+    min_frequency: int = argument(2, "Least count of a pair to be merged.")
+    max_token_length: int = argument(16, "Longest token in characters.")
+    digits_per_token: int = argument(DIGITS_PER_TOKEN, "Longest group of digits.")
+    cross_word_tokens: int = argument(
+        0, "Tokens for the most frequent pairs of neighbouring words, part of vocab_size."
     )
-    user_dictionary: str | None = field(
-        default=None, metadata={"help": "File with one word per line for the segmenter."}
-    )
-    limit_alphabet: int | None = field(
-        default=None,
-        metadata={"help": "Most characters with a token; default 7,500, fewer in a small vocabulary."},
-    )
-    min_frequency: int = field(default=2, metadata={"help": "Least count of a pair to be merged."})
-    max_token_length: int = field(default=16, metadata={"help": "Longest token in characters."})
-    digits_per_token: int = field(default=DIGITS_PER_TOKEN, metadata={"help": "Longest group of digits."})
-    cross_word_tokens: int = field(
-        default=0, metadata={"help": "Tokens for the most frequent pairs of neighbouring words, part of vocab_size."}
-    )
-    sample_share: float = field(
-        default=1.0, metadata={"help": "Share of the documents to train on, the same for every source and length."}
-    )
-    seed: int = field(default=0, metadata={"help": "Decides where the sample starts in every source and length."})
 
     def __post_init__(self) -> None:
         if self.vocab_size <= FIXED_TOKENS:

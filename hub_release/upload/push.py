@@ -10,7 +10,7 @@ import glob
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import (
@@ -23,6 +23,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id
 
 from ... import __version__
+from ...runtime.options import argument
 from ..builder import RECORD_FILES
 from ..card.training_facts import CURVES_FILE
 from ..manifest import MANIFEST_FILE
@@ -51,15 +52,16 @@ REASONS = {
 class PushArguments:
     """What to upload, and where to."""
 
-    model: str = field(metadata={"help": "Released folder; may stand first, without the option."})
-    repo_id: str = field(metadata={"help": "Repository, owner/name; without an owner it is the token's own user."})
-    public: bool = field(default=False, metadata={"help": "Anyone may read the repository; default: only its owner."})
-    revision: str = field(default=MAIN, metadata={"help": "Branch to write to; made where it is missing."})
-    tag: str = field(default="", metadata={"help": "Tag for the uploaded state, such as v1.0; must be new."})
-    message: str = field(default="", metadata={"help": "Commit message; default: this library and its version."})
-    overwrite: bool = field(default=False, metadata={"help": "Write even where the repository holds no release."})
-    verify: bool = field(default=True, metadata={"help": "Verify the folder in a fresh process before the upload."})
-    dry_run: bool = field(default=False, metadata={"help": "List what would go, with sizes; use no network."})
+    model: str = argument(MISSING, "Released folder; may stand first.", group="What and where to")
+    repo_id: str = argument(MISSING, "Repository, owner/name; without an owner it is the token's own user.")
+    revision: str = argument(MAIN, "Branch to write to; made where it is missing.")
+    tag: str = argument("", "Tag for the uploaded state, such as v1.0; must be new.")
+    message: str = argument("", "Commit message; if empty, this library and its version.")
+
+    public: bool = argument(False, "Anyone may read the repository, not its owner alone.", group="How")
+    overwrite: bool = argument(False, "Write even where the repository holds no release.")
+    verify: bool = argument(True, "Verify the folder in an isolated process before the upload.")
+    dry_run: bool = argument(False, "List what would go, with sizes; use no network.")
 
     def __post_init__(self) -> None:
         """Check the name of the repository.

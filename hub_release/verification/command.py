@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass
 
+from ...runtime.options import argument
 from ...runtime.verdict import CheckFailedError
 
 
@@ -12,9 +13,9 @@ from ...runtime.verdict import CheckFailedError
 class VerifyArguments:
     """Which release to verify, and against what."""
 
-    model: str = field(metadata={"help": "Released folder; may stand first, without the option."})
-    checkpoint: str | None = field(default=None, metadata={"help": "Checkpoint that it was built from."})
-    python: str = field(default=sys.executable, metadata={"help": "Interpreter of the isolated process."})
+    model: str = argument(MISSING, "Released folder; may stand first.")
+    checkpoint: str | None = argument(None, "Checkpoint that it was built from; null: the release's own weights.")
+    python: str = argument(sys.executable, "Interpreter of the isolated process.")
 
 
 def run_verification(args: VerifyArguments) -> str:

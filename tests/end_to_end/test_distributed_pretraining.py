@@ -14,7 +14,8 @@ import torch
 from accelerate import PartialState
 from safetensors.torch import load_file
 
-from chinese_modernbert.runtime.options import RECIPES_FOLDER, load_recipe
+from chinese_modernbert.runtime.options import load_recipe
+from chinese_modernbert.runtime.recipes import RECIPES_FOLDER
 from chinese_modernbert.tokenization import TokenizerArguments, run_tokenizer_training
 from chinese_modernbert.trainers.data.prepare import PrepareArguments, run_prepare
 from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments

@@ -169,7 +169,7 @@ def test_an_interpreter_that_does_not_start_is_a_failure(release: Path, tmp_path
 def test_the_examples_of_the_card_run_as_they_are(saved_release: Path, saved_checkpoint: Path, tmp_path: Path) -> None:
     for package in ("sentence_transformers", "peft", "accelerate", "onnxruntime", "onnxscript"):
         pytest.importorskip(package)
-    options = {"model_name": str(saved_release), "onnx": "fp32", "onnx_graphs": "embedding"}
+    options = {"model_name": str(saved_release), "onnx": ["fp32"], "onnx_graphs": ["embedding"]}
     folder = build_release(ReleaseArguments(str(saved_checkpoint), str(tmp_path / "release"), **options))
     examples = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
     assert len(examples) == 6

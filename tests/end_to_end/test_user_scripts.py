@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from chinese_modernbert.cli import COMMANDS, _imported, split_command
+from chinese_modernbert.cli import COMMANDS, imported, split_command
 from chinese_modernbert.hub_release.builder import ReleaseArguments, build_release
-from chinese_modernbert.runtime.options import find_recipe
+from chinese_modernbert.runtime.options import accepted_names
+from chinese_modernbert.runtime.recipes import find_recipe
 from reference.tiny_checkpoint import write_tiny_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -97,11 +97,7 @@ def test_every_command_on_a_page_exists(page: Path) -> None:
         if command.startswith("--") or command == "COMMAND":
             continue
         assert command in COMMANDS, line
-        known = {field.name for field in fields(_imported(COMMANDS[command].arguments))} | {
-            "config",
-            "help",
-            "help_all",
-        }
+        known = accepted_names(imported(COMMANDS[command].arguments)) | {"config", "help", "help_all"}
         named = {word[2:].partition("=")[0] for word in options if word.startswith("--")}
         assert named <= known, line
         for before, after in zip(options, options[1:], strict=False):

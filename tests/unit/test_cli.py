@@ -1,11 +1,34 @@
+"""The console script: every command's help and options, and what the commands share."""
+
+import ast
+import dataclasses
+import inspect
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sentence_transformers
+import transformers
+from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
+from transformers import TrainingArguments
 
 from chinese_modernbert import cli
+from chinese_modernbert.runtime.options import accepted_names, own_names
 from chinese_modernbert.tokenization.loading import load_tokenizer, tokenizer_hash
+
+ROOT = Path(__file__).parents[2]
+# Lines of a command's own help; two screens of 50 lines for the longest.
+MOST_LINES = 100
+LIBRARIES = {
+    "pretrain": TrainingArguments,
+    "clue": TrainingArguments,
+    "sts": SentenceTransformerTrainingArguments,
+}
+
+
+def options_of(command: str) -> Any:
+    return cli.imported(cli.COMMANDS[command].arguments)
 
 
 @pytest.fixture
@@ -44,3 +67,135 @@ def test_report_measures_the_shipped_tokenizer_where_none_is_named(
     assert cli.main(words) == 0
     assert "characters per token" in capsys.readouterr().out
     assert {file.name for file in (tmp_path / "report").iterdir()} == {"report.txt", "report.json", "report.png"}
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_has_a_short_help_and_a_long_one(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*command.split(), "--help"]) == 0
+    short = capsys.readouterr().out
+    assert cli.main([*command.split(), "--help_all"]) == 0
+    long = capsys.readouterr().out
+    own, lines = own_names(options_of(command)), short.split("\n")
+    assert len(lines) <= MOST_LINES and max(map(len, lines)) <= 100
+    assert all(f"--{name}" in short or f"--[no_]{name}" in short for name in own)
+    assert all(f"--{name}" in long for name in accepted_names(options_of(command)) - set(own))
+    assert (len(long) > len(short)) == (command in LIBRARIES)
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_option_has_a_help_text_and_every_row_names_a_function(command: str) -> None:
+    kind, run = options_of(command), cli.imported(cli.COMMANDS[command].run)
+    helped = {field.name for field in dataclasses.fields(kind) if field.metadata.get("help")}
+    assert set(own_names(kind)) <= helped
+    assert len(inspect.signature(run).parameters) >= 1
+    first, tokenizer = cli.COMMANDS[command].first, cli.COMMANDS[command].tokenizer
+    assert {first, tokenizer} - {None} <= set(own_names(kind))
+
+
+def test_the_list_of_commands_names_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    listed = capsys.readouterr().out
+    assert all(f"  {name} " in listed for name in cli.COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "rest"),
+    [
+        (["tokenizer", "--corpus", "a"], "tokenizer train", ["--corpus", "a"]),
+        (["tokenizer", "train", "--corpus", "a"], "tokenizer train", ["--corpus", "a"]),
+        (["tokenizer", "extend", "--tokens", "a"], "tokenizer extend", ["--tokens", "a"]),
+        (["pretrain", "--data", "a"], "pretrain", ["--data", "a"]),
+        (["pretrain", "plot", "run1", "run2"], "pretrain plot", ["run1", "run2"]),
+        (["pretrain", "run"], "pretrain run", []),
+        (["push", "release", "--public"], "push", ["release", "--public"]),
+        (["pretrian"], "pretrian", []),
+    ],
+)
+def test_a_command_is_one_word_or_two(words: list[str], name: str, rest: list[str]) -> None:
+    assert cli.split_command(words) == (name, rest)
+
+
+@pytest.mark.parametrize("words", [["pretrain", "run"], ["tokenizer", "reports"], ["pretrian", "--help"]])
+def test_an_unknown_command_is_one_line_with_the_nearest(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "unknown command" in line and ("pretrain" in line or "tokenizer report" in line)
+
+
+def test_a_recipe_is_given_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--config", "a", "--config", "b"], ["--config=a", "--config", "b"], ["--config", "a", "--config=a"]):
+        assert cli.main(["pretrain", *words]) == 2
+        assert "--config is given twice" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("pretrain --lr_scheduler_type cosine", "use --lr_schedule"),
+        ("pretrain --optim adafactor", "use --optimizer"),
+        ("pretrain --resume_from_checkpoint x", "use --resume"),
+        ("pretrain --num_train_epochs 3", "use --max_tokens or --max_steps"),
+        ("pretrain --per_device_train_batch_size 8", "use --tokens_per_micro_batch"),
+        ("pretrain --remove_unused_columns true", "leave it out"),
+        ("pretrain --do_train", "the command trains"),
+        ("pretrain --push_to_hub", "command push"),
+        ("pretrain --group_by_length", "--seed"),
+        ("pretrain --model_name_or_path base", "did you mean 'model'"),
+        ("clue --max_seq_length 64", "did you mean 'max_length'"),
+        ("clue --save_steps 5", "use --save_model"),
+        ("clue --load_best_model_at_end", "the best epoch is always taken"),
+        ("sts --num_train_epochs 3", "use epochs of a stage"),
+        ("sts --eval_steps 3", "use --evaluation and --retrieval"),
+        ("prepare --dataset_name x", "did you mean 'dataset'"),
+        ("prepare --train_file x", "did you mean 'corpus'"),
+        ("mask --preset bert_wwm", "did you mean 'masking'"),
+        ("release --checkpoint x", "did you mean 'model'"),
+    ],
+)
+def test_options_of_other_programs_lead_to_ours(words: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words.split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert expected in line
+
+
+@pytest.mark.parametrize("command", LIBRARIES)
+def test_every_field_of_the_library_is_own_or_acts_or_is_refused(command: str) -> None:
+    kind, library = options_of(command), {field.name for field in dataclasses.fields(LIBRARIES[command])}
+    accepted, table = accepted_names(kind), kind.library_options
+    assert library <= accepted | table.refused.keys()
+    assert not accepted & table.refused.keys()
+    assert accepted == {*own_names(kind), *table.acting}
+    assert table.acting.keys() <= library and all(table.acting.values()) and all(table.refused.values())
+    named = {word.strip(",.;") for hint in table.refused.values() for word in hint.split() if word.startswith("--")}
+    others = {"--repo_id", "--revision", "--public"}  # of the command push
+    assert {word.removeprefix("--") for word in named - others} <= accepted
+
+
+def names_read(files: list[Path]) -> set[str]:
+    """Return every attribute and every text that stands in some source files."""
+    found: set[str] = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute):
+                found.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(node.value)
+    return found
+
+
+def test_every_accepted_option_is_read_somewhere() -> None:
+    """An option that no code reads cannot act: each is looked for in the code of those who declare it."""
+    declaring = ("arguments.py", "training_arguments.py")
+    rooms = ("tokenization", "trainers", "hub_release", "demo")
+    files = [file for room in rooms for file in (ROOT / room).rglob("*.py") if file.name not in declaring]
+    files += [ROOT / "trainers" / room / "arguments.py" for room in ("data", "clue")]  # these read some of their own
+    ours = names_read(files)
+    home, sentences = Path(transformers.__file__).parent, Path(sentence_transformers.__file__).parent
+    files = [home / name for name in ("trainer.py", "trainer_callback.py", "trainer_optimizer.py", "training_args.py")]
+    files += [home / "integrations" / "integration_utils.py", sentences / "base" / "trainer.py"]
+    theirs = names_read([file for file in files if file.is_file()])
+    for command in cli.COMMANDS:
+        kind = options_of(command)
+        library = {field.name for field in dataclasses.fields(LIBRARIES[command])} if command in LIBRARIES else set()
+        unread = {name for name in accepted_names(kind) if name not in (ours | theirs if name in library else ours)}
+        assert not unread, command

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from transformers import TrainingArguments
 
 from ...evaluation.clue.tasks import TASKS, Task, read_own_task
-from ...runtime.options import argument
+from ...runtime.options import LibraryOptions, argument, refuse_unread
+from ...runtime.training_arguments import SEVERAL_PROCESSES, complete
 from ..lora import DEFAULT_LORA_ALPHA
 
 GRID = (1e-5, 2e-5, 3e-5, 5e-5)
@@ -21,75 +22,106 @@ DATA_VARIABLE = "CHINESE_MODERNBERT_DATA"
 TASK_DEFAULT = 0
 """A number that the task's row of the table decides."""
 
-FIXED = {"eval_strategy": "epoch", "eval_delay": 0, "save_strategy": "no", "remove_unused_columns": False}
-"""Options of the library that the protocol decides: a score after every epoch, and features as they are."""
+ACTING = {
+    "lr_scheduler_type": "the schedule of every run",
+    "lr_scheduler_kwargs": "the schedule of every run",
+    "optim": "the optimizer of every run",
+    "optim_args": "the optimizer of every run",
+    "logging_nan_inf_filter": "the logs of every run",
+    "eval_accumulation_steps": "how often predictions leave the device",
+    "dataloader_persistent_workers": "the data loader",
+}
+ONE_PROCESS = "clue runs in one process; leave it out, and give other tasks to other processes"
+SAVING = "weights are not saved in a run; use --save_model to keep them at its end"
+EPOCHS = "rows are scored after every epoch; see --select_on and --patience"
+REFUSED = {
+    **dict.fromkeys(SEVERAL_PROCESSES, ONE_PROCESS),
+    **dict.fromkeys(("average_tokens_across_devices", "fsdp", "fsdp_config", "deepspeed"), ONE_PROCESS),
+    **dict.fromkeys(
+        ("save_strategy", "save_steps", "save_total_limit", "save_only_model", "save_on_each_node"), SAVING
+    ),
+    **dict.fromkeys(("eval_strategy", "eval_steps", "eval_delay", "eval_on_start"), EPOCHS),
+    "enable_jit_checkpoint": "finished runs are kept, one that was cut off starts over; leave it out",
+    "resume_from_checkpoint": "give the same command again: finished runs are kept",
+    "load_best_model_at_end": "the best epoch is always taken; see --select_on",
+    "data_seed": "use --seed",
+    "dataloader_drop_last": "every row trains and is scored; leave it out",
+    "auto_find_batch_size": "use --per_device_train_batch_size with --gradient_accumulation_steps",
+}
 
 
 @dataclass
 class ClueArguments(TrainingArguments):
-    """Options of the `clue` command: the library's own, with defaults for fine-tuning, and a few more.
+    """Options of the `clue` command: our own, and the fields of the library that act here (`library_options`).
 
     The protocol, our default: one fold of the training rows is held out; learning rate and epoch are chosen on it, and
     the dev rows are scored once, by the chosen weights. `select_on: dev` is the habit of the field instead (choose and
     report on the same rows); both scores are always printed under their own names.
     """
 
-    model: str = argument("", "Folder or Hub name of the model to fine-tune; any encoder that AutoModel loads.")
+    library_options: ClassVar[LibraryOptions]
+
+    model: str = argument("", "Folder or Hub name of any encoder that AutoModel loads.", group="Model and data")
     tokenizer: str = argument("", "Folder or name of its tokenizer, if it is not the model's.")
     trust_remote_code: bool = argument(False, "Allow the model's own code from its folder or the Hub.")
-    tasks: list[str] = argument(list, "Names of tasks; none, or all: every task whose data are there.")
-    task_file: list[str] = argument(list, "YAML files that describe tasks of one's own, in place of tasks.")
-    data: str = argument("", "Folder with the official archives, or hub; default: clue in CHINESE_MODERNBERT_DATA.")
-    train_from: dict | None = argument(None, "Task -> tasks of the same labels whose training rows are added.")
+    tasks: list[str] = argument(list, "Names; none, or all: every task whose data are there.", names=True)
+    task_file: list[str] = argument(list, "YAML files that describe tasks of your own, instead of tasks.")
+    data: str = argument("", "Folder of the archives, or hub; if empty: clue in CHINESE_MODERNBERT_DATA.")
+    train_from: dict | None = argument(None, "{task: other tasks} whose training rows are added.")
+    max_length: int = argument(TASK_DEFAULT, "Longest input in tokens; 0: the task's.")
+    max_train_samples: int | None = argument(None, "Training rows to draw at random; null: all.")
+    max_eval_samples: int | None = argument(None, "First rows of dev and test to score; null: all.")
 
-    seeds: int = argument(1, "Runs with the chosen learning rate, seeds seed, seed + 1, ...")
-    grid: bool = argument(False, "Choose the learning rate among learning_rates with the first seed.")
-    learning_rates: list[float] = argument(list, "The grid; default 1e-5, 2e-5, 3e-5, 5e-5.")
-    select_on: Literal["fold", "dev"] = argument("fold", "Rows that rate and epoch are chosen on.")
+    output_dir: str | None = argument(None, "Folder of runs and report.", group="Output")
+    overwrite: bool = argument(False, "Replace the results in output_dir.")
+    predict_test: bool = argument(True, "Score the test files, and write those for the CLUE site.")
+    save_model: bool = argument(False, "Keep the weights of every run with the chosen learning rate.")
+    against: str | None = argument(None, "output_dir of another model's run, to compare row by row.")
+    explain: int = argument(0, "Hardest dev rows of which every token's weight is shown.")
+
+    select_on: Literal["fold", "dev"] = argument("fold", "Rows that choose rate and epoch.", group="Protocol")
     folds: int = argument(10, "Folds of the training rows; one is held out.")
+    grid: bool = argument(False, "Choose the learning rate among learning_rates with the first seed.")
+    learning_rates: list[float] = argument(list, "The grid; if empty: 1e-5, 2e-5, 3e-5, 5e-5.")
+    seed: int = argument(1, "First seed.")
+    seeds: int = argument(1, "Runs with the chosen learning rate: seed, seed + 1, ...")
     patience: float = argument(
         0.3, "Epochs without a better score before a run stops, or a share of them below 1 (2 at least); 0: never."
     )
 
-    max_length: int = argument(TASK_DEFAULT, "Longest input in tokens; 0: the task's.")
-    max_train_samples: int | None = argument(None, "Training rows to draw at random; null: all.")
-    max_eval_samples: int | None = argument(None, "First rows of dev and test to score; null: all.")
+    learning_rate: float = argument(0.0, "Peak learning rate; 0: the task's.", group="Training")
+    num_train_epochs: float = argument(0.0, "Epochs; 0: the task's.")
+    per_device_train_batch_size: int = argument(TASK_DEFAULT, "Rows per batch; 0: the task's.")
+    per_device_eval_batch_size: int = argument(32, "Rows per batch in scoring.")
+    gradient_accumulation_steps: int = argument(1, "Batches per step.")
+    warmup_steps: float = argument(0.1, "Steps of linear warm-up, or a share of the run below 1.")
+    lr_scheduler_type: str = argument("linear", "Schedule: linear, cosine, constant_with_warmup, ...")
+    weight_decay: float = argument(0.01, "Weight decay of matrices.")
     layer_decay: float = argument(1.0, "Learning rate of a layer as a share of that of the layer above.")
     class_weights: bool = argument(False, "Weigh classes by the inverse of their frequency.")
-    lora_rank: int = argument(0, "Rank of LoRA on every linear layer of the encoder; 0: train all weights.")
+    lora_rank: int = argument(0, "Rank of LoRA on every linear layer; 0: train all weights.")
     lora_alpha: int = argument(DEFAULT_LORA_ALPHA, "Scale of LoRA, divided by the rank.")
     masked_fine_tuning: bool = argument(False, "Mask half of the training texts at random rates (faithfulness).")
 
-    predict_test: bool = argument(True, "Score or predict the test files and write those that the CLUE site takes.")
-    save_model: bool = argument(False, "Keep the weights of every run with the chosen learning rate.")
-    against: str | None = argument(None, "output_dir of another model's run, to compare with row by row.")
-    explain: int = argument(0, "Hardest dev rows of which every token's weight is shown.")
-    overwrite: bool = argument(False, "Replace the results in output_dir.")
-
-    learning_rate: float = argument(0.0, "Peak learning rate; 0: the task's.")
-    num_train_epochs: float = argument(0.0, "Epochs; 0: the task's.")
-    per_device_train_batch_size: int = argument(TASK_DEFAULT, "Rows of a batch; 0: the task's.")
-    per_device_eval_batch_size: int = argument(32, "Rows of a batch in scoring.")
-    warmup_steps: float = argument(0.1, "Steps of linear warm-up, or a share of the run below 1.")
-    weight_decay: float = argument(0.01, "Weight decay of matrices.")
+    bf16: bool = argument(False, "Autocast to bfloat16; the weights stay float32.", group="Machine")
+    use_cpu: bool = argument(False, "Do not use a GPU.")
     logging_steps: float = argument(50, "Steps between two log lines.")
-    save_strategy: str = argument("no", "Must stay no: a run that was cut off starts over, finished ones are kept.")
-    eval_strategy: str = argument("epoch", "Must stay epoch: that is what patience counts.")
-    remove_unused_columns: bool = argument(False, "Must stay false: the collator reads more than the model.")
-    seed: int = argument(1, "First seed.")
+    report_to: None | str | list[str] = argument("none", "Trackers: tensorboard, wandb, ...", names=True)
+
+    save_strategy: str = "no"
+    eval_strategy: str = "epoch"
+    remove_unused_columns: bool = False
 
     def __post_init__(self) -> None:
         """Check what can be checked before any file is opened.
 
         Raises:
-            ValueError: If an option is out of range.
+            ValueError: If an option is out of range, or a field of the library that does not act here is given.
         """
+        refuse_unread(self)
         super().__post_init__()
-        self.tasks = [name for part in self.tasks for name in part.split(",") if name] or [ALL]
+        self.tasks = self.tasks or [ALL]
         self.learning_rates = self.learning_rates or list(GRID)
-        for name, wanted in FIXED.items():
-            if (given := getattr(self, name)) != wanted:
-                raise ValueError(f"{name}={getattr(given, 'value', given)} must stay {wanted} for clue; leave it off")
         for name, lowest in (("seeds", 1), ("folds", 2), ("patience", 0), ("max_length", 0), ("lora_rank", 0)):
             if getattr(self, name) < lowest:
                 raise ValueError(f"{name}={getattr(self, name)} is under {lowest}; give {lowest} or more")
@@ -149,3 +181,6 @@ class ClueArguments(TrainingArguments):
         if unknown:
             raise ValueError(f"train_from takes rows of {unknown[0]!r}, which is not one of {', '.join(TASKS)}")
         return [TASKS[name] for name in names]
+
+
+ClueArguments.library_options = complete(ClueArguments, TrainingArguments, ACTING, REFUSED)

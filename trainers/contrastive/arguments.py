@@ -1,11 +1,12 @@
 """Arguments of contrastive training: the fields of its recipes."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 
-from ...runtime.options import argument
+from ...runtime.options import LibraryOptions, argument, refuse_unread
+from ...runtime.training_arguments import SEVERAL_PROCESSES, complete
 from ..lora import DEFAULT_LORA_ALPHA
 
 # At 0.6 the search finds 0.99 of the pairs, and less below. Source: 32 bands of 4 (see `leakage`).
@@ -54,49 +55,107 @@ class ContrastiveStage:
             raise ValueError("hard_negatives and mined_negatives must not be negative, max_rows at least 1")
 
 
+ACTING = {
+    **SEVERAL_PROCESSES,
+    "lr_scheduler_type": "the schedule of every stage",
+    "lr_scheduler_kwargs": "the schedule of every stage",
+    "optim": "the optimizer of every stage",
+    "optim_args": "the optimizer of every stage",
+    "logging_nan_inf_filter": "the logs of every stage",
+    "dataloader_persistent_workers": "the data loader",
+    "batch_sampler": "the batches of every data set",
+    "multi_dataset_batch_sampler": "which data set the next batch is of",
+}
+EVALUATION = "every stage is scored at its end; use --evaluation and --retrieval"
+SAVING = "every stage is saved at its end; leave it out"
+REFUSED = {
+    **dict.fromkeys(
+        ("eval_strategy", "eval_steps", "eval_delay", "eval_on_start", "eval_accumulation_steps"), EVALUATION
+    ),
+    **dict.fromkeys(
+        ("save_strategy", "save_steps", "save_total_limit", "save_only_model", "save_on_each_node"), SAVING
+    ),
+    "per_device_train_batch_size": "use batch_size of a stage in --stages",
+    "per_device_eval_batch_size": EVALUATION,
+    "num_train_epochs": "use epochs of a stage in --stages",
+    "average_tokens_across_devices": "the loss is a mean over rows, not tokens; leave it out",
+    "auto_find_batch_size": "use batch_size of a stage in --stages, and --cached_batch_size",
+    "deepspeed": "every process holds the whole model; leave it out",
+    "fsdp": "every process holds the whole model; leave it out",
+    "fsdp_config": "every process holds the whole model; leave it out",
+    "enable_jit_checkpoint": "give the same command again: finished stages are kept",
+    "resume_from_checkpoint": "give the same command again: finished stages are kept",
+    "load_best_model_at_end": SAVING,
+    "data_seed": "use --seed",
+    "dataloader_drop_last": "it follows from the number of processes; leave it out",
+    "train_sampling_strategy": "use --batch_sampler",
+    "prompts": "use --query_prompt and --document_prompt",
+    "router_mapping": "no model here has a router; leave it out",
+    "learning_rate_mapping": "use learning_rate of a stage in --stages",
+    "warmup_ratio": "use --warmup_steps with a share below 1",
+}
+
+
 @dataclasses.dataclass
 class ContrastiveArguments(SentenceTransformerTrainingArguments):
-    """Arguments of contrastive training: the library's own, with defaults for this model, and a few more.
+    """Arguments of contrastive training: our own, and the fields of the library that act here (`library_options`).
 
     Sources of the defaults: temperature 0.05, symmetric loss, mean pooling, 2e-5 and 64 tokens are ours (standard
     bi-encoder practice; the paper names the data and nothing else).
     """
 
-    model: str = argument("", "Checkpoint or released folder to start from; any encoder of AutoModel works.")
+    library_options: ClassVar[LibraryOptions]
+
+    model: str = argument("", "Folder of a checkpoint or release; any encoder of AutoModel.", group="Model and data")
     data: str = argument("", "Folder of the sentence sets of the table.")
-    stages: list[ContrastiveStage] = argument(list, "Stages: data, loss, epochs, batch_size ...; none: only score.")
-    evaluation: list[str] = argument(list, "Scored sets to evaluate on after every stage, such as stsb:test.")
-    retrieval: list[str] = argument(list, "Sets of passages or triplets to search in after every stage.")
-    baselines: bool = argument(True, "Score fresh weights, static embeddings and BM25 as baselines.")
-    baseline_corpus: list[str] = argument(list, "Text files of the static embeddings; none: the texts of the stages.")
-    against: list[str] = argument(
-        list, "Other encoders, or output_dirs of other sts runs, to compare with in the report."
+    stages: list[ContrastiveStage] = argument(
+        list, "Each with data, loss, epochs, batch_size, max_length ...; none: only score the model."
     )
-    temperature: float = argument(0.05, "Cosines are divided by it before the softmax.")
-    symmetric_loss: bool = argument(True, "Find the anchor among all anchors too, not the positive alone.")
-    cached_batch_size: int | None = argument(None, "Rows embedded at once under cached gradients; null: no caching.")
-    matryoshka_sizes: list[int] = argument(list, "Lengths to which vectors may be cut, the loss is summed over them.")
+    trust_remote_code: bool = argument(False, "Allow other models' own code; ours never needs it.")
     query_prompt: str = argument("", "Text put before each query.")
     document_prompt: str = argument("", "Text put before each document.")
     pooling: str = argument("mean", "mean over real tokens, or cls.")
     normalize: bool = argument(False, "Scale vectors to length 1 inside the model.")
-    leakage: str = argument("refuse", "Training texts that occur in an evaluation set: refuse, drop or report.")
-    leakage_similarity: float = argument(0.9, "From which similarity on two texts are nearly the same; 1 is exact.")
-    mining_margin: float = argument(0.05, "A mined text this close to the positive's score (share) is no negative.")
-    lora_rank: int = argument(0, "Rank of LoRA on every linear layer of the encoder; 0: train all weights.")
-    lora_alpha: int = argument(DEFAULT_LORA_ALPHA, "Scale of LoRA, divided by the rank.")
-    mteb: list[str] = argument(list, "Tasks or benchmarks of mteb for the last stage, fetched: 'MTEB(cmn, v1)', LCQMC.")
-    trust_remote_code: bool = argument(False, "Allow other models' own code from their folders; ours never needs it.")
-    bootstrap_resamples: int = argument(1_000, "Samples behind every interval.")
+
+    output_dir: str | None = argument(None, "Folder of stages, report and the final model.", group="Output")
     overwrite: bool = argument(False, "Replace finished stages in output_dir.")
 
-    learning_rate: float = argument(2e-5, "Peak learning rate.")
+    evaluation: list[str] = argument(
+        list, "Scored sets to evaluate on after every stage, such as stsb:test.", group="Evaluation", names=True
+    )
+    retrieval: list[str] = argument(list, "Sets of passages or triplets to search in after every stage.", names=True)
+    baselines: bool = argument(True, "Score fresh weights, static embeddings and BM25 as baselines.")
+    baseline_corpus: list[str] = argument(list, "Text files of the static embeddings; none: the stages' texts.")
+    against: list[str] = argument(list, "Other encoders, or output_dirs of other sts runs, as baselines.")
+    leakage: str = argument("refuse", "Training texts in an evaluation set: refuse, drop or report.")
+    leakage_similarity: float = argument(0.9, "From this similarity on two texts are nearly the same; 1: exact.")
+    mteb: list[str] = argument(list, "Tasks or benchmarks of mteb for the last stage, fetched: 'MTEB(cmn, v1)', LCQMC.")
+    bootstrap_resamples: int = argument(1_000, "Samples behind every interval.")
+
+    learning_rate: float = argument(2e-5, "Peak learning rate.", group="Training")
     warmup_steps: float = argument(0.1, "Steps of linear warm-up, or a share of the stage below 1.")
-    batch_sampler: Any = argument("no_duplicates", "No text twice in a batch, or it would be its own negative.")
+    lr_scheduler_type: str = argument("linear", "Schedule: linear, cosine, constant_with_warmup, ...")
+    max_steps: int = argument(-1, "Steps of every stage, instead of its epochs.")
+    gradient_accumulation_steps: int = argument(1, "Batches per step.")
+    temperature: float = argument(0.05, "Cosines are divided by it before the softmax.")
+    symmetric_loss: bool = argument(True, "Find the anchor among all anchors too, not the positive alone.")
+    cached_batch_size: int | None = argument(None, "Rows embedded at once with cached gradients; null: no cache.")
+    matryoshka_sizes: list[int] = argument(list, "Sizes that vectors may be cut to; the loss is summed over them.")
+    mining_margin: float = argument(0.05, "A mined text this close to the positive's score (share) is no negative.")
+    lora_rank: int = argument(0, "Rank of LoRA on every linear layer; 0: train all weights.")
+    lora_alpha: int = argument(DEFAULT_LORA_ALPHA, "Scale of LoRA, divided by the rank.")
+    batch_sampler: Any = argument("no_duplicates", "no_duplicates: no text twice in a batch, as its own negative.")
+    seed: int = argument(42, "Seed of every random choice.")
+
+    bf16: bool = argument(False, "Autocast to bfloat16; the weights stay float32.", group="Machine")
+    use_cpu: bool = argument(False, "Do not use a GPU.")
     logging_steps: float = argument(50, "Steps between two log lines.")
-    save_strategy: str = argument("no", "The stages are saved when they end.")
+    report_to: None | str | list[str] = argument("none", "Trackers: tensorboard, wandb, ...", names=True)
+
+    save_strategy: str = "no"
 
     def __post_init__(self) -> None:
+        refuse_unread(self)
         super().__post_init__()
         if self.temperature <= 0:
             raise ValueError(f"temperature={self.temperature} must be positive")
@@ -113,3 +172,8 @@ class ContrastiveArguments(SentenceTransformerTrainingArguments):
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as trackers such as TensorBoard write it."""
         return {**super().to_dict(), "stages": [dataclasses.asdict(stage) for stage in self.stages]}
+
+
+ContrastiveArguments.library_options = complete(
+    ContrastiveArguments, SentenceTransformerTrainingArguments, ACTING, REFUSED
+)

@@ -20,31 +20,36 @@ PACKAGE = __name__.partition(".")[0]
 class PrepareArguments:
     """What `prepare` reads, how, and where it writes."""
 
-    corpus: list[str] = argument(list, "Text files, folders or patterns: .txt .jsonl(.gz/.zst) .parquet.")
-    tokenizer: str = argument("", "Folder of the tokenizer; the command takes the shipped one.")
+    corpus: list[str] = argument(
+        list, "Text files, folders or patterns: .txt .jsonl(.gz/.zst) .parquet.", group="Input and output"
+    )
+    tokenizer: str = argument("", "Folder of the tokenizer; if empty, the shipped one.")
     output_dir: str = argument("", "Folder for the shards.")
-    text_field: str = argument("text", "Field of the text in JSON lines, Parquet and data sets.")
-    segmenter: str = argument("rjieba", "Word segmenter: rjieba, jieba, lexicon or none.")
-    user_dictionary: str | None = argument(None, "Extra words of the segmenter, one a line.")
-    shard_characters: int = argument(8_000_000, "Characters of text in a shard.")
-    prepare_workers: int = argument(2, "Processes; 0 works in this one.")
     overwrite: bool = argument(False, "Do finished work again instead of keeping it.")
+    text_field: str = argument("text", "Field of the text in JSON lines, Parquet and data sets.")
+    source_field: str | None = argument(None, "Field that names a document's source; null: file or data set.")
+    max_documents: int | None = argument(None, "Read no more documents than this, for a trial.")
+
     dataset: str | None = argument(
-        None, "In place of corpus: data set of the Hub, or a local folder, read as a stream."
+        None, "Data set of the Hub, or a local folder, read as a stream.", group="Data set, instead of corpus"
     )
     dataset_config: str | None = argument(None, "Configuration of the data set.")
     dataset_split: str = argument("train", "Split of the data set.")
-    dataset_revision: str | None = argument(None, "Commit or tag of the data set; a commit makes the run repeatable.")
-    dataset_files: list[str] = argument(
-        list, "Files of the data set to read; needed for the forms json, parquet, text."
+    dataset_revision: str | None = argument(None, "Commit or tag; a commit makes the run repeatable.")
+    dataset_files: list[str] = argument(list, "Files to read; needed for the forms json, parquet, text.")
+
+    segmenter: str = argument("rjieba", "Word segmenter: rjieba, jieba, lexicon or none.", group="Words and shards")
+    user_dictionary: str | None = argument(None, "File with one word per line for the segmenter.")
+    shard_characters: int = argument(8_000_000, "Characters of text in a shard.")
+    prepare_workers: int = argument(2, "Processes; 0 works in this one.")
+
+    minimum_characters: int = argument(
+        0, "Drop documents with fewer characters, white space not counted.", group="Filters"
     )
-    source_field: str | None = argument(None, "Field that names a document's source, in place of file or data set.")
-    max_documents: int | None = argument(None, "Read no more documents than this, for a trial.")
-    minimum_characters: int = argument(0, "Drop documents with fewer characters, white space not counted.")
     minimum_han_share: float = argument(0.0, "Drop documents with a smaller share of Han characters, from 0 to 1.")
     drop_exact_duplicates: bool = argument(False, "Keep the first of documents equal but for width and white space.")
     near_duplicate_similarity: float | None = argument(
-        None, "Keep the first of documents that share this much of their 5-grams; 0.8 is usual. Default: keep all."
+        None, "Keep the first of documents that share this much of their 5-grams; 0.8 is usual. null: keep all."
     )
 
     def check(self) -> None:

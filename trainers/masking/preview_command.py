@@ -37,20 +37,22 @@ PREVIEW_TEXT = "使用语言模型来预测下一个词的概率，是自然语�
 class MaskArguments:
     """What to mask, how, and at which point of training."""
 
-    text: list[str] = argument(list, "Texts to show; a short sentence of ours where none is given.")
-    corpus: list[str] = argument(list, "Files or folders whose documents are measured for the picture.")
-    masking: str = argument("chinese_modernbert", "A method of the list in docs/masking.md.")
+    text: list[str] = argument(list, "Texts to show; a short sentence of ours where none is given.", group="Text")
+    tokenizer: str = argument("", "Folder of a fast tokenizer; if empty, the shipped one.")
+    segmenter: str = argument("rjieba", "Word segmenter: rjieba, jieba or lexicon.")
+    user_dictionary: str | None = argument(None, "File with one word per line for the segmenter.")
+
+    masking: str = argument("chinese_modernbert", "Masking method of docs/masking.md.", group="Masking")
+    words: list[str] = argument(list, "Words, entities or domain terms of the methods that read such a list.")
+    data: str | None = argument(None, "Prepared shards, to count the tables of the methods that need one.")
     step: int = argument(0, "Optimizer step.")
     max_steps: int = argument(1_000, "Steps of the whole run; the rate depends on step / max_steps.")
     epoch: int = argument(0, "Pass over the data; each has its own masks.")
     seed: int = argument(0, "Family of masks.")
-    tokenizer: str = argument("", "Folder of a fast tokenizer; the command takes the shipped one.")
-    segmenter: str = argument("rjieba", "Word segmenter: rjieba, jieba or lexicon.")
-    user_dictionary: str | None = argument(None, "File with one word per line for the segmenter.")
-    words: list[str] = argument(list, "Words, entities or domain terms of the presets that read such a list.")
-    part_of_speech: bool = argument(False, "Measure the picture by part of speech too, as jieba tags words.")
-    data: str | None = argument(None, "Prepared shards to count the tables of the presets that need one on.")
-    picture: str | None = argument(None, "File for the rate curve and the chances of masking, such as mask.png.")
+
+    picture: str | None = argument(None, "File for the rate curve and the chances of masking.", group="Picture")
+    corpus: list[str] = argument(list, "Text files or folders to measure it on; none: the texts.")
+    part_of_speech: bool = argument(False, "Measure by part of speech too, as jieba tags words.")
 
     def __post_init__(self) -> None:
         if self.masking not in MASKING_PRESETS:

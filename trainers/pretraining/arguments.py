@@ -1,76 +1,140 @@
 """Arguments of pre-training: the fields of its recipes."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import TrainingArguments
 
-from ...runtime.options import argument
+from ...runtime.options import LibraryOptions, argument, refuse_unread
+from ...runtime.training_arguments import LEAVE_OUT, SEVERAL_PROCESSES, complete
 from ..data.stages import Stage
+
+ACTING = {
+    **SEVERAL_PROCESSES,
+    "average_tokens_across_devices": "the loss on several processes",
+    "data_seed": "reading order and masks, in place of seed",
+    "eval_delay": "when the first evaluation is",
+    "eval_on_start": "an evaluation before the first step",
+    "fsdp": "sharding of model and optimizer",
+    "fsdp_config": "sharding of model and optimizer",
+}
+REFUSED = {
+    "per_device_train_batch_size": "use --tokens_per_micro_batch",
+    "per_device_eval_batch_size": "evaluation rows follow from --tokens_per_micro_batch",
+    "num_train_epochs": "use --max_tokens or --max_steps",
+    "lr_scheduler_type": "use --lr_schedule",
+    "lr_scheduler_kwargs": "use --lr_floor, --lr_cycles, --lr_gamma and --lr_decay_share",
+    "optim": "use --optimizer",
+    "optim_args": "use --adam_beta1, --adam_beta2 and --adam_epsilon",
+    "resume_from_checkpoint": "use --resume",
+    "remove_unused_columns": "the masker reads columns that the model does not; leave it out",
+    "logging_nan_inf_filter": "the guard judges such a loss; see --on_bad_batch",
+    "include_num_input_tokens_seen": "positions_seen is in every line of the log; leave it out",
+    "auto_find_batch_size": "use --tokens_per_micro_batch",
+    "eval_accumulation_steps": "evaluation adds up as it goes; leave it out",
+    "save_only_model": "a checkpoint must be able to go on; the folder final holds the weights alone",
+    "enable_jit_checkpoint": "a checkpoint is saved at SIGTERM and SIGUSR1 anyway; leave it out",
+    "load_best_model_at_end": "the schedule ends at the last step; pick a checkpoint by hand",
+    "dataloader_drop_last": "the batches follow from stages and steps; leave it out",
+    "dataloader_persistent_workers": "workers live as long as the run; leave it out",
+    "deepspeed": "it has not been tried here; use --fsdp and --fsdp_config",
+    "metric_for_best_model": LEAVE_OUT,
+    "greater_is_better": LEAVE_OUT,
+}
 
 
 @dataclasses.dataclass
 class PretrainingArguments(TrainingArguments):
-    """Arguments of pre-training: the library's own, with defaults for this model, and a few more.
+    """Arguments of pre-training: our own, and the fields of the library that act here (`library_options`).
 
     Sources of the defaults: ModernBERT's recipe for optimizer and clipping (betas 0.9 / 0.98, eps 1e-6, weight decay
     1e-5, norm 1.0), ModernBERT-large for the peak learning rate; the rest, where the paper is silent, is ours.
     """
 
-    data: str = argument("", "Folder of prepared shards to train on.")
+    library_options: ClassVar[LibraryOptions]
+
+    data: str = argument("", "Folder of prepared shards to train on.", group="Data and model")
     eval_data: str | None = argument(None, "Folder of prepared shards to evaluate on.")
-    tokenizer: str = argument("", "Folder of the tokenizer that made the shards; the command takes the shipped one.")
-    model: str = argument("base", "Size of a new model (tiny, small, base, large) or a checkpoint folder.")
-    model_overrides: dict | None = argument(None, "Fields of the model's configuration that differ from the preset.")
+    tokenizer: str = argument("", "Folder of the tokenizer of the shards; if empty, the shipped one.")
+    model: str = argument("base", "New model (tiny, small, base, large) or folder of a checkpoint.")
+    model_overrides: dict | None = argument(None, "Fields of a new model's configuration, {name: value}.")
+    output_dir: str | None = argument(None, "Folder of the run: checkpoints, log, final.", group="Output")
+    resume: str | None = argument(None, "auto: from the last checkpoint in output_dir; or a checkpoint.")
+    overwrite: bool = argument(False, "Replace the run in output_dir.")
+    save_strategy: str = argument("steps", "steps, epoch or no.")
+    save_steps: float = argument(1_000, "Steps between two checkpoints, or a share of the run below 1.")
+    save_total_limit: int | None = argument(3, "Checkpoints to keep.")
+    logging_steps: float = argument(10, "Steps between two log lines.")
+
+    max_tokens: int | None = argument(None, "Positions to read, instead of max_steps.", group="Length and batches")
+    max_steps: int = argument(-1, "Optimizer steps of the run; -1: as max_tokens says.")
     stages: list[Stage] = argument(
-        list, "Stages: context_length, share or steps, RoPE bases, long_share, source_weights."
+        list, "Each with context_length and share or steps; see docs/pretraining.md for the rest."
     )
-    source_weights: dict | None = argument(
-        None, "Readings per epoch of some sources, such as {news: 2.0}; 1 for the others."
-    )
-    tokens_per_micro_batch: int = argument(8_192, "Positions of a micro-batch on one device, the same in every stage.")
-    max_tokens: int | None = argument(None, "Length of the run in positions, in place of max_steps; a ramp adds steps.")
-    batch_size_warmup_share: float = argument(0.0, "Share of the steps over which the batch grows to its full size.")
-    batch_size_warmup_start: float = argument(
-        0.25, "First size of a growing batch, and its steps, as a share of the full."
-    )
+    tokens_per_micro_batch: int = argument(8_192, "Positions per micro-batch and device, in all stages.")
+    gradient_accumulation_steps: int = argument(1, "Micro-batches per step and device.")
+    batch_size_warmup_share: float = argument(0.0, "Share of the steps in which the batch grows to its size.")
+    batch_size_warmup_start: float = argument(0.25, "First size of a growing batch as a share of the full.")
+    source_weights: dict | None = argument(None, "Readings per epoch by source, {news: 2.0}; others 1.")
+    dataloader_num_workers: int = argument(0, "Processes that read and pack.")
+    seed: int = argument(42, "Seed of weights, dropout, reading order and masks.")
+
+    learning_rate: float = argument(5e-4, "Peak learning rate.", group="Optimizer and schedule")
     lr_schedule: str = argument("damped_cosine", "damped_cosine, cosine, linear or warmup_stable_decay.")
+    warmup_steps: float = argument(0.05, "Steps of linear warm-up, or a share of the run below 1.")
+    lr_floor: float = argument(0.1, "Final learning rate as a share of the peak; not of linear.")
     lr_cycles: int = argument(3, "Peaks of the damped cosine.")
-    lr_gamma: float = argument(0.5, "Share of the peak that the damped cosine's upper line keeps at the end.")
-    lr_floor: float = argument(0.1, "Final learning rate as a share of the peak.")
-    lr_decay_share: float = argument(0.2, "Share of the steps after warm-up in which warmup_stable_decay falls.")
+    lr_gamma: float = argument(0.5, "Share of the peak that the damped cosine's upper line ends at.")
+    lr_decay_share: float = argument(0.2, "Share of the run in which warmup_stable_decay falls.")
     optimizer: str = argument("stable_adamw", "stable_adamw or adamw.")
-    masking: str = argument("chinese_modernbert", "Masking method: a preset of docs/masking.md.")
-    masking_options: dict | None = argument(None, "Options of that preset, such as {high: 0.4} or {units: tokens}.")
+    weight_decay: float = argument(1e-5, "Weight decay of matrices and embeddings.")
+    adam_beta1: float = argument(0.9, "Decay of the first moment.")
+    adam_beta2: float = argument(0.98, "Decay of the second moment.")
+    adam_epsilon: float = argument(1e-6, "Term of the optimizer's denominator.")
+    max_grad_norm: float = argument(1.0, "Norm that gradients are clipped to.")
+
+    masking: str = argument("chinese_modernbert", "Masking method of docs/masking.md.", group="Masking and objective")
+    masking_options: dict | None = argument(None, "Options of that method, {high: 0.4, units: tokens}.")
     objective: str = argument("mlm", "mlm, bag_of_words, retromae or mae_lm; see docs/objectives.md.")
-    objective_options: dict | None = argument(None, "Options of that objective, such as {pooling: mean}.")
+    objective_options: dict | None = argument(None, "Options of that objective, {pooling: mean}.")
+    z_loss: float = argument(0.0, "Factor of the mean of logsumexp(logits)^2; 0: no z-loss.")
+
+    eval_strategy: str = argument("no", "steps, epoch or no.", group="Evaluation")
+    eval_steps: float | None = argument(None, "Steps between two evaluations, or a share of the run below 1.")
     eval_mask_rate: float = argument(0.15, "Masking rate of every evaluation.")
-    eval_context_length: int | None = argument(None, "Tokens a row in evaluation; null: those of the longest stage.")
+    eval_context_length: int | None = argument(None, "Tokens per row; null: those of the longest stage.")
+
+    on_bad_batch: str = argument("stop", "stop or skip, at a loss or gradient that is not finite.", group="Guards")
+    spike_factor: float | None = argument(None, "A loss over this times the median is bad; null: none is.")
+    max_skipped: int = argument(10, "Steps that the run may skip.")
     maximum_single_token_share: float | None = argument(
         0.995, "Stop when more masking units have one token; null: never."
     )
-    z_loss: float = argument(0.0, "Factor of the z-loss, the mean of logsumexp(logits)^2 at masked tokens; 0: none.")
-    on_bad_batch: str = argument("stop", "stop or skip where a loss or gradient is not finite, or the loss jumps.")
-    spike_factor: float | None = argument(None, "A loss over so many times the median of 100 steps is bad; null: none.")
-    max_skipped: int = argument(10, "Steps that a whole run may skip.")
-    peak_flops: float | None = argument(None, "Peak operations/s of a device for utilisation; null: by the GPU's name.")
     check_hashes: bool = argument(False, "Compare the SHA-256 of every shard before training.")
-    resume: str | None = argument(None, "'auto': from the last checkpoint of output_dir; a folder: from that one.")
-    overwrite: bool = argument(False, "Replace the run in output_dir.")
 
-    learning_rate: float = argument(5e-4, "Peak learning rate.")
-    warmup_steps: float = argument(0.05, "Steps of linear warm-up, or a share of the run below 1.")
-    weight_decay: float = argument(1e-5, "Weight decay of matrices and embeddings.")
-    adam_beta2: float = argument(0.98, "Decay of the second moment.")
-    adam_epsilon: float = argument(1e-6, "Term of the optimizer's denominator.")
-    logging_steps: float = argument(10, "Steps between two log lines.")
-    save_steps: float = argument(1_000, "Steps between two checkpoints.")
-    save_total_limit: int | None = argument(3, "Checkpoints to keep.")
-    per_device_train_batch_size: int = argument(1, "Not read: the batch follows from tokens_per_micro_batch.")
-    remove_unused_columns: bool = argument(False, "Must stay false: the masker reads columns that the model does not.")
-    logging_nan_inf_filter: bool = argument(False, "Must stay false: the guard judges such a loss.")
-    ddp_find_unused_parameters: bool | None = argument(False, "Every parameter is used in every step.")
+    bf16: bool = argument(False, "Autocast to bfloat16; the weights stay float32.", group="Machine")
+    torch_compile: bool = argument(False, "Compile the model.")
+    use_cpu: bool = argument(False, "Do not use a GPU.")
+    peak_flops: float | None = argument(None, "Peak operations/s of a device, for mfu; null: by GPU name.")
+    report_to: None | str | list[str] = argument("none", "Trackers: tensorboard, wandb, ...", names=True)
+
+    per_device_train_batch_size: int = 1
+    remove_unused_columns: bool = False
+    logging_nan_inf_filter: bool = False
+    ddp_find_unused_parameters: bool | None = False
+
+    def __post_init__(self) -> None:
+        """Refuse what would not act.
+
+        Raises:
+            ValueError: For a field of the library that is not read here and not at its default.
+        """
+        refuse_unread(self)
+        super().__post_init__()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as trackers such as TensorBoard write it."""
         return {**super().to_dict(), "stages": [dataclasses.asdict(stage) for stage in self.stages]}
+
+
+PretrainingArguments.library_options = complete(PretrainingArguments, TrainingArguments, ACTING, REFUSED)

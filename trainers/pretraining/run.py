@@ -3,7 +3,7 @@
 import json
 import logging
 import shutil
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast, set_seed
 from ...evaluation.language_modeling.masked_words import UnigramBaseline
 from ...modeling import PRESETS, ChineseModernBertConfig, ChineseModernBertForMaskedLM
 from ...runtime.files import write_text_atomically
+from ...runtime.options import recorded_options
 from ...runtime.processes import on_every_process, on_main_process, require_agreement
 from ...tokenization.extend import new_tokens, start_embeddings
 from ...tokenization.loading import VOCABULARY_MULTIPLE, check_vocabulary, load_tokenizer, tokenizer_hash
@@ -353,11 +354,9 @@ class _DefaultArguments(PretrainingArguments):
 def _recipe_text(arguments: PretrainingArguments) -> str:
     """Return the settings that differ from the defaults as a recipe, without the paths of this machine."""
     defaults = _DefaultArguments(output_dir="unused", use_cpu=True)
-    values = {}
-    for field in fields(arguments):
-        value = getattr(arguments, field.name)
-        if field.init and field.name not in MACHINE_FIELDS and value != getattr(defaults, field.name):
-            values[field.name] = [asdict(stage) for stage in value] if field.name == "stages" else value
+    values = recorded_options(arguments, defaults, MACHINE_FIELDS)
+    if "stages" in values:
+        values["stages"] = [asdict(stage) for stage in arguments.stages]
     plain = json.loads(json.dumps(values, default=str))
     if arguments.model in PRESETS:
         plain["model"] = arguments.model

@@ -1,11 +1,24 @@
-from dataclasses import dataclass, field
+"""From recipes and command lines to dataclasses; the outside oracle of texts and numbers is what was written."""
+
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 from transformers import TrainingArguments
 
-from chinese_modernbert.runtime.options import describe_arguments, find_recipe, load_recipe, parse_overrides
+from chinese_modernbert.runtime.help import WIDTH, describe_options
+from chinese_modernbert.runtime.options import (
+    LibraryOptions,
+    accepted_names,
+    argument,
+    load_recipe,
+    own_names,
+    parse_overrides,
+    recorded_options,
+    refuse_unread,
+)
+from chinese_modernbert.runtime.recipes import find_recipe
 
 
 @dataclass
@@ -24,6 +37,30 @@ class Settings:
     name: str | None = None
     parts: list[Part] = field(default_factory=list)
     options: dict | None = None
+    texts: list[str] = field(default_factory=list)
+    tasks: list[str] = argument(list, "Names.", names=True)
+    rates: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Library:
+    size: int = 1
+    kind: str = "linear"
+    color: str = "red"
+
+    def __post_init__(self) -> None:
+        self.color = self.color.upper()
+
+
+@dataclass
+class Extended(Library):
+    library_options: ClassVar[LibraryOptions] = LibraryOptions({"color": "paint"}, {"kind": "use --schedule"})
+    schedule: str = argument("flat", "Schedule.", group="Own")
+    size: int = argument(2, "Size.")
+
+    def __post_init__(self) -> None:
+        refuse_unread(self)
+        super().__post_init__()
 
 
 @dataclass
@@ -102,10 +139,117 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str, message:
         load_recipe([Settings], recipe(tmp_path, text))
 
 
-def test_environment_variables_are_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variables_are_filled_into_recipes_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CORPUS_FOLDER", "/data")
-    (settings,) = load_recipe([Settings], None, {"corpus": ["${CORPUS_FOLDER}/a.txt"]})
-    assert settings.corpus == ["/data/a.txt"]
+    text = "corpus: ['${CORPUS_FOLDER}/a.txt', '$${CORPUS_FOLDER}/b.txt']\noptions: {x: '${CORPUS_FOLDER}'}\n"
+    (settings,) = load_recipe([Settings], recipe(tmp_path, text))
+    assert settings.corpus == ["/data/a.txt", "${CORPUS_FOLDER}/b.txt"] and settings.options == {"x": "/data"}
+    (settings,) = load_recipe([Settings], None, ["--corpus", "${CORPUS_FOLDER}/a.txt", "--name", "${NO_SUCH}"])
+    assert (settings.corpus, settings.name) == (["${CORPUS_FOLDER}/a.txt"], "${NO_SUCH}")
+
+
+@pytest.mark.parametrize(
+    "text", ["[完结]小说.txt", "[MASK]是首都", "[1]", "{a: 1}", "甲,乙", "{", "- x", "null ", "1e5"]
+)
+def test_text_stays_text(text: str) -> None:
+    words = ["--corpus", text, "--name", text, "--texts", text, text]
+    (settings,) = load_recipe([Settings], None, words)
+    assert (settings.corpus, settings.name, settings.texts) == ([text], text, [text, text])
+
+
+@pytest.mark.parametrize("words", [["tnews,ocnli"], ["tnews", "ocnli"], ["tnews,", "ocnli"], ["[tnews, ocnli]"]])
+def test_lists_of_names_take_commas_and_blanks_alike(words: list[str], tmp_path: Path) -> None:
+    assert load_recipe([Settings], None, ["--corpus", "a", "--tasks", *words])[0].tasks == ["tnews", "ocnli"]
+    file = recipe(tmp_path, "corpus: a\ntasks: tnews,ocnli\n")
+    assert load_recipe([Settings], file)[0].tasks == ["tnews", "ocnli"]
+
+
+@pytest.mark.parametrize("words", [["1e-5,2e-5"], ["1e-5", "2e-5"], ["[1e-5, 2e-5]"]])
+def test_lists_of_numbers_do_too(words: list[str]) -> None:
+    assert load_recipe([Settings], None, ["--corpus", "a", "--rates", *words])[0].rates == [1e-5, 2e-5]
+
+
+def test_exponents_in_mappings_are_numbers(tmp_path: Path) -> None:
+    expected = {"low": 0.01, "steps": 2000, "deep": [{"rate": -1.5e-4}], "name": "e5", "hash": "12ef"}
+    text = "{low: 1e-2, steps: 2e3, deep: [{rate: -1.5e-4}], name: e5, hash: 12ef}"
+    for settings in (
+        load_recipe([Settings], recipe(tmp_path, f"corpus: a\noptions: {text}\n"))[0],
+        load_recipe([Settings], None, ["--corpus", "a", "--options", text])[0],
+    ):
+        assert settings.options == expected and isinstance(settings.options["steps"], int)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("corpus: a\nsteps: 1\nrate: 0.5\nsteps: 2\n", r"recipe.yaml:4: 'steps' is given twice, first in line 2"),
+        ("corpus: a\nparts:\n  - {length: 1,\n     length: 2}\n", r"recipe.yaml:4: 'length' is given twice"),
+    ],
+)
+def test_a_key_that_is_given_twice_is_named_by_file_and_line(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        load_recipe([Settings], recipe(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_mapping_of_the_command_line_has_no_key_twice_either() -> None:
+    with pytest.raises(ValueError, match="options=.*'x' is given twice"):
+        load_recipe([Settings], None, ["--corpus", "a", "--options", "{x: 1, x: 2}"])
+
+
+@pytest.mark.parametrize(
+    ("words", "fast"), [(["--fast"], True), (["--no_fast"], False), (["--no-fast"], False), (["--fast", "no"], False)]
+)
+def test_switches_can_be_denied(words: list[str], fast: bool, tmp_path: Path) -> None:
+    file = recipe(tmp_path, f"corpus: a\nfast: {not fast}\n")
+    assert load_recipe([Settings], file, words)[0].fast is fast
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--no_fast", "--fast"], "--fast is given and denied"),
+        (["--no_fast", "true"], "--no_fast takes no value"),
+        (["--no_slow"], "unknown key 'no_slow'"),
+        (["--no_steps"], "steps=False .* not of type int"),
+    ],
+)
+def test_what_cannot_be_denied_is_refused(words: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_recipe([Settings], None, ["--corpus", "a", *words])
+
+
+def test_names_of_other_programs_lead_to_ours() -> None:
+    for other, ours in {"model_name_or_path": "model", "max_seq_length": "max_length", "train_file": "corpus"}.items():
+        kind = dataclass(
+            type("Kind", (), {"__annotations__": {ours: str, "elsewhere": str}, ours: "", "elsewhere": ""})
+        )
+        with pytest.raises(ValueError, match=f"unknown key '{other}' .* did you mean '{ours}'"):
+            load_recipe([kind], None, [f"--{other}", "x"])
+    with pytest.raises(ValueError, match="unknown key 'do_train' .* leave it out"):
+        load_recipe([Settings], None, ["--do_train"])
+
+
+def test_a_field_of_the_library_acts_or_is_refused_with_what_to_use(tmp_path: Path) -> None:
+    assert accepted_names(Extended) == {"schedule", "size", "color"} and own_names(Extended) == ["schedule", "size"]
+    assert load_recipe([Extended], None, ["--color", "blue"])[0].color == "BLUE"
+    for given in (["--kind", "cosine"], ["--kind", "linear"]):
+        with pytest.raises(ValueError, match="'kind' in the command line is not read here: use --schedule"):
+            load_recipe([Extended], None, given)
+    with pytest.raises(ValueError, match=r"'kind' in .*recipe.yaml is not read here: use --schedule"):
+        load_recipe([Extended], recipe(tmp_path, "kind: cosine\n"))
+    with pytest.raises(ValueError, match="kind='cosine' is not read here: use --schedule"):
+        Extended(kind="cosine")
+    assert Extended(kind="linear").kind == "linear"
+
+
+def test_only_what_acts_and_was_changed_is_recorded() -> None:
+    changed = Extended(schedule="steep", color="blue")
+    changed.kind = "cosine"
+    assert recorded_options(changed, Extended()) == {"color": "BLUE", "schedule": "steep"}
+    assert recorded_options(changed, Extended(), ["color"]) == {"schedule": "steep"}
 
 
 def test_a_word_without_an_option_is_refused() -> None:
@@ -128,9 +272,19 @@ def test_an_unknown_recipe_lists_the_shipped_ones() -> None:
         find_recipe("no_such_recipe")
 
 
-def test_help_names_every_field() -> None:
-    text = describe_arguments([Settings], "command")
-    assert all(f"--{name}" in text for name in ("corpus", "rate", "steps", "fast", "mode"))
+def test_help_names_every_option_with_its_default_in_few_columns() -> None:
+    lines = describe_options(Settings, "command", "do something.").split("\n")
+    assert max(map(len, lines)) <= WIDTH
+    starts = {line.split()[0] for line in lines if line.startswith("  --")}
+    assert {f"--{one.name}" for one in fields(Settings)} <= starts
+    assert any("--rate N" in line and line.endswith("Default: 0.1.") for line in lines)
+    assert any("--mode a|b" in line for line in lines) and any("Required." in line for line in lines)
+
+
+def test_help_shows_fields_of_the_library_only_on_demand() -> None:
+    short, long = (describe_options(Extended, "command", "do.", everything) for everything in (False, True))
+    assert "Own\n  --schedule TEXT" in short and "--color" not in short and "--kind" not in short
+    assert "--color TEXT" in long and "use --schedule" in long
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from chinese_modernbert.modeling import ChineseModernBertConfig
-from chinese_modernbert.runtime.options import RECIPES_FOLDER, load_recipe
+from chinese_modernbert.runtime.options import load_recipe
+from chinese_modernbert.runtime.recipes import RECIPES_FOLDER
 from chinese_modernbert.trainers.data.batch_plan import BatchSizeWarmup
 from chinese_modernbert.trainers.data.stages import stage_ends, steps_for_positions
 from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments

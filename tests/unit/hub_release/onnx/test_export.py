@@ -59,7 +59,7 @@ def two_layers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def exported(two_layers: Path) -> Path:
     arguments = ReleaseArguments(
-        str(two_layers), str(two_layers.parent / "release"), onnx="fp32,int8", onnx_shape="2x20"
+        str(two_layers), str(two_layers.parent / "release"), onnx=["fp32", "int8"], onnx_shape="2x20"
     )
     return build_release(arguments)
 
@@ -250,7 +250,7 @@ def test_layer_norm_biases_untied_in_bfloat16_within_the_bar(tmp_path: Path) -> 
     checkpoint = write_tiny_checkpoint(
         tmp_path / "checkpoint", num_hidden_layers=2, tie_word_embeddings=False, **fields
     )
-    arguments = ReleaseArguments(str(checkpoint), str(tmp_path / "release"), dtype="bfloat16", onnx="fp32,int8")
+    arguments = ReleaseArguments(str(checkpoint), str(tmp_path / "release"), dtype="bfloat16", onnx=["fp32", "int8"])
     assert len(exported_files(build_release(arguments))) == 6
 
 

@@ -31,10 +31,10 @@ def test_grid_and_seeds_are_read_from_the_command_line() -> None:
         (["--layer_decay", "1.5"], r"layer_decay=1.5 is not in \(0, 1\]"),
         (["--select_on", "test"], "not one of fold, dev"),
         (["--learning_rates", "0"], "positive"),
-        (["--eval_strategy", "no"], "eval_strategy=no must stay epoch"),
-        (["--save_strategy", "epoch"], "save_strategy=epoch must stay no"),
-        (["--remove_unused_columns", "true"], "remove_unused_columns=True must stay False"),
-        (["--eval_delay", "2"], r"eval_delay=2\.0 must stay 0"),
+        (["--eval_strategy", "no"], "eval_strategy.*scored after every epoch"),
+        (["--save_strategy", "epoch"], "save_strategy.*use --save_model"),
+        (["--remove_unused_columns", "true"], "remove_unused_columns.*is not read here"),
+        (["--eval_delay", "2"], "eval_delay.*is not read here"),
     ],
 )
 def test_an_option_out_of_range_is_refused(words: list[str], message: str) -> None:

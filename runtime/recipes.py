@@ -1,0 +1,109 @@
+"""Reading recipes: flat YAML whose keys are options of a command.
+
+`${NAME}` in a text is replaced by the environment variable of that name; `$${NAME}` stands for `${NAME}` itself.
+"""
+
+import os
+import re
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+RECIPES_FOLDER = Path(__file__).parents[1] / "trainers" / "recipes"
+_VARIABLE = re.compile(r"(\$?)\$\{(\w+)\}")
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A safe loader that refuses a key that is written twice, where YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Build a mapping.
+
+        Raises:
+            ValueError: If a key occurs twice.
+        """
+        seen: dict[Any, int] = {}
+        for key, _ in node.value:
+            line, first = key.start_mark.line + 1, seen.get(key.value)
+            if first is not None:
+                raise ValueError(f"line {line}: '{key.value}' is given twice, first in line {first}; keep one of them")
+            seen[key.value] = line
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(text: str) -> Any:
+    """Read YAML without objects and without keys that are given twice.
+
+    Raises:
+        ValueError: If the text is not YAML, or a mapping has a key twice.
+    """
+    try:
+        return yaml.load(text, _UniqueKeys)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+def find_recipe(path: str | Path) -> Path:
+    """Return the recipe's file: a path, or the name of a recipe that ships with the package (`pretrain_smoke`).
+
+    Raises:
+        FileNotFoundError: If there is neither such a file nor such a recipe.
+    """
+    shipped = RECIPES_FOLDER / f"{Path(path).name.removesuffix('.yaml')}.yaml"
+    if Path(path).is_file():
+        return Path(path)
+    if Path(path).parent == Path(".") and shipped.is_file():
+        return shipped
+    names = ", ".join(sorted(file.stem for file in RECIPES_FOLDER.glob("*.yaml")))
+    raise FileNotFoundError(f"recipe '{path}' is neither a file nor one of the shipped recipes: {names}")
+
+
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """Read a recipe's keys and values, with its environment variables filled in.
+
+    Raises:
+        FileNotFoundError: If there is no such recipe.
+        ValueError: If the file is not YAML, not a mapping of names to values, gives a key twice, or uses an
+            environment variable that is not set.
+    """
+    file = find_recipe(path)
+    try:
+        values = read_yaml(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not UTF-8: {error}") from error
+    except ValueError as error:
+        message = str(error)
+        place, _, rest = message.removeprefix("line ").partition(": ")
+        is_twice = message.startswith("line ") and place.isdecimal()
+        raise ValueError(f"{file}:{place}: {rest}" if is_twice else f"{file} is not YAML: {message}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise ValueError(f"{file} must be a mapping of field names to values, one 'name: value' per line")
+    return {key: expand_variables(value, key, str(file)) for key, value in values.items()}
+
+
+def expand_variables(value: Any, key: str, origin: str) -> Any:
+    """Replace `${NAME}` in every text of a value by the environment variable, and `$${NAME}` by `${NAME}`.
+
+    Raises:
+        ValueError: If a variable is not set; it does not become an empty text.
+    """
+    if isinstance(value, list):
+        return [expand_variables(item, key, origin) for item in value]
+    if isinstance(value, dict):
+        return {name: expand_variables(item, key, origin) for name, item in value.items()}
+    if not isinstance(value, str):
+        return value
+
+    def replacement(match: re.Match[str]) -> str:
+        if match[1]:
+            return match[0][1:]
+        if match[2] not in os.environ:
+            variable = match[0]
+            raise ValueError(f"{key} in {origin} uses {variable}, but that environment variable is not set; export it")
+        return os.environ[match[2]]
+
+    return _VARIABLE.sub(replacement, value)
