@@ -139,7 +139,7 @@ def test_evaluation_on_two_processes_equals_evaluation_on_one(data: Path, straig
 def test_two_agents_killed_in_the_middle_continue_bit_for_bit(data: Path, straight: Path, tmp_path: Path) -> None:
     fields = settings(data, tmp_path / "run", resume="auto")
     words = [str(REFERENCE / "recorded_pretraining.py"), json.dumps(fields), str(tmp_path)]
-    agents = start(words, tmp_path, agents=2)
+    agents = start(words, tmp_path, agents=2, environment=held_at(7))
     wait_for_steps(tmp_path / "run", 6, agents[0])
     killed = [process for agent in agents for process in (*workers_of(agent), agent.pid)]
     for process in killed:

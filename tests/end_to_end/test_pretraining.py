@@ -1,9 +1,7 @@
 """A pre-training run from text to checkpoint: learns, resumes bit for bit, accumulates rightly, fails in one line."""
 
-import os
 import shutil
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from chinese_modernbert.trainers.pretraining.run import (
     run_pretraining,
 )
 from reference.pretraining_run import Run, assert_same_weights, run_until, settings, start, training_lines, weights
+from reference.processes import held_at, wait_until
 
 
 def test_a_run_learns_and_leaves_a_checkpoint_that_loads(make_run: Run) -> None:
@@ -68,11 +67,10 @@ def test_a_resumed_run_equals_a_straight_one_bit_for_bit(make_run: Run, stop: in
 
 def test_a_run_killed_in_the_middle_continues_bit_for_bit(make_run: Run, data: Path, tmp_path: Path) -> None:
     expected = run_pretraining(make_run("straight"))
-    process = start(settings(data, tmp_path / "killed"), tmp_path)
-    log, deadline = tmp_path / "killed" / "training_log.jsonl", time.monotonic() + 300
-    while time.monotonic() < deadline and not (log.exists() and log.read_text().count("\n") >= 6):
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
+    process = start(settings(data, tmp_path / "killed"), tmp_path, held_at(7))
+    log = tmp_path / "killed" / "training_log.jsonl"
+    wait_until(lambda: log.exists() and log.read_text().count("\n") >= 6, process)
+    process.kill()
     assert process.wait() == -signal.SIGKILL
     assert last_checkpoint(tmp_path / "killed") is not None
     final = run_pretraining(make_run("killed", resume="auto"))

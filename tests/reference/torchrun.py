@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -16,7 +16,9 @@ __all__ = ["finish", "start", "workers_of"]
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
-def start(words: Sequence[str], folder: Path, agents: int = 1) -> list[subprocess.Popen[str]]:
+def start(
+    words: Sequence[str], folder: Path, agents: int = 1, environment: Mapping[str, str] | None = None
+) -> list[subprocess.Popen[str]]:
     """Start two processes: one agent (a machine) with two of them, or two agents with one each that meet in a file."""
     if agents == 1:
         options = ["--standalone", "--nproc_per_node", "2"]
@@ -29,7 +31,7 @@ def start(words: Sequence[str], folder: Path, agents: int = 1) -> list[subproces
     started = []
     for number in range(agents):
         with (folder / f"out-{number}.txt").open("w") as out, (folder / f"err-{number}.txt").open("w") as err:
-            started.append(processes.start(command, ENVIRONMENT, stdout=out, stderr=err))
+            started.append(processes.start(command, {**ENVIRONMENT, **(environment or {})}, stdout=out, stderr=err))
     return started
 
 

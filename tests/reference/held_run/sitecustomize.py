@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 # torchrun's agents start with the same variables; their workers are the ones that train.
-IS_AGENT = "torchrun" in " ".join(sys.orig_argv[:3])
+IS_AGENT = any(name in " ".join(sys.orig_argv[:3]) for name in ("torchrun", "torch.distributed.run"))
 
 if "HOLD_AT_STEP" in os.environ and not IS_AGENT:
     from transformers.trainer_callback import CallbackHandler
