@@ -182,7 +182,7 @@ def test_shards_of_another_tokenizer_are_refused(work: Path, tmp_path: Path, com
 
 def test_a_tokenizer_that_is_not_the_models_is_refused(work: Path, tmp_path: Path, complaint: Complaint) -> None:
     corpus, other = f"{work}/corpus.jsonl", f"{tmp_path}/other"
-    # More text and other characters: other entries stand at the ids of the model's own.
+    # More text and other characters: other tokens have the ids of the model's own.
     (tmp_path / "other.txt").write_text(
         "\n\n".join("龙飞凤舞九霄云外山高水长" * n for n in range(1, 40)), encoding="utf-8"
     )

@@ -1,4 +1,4 @@
-"""Going on from a checkpoint, with new entries: commands from the words to the release, and what is refused."""
+"""Going on from a checkpoint, with new tokens: commands from the words to the release, and what is refused."""
 
 from pathlib import Path
 
@@ -26,14 +26,14 @@ def checkpoint(make_run: Run) -> Path:
 
 @pytest.fixture
 def extended(checkpoint: Path, tmp_path: Path) -> Path:
-    """Return the checkpoint's tokenizer with new entries, made by the command."""
+    """Return the checkpoint's tokenizer with new tokens, made by the command."""
     (tmp_path / "words.txt").write_text("\n".join(WORDS) + "\n\n", encoding="utf-8")
     words = ["--tokenizer", str(checkpoint), "--tokens", str(tmp_path / "words.txt")]
     assert main(["tokenizer", "extend", *words, "--output_dir", str(tmp_path / "extended")]) == 0
     return tmp_path / "extended"
 
 
-def test_a_run_with_new_entries_starts_from_old_rows_and_means_learns_and_is_released(
+def test_a_run_with_new_tokens_starts_from_old_rows_and_means_learns_and_is_released(
     checkpoint: Path, extended: Path, make_run: Run, data: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "corpus.txt").write_text("\n\n".join(f"老虎是哺乳动物，生活在森林{i % 80}。" for i in range(200)))
@@ -72,16 +72,16 @@ def test_the_own_tokenizer_adds_nothing(checkpoint: Path) -> None:
 def test_another_tokenizer_is_refused(checkpoint: Path, extended: Path, make_run: Run, tmp_path: Path) -> None:
     grown = tmp_path / "grown"
     save_tokenizer(load_tokenizer(extended), checkpoint)
-    with pytest.raises(ValueError, match=r"is not that of .* with tokens added \(\d+ entries stand elsewhere"):
+    with pytest.raises(ValueError, match=r"is not that of .* with tokens added \(\d+ tokens have other ids"):
         check_pretraining(make_run("second", model=str(checkpoint), model_overrides=None))
     assert not grown.exists()
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "holds no token"), ("[MASK]\n", "looks like a special token"), ("老虎\n老虎\n", "occurs twice")],
+    [("", "holds no word"), ("[MASK]\n", "looks like a special token"), ("老虎\n老虎\n", "occurs twice")],
 )
-def test_entries_that_cannot_be_added_are_refused(
+def test_tokens_that_cannot_be_added_are_refused(
     text: str, message: str, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "words.txt").write_text(text, encoding="utf-8")
