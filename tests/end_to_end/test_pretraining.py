@@ -201,4 +201,4 @@ def test_figures_reach_tensorboard(make_run: Run, monkeypatch: pytest.MonkeyPatc
     files = [str(file) for file in (tmp_path / "events").rglob("events.out.tfevents.*")]
     events = [event for file in files for event in event_file_loader.EventFileLoader(file).Load()]
     tags = {value.tag for event in events for value in event.summary.value}
-    assert {"train/loss", "train/mask_rate", "train/tokens_per_second", "train/fill"} <= tags
+    assert {"train/loss", "train/mask_rate", "train/tokens_per_second", "train/packing_efficiency"} <= tags
