@@ -46,6 +46,8 @@ setup(
         PACKAGE: ["py.typed"],
         f"{PACKAGE}.tokenization": ["*.txt"],
         f"{PACKAGE}.trainers": ["recipes/*.yaml", "recipes/*.sbatch"],
+        f"{PACKAGE}.evaluation.clue": ["*.yaml"],
+        f"{PACKAGE}.evaluation.sentences": ["*.yaml"],
         f"{PACKAGE}.hub_release": ["*.json", "assets/tokenizer/*"],
         f"{PACKAGE}.hub_release.card": ["*.md"],
         f"{PACKAGE}.demo.corpus": ["*.yaml"],

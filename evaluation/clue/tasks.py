@@ -1,4 +1,4 @@
-"""The tasks of CLUE as one table, and the same description for a task of one's own."""
+"""What a task is: those of CLUE, from the table tasks.yaml, and a task of one's own."""
 
 from __future__ import annotations
 
@@ -23,26 +23,9 @@ official CMRC 2018 script ranks by."""
 
 # What the rows are taken from, shown in reports.
 OFFICIAL = "official CLUE PyTorch recipe"
-OURS = "our default"
 
 CLUE = "Xu et al. 2020, CLUE: A Chinese Language Understanding Evaluation Benchmark, arXiv 2004.05986"
 NONE_STATED = "none stated"
-
-TNEWS_CODES = (100, 101, 102, 103, 104, 106, 107, 108, 109, 110, 112, 113, 114, 115, 116)
-ENTITY_TYPES = (
-    "address",
-    "book",
-    "company",
-    "game",
-    "government",
-    "movie",
-    "name",
-    "organization",
-    "position",
-    "scene",
-)
-NLI = ("entailment", "neutral", "contradiction")
-SPLITS: Mapping[str, tuple[str, ...]] = {"train": ("train.json",), "dev": ("dev.json",), "test": ("test.json",)}
 
 
 @dataclass(frozen=True)
@@ -100,179 +83,19 @@ class Task:
         return self.main_metric or MAIN_METRIC[self.kind]
 
 
-def _classification(
-    name: str, texts: tuple[str, ...], labels: tuple[str, ...], rate: float, epochs: float, **more: Any
-) -> Task:
-    """Return a row of the table for one or two texts and one label: 128 tokens, 16 rows per step."""
-    more = {"files": SPLITS, "submissions": {"test": f"{name}_predict.json"}, "max_length": 128, **more}
-    return Task(
-        name, "classification", "fields", fields=texts, labels=labels, learning_rate=rate, epochs=epochs,
-        **{"batch_size": 16, **more},
-    )  # fmt: skip
+def _read_table(path: Path) -> dict[str, Task]:
+    """Return the tasks of a YAML file whose keys are the attributes of `Task`, under names in the file's order."""
+    rows = yaml.safe_load(path.read_text(encoding="utf-8"))
+    defaults = rows.pop("defaults")
+    return {name: _task(name, {**defaults, **row}) for name, row in rows.items()}
 
 
-PAIR = ("sentence1", "sentence2")
-_ROWS = (
-    _classification("afqmc", PAIR, ("0", "1"), 2e-5, 3, rows={"train": 34_334, "dev": 4_316, "test": 3_861}),
-    _classification(
-        "tnews",
-        ("sentence",),
-        tuple(map(str, TNEWS_CODES)),
-        2e-5,
-        3,
-        files={**SPLITS, "test1.0": ("test1.0.json",)},
-        submissions={"test": "tnews11_predict.json", "test1.0": "tnews10_predict.json"},
-        rows={"train": 53_360, "dev": 10_000, "test": 10_000, "test1.0": 10_000},
-    ),
-    _classification(
-        "iflytek",
-        ("sentence",),
-        tuple(map(str, range(119))),
-        2e-5,
-        3,
-        max_length=1_024,
-        recipe=f"{OFFICIAL}; 1,024 tokens instead of 128 are our default: the texts are long",
-        rows={"train": 12_133, "dev": 2_599, "test": 2_600},
-    ),
-    _classification("cmnli", PAIR, NLI, 3e-5, 3, rows={"train": 391_783, "dev": 12_426, "test": 13_880}),
-    _classification(
-        "ocnli",
-        PAIR,
-        NLI,
-        3e-5,
-        2,
-        files={"train": ("train.50k.json",), "dev": ("dev.json",), "test": ("test.json",)},
-        submissions={"test": "ocnli_50k_predict.json"},
-        rows={"train": 50_486, "dev": 3_000, "test": 3_000},
-        citation="Hu et al. 2020, OCNLI: Original Chinese Natural Language Inference, arXiv 2010.05444",
-    ),
-    Task(
-        "cluewsc2020",
-        "spans",
-        "wsc",
-        {**SPLITS, "test1.0": ("test1.0.json",)},
-        ("text",),
-        ("false", "true"),
-        max_length=256,  # ours: a text has up to 147 characters, and a marked span must never be cut off
-        batch_size=16,
-        epochs=50,
-        learning_rate=1e-5,
-        submissions={"test": "cluewsc11_predict.json", "test1.0": "cluewsc10_predict.json"},
-        rows={"train": 1_244, "dev": 304, "test": 290},
-    ),
-    Task(
-        "csl",
-        "classification",
-        "csl",
-        SPLITS,
-        ("keyword", "abst"),
-        ("0", "1"),
-        max_length=256,
-        batch_size=8,
-        epochs=5,
-        learning_rate=1e-5,
-        submissions={"test": "csl_predict.json"},
-        rows={"train": 20_000, "dev": 3_000, "test": 3_000},
-    ),
-    Task(
-        "c3",
-        "choice",
-        "c3",
-        {
-            "train": ("d-train.json", "m-train.json"),
-            "dev": ("d-dev.json", "m-dev.json"),
-            "test": ("test1.1.json",),
-            "test1.0": ("test1.0.json",),
-            "labelled_test": ("c3-d-test.json", "c3-m-test.json"),
-        },
-        ("context", "question"),
-        (),
-        max_length=512,
-        batch_size=24,
-        epochs=8,
-        learning_rate=2e-5,
-        label_field="answer",
-        submissions={"test": "c311_predict.json", "test1.0": "c310_predict.json"},
-        rows={"train": 11_869, "dev": 3_816, "test": 1_625, "test1.0": 3_892, "labelled_test": 3_892},
-        licence="non-commercial research only",
-        citation="Sun et al. 2020, Investigating Prior Knowledge for Challenging Chinese Machine Reading "
-        "Comprehension, arXiv 1904.09679",
-    ),
-    Task(
-        "chid",
-        "choice",
-        "chid",
-        {
-            "train": ("train.json", "train_answer.json"),
-            "dev": ("dev.json", "dev_answer.json"),
-            "test": ("test1.1.json",),
-            "test1.0": ("test1.0.json",),
-        },
-        ("content",),
-        (),
-        max_length=256,
-        batch_size=16,
-        epochs=3,
-        learning_rate=2e-5,
-        recipe=OURS,
-        submissions={"test": "chid11_predict.json", "test1.0": "chid10_predict.json"},
-        citation="Zheng et al. 2019, ChID: A Large-scale Chinese IDiom Dataset for Cloze Test, arXiv 1906.01265",
-    ),
-    Task(
-        "cmrc2018",
-        "answer",
-        "squad",
-        {**SPLITS, "trial": ("trial.json",)},
-        ("question", "context"),
-        (),
-        max_length=512,
-        batch_size=16,
-        epochs=3,
-        learning_rate=3e-5,
-        recipe=OURS,
-        submissions={"test": "cmrc2018_predict.json"},
-        rows={"train": 10_142, "dev": 3_219, "test": 2_000, "trial": 1_002},
-        licence="CC BY-SA 4.0",
-        citation="Cui et al. 2019, A Span-Extraction Dataset for Chinese Machine Reading Comprehension, "
-        "arXiv 1810.07366",
-    ),
-    Task(
-        "drcd",
-        "answer",
-        "squad",
-        SPLITS,
-        ("question", "context"),
-        (),
-        max_length=512,
-        batch_size=16,
-        epochs=3,
-        learning_rate=3e-5,
-        recipe=OURS,
-        rows={"train": 26_936, "dev": 3_524, "test": 3_493},
-        licence="CC BY-SA 3.0",
-        citation="Shao et al. 2018, DRCD: a Chinese Machine Reading Comprehension Dataset, arXiv 1806.00920",
-    ),
-    Task(
-        "cluener",
-        "entities",
-        "cluener",
-        SPLITS,
-        ("text",),
-        ENTITY_TYPES,
-        max_length=128,
-        batch_size=16,
-        epochs=5,
-        learning_rate=3e-5,
-        recipe=OURS,
-        submissions={"test": "cluener_predict.json"},
-        rows={"train": 10_748, "dev": 1_343, "test": 1_345},
-        hub=None,
-        citation="Xu et al. 2020, CLUENER2020: Fine-grained Named Entity Recognition Dataset and Benchmark for "
-        "Chinese, arXiv 2001.04351",
-    ),
-)
+def _task(name: str, row: dict[str, Any]) -> Task:
+    lists = {key: tuple(row[key]) for key in ("fields", "labels")}
+    return Task(name, **{**row, **lists, "files": {split: tuple(names) for split, names in row["files"].items()}})
 
-TASKS: Mapping[str, Task] = {task.name: task for task in _ROWS}
+
+TASKS: Mapping[str, Task] = _read_table(Path(__file__).with_suffix(".yaml"))
 """The tasks by name, in the order of reports."""
 
 
