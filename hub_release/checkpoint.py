@@ -32,8 +32,8 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     """Return the keys of a checkpoint's config.json.
 
     Raises:
-        FileNotFoundError: where the folder or its config.json is missing.
-        ValueError: for a config.json that is not a JSON object.
+        FileNotFoundError: Where the folder or its config.json is missing.
+        ValueError: For a config.json that is not a JSON object.
     """
     path = Path(folder) / CONFIG_FILE
     if not Path(folder).is_dir():
@@ -53,7 +53,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file.
 
     Raises:
-        ValueError: for broken JSON, or JSON that is not an object.
+        ValueError: For broken JSON, or JSON that is not an object.
     """
     value = read_json(path)
     if not isinstance(value, dict):
@@ -65,7 +65,7 @@ def read_json_list(path: Path) -> list[dict[str, Any]]:
     """Return the JSON objects of a list in a file.
 
     Raises:
-        ValueError: for broken JSON, or JSON that is not a list of objects.
+        ValueError: For broken JSON, or JSON that is not a list of objects.
     """
     value = read_json(path)
     if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
@@ -77,7 +77,7 @@ def read_json(path: Path) -> Any:
     """Return the value of a JSON file.
 
     Raises:
-        ValueError: for broken JSON, in one line.
+        ValueError: For broken JSON, in one line.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -94,8 +94,8 @@ def read_model_config(folder: str | Path) -> ChineseModernBertConfig:
     """Return the configuration of one of our checkpoints.
 
     Raises:
-        FileNotFoundError: where the folder or its config.json is missing.
-        ValueError: for another model type or fields that do not fit.
+        FileNotFoundError: Where the folder or its config.json is missing.
+        ValueError: For another model type or fields that do not fit.
     """
     values = read_config(folder)
     given, expected = values.get("model_type"), ChineseModernBertConfig.model_type
@@ -112,8 +112,8 @@ def read_weights(folder: str | Path) -> dict[str, torch.Tensor]:
         folder: holds model.safetensors, or model.safetensors.index.json with its shards
 
     Raises:
-        FileNotFoundError: where there are no safetensors weights or a shard is missing.
-        ValueError: for a file that is cut off or lacks a tensor that the index promises.
+        FileNotFoundError: Where there are no safetensors weights or a shard is missing.
+        ValueError: For a file that is cut off or lacks a tensor that the index promises.
     """
     folder = Path(folder)
     if (folder / WEIGHTS_FILE).is_file():
@@ -160,7 +160,7 @@ def write_weights(tensors: dict[str, torch.Tensor], path: Path) -> None:
     """Write tensors as one safetensors file, as readable as its neighbours; equal tensors give equal bytes.
 
     Raises:
-        OSError: where the disk is full or may not be written to.
+        OSError: Where the disk is full or may not be written to.
     """
     ordered = {name: tensors[name].contiguous() for name in sorted(tensors)}
     try:
@@ -174,7 +174,7 @@ def drop_tied_decoder(tensors: dict[str, torch.Tensor], is_tied: bool) -> dict[s
     """Return the tensors without a decoder matrix that only repeats the embedding.
 
     Raises:
-        ValueError: where the config says tied and the two matrices differ.
+        ValueError: Where the config says tied and the two matrices differ.
     """
     if not is_tied or TIED_PARAMETER not in tensors:
         return dict(tensors)
@@ -202,7 +202,7 @@ def check_masked_lm_weights(
     """Check that the tensors are a whole, finite masked-language model of this config.
 
     Raises:
-        ValueError: for missing, superfluous, misshapen or non-finite tensors.
+        ValueError: For missing, superfluous, misshapen or non-finite tensors.
     """
     expected = parameter_shapes(ChineseModernBertForMaskedLM, config)
     missing = sorted(set(expected) - set(tensors))
@@ -221,7 +221,7 @@ def check_shapes(tensors: dict[str, torch.Tensor], expected: dict[str, tuple[int
     """Check names and shapes of a checkpoint's tensors.
 
     Raises:
-        ValueError: for missing, superfluous or misshapen tensors.
+        ValueError: For missing, superfluous or misshapen tensors.
     """
     missing = sorted(set(expected) - set(tensors))
     if missing:
@@ -239,8 +239,8 @@ def read_matching_tokenizer(checkpoint: str | Path, config: ChineseModernBertCon
     """Return the checkpoint's tokenizer, checked against its config.
 
     Raises:
-        FileNotFoundError: where the checkpoint has no tokenizer.
-        ValueError: for another vocabulary size or other ids of the special tokens.
+        FileNotFoundError: Where the checkpoint has no tokenizer.
+        ValueError: For another vocabulary size or other ids of the special tokens.
     """
     if not (Path(checkpoint) / TOKENIZER_FILE).is_file():
         raise FileNotFoundError(

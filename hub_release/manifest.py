@@ -50,7 +50,7 @@ def read_release_manifest(folder: Path) -> dict[str, str]:
     """Return the sha256 of every file of a release by its name, as its manifest has them.
 
     Raises:
-        ValueError: for a manifest that is broken or names no files.
+        ValueError: For a manifest that is broken or names no files.
     """
     files = read_json_object(folder / MANIFEST_FILE).get("files")
     if not isinstance(files, dict) or not files:

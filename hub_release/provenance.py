@@ -35,7 +35,7 @@ def write_provenance(checkpoint: Path, release: Path) -> dict[str, Any]:
         release: the new folder, the recipe already in it
 
     Raises:
-        ValueError: for a record that is not a JSON object.
+        ValueError: For a record that is not a JSON object.
     """
     earlier = checkpoint / PROVENANCE_FILE
     facts = read_json_object(earlier) if earlier.is_file() else {}
@@ -70,7 +70,7 @@ def yaml_without_local_folders(text: str) -> str:
     All else stays as it is written.
 
     Raises:
-        ValueError: for text that is not YAML, in one line.
+        ValueError: For text that is not YAML, in one line.
     """
     try:
         scalars = [token for token in yaml.scan(text) if isinstance(token, yaml.ScalarToken)]

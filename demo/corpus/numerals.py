@@ -13,7 +13,7 @@ def chinese_numeral(number: int) -> str:
         The numeral, for example ``二十六`` for 26 and ``一百零五`` for 105.
 
     Raises:
-        ValueError: if the number lies outside 0 to 999.
+        ValueError: If the number lies outside 0 to 999.
     """
     if not 0 <= number <= 999:
         raise ValueError(f"number={number} cannot be written; give a whole number from 0 to 999")

@@ -71,7 +71,7 @@ def load_tables() -> tuple[FactTable, ...]:
         The tables; arithmetic has computed rows.
 
     Raises:
-        ValueError: if a file has unknown keys, or a row has no name or a name that is taken.
+        ValueError: If a file has unknown keys, or a row has no name or a name that is taken.
     """
     return tuple(load_table(path) for path in sorted(FOLDER.glob("*.yaml")) if path != HELD_OUT_FILE)
 

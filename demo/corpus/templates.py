@@ -75,7 +75,7 @@ def parse_template(entry: object, source: str) -> Template:
         The template.
 
     Raises:
-        ValueError: if the entry has another form or an unknown key.
+        ValueError: If the entry has another form or an unknown key.
     """
     if isinstance(entry, str):
         return Template(sentences=((entry,),))

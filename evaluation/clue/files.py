@@ -30,12 +30,12 @@ class TaskData:
     """What was read of one task.
 
     Attributes:
-        task: the task, with its labels.
-        source: where it was read from.
-        splits: split -> examples in the order of the file.
-        dropped: split -> rows without a gold label (written "-") that were left out.
-        borrowed: task -> training rows that were added from it.
-        repeated_dev_rows: numbers of the dev rows whose texts also occur in train.
+        task: the task, with its labels
+        source: where it was read from
+        splits: split -> examples in the order of the file
+        dropped: split -> rows without a gold label (written "-") that were left out
+        borrowed: task -> training rows that were added from it
+        repeated_dev_rows: numbers of the dev rows whose texts also occur in train
     """
 
     task: Task
@@ -63,7 +63,7 @@ class TaskFiles:
     Args:
         data: folder that holds `<task>_public.zip` or a folder of the task's name; or the zip or that folder itself. A
             task of one's own names its files whole, and `data` is but their name in reports.
-        task: the task.
+        task: the task
 
     Raises:
         FileNotFoundError: If there is nothing of the task in `data`.
@@ -168,9 +168,9 @@ def read_task(task: Task, data: str | Path, extra_training: Sequence[Task] = ())
     """Read every split of a task that is there.
 
     Args:
-        task: a row of `TASKS`, or a task of one's own.
-        data: folder, zip, or "hub".
-        extra_training: tasks with the same labels whose training rows are added (`train_from`).
+        task: a row of `TASKS`, or a task of one's own
+        data: folder, zip, or "hub"
+        extra_training: tasks with the same labels whose training rows are added (`train_from`)
 
     Raises:
         FileNotFoundError: If there is no training or no dev file.

@@ -11,9 +11,9 @@ class PublishedRow:
     """Scores of one published model.
 
     Attributes:
-        model: its name.
-        source: who stated them, and on which rows they were measured.
-        scores: task -> accuracy in percent.
+        model: its name
+        source: who stated them, and on which rows they were measured
+        scores: task -> accuracy in percent
     """
 
     model: str

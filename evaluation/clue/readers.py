@@ -25,9 +25,9 @@ class Span(NamedTuple):
     """A stretch of a text in characters.
 
     Attributes:
-        start: first character.
-        end: one past the last.
-        label: type of an entity; empty for the spans of a pair.
+        start: first character
+        end: one past the last
+        label: type of an entity; empty for the spans of a pair
     """
 
     start: int
@@ -40,14 +40,14 @@ class Example:
     """One row of any task.
 
     Attributes:
-        identity: what the row is called in predictions: its id, or its number in the file.
-        texts: one or two texts, in the order in which a model reads them.
-        label: number of the right label or choice; None where it is not given.
-        group: rows of one group (same text, passage or document) never lie on both sides of a split of ours.
-        spans: the two marked spans of a text.
-        entities: the entities of a text; None: not given.
-        choices: the choices of a question.
-        answers: (text, first character in the passage) of each accepted answer.
+        identity: what the row is called in predictions: its id, or its number in the file
+        texts: one or two texts, in the order in which a model reads them
+        label: number of the right label or choice; None where it is not given
+        group: rows of one group (same text, passage or document) never lie on both sides of a split of ours
+        spans: the two marked spans of a text
+        entities: the entities of a text; None: not given
+        choices: the choices of a question
+        answers: (text, first character in the passage) of each accepted answer
     """
 
     identity: str | int

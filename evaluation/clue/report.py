@@ -35,11 +35,11 @@ def write_report(
     """Write the report of all tasks.
 
     Args:
-        output: folder of results.
-        results: one mapping per task: `task`, `metric`, `data`, `learning_rate`, `grid`, `runs`.
-        skipped: task -> why it was not run.
-        settings: what was asked for, and the machine.
-        against: folder of another model's report.
+        output: folder of results
+        results: one mapping per task: `task`, `metric`, `data`, `learning_rate`, `grid`, `runs`
+        skipped: task -> why it was not run
+        settings: what was asked for, and the machine
+        against: folder of another model's report
 
     Returns:
         The Markdown file.

@@ -52,9 +52,9 @@ def score(task: Task, predictions: Sequence[Any], examples: Sequence[Example]) -
     """Return the metrics of a split, in percent.
 
     Args:
-        task: its kind decides the metric.
-        predictions: for each example a class or choice number, an answer, or a list of `entity_key`.
-        examples: examples with gold labels, as many.
+        task: its kind decides the metric
+        predictions: for each example a class or choice number, an answer, or a list of `entity_key`
+        examples: examples with gold labels, as many
 
     Raises:
         ValueError: If there are no examples, or not as many as predictions.

@@ -15,9 +15,9 @@ class PairedComparison:
     """How two models differ on the same rows.
 
     Attributes:
-        difference: first minus second, in percent.
-        low, high: 95 % interval of the difference from the paired bootstrap.
-        p_value: two-sided, from approximate randomization (never under 1 / (draws + 1)).
+        difference: first minus second, in percent
+        low, high: 95 % interval of the difference from the paired bootstrap
+        p_value: two-sided, from approximate randomization (never under 1 / (draws + 1))
     """
 
     difference: float
@@ -31,10 +31,10 @@ def compare(first: np.ndarray, second: np.ndarray, draws: int = DRAWS, seed: int
 
     Args:
         first: float `[rows, 2]`, numerator and denominator that each row adds to the first model's score, means over
-            its runs (`scores.example_scores`).
-        second: the same of the second model, rows in the same order.
-        draws: random draws of either test.
-        seed: seed of the draws.
+            its runs (`scores.example_scores`)
+        second: the same of the second model, rows in the same order
+        draws: random draws of either test
+        seed: seed of the draws
 
     Raises:
         ValueError: If the two were not scored on the same number of rows, or there are none.

@@ -18,9 +18,9 @@ def submission_text(task: Mapping[str, Any], predictions: Sequence[Any], ids: Se
     """Return the content of a prediction file.
 
     Args:
-        task: `kind`, `reader` and `labels` of the task.
-        predictions: one per row, in the order of the test file.
-        ids: the rows' own ids.
+        task: `kind`, `reader` and `labels` of the task
+        predictions: one per row, in the order of the test file
+        ids: the rows' own ids
 
     Raises:
         ValueError: If there are not as many predictions as rows.
@@ -50,8 +50,8 @@ def write_submissions(folder: Path, result: Mapping[str, Any]) -> list[Path]:
     """Write the files of one task, from the run that scored best on its selection rows.
 
     Args:
-        folder: where the files go.
-        result: a task's result, as the `clue` command collects it.
+        folder: where the files go
+        result: a task's result, as the `clue` command collects it
     """
     about = result["data"]
     best = max(result["runs"], key=lambda run: run["selection"])

@@ -33,27 +33,27 @@ class Task:
     """One task: where its rows are, what they hold, how a model is trained and scored on them.
 
     Attributes:
-        name: name in commands, files and reports.
-        kind: which input, head and score it takes.
-        reader: how a file becomes examples, a name of `readers.READERS`.
+        name: name in commands, files and reports
+        kind: which input, head and score it takes
+        reader: how a file becomes examples, a name of `readers.READERS`
         files: split -> names of its files in the official archive `<archive>_public.zip`, read one after another.
             "train" and "dev" must be there, the others are used where they are.
-        fields: columns of the texts, one or two, in the order in which the model reads them.
-        labels: labels as they are written in the files; empty where every row brings its own choices.
-        max_length: longest input in tokens.
-        batch_size: rows of an optimizer step.
-        epochs: passes over the training rows.
-        learning_rate: peak, where no grid is searched.
-        recipe: source of the four values above.
-        label_field: column of the label.
-        main_metric: the metric that is selected and reported by; empty: `MAIN_METRIC` of the kind.
-        archive: name of the official archive; empty: the task's name.
-        submissions: split without labels -> file name that the CLUE site expects.
-        rows: split -> official number of rows (questions where a row has several), before any is dropped.
-        hub: data set on the Hugging Face Hub, its configuration being the task's name.
-        hub_revision: commit of that data set; None: whatever is newest.
-        licence: as stated by the source.
-        citation: where it was published.
+        fields: columns of the texts, one or two, in the order in which the model reads them
+        labels: labels as they are written in the files; empty where every row brings its own choices
+        max_length: longest input in tokens
+        batch_size: rows of an optimizer step
+        epochs: passes over the training rows
+        learning_rate: peak, where no grid is searched
+        recipe: source of the four values above
+        label_field: column of the label
+        main_metric: the metric that is selected and reported by; empty: `MAIN_METRIC` of the kind
+        archive: name of the official archive; empty: the task's name
+        submissions: split without labels -> file name that the CLUE site expects
+        rows: split -> official number of rows (questions where a row has several), before any is dropped
+        hub: data set on the Hugging Face Hub, its configuration being the task's name
+        hub_revision: commit of that data set; None: whatever is newest
+        licence: as stated by the source
+        citation: where it was published
     """
 
     name: str
@@ -104,15 +104,15 @@ class OwnTask:
     """What a YAML file says about a task of one's own.
 
     Attributes:
-        kind: "classification" (one or two texts), "entities" (tokens or spans) or "choice".
+        kind: "classification" (one or two texts), "entities" (tokens or spans) or "choice"
         train, dev, test: files, seen from the folder of the YAML file, `.jsonl`, `.json` (one object a line) or `.csv`;
-            `test` may be left out.
-        fields: columns of the texts, by kind 1 or 2, 1, 2; default: text, text, context and question.
-        label_field: column of the label.
+            `test` may be left out
+        fields: columns of the texts, by kind 1 or 2, 1, 2; default: text, text, context and question
+        label_field: column of the label
         labels: labels in order; default: those of the training file, sorted. A row labelled "-" has no gold label,
             unless "-" is one of them.
-        metric: "accuracy" or "macro_f1" for a classification; the other kinds have one metric.
-        max_length, batch_size, epochs, learning_rate: default 128, 16, 3, 2e-5 (ours).
+        metric: "accuracy" or "macro_f1" for a classification; the other kinds have one metric
+        max_length, batch_size, epochs, learning_rate: default 128, 16, 3, 2e-5 (ours)
     """
 
     kind: str

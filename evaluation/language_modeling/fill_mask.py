@@ -16,8 +16,8 @@ class WordCandidate:
     """A word for the blank.
 
     Attributes:
-        word: its text.
-        probability: product of the probabilities of its tokens, each predicted with all positions blank.
+        word: its text
+        probability: product of the probabilities of its tokens, each predicted with all positions blank
     """
 
     word: str
@@ -36,15 +36,15 @@ def fill_blank(
     """Return the most probable words for a blank.
 
     Args:
-        model: masked language model in evaluation mode.
-        tokenizer: its tokenizer.
-        text: a text that holds `blank` once.
-        tokens: tokens that the word has.
-        top: candidates to return.
-        blank: what stands for the word in `text`.
+        model: masked language model in evaluation mode
+        tokenizer: its tokenizer
+        text: a text that holds `blank` once
+        tokens: tokens that the word has
+        top: candidates to return
+        blank: what stands for the word in `text`
 
     Raises:
-        ValueError: where the blank is not in the text exactly once, or `tokens` is under 1.
+        ValueError: Where the blank is not in the text exactly once, or `tokens` is under 1.
     """
     if text.count(blank) != 1 or tokens < 1:
         raise ValueError(

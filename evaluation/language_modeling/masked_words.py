@@ -22,7 +22,7 @@ class UnigramBaseline:
     """The guess from token frequencies alone.
 
     Args:
-        counts: int64 `[vocabulary]`, how often each token occurs in the training corpus.
+        counts: int64 `[vocabulary]`, how often each token occurs in the training corpus
 
     Raises:
         ValueError: If nothing was counted.
@@ -41,12 +41,12 @@ class MaskedTokens:
     """The masked tokens of one batch, all `[M]`.
 
     Attributes:
-        labels: int64, the right ids.
-        predictions: int64, the ids with the highest score.
-        losses: float, cross-entropy of each token in nats.
-        words: int64, a number that neighbors share exactly if they belong to one masked word of one row.
-        sources: int64, number of the source of each token's document.
-        positions: int64, position of each token in its document as the model sees it, [CLS] at 0.
+        labels: int64, the right ids
+        predictions: int64, the ids with the highest score
+        losses: float, cross-entropy of each token in nats
+        words: int64, a number that neighbors share exactly if they belong to one masked word of one row
+        sources: int64, number of the source of each token's document
+        positions: int64, position of each token in its document as the model sees it, [CLS] at 0
     """
 
     labels: np.ndarray
@@ -61,11 +61,11 @@ class MaskedLanguageModelingScores:
     """Sums over batches, overall, by source and by position.
 
     Args:
-        unigram: The baseline.
-        source_names: Names of the sources.
+        unigram: the baseline
+        source_names: names of the sources
 
     Attributes:
-        sums: float64 `[sources + position bins, 2 + len(METRICS)]`; sums of several processes are added.
+        sums: float64 `[sources + position bins, 2 + len(METRICS)]`; sums of several processes are added
     """
 
     def __init__(self, unigram: UnigramBaseline, source_names: Sequence[str]) -> None:

@@ -61,7 +61,7 @@ def _index(texts: Sequence[Sequence[str]]) -> Any:
     try:
         import bm25s
     except ImportError as error:
-        raise ImportError("BM25 needs bm25s: pip install 'chinese-modernbert[eval]'.") from error
+        raise ImportError("BM25 needs bm25s: pip install 'chinese-modernbert[eval]'") from error
     index = bm25s.BM25()
     index.index([list(words) or [""] for words in texts], show_progress=False)
     return index

@@ -64,9 +64,9 @@ def read_rows(one: SentenceSet, split: str, folder: str | Path) -> ReadRows:
     """Read a split of a set, checked row by row.
 
     Args:
-        one: The set.
-        split: "train", "dev" or "test".
-        folder: Folder that the set's files are relative to.
+        one: the set
+        split: "train", "dev" or "test"
+        folder: folder that the set's files are relative to
 
     Raises:
         FileNotFoundError: If the set has no such split or its file is missing.

@@ -40,9 +40,9 @@ def run_mteb(model: SentenceTransformer, tasks: Sequence[Any], folder: Path | No
     """Score an encoder on tasks of mteb.
 
     Args:
-        model: the encoder.
-        tasks: tasks of mteb, see `named_tasks`; their data are fetched.
-        folder: where mteb keeps its result files; None keeps none.
+        model: the encoder
+        tasks: tasks of mteb, see `named_tasks`; their data are fetched
+        folder: where mteb keeps its result files; None keeps none
 
     Returns:
         The main score of each task by name.

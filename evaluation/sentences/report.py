@@ -32,9 +32,9 @@ class ScoredEncoder:
     """An encoder of the report.
 
     Attributes:
-        name: What the rows call it.
-        role: `baseline` (trained on no pairs), `other` (another model) or `stage` (the model itself).
-        scores: All its results.
+        name: what the rows call it
+        role: `baseline` (trained on no pairs), `other` (another model) or `stage` (the model itself)
+        scores: all its results
     """
 
     name: str
@@ -52,11 +52,11 @@ def write_sentence_report(
     """Write the report.
 
     Args:
-        output: Folder of the report.
-        encoders: In the order of the rows; the last one is what the others are compared with.
-        settings: What was asked for; `model` is in the title.
-        resamples: Bootstrap samples of the paired differences.
-        mteb_scores: Main score of each task of mteb, of the last encoder; none by default.
+        output: folder of the report
+        encoders: in the order of the rows; the last one is what the others are compared with
+        settings: what was asked for; `model` is in the title
+        resamples: bootstrap samples of the paired differences
+        mteb_scores: main score of each task of mteb, of the last encoder; none by default
 
     Returns:
         The Markdown file.
@@ -184,8 +184,8 @@ def draw_similarity(encoders: Sequence[ScoredEncoder], picture: Path) -> Path:
     """Draw the histogram of cosines, one column per encoder, one row per set.
 
     Args:
-        encoders: Mostly two: before and after training.
-        picture: PNG file to write.
+        encoders: mostly two: before and after training
+        picture: PNG file to write
 
     Raises:
         ImportError: If matplotlib is not installed.
@@ -216,8 +216,8 @@ def draw_spectrum(encoders: Sequence[ScoredEncoder], picture: Path) -> Path:
     """Draw the singular values of the centered vectors of each set's texts, as shares of their squares' sum.
 
     Args:
-        encoders: One line each; those without a space on a set are left out there.
-        picture: PNG file to write.
+        encoders: one line each; those without a space on a set are left out there
+        picture: PNG file to write
 
     Raises:
         ImportError: If matplotlib is not installed.

@@ -25,9 +25,9 @@ class RetrievalTask:
     """Questions, passages, and which passages answer which question.
 
     Attributes:
-        queries: texts.
-        passages: texts, each once.
-        relevant: for each query the numbers of its passages, at least one.
+        queries: texts
+        passages: texts, each once
+        relevant: for each query the numbers of its passages, at least one
     """
 
     queries: tuple[str, ...]
@@ -76,9 +76,9 @@ def score_retrieval(task: RetrievalTask, numbers: np.ndarray, scores: np.ndarray
     """Return nDCG@10, MRR@10 and recall at 1, 10 and 100 of ranked passages.
 
     Args:
-        task: What was searched.
-        numbers: int64 `[Q, K]`, passages of each query.
-        scores: float `[Q, K]`, their scores, higher is better.
+        task: what was searched
+        numbers: int64 `[Q, K]`, passages of each query
+        scores: float `[Q, K]`, their scores, higher is better
     """
     names = [str(number) for number in range(len(task.passages))]
     evaluator = InformationRetrievalEvaluator(
@@ -112,11 +112,11 @@ def search_quantized(
     """Search among quantized passages, exhaustively.
 
     Args:
-        queries: float `[Q, D]`.
-        passages: float `[P, D]`.
+        queries: float `[Q, D]`
+        passages: float `[P, D]`
         precision: `int8` (one byte per dimension, ranges from the passages), `binary` (one bit on both sides, Hamming
-            distance) or `binary rescored` (the same, and its nearest are ranked again by the float query).
-        depth: Hits of each query.
+            distance) or `binary rescored` (the same, and its nearest are ranked again by the float query)
+        depth: hits of each query
 
     Returns:
         The numbers int64 `[Q, depth]` and scores float32 of the best passages, higher is better.

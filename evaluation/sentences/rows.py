@@ -45,10 +45,10 @@ class ReadRows:
     """Rows of a set as they were read.
 
     Attributes:
-        pairs: Pairs with a score; empty where the kind has none.
-        triplets: Triplets.
-        passages: Further texts to search among, which answer nothing.
-        dropped: Reason -> rows that were left out.
+        pairs: pairs with a score; empty where the kind has none
+        triplets: triplets
+        passages: further texts to search among, which answer nothing
+        dropped: reason -> rows that were left out
     """
 
     pairs: list[ScoredPair] = field(default_factory=list)

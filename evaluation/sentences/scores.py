@@ -41,12 +41,12 @@ class SimilarityResult:
     """What an encoder scores on one set of pairs.
 
     Attributes:
-        scores: measure -> estimate.
-        ceiling: highest Spearman that this gold allows.
-        pairs: number of pairs.
-        space: measures of the space of the set's texts; None where no pair is clearly positive.
-        gold: float `[N]`.
-        cosines: float `[N]`.
+        scores: measure -> estimate
+        ceiling: highest Spearman that this gold allows
+        pairs: number of pairs
+        space: measures of the space of the set's texts; None where no pair is clearly positive
+        gold: float `[N]`
+        cosines: float `[N]`
     """
 
     scores: dict[str, Estimate]
@@ -128,10 +128,10 @@ def evaluate_similarity(
     """Score an encoder on pairs.
 
     Args:
-        encode: Texts to vectors, float `[N, D]`.
-        pairs: Pairs with gold similarity; each distinct text is encoded once.
-        resamples: Bootstrap samples.
-        seed: Seed of samples and of the texts that measure the space.
+        encode: texts to vectors, float `[N, D]`
+        pairs: pairs with gold similarity; each distinct text is encoded once
+        resamples: bootstrap samples
+        seed: seed of samples and of the texts that measure the space
     """
     texts = list(dict.fromkeys(text for pair in pairs for text in (pair.first, pair.second)))
     number = {text: i for i, text in enumerate(texts)}

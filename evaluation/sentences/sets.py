@@ -18,17 +18,17 @@ class SentenceSet:
     """One set of sentence pairs.
 
     Attributes:
-        name: Name in `SENTENCE_SETS` or the file's name.
-        title: What it is, in a few words.
+        name: name in `SENTENCE_SETS` or the file's name
+        title: what it is, in a few words
         kind: `scores` (two texts, a number), `triplets` (anchor, positive, and a negative or a list of them),
             `inference` (premise, hypothesis, label), `choice` (anchor, two texts, which of them is closer),
-            `passages` (query, passage that answers it) or `ranking` (a folder of files, `t2ranking`).
-        fields: Names of the fields in the order of the kind.
-        files: Split -> file, relative to the folder of the data.
-        highest: Label that means "the same"; 0 is always the lowest.
-        licence: Licence as stated by its source.
-        source: Where it comes from.
-        clue_task: Name of the CLUE task whose archive, in the folder of the data or next to it, holds the files.
+            `passages` (query, passage that answers it) or `ranking` (a folder of files, `t2ranking`)
+        fields: names of the fields in the order of the kind
+        files: split -> file, relative to the folder of the data
+        highest: label that means "the same"; 0 is always the lowest
+        licence: licence as stated by its source
+        source: where it comes from
+        clue_task: name of the CLUE task whose archive, in the folder of the data or next to it, holds the files
     """
 
     name: str

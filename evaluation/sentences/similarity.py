@@ -36,10 +36,10 @@ def score_similarity(
     """Return Pearson, Spearman and, for binary gold, the area under the ROC curve, with 95 % bootstrap intervals.
 
     Args:
-        gold: float `[N]`, the given similarities.
-        cosines: float `[N]`, similarities of the model.
-        resamples: Bootstrap samples of pairs. Our default: 1,000.
-        seed: Seed of the samples.
+        gold: float `[N]`, the given similarities
+        cosines: float `[N]`, similarities of the model
+        resamples: bootstrap samples of pairs. Our default: 1,000.
+        seed: seed of the samples
 
     Raises:
         ValueError: If the lengths differ, a number is not finite, or gold or cosines are constant.
@@ -109,13 +109,13 @@ class SpaceMetrics:
     """How a space of sentence vectors is filled.
 
     Attributes:
-        anisotropy: Mean cosine of two random texts; 0 is even, 1 is a single direction.
+        anisotropy: mean cosine of two random texts; 0 is even, 1 is a single direction.
             Source: Ethayarajh 2019 (arXiv 1909.00512).
         uniformity: log of the mean of exp(-2 d^2) over random texts, lower is more even.
             Source: Wang and Isola 2020 (arXiv 2005.10242), t = 2.
-        alignment: Mean d^2 of positive pairs, lower is closer. Same source, alpha = 2.
-        spectrum: Share of the variance on each principal component, largest first; a steep fall means that few
-            directions carry the texts.
+        alignment: mean d^2 of positive pairs, lower is closer. Same source, alpha = 2.
+        spectrum: share of the variance on each principal component, largest first; a steep fall means that few
+            directions carry the texts
     """
 
     anisotropy: float
@@ -133,8 +133,8 @@ def measure_space(vectors: np.ndarray, positives: tuple[np.ndarray, np.ndarray])
     """Measure a space.
 
     Args:
-        vectors: float `[N, D]` of distinct texts, N >= 2; scaled to length 1 here.
-        positives: two float `[P, D]`, vectors of texts that mean the same, row by row.
+        vectors: float `[N, D]` of distinct texts, N >= 2; scaled to length 1 here
+        positives: two float `[P, D]`, vectors of texts that mean the same, row by row
 
     Returns:
         The measures over all pairs of distinct rows (N of a few thousand).

@@ -26,9 +26,9 @@ def count_neighbors(documents: Iterable[np.ndarray], vocab_size: int, window: in
     """Return how often two tokens stand within `window` of each other, int64 `[V, V]`, symmetric.
 
     Args:
-        documents: token ids of each document.
-        vocab_size: V.
-        window: distance in tokens, counted alike at every distance.
+        documents: token ids of each document
+        vocab_size: V
+        window: distance in tokens, counted alike at every distance
     """
     counts = csr_array((vocab_size, vocab_size), dtype=np.int64)
     batch: list[np.ndarray] = []
@@ -70,10 +70,10 @@ def static_encoder(
     """Return a sentence encoder whose vector is the mean of static token vectors.
 
     Args:
-        tokenizer: Cuts texts; its special tokens have zero vectors.
-        documents: Token ids of the corpus.
-        dimensions: Length of a vector. Our default: 256.
-        seed: Seed of the decomposition.
+        tokenizer: cuts texts; its special tokens have zero vectors
+        documents: token ids of the corpus
+        dimensions: length of a vector. Our default: 256.
+        seed: seed of the decomposition
 
     Raises:
         ValueError: If the corpus has too few different tokens.

@@ -28,9 +28,9 @@ def read_ranking(folder: Path, split: str, found: ReadRows) -> None:
     out.
 
     Args:
-        folder: Folder of the files.
-        split: "train" or "dev".
-        found: Is filled.
+        folder: folder of the files
+        split: "train" or "dev"
+        found: is filled
 
     Raises:
         FileNotFoundError: If collection, queries or judgments are missing.

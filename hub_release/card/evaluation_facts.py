@@ -138,8 +138,8 @@ def read_evaluations(clue_report: str, sts_report: str, folders: Collection[Path
         folders: the checkpoint and the release made of it, the same weights
 
     Raises:
-        FileNotFoundError: for a report that is not there.
-        ValueError: for a report about other weights, or a file that is no such report.
+        FileNotFoundError: For a report that is not there.
+        ValueError: For a report about other weights, or a file that is no such report.
     """
     digests = {_digest(model_fingerprint(folder)) for folder in folders}
     tasks, settings, similarity = (), {}, ()

@@ -51,8 +51,8 @@ def read_tokenizer_metrics(report: str, tokenizer: PreTrainedTokenizerFast) -> l
         tokenizer: the released tokenizer
 
     Raises:
-        FileNotFoundError: for a report that is not there.
-        ValueError: for a report about other tokenizers, or a file that is no such report.
+        FileNotFoundError: For a report that is not there.
+        ValueError: For a report about other tokenizers, or a file that is no such report.
     """
     if not report:
         return []

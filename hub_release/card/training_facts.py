@@ -85,7 +85,7 @@ def read_training(checkpoint: Path, release: Path) -> TrainingFacts:
         release: the new folder
 
     Raises:
-        ValueError: for a log that is not JSON.
+        ValueError: For a log that is not JSON.
     """
     return TrainingFacts(tuple(training_rows(checkpoint)), _draw_curves(checkpoint, release))
 
@@ -122,7 +122,7 @@ def last_logged_values(checkpoint: Path) -> dict[str, float]:
     are left out, so that an early checkpoint does not carry the numbers of a later one.
 
     Raises:
-        ValueError: for a log that is not JSON.
+        ValueError: For a log that is not JSON.
     """
     values: dict[str, float] = {}
     state = _trainer_state(checkpoint)
@@ -135,7 +135,7 @@ def log_lines(checkpoint: Path) -> list[dict[str, Any]]:
     """Return the lines of the first log found, up to the checkpoint's own step; empty if there is none.
 
     Raises:
-        ValueError: for a log that is not JSON.
+        ValueError: For a log that is not JSON.
     """
     last_step = float(_trainer_state(checkpoint).get("global_step", math.inf))
     for folder in record_folders(checkpoint):

@@ -125,7 +125,7 @@ def checked_agreement(
         texts: see `check_batches`
 
     Raises:
-        ValueError: where it misses the bar of its precision (`isolated_check.BARS`).
+        ValueError: Where it misses the bar of its precision (`isolated_check.BARS`).
     """
     batches = check_batches(tokenizer, longest_check(model), texts, file.shape)
     expected = [(*batch, expected_output(model, file.graph, batch)) for batch in batches]

@@ -44,10 +44,10 @@ def export_onnx(
         The folder `onnx`, complete; where anything fails it is as it was before.
 
     Raises:
-        ImportError: without the packages of the extra `onnx`.
-        FileNotFoundError: for a missing folder, config, weights or tokenizer.
-        FileExistsError: for a folder `onnx` that holds something else, or an earlier export without `overwrite`.
-        ValueError: for parts that do not fit together, or a graph that does not give the model's numbers.
+        ImportError: Without the packages of the extra `onnx`.
+        FileNotFoundError: For a missing folder, config, weights or tokenizer.
+        FileExistsError: For a folder `onnx` that holds something else, or an earlier export without `overwrite`.
+        ValueError: For parts that do not fit together, or a graph that does not give the model's numbers.
     """
     check_onnx_installed()
     folder, options = Path(folder), options or OnnxOptions()

@@ -36,7 +36,7 @@ class OnnxOptions:
         shape: `(batch, length)` of further graphs for this shape alone; `None` = none
 
     Raises:
-        ValueError: for nothing to export, an unknown name or a shape below 1.
+        ValueError: For nothing to export, an unknown name or a shape below 1.
     """
 
     precisions: tuple[str, ...] = ("fp32",)
@@ -88,9 +88,9 @@ def write_onnx_folder(
         overwrite: replace an earlier export
 
     Raises:
-        ImportError: without the packages of the extra `onnx`.
-        FileExistsError: for a folder that holds something else, or an earlier export without `overwrite`.
-        ValueError: for a shape that the model does not reach, or a graph that does not give the model's numbers.
+        ImportError: Without the packages of the extra `onnx`.
+        FileExistsError: For a folder that holds something else, or an earlier export without `overwrite`.
+        ValueError: For a shape that the model does not reach, or a graph that does not give the model's numbers.
     """
     check_onnx_installed()
     longest = model.config.max_position_embeddings
@@ -122,7 +122,7 @@ def exported_files(folder: Path) -> list[GraphFile]:
     """Return the graphs that a released folder holds by its record; none where there is no record.
 
     Raises:
-        ValueError: for a record that cannot be read.
+        ValueError: For a record that cannot be read.
     """
     path = folder / ONNX_FOLDER / RECORD_FILE
     if not path.is_file():
@@ -140,7 +140,7 @@ def unrecorded_graphs(folder: Path) -> list[str]:
     """Return the graphs in the folder `onnx`, relative to it, that its record does not name.
 
     Raises:
-        ValueError: for a record that cannot be read.
+        ValueError: For a record that cannot be read.
     """
     onnx = folder / ONNX_FOLDER
     present = {path.relative_to(onnx).as_posix() for path in onnx.rglob("*.onnx")}

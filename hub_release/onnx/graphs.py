@@ -33,7 +33,7 @@ def check_onnx_installed() -> None:
     """Say which extra is missing.
 
     Raises:
-        ImportError: where a package of the extra `onnx` is absent.
+        ImportError: Where a package of the extra `onnx` is absent.
     """
     missing = [name for name in NEEDED_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
@@ -72,7 +72,7 @@ def export_graphs(
         shape: `(batch, length)` of a graph for one shape only; default: both are free
 
     Raises:
-        ValueError: for rotary positions that depend on the length of the text, or weights beyond protobuf's limit.
+        ValueError: For rotary positions that depend on the length of the text, or weights beyond protobuf's limit.
     """
     _check_model(model)
     window = model.config.sliding_window

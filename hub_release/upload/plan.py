@@ -63,8 +63,8 @@ def plan_push(folder: str | Path) -> PushPlan:
         folder: a release, as `build_release` wrote it; ONNX files, pictures and a second card may have joined it
 
     Raises:
-        FileNotFoundError: where the folder or a file that its manifest names is missing.
-        ValueError: for a folder that is no release, a link that leaves it, the state of a run or a hidden file in its
+        FileNotFoundError: Where the folder or a file that its manifest names is missing.
+        ValueError: For a folder that is no release, a link that leaves it, the state of a run or a hidden file in its
             manifest, or a file that holds what looks like a secret.
     """
     root = Path(folder).resolve()

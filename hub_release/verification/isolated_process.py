@@ -36,7 +36,7 @@ def run_script(script: Path, python: str, make_job: Callable[[Path], dict[str, A
         make_job: gets a temporary folder for what the job needs, and returns the job
 
     Raises:
-        ProcessFailedError: where the process fails, takes too long or writes no results.
+        ProcessFailedError: Where the process fails, takes too long or writes no results.
     """
     with tempfile.TemporaryDirectory(prefix="verify_release_") as temporary:
         folder = Path(temporary).resolve()

@@ -27,9 +27,9 @@ def explain_hardest(trainer: ClueTrainer, examples: Sequence[Example], count: in
     """Explain the examples whose right label has the lowest probability.
 
     Args:
-        trainer: a trained run.
-        examples: labelled examples.
-        count: how many to explain.
+        trainer: a trained run
+        examples: labelled examples
+        count: how many to explain
 
     Returns:
         For each: `id`, `predicted`, `gold`, and `tokens` as (text, weight); a weight over 0 supports the predicted

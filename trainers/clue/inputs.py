@@ -27,9 +27,9 @@ class Predictions:
     """Predictions of a model for a list of examples.
 
     Args:
-        values: for each example a class or choice number, an answer, or a list of entities in the metric's form.
+        values: for each example a class or choice number, an answer, or a list of entities in the metric's form
         gold_log_probability: float `[examples]`, log probability of the right class or choice (of the right tokens for
-            answers and entities, mean over them); NaN where there is no gold label.
+            answers and entities, mean over them); NaN where there is no gold label
     """
 
     def __init__(self, values: list[Any], gold_log_probability: np.ndarray) -> None:
@@ -40,10 +40,10 @@ class TaskInputs(ABC):
     """Inputs of one kind of task.
 
     Args:
-        tokenizer: fast tokenizer of the model.
-        task: the task.
-        max_length: longest input in tokens; 0: the task's, or the model's where that is shorter.
-        limit: longest input that the model takes.
+        tokenizer: fast tokenizer of the model
+        task: the task
+        max_length: longest input in tokens; 0: the task's, or the model's where that is shorter
+        limit: longest input that the model takes
 
     Raises:
         ValueError: If the tokenizer has no offsets, or `max_length` is over `limit`.

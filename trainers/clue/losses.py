@@ -19,7 +19,7 @@ class TaskLoss:
     """Cross-entropy, with or without class weights; `compute_loss_func` of a Trainer.
 
     Args:
-        class_weights: weight of each class, 1 on average over the training rows; None: all alike.
+        class_weights: weight of each class, 1 on average over the training rows; None: all alike
     """
 
     def __init__(self, class_weights: Sequence[float] | None = None) -> None:
@@ -31,9 +31,9 @@ class TaskLoss:
         """Return the loss, a scalar in float32.
 
         Args:
-            outputs: `logits` `(..., classes)`, or `start_logits` and `end_logits` `(batch, length)`.
-            labels: `(...)`, -100 ignored; for answers `(batch, 2)`.
-            num_items_in_batch: labels of the whole optimizer step; default: of this batch.
+            outputs: `logits` `(..., classes)`, or `start_logits` and `end_logits` `(batch, length)`
+            labels: `(...)`, -100 ignored; for answers `(batch, 2)`
+            num_items_in_batch: labels of the whole optimizer step; default: of this batch
         """
         logits = stacked_logits(outputs)
         logits, labels = logits.reshape(-1, logits.shape[-1]).float(), labels.reshape(-1)

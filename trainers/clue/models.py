@@ -35,8 +35,8 @@ class SpanPairClassifier(nn.Module):
     """Classify a pair of spans from the means of their tokens and the first token. Source: our default.
 
     Args:
-        encoder: any encoder.
-        num_labels: classes.
+        encoder: any encoder
+        num_labels: classes
     """
 
     def __init__(self, encoder: PreTrainedModel, num_labels: int) -> None:
@@ -62,7 +62,7 @@ class ChoiceScorer(nn.Module):
     """Score choices with a sequence classifier of one output: the family's own pooling, any number of choices.
 
     Args:
-        scorer: sequence classifier with one label.
+        scorer: sequence classifier with one label
     """
 
     def __init__(self, scorer: PreTrainedModel) -> None:
@@ -87,10 +87,10 @@ def build_model(task: Task, name: str, trust_remote_code: bool = False, tags: Se
     """Return the model of a task with float32 weights, its head drawn anew where the checkpoint has none.
 
     Args:
-        task: its kind decides the head.
-        name: folder or Hub name.
-        trust_remote_code: allow the model's own code.
-        tags: tags of the tokens for entities.
+        task: its kind decides the head
+        name: folder or Hub name
+        trust_remote_code: allow the model's own code
+        tags: tags of the tokens for entities
     """
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "dtype": torch.float32}
     if task.kind == "spans":
@@ -158,7 +158,7 @@ def layer_depths(names: Sequence[str]) -> dict[str, int]:
     """Return how far each parameter lies under the head, in layers: heads 0, the last layer 1, embeddings the most.
 
     Args:
-        names: names of parameters of any encoder whose layers are called `layer.N` or `layers.N`.
+        names: names of parameters of any encoder whose layers are called `layer.N` or `layers.N`
     """
     numbers = {name: int(match[1]) for name in names if (match := _LAYER.search(f".{name}"))}
     last = max(numbers.values(), default=-1)

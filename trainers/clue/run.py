@@ -136,11 +136,11 @@ class TaskRuns:
     """The runs of one task.
 
     Args:
-        args: options of the command.
-        data: the task's examples.
-        tokenizer: tokenizer of the model.
-        output: folder of results.
-        model: fingerprint of the model.
+        args: options of the command
+        data: the task's examples
+        tokenizer: tokenizer of the model
+        output: folder of results
+        model: fingerprint of the model
     """
 
     def __init__(

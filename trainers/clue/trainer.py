@@ -50,8 +50,8 @@ class MaskingCollator:
     run in the training process.
 
     Args:
-        inputs: inputs of the task.
-        seed: names the family of masks.
+        inputs: inputs of the task
+        seed: names the family of masks
     """
 
     def __init__(self, inputs: TaskInputs, seed: int) -> None:
@@ -77,9 +77,9 @@ class Best:
     """The best epoch so far.
 
     Attributes:
-        score: main metric on the selection rows, in percent.
-        epoch: number of the epoch, from 1 on.
-        weights: trainable weights at its end, on the CPU.
+        score: main metric on the selection rows, in percent
+        epoch: number of the epoch, from 1 on
+        weights: trainable weights at its end, on the CPU
     """
 
     score: float = -math.inf
@@ -91,12 +91,12 @@ class ClueTrainer(Trainer):
     """Fine-tune a model on one task.
 
     Args:
-        model: model of `build_model`.
-        args: options; learning rate, epochs and batch size are those of the run.
-        inputs: inputs of the task.
-        train: training examples.
-        selection: examples that the epoch is chosen on.
-        loss: loss of the task.
+        model: model of `build_model`
+        args: options; learning rate, epochs and batch size are those of the run
+        inputs: inputs of the task
+        train: training examples
+        selection: examples that the epoch is chosen on
+        loss: loss of the task
     """
 
     args: ClueArguments

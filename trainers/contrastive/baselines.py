@@ -68,11 +68,11 @@ def score_baselines(
     """Score baselines and other encoders; what was scored before under the same settings is read again.
 
     Args:
-        arguments: See `ContrastiveArguments`: `baselines`, `baseline_corpus`, `against`.
-        training: Rows of each stage, whose texts make the static embeddings where no corpus is given.
-        scored: Pairs of each set.
-        retrieval: Task of each set.
-        rows: Fingerprint of all rows, of training and evaluation.
+        arguments: see `ContrastiveArguments`: `baselines`, `baseline_corpus`, `against`
+        training: rows of each stage, whose texts make the static embeddings where no corpus is given
+        scored: pairs of each set
+        retrieval: task of each set
+        rows: fingerprint of all rows, of training and evaluation
 
     Returns:
         The rows of the report above the model's own.

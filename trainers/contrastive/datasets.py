@@ -42,7 +42,7 @@ def read_named(names: Sequence[str], folder: str | Path, split: str) -> list[Nam
     A second file of the same bare name, `b/train.jsonl` after `a/train.jsonl`, goes by its path.
 
     Raises:
-        FileNotFoundError, ValueError: see `find_set` and `read_rows`; a set that is named twice.
+        FileNotFoundError, ValueError: See `find_set` and `read_rows`; a set that is named twice.
     """
     found: dict[str, NamedRows] = {}
     for name in names:
@@ -75,8 +75,8 @@ def rows_fingerprint(named: Iterable[NamedRows], *evaluation: Mapping[str, Any])
     """Return 16 hexadecimal digits that name rows: others under the same name are other data.
 
     Args:
-        named: Sets to train on.
-        evaluation: Pairs or tasks by set.
+        named: sets to train on
+        evaluation: pairs or tasks by set
     """
     digest = hashlib.sha256()
     rows = (row for one in named for row in (one.name, *one.rows.pairs, *one.rows.triplets))
@@ -112,11 +112,11 @@ def stage_datasets(
     a data set of their own without any, so that no row is lost and no negative counts twice.
 
     Args:
-        named: What the stage trains on.
-        stage: The stage.
-        seed: Decides which rows are taken under `max_rows`, and the order.
-        model: Mines negatives where the stage asks for them.
-        margin: See `ContrastiveArguments.mining_margin`.
+        named: what the stage trains on
+        stage: the stage
+        seed: decides which rows are taken under `max_rows`, and the order
+        model: mines negatives where the stage asks for them
+        margin: see `ContrastiveArguments.mining_margin`
 
     Raises:
         ValueError: If a set has no rows that the stage's loss can use.

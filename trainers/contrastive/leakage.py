@@ -20,8 +20,8 @@ class LeakageReport:
     """What was found.
 
     Attributes:
-        texts: Training texts that leak.
-        counts: Training set -> evaluation set -> kind ("exact" or "near") -> texts.
+        texts: training texts that leak
+        counts: training set -> evaluation set -> kind ("exact" or "near") -> texts
     """
 
     texts: set[str] = field(default_factory=set)
@@ -53,9 +53,9 @@ def find_leaks(
     decides is exact.
 
     Args:
-        training: Texts by set.
-        evaluation: Texts by set.
-        similarity: Above 0 up to 1; 1 looks for equal texts alone.
+        training: texts by set
+        evaluation: texts by set
+        similarity: above 0 up to 1; 1 looks for equal texts alone
 
     Returns:
         The report; a text that several evaluation sets hold counts for each.

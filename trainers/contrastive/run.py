@@ -51,7 +51,7 @@ def run_contrastive(arguments: ContrastiveArguments) -> Path:
     Finished stages of an interrupted run are kept.
 
     Args:
-        arguments: See `ContrastiveArguments`.
+        arguments: see `ContrastiveArguments`
 
     Returns:
         `output_dir`, with `stage-0` (before training), `stage-1` ..., the scores of each, `final` (a folder of

@@ -26,10 +26,10 @@ class ContrastiveTrainer(SentenceTransformerTrainer):
     `anchor, positive[, negative_1 ...]` train with in-batch negatives, `sentence1, sentence2, score` with CoSENT.
 
     Args:
-        model: The sentence encoder.
-        args: Arguments of the stage.
-        train_dataset: Data sets by name, see `stage_datasets`.
-        kwargs: As for `SentenceTransformerTrainer`.
+        model: the sentence encoder
+        args: arguments of the stage
+        train_dataset: data sets by name, see `stage_datasets`
+        kwargs: as for `SentenceTransformerTrainer`
 
     Raises:
         ValueError: If a data set has other columns, no rows, or fewer rows than one batch needs.
@@ -59,8 +59,8 @@ def share_batches(args: ContrastiveArguments, world_size: int) -> None:
     sampled batch that is split holds no text twice and comes from one set. A last batch that is not full is left out.
 
     Args:
-        args: Changed in place; `per_device_train_batch_size` is the size of the whole batch from here on.
-        world_size: Number of processes; 1 changes nothing.
+        args: changed in place; `per_device_train_batch_size` is the size of the whole batch from here on
+        world_size: number of processes; 1 changes nothing
 
     Raises:
         ValueError: If the batch cannot be split evenly.
