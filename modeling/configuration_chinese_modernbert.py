@@ -6,9 +6,18 @@ The file runs unchanged inside this package and as remote code of a released fol
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from transformers import PretrainedConfig
+
+# Never run. Transformers reads a file's imports as text: what is named here lies beside this file wherever it was
+# loaded from, and goes with it into every folder that `save_pretrained` writes.
+if TYPE_CHECKING:
+    from .heads_chinese_modernbert import ChineseModernBertForMaskedLM  # noqa: F401
+    from .kernels_chinese_modernbert import attend  # noqa: F401
+    from .layout_chinese_modernbert import TokenLayout  # noqa: F401
+    from .modeling_chinese_modernbert import ChineseModernBertModel  # noqa: F401
+    from .rotary_chinese_modernbert import RotaryTable  # noqa: F401
 
 FULL_ATTENTION = "full_attention"
 SLIDING_ATTENTION = "sliding_attention"
@@ -28,7 +37,7 @@ ROPE_TYPES = tuple(ROPE_KEYS)
 # Source: arXiv 2510.12285 for both values (global theta 80,000; local 10,000 as in ModernBERT).
 DEFAULT_ROPE_THETA = {FULL_ATTENTION: 80_000.0, SLIDING_ATTENTION: 10_000.0}
 
-# A complete map, kept in every saved config: `save_pretrained` alone would write only the class being saved.
+# A complete map, in every saved config: `save_pretrained` alone would write only the class being saved.
 AUTO_MAP = {
     "AutoConfig": "configuration_chinese_modernbert.ChineseModernBertConfig",
     "AutoModel": "modeling_chinese_modernbert.ChineseModernBertModel",
@@ -121,6 +130,8 @@ class ChineseModernBertConfig(PretrainedConfig):
 
     model_type = "chinese_modernbert"
     keys_to_ignore_at_inference = ["past_key_values"]
+    # Saving a configuration of this class, by itself or with a model, copies this file and all that it names above.
+    _auto_class: ClassVar[str | None] = "AutoConfig"
 
     def __init__(
         self,
@@ -198,6 +209,22 @@ class ChineseModernBertConfig(PretrainedConfig):
         if name not in PRESETS:
             raise ValueError(f"preset={name!r} is unknown; use one of {', '.join(PRESETS)}")
         return cls(**{**PRESETS[name], **overrides})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every field; `auto_map` names all classes, ours without the repository that they were loaded from.
+
+        Their files go into the saved folder, which then needs no other one.
+        """
+        values = super().to_dict()
+        given = values.get("auto_map")
+        given = given if isinstance(given, dict) else {}
+        foreign = {
+            name: reference
+            for name, reference in given.items()
+            if str(reference).rpartition("--")[2] != AUTO_MAP.get(name)
+        }
+        values["auto_map"] = {**AUTO_MAP, **foreign}
+        return values
 
     def convert_rope_params_to_dict(self, **kwargs: Any) -> dict[str, Any]:
         """Tell Transformers 5 that `rope_parameters` is already in its final form."""

@@ -5,9 +5,6 @@ Every loss is a sum divided by the number of things it sums over. Under gradient
 number for the whole step (`num_items_in_batch`), so that four small batches give the gradient of one large batch.
 """
 
-# Annotations are evaluated here: who asks the signature of a head sees what its `**kwargs` may hold.
-from typing import Unpack
-
 import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
@@ -34,6 +31,12 @@ from .modeling_chinese_modernbert import (
     marked,
 )
 from .rotary_chinese_modernbert import RotaryTable  # noqa: F401
+
+# Annotations are evaluated here: who asks the signature of a head sees what its `**kwargs` may hold.
+try:
+    from typing import Unpack
+except ImportError:  # Python 3.10, which Transformers supports
+    from typing_extensions import Unpack
 
 
 class ChineseModernBertPredictionHead(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 from torch import nn
@@ -19,6 +19,9 @@ from .configuration_chinese_modernbert import SLIDING_ATTENTION, ChineseModernBe
 from .kernels_chinese_modernbert import attend, check_kernel
 from .layout_chinese_modernbert import TokenLayout, build_layout, is_recording
 from .rotary_chinese_modernbert import RotaryTable, apply_rotary, rotary_table
+
+if TYPE_CHECKING:  # never run, but read: see the configuration
+    from .heads_chinese_modernbert import ChineseModernBertForMaskedLM  # noqa: F401
 
 
 def build_norm(config: ChineseModernBertConfig) -> nn.Module:

@@ -45,11 +45,16 @@ def module_name(file: Path) -> str:
 MODULES = {module_name(file) for file in library_files()} | {""}
 
 
-def imports_of(file: Path, at_import_time: bool = False) -> Iterator[str]:
-    """Yield the modules of ours that a file imports; with `at_import_time` only those that loading it needs."""
+def imports_of(file: Path) -> Iterator[str]:
+    """Yield the modules of ours that a file imports, in functions too.
+
+    A block for type checkers never runs, but in an `__init__`, where it says what is imported on demand.
+    """
     package = file.relative_to(ROOT).parts[:-1]
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in tree.body if at_import_time else ast.walk(tree):
+    blocks = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    typing_only = {id(node) for block in blocks if file.stem != "__init__" for node in ast.walk(block)}
+    for node in (node for node in ast.walk(tree) if id(node) not in typing_only):
         if isinstance(node, ast.ImportFrom) and node.level:
             above = package[: len(package) - node.level + 1]
             target = ".".join((*above, *([node.module] if node.module else [])))

@@ -12,6 +12,7 @@ from chinese_modernbert.modeling import (
     ChineseModernBertForMaskedLM,
     ChineseModernBertModel,
 )
+from chinese_modernbert.modeling.configuration_chinese_modernbert import AUTO_MAP
 
 
 def count_parameters(model_class: type, config: ChineseModernBertConfig) -> int:
@@ -94,6 +95,18 @@ def test_saving_keeps_every_field_and_the_whole_auto_map(tmp_path, tiny_config) 
     assert again.tie_word_embeddings is False
     stored = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     assert {"AutoConfig", "AutoModel", "AutoModelForMaskedLM", "AutoModelForMultipleChoice"} <= set(stored["auto_map"])
+
+
+def test_a_saved_auto_map_names_files_of_the_folder_and_keeps_classes_of_others(tmp_path, tiny_config) -> None:
+    """Loaded from the Hub, every class is named with the repository; the saved folder must not need it."""
+    loaded = {name: f"owner/name--{reference}" for name, reference in AUTO_MAP.items()}
+    config = tiny_config(auto_map={**loaded, "AutoModel": "own.OwnModel", "AutoModelForMaskedLM": "a/b--own.OwnHead"})
+    config.save_pretrained(tmp_path)
+    stored = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    own = {"AutoModel": "own.OwnModel", "AutoModelForMaskedLM": "a/b--own.OwnHead"}
+    assert stored["auto_map"] == {**AUTO_MAP, **own}
+    files = {f"{reference.split('.')[0]}.py" for reference in AUTO_MAP.values()}
+    assert files <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_auto_classes_are_registered_by_the_import(tiny_config) -> None:
