@@ -1,16 +1,24 @@
 """Tokenizer training, width folding, word segmentation and word starts."""
 
-from ..runtime.files import new_output_folder, write_text_atomically
-from .documents import TextDocument, find_text_files, read_documents
-from .loading import check_vocabulary, load_tokenizer, save_tokenizer, tokenizer_hash
-from .normalization import fold_width
-from .train_bpe import TokenizerArguments, run_tokenizer_training, train_tokenizer
-from .word_segmentation import WordSegmenter, load_segmenter
-from .word_starts import DocumentEncoder, EncodedDocument, encode_documents
+from typing import TYPE_CHECKING
+
+from ..runtime.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .documents import TextDocument, find_text_files, read_documents
+    from .extend import ExtensionArguments, run_extension
+    from .loading import check_vocabulary, load_tokenizer, save_tokenizer, tokenizer_hash
+    from .normalization import fold_width
+    from .train_bpe import TokenizerArguments, run_tokenizer_training, train_tokenizer
+    from .word_segmentation import WordSegmenter, load_segmenter
+    from .word_starts import DocumentEncoder, EncodedDocument, encode_documents
+else:
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "DocumentEncoder",
     "EncodedDocument",
+    "ExtensionArguments",
     "TextDocument",
     "TokenizerArguments",
     "WordSegmenter",
@@ -20,11 +28,10 @@ __all__ = [
     "fold_width",
     "load_segmenter",
     "load_tokenizer",
-    "new_output_folder",
     "read_documents",
+    "run_extension",
     "run_tokenizer_training",
     "save_tokenizer",
     "tokenizer_hash",
     "train_tokenizer",
-    "write_text_atomically",
 ]

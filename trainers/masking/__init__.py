@@ -1,48 +1,65 @@
-"""Masking for pre-training: numpy only, deterministic, one pipeline for the published methods."""
+"""Masking for pre-training: the pipeline needs numpy only, is deterministic, and serves the published methods."""
 
-from ...runtime.counter_random import CounterRandom
-from ...runtime.token_rows import IGNORED_LABEL
-from .batch import MaskedBatch, PackedBatch, UnitTable
-from .corruption import MaskVocabulary, Replace
-from .feedback import AccuracyRule, FeedbackTable, LossRule, TagLossRule
-from .masker import ClassLoss, Masker
-from .presets import MASKING_PRESETS, chinese_modernbert
-from .rates import Cosine, Piecewise, UniformRate
-from .similar_words import SimilarWords
-from .statistics import MaskingStatistics
-from .tags import PhraseTagger, WordTagger, lexicon_tagger
-from .units import ColumnUnits, NGramUnits, OneTokenPerUnit, TokenUnits
-from .weights import ColumnWeights, TableWeights, TagWeights
+from typing import TYPE_CHECKING
+
+from ...runtime.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from ...runtime.counter_random import CounterRandom
+    from ...runtime.token_rows import IGNORED_LABEL
+    from .batch import MaskedBatch, PackedBatch, UnitTable
+    from .collator import DataCollatorForWholeWordMasking, MaskingEpochCallback
+    from .corruption import MaskVocabulary, Replace
+    from .feedback import AccuracyRule, FeedbackTable, LossRule, TagLossRule
+    from .feedback_callback import MaskingFeedback
+    from .masker import ClassLoss, Masker
+    from .options import masker_from_options
+    from .presets import MASKING_PRESETS, chinese_modernbert
+    from .rates import Cosine, Piecewise, UniformRate
+    from .similar_words import SimilarWords
+    from .statistics import MaskingStatistics
+    from .tags import PhraseTagger, WordTagger, lexicon_tagger
+    from .trainer import MaskingRateCallback, MaskingTrainer
+    from .units import ColumnUnits, NGramUnits, OneTokenPerUnit, TokenUnits
+    from .weights import ColumnWeights, TableWeights, TagWeights
+else:
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "AccuracyRule",
-    "FeedbackTable",
-    "LossRule",
-    "MaskingStatistics",
-    "MASKING_PRESETS",
-    "PhraseTagger",
-    "TagLossRule",
-    "WordTagger",
-    "lexicon_tagger",
-    "IGNORED_LABEL",
     "ClassLoss",
     "ColumnUnits",
     "ColumnWeights",
     "Cosine",
     "CounterRandom",
+    "DataCollatorForWholeWordMasking",
+    "FeedbackTable",
+    "IGNORED_LABEL",
+    "LossRule",
+    "MASKING_PRESETS",
     "MaskVocabulary",
     "MaskedBatch",
     "Masker",
+    "MaskingEpochCallback",
+    "MaskingFeedback",
+    "MaskingRateCallback",
+    "MaskingStatistics",
+    "MaskingTrainer",
     "NGramUnits",
     "OneTokenPerUnit",
     "PackedBatch",
+    "PhraseTagger",
     "Piecewise",
     "Replace",
     "SimilarWords",
     "TableWeights",
+    "TagLossRule",
     "TagWeights",
     "TokenUnits",
     "UniformRate",
     "UnitTable",
+    "WordTagger",
     "chinese_modernbert",
+    "lexicon_tagger",
+    "masker_from_options",
 ]

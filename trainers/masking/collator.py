@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast, TrainerCallback, TrainerContro
 from ...runtime.counter_random import hash_combine
 from ...tokenization import WordSegmenter, encode_documents, load_segmenter
 from ...tokenization.word_starts import word_ids_from_starts, word_starts_from_offsets
-from . import Masker
+from .masker import Masker
 from .trainer import mask_tensors
 
 Row = Mapping[str, Any]

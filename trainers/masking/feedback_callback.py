@@ -13,7 +13,9 @@ from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ...runtime.token_rows import IGNORED_LABEL
-from . import FeedbackTable, MaskedBatch, Masker
+from .batch import MaskedBatch
+from .feedback import FeedbackTable
+from .masker import Masker
 
 FEEDBACK_FILE = "masking_feedback.safetensors"
 # The table with label ids as keys; the others are named after their tag column.

@@ -8,7 +8,9 @@ import numpy as np
 
 from ...runtime.options import did_you_mean
 from ..data.shards import TokenShards
-from . import MASKING_PRESETS, Masker, MaskVocabulary
+from .corruption import MaskVocabulary
+from .masker import Masker
+from .presets import MASKING_PRESETS
 from .tables import frequency_table, idf_table, pmi_rate_table, rank_table
 
 # Presets whose table can be counted on shards. Weights and rates are those of the presets' sources.

@@ -13,10 +13,12 @@ from transformers import PreTrainedTokenizerFast
 from ...runtime.options import argument
 from ...tokenization import WordSegmenter, load_segmenter, load_tokenizer, read_documents, tokenizer_hash
 from ..data.shards import TokenShards
-from . import MASKING_PRESETS, Masker, MaskVocabulary, PackedBatch
+from .batch import PackedBatch
 from .collator import DataCollatorForWholeWordMasking
+from .corruption import MaskVocabulary
+from .masker import Masker
 from .options import masker_from_options
-from .presets import inverse_share_weights
+from .presets import MASKING_PRESETS, inverse_share_weights
 from .preview import STYLES, chance_by, draw_curves, render, unit_frequency_classes, unit_lengths, unit_tags
 from .tags import UNIVERSAL_TAGS, PhraseTagger, WordTagger, jieba_tagger, lexicon_tagger
 

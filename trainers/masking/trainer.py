@@ -18,7 +18,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ...runtime.token_rows import IGNORED_LABEL
-from . import MaskedBatch, Masker, PackedBatch
+from .batch import MaskedBatch, PackedBatch
 from .feedback_callback import (
     MaskingFeedback,
     divides_its_loss,
@@ -26,6 +26,7 @@ from .feedback_callback import (
     masked_token_mean,
     sum_over_processes,
 )
+from .masker import Masker
 from .statistics import MaskingStatistics
 
 logger = logging.getLogger(__name__)
