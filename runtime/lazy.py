@@ -17,7 +17,7 @@ def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[st
     """Return `__getattr__` and `__dir__` of a package whose names are imported on demand.
 
     Args:
-        package: the package's `__name__`.
+        package: the package's `__name__`
     """
 
     def get(name: str) -> Any:
