@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint
 
 from ...runtime.token_rows import IGNORED_LABEL
 from .batch import MaskedBatch, PackedBatch
@@ -190,15 +190,23 @@ class MaskingTrainer(Trainer):
             inputs, _ = mask_tensors(self.evaluation_masker, inputs, progress=1.0, epoch=0)
         return super().prediction_step(model, dict(inputs), *args, **kwargs)
 
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Save the feedback tables first: the Trainer's own state, written last, marks a checkpoint as complete."""
-        folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-        self.masking_feedback.save(folder, self.args)
-        super()._save_checkpoint(model, trial)
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Train as the Trainer does, after restoring from the checkpoint what it knows nothing of."""
+        if resume_from_checkpoint is True:
+            resume_from_checkpoint = get_last_checkpoint(str(self.args.output_dir)) or True
+        if resume_from_checkpoint and resume_from_checkpoint is not True:
+            self.restore(str(resume_from_checkpoint))
+        return super().train(resume_from_checkpoint, *args, **kwargs)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
-        self.masking_feedback.load(resume_from_checkpoint, self.args)
+    def restore(self, checkpoint: str) -> None:
+        """Restore the feedback tables from a checkpoint."""
+        self.masking_feedback.load(checkpoint, self.args)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the model, and in a numbered checkpoint the feedback tables; every process must call this."""
+        super().save_model(output_dir, _internal_call)
+        if Path(output_dir or "").name.startswith(PREFIX_CHECKPOINT_DIR):
+            self.masking_feedback.save(str(output_dir), self.args)
 
     def _mask_training_batch(self, inputs: MutableMapping[str, Any]) -> dict[str, Any]:
         progress = self.state.global_step / max(self.state.max_steps, 1)
