@@ -245,7 +245,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     near = near or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if near:
         return f"; did you mean '{near[0]}'?"
-    return f"; use one of {', '.join(names) or 'none'}" if len(names) <= FEW_NAMES else ""
+    if not names:
+        return "; it has none"
+    return f"; use one of {', '.join(names)}" if len(names) <= FEW_NAMES else ""
 
 
 def _build(dataclass_type: type, values: Mapping[str, Any], origin: str, sources: Mapping[str, str]) -> Any:
