@@ -15,7 +15,7 @@ from chinese_modernbert.runtime.options import load_recipe
 from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
 from chinese_modernbert.trainers.pretraining.checkpoints import seal
 from chinese_modernbert.trainers.pretraining.log import read_training_log
-from chinese_modernbert.trainers.pretraining.objective_trainer import OBJECTIVE_FILE
+from chinese_modernbert.trainers.pretraining.objectives.objective import OBJECTIVE_FILE
 from chinese_modernbert.trainers.pretraining.run import build_trainer, check_pretraining, run_pretraining
 from reference.pretraining_run import Run, assert_same_weights, run_until, settings, training_lines
 
@@ -102,7 +102,7 @@ def test_a_checkpoint_without_the_objectives_tensors_is_refused(make_run: Run) -
 
 def test_a_run_of_another_objective_is_not_resumed(make_run: Run) -> None:
     run_pretraining(make_run("run", "bag_of_words"))
-    with pytest.raises(ValueError, match="objective was bag_of_words, is mlm"):
+    with pytest.raises(ValueError, match="objective was 'bag_of_words', is 'mlm'"):
         check_pretraining(make_run("run", "mlm", resume="auto"))
 
 

@@ -1,5 +1,6 @@
 """A pre-training run from text to checkpoint: learns, resumes bit for bit, accumulates rightly, fails in one line."""
 
+import json
 import shutil
 import signal
 from pathlib import Path
@@ -9,13 +10,9 @@ import pytest
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerCallback
 
+from chinese_modernbert.trainers.pretraining.checkpoints import last_checkpoint, seal
 from chinese_modernbert.trainers.pretraining.log import read_training_log
-from chinese_modernbert.trainers.pretraining.run import (
-    build_trainer,
-    check_pretraining,
-    last_checkpoint,
-    run_pretraining,
-)
+from chinese_modernbert.trainers.pretraining.run import build_trainer, check_pretraining, run_pretraining
 from reference.pretraining_run import Run, assert_same_weights, run_until, settings, start, training_lines, weights
 from reference.processes import held_at, wait_until
 
@@ -119,13 +116,13 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_names_step_and_documents(
 
 
 def test_evaluation_does_not_depend_on_the_size_of_its_batches_or_on_training_masks(make_run: Run) -> None:
-    figures = []
+    metrics = []
     for changes in ({}, {"tokens_per_micro_batch": 512, "masking_options": {"high": 0.5}, "seed": 3, "data_seed": 9}):
         arguments = make_run(**changes)
         torch.manual_seed(0)
         trainer = build_trainer(arguments, check_pretraining(arguments))
-        figures.append({name: value for name, value in trainer.evaluate().items() if "runtime" not in name})
-    assert figures[0] == pytest.approx(figures[1], rel=1e-5)
+        metrics.append({name: value for name, value in trainer.evaluate().items() if "runtime" not in name})
+    assert metrics[0] == pytest.approx(metrics[1], rel=1e-5)
 
 
 def test_the_second_stage_may_start_from_an_earlier_checkpoint(make_run: Run) -> None:
@@ -181,6 +178,29 @@ def test_resuming_under_other_settings_is_refused_with_their_names(make_run: Run
         check_pretraining(make_run(learning_rate=1e-3, resume="auto"))
 
 
+def test_the_record_of_an_older_run_is_read_under_todays_names_and_with_the_defaults_of_its_time(make_run: Run) -> None:
+    changes: dict[str, Any] = {"max_steps": 8, "batch_size_warmup_share": 0.5}
+    run_pretraining(make_run(**changes))
+    checkpoint = Path(str(make_run().output_dir)) / "checkpoint-4"
+    record = json.loads((checkpoint / "pretraining.json").read_text())
+    record["batch_ramp_share"] = record.pop("batch_size_warmup_share")
+    record["batch_ramp_start"] = record.pop("batch_size_warmup_start")
+    del record["objective"], record["z_loss"]
+    record["stages"] = [
+        {name: stage[name] for name in ("context_length", "share", *THETA)} for stage in record["stages"]
+    ]
+    (checkpoint / "pretraining.json").write_text(json.dumps(record))
+    seal(checkpoint)
+    assert check_pretraining(make_run(**changes, resume=str(checkpoint))).resume_from == checkpoint
+    with pytest.raises(ValueError, match=r"settings: z_loss was 0\.0, is 0\.0001$"):
+        check_pretraining(make_run(**changes, z_loss=1e-4, resume=str(checkpoint)))
+    with pytest.raises(ValueError, match=r"settings: batch_size_warmup_share was 0\.5, is 0\.25$"):
+        check_pretraining(make_run(max_steps=8, batch_size_warmup_share=0.25, resume=str(checkpoint)))
+
+
+THETA = ("global_rope_theta", "local_rope_theta")
+
+
 def test_a_compiled_run_has_the_losses_of_the_plain_one(make_run: Run) -> None:
     if shutil.which("g++") is None:
         pytest.skip("torch.compile needs a C++ compiler on the CPU, and g++ is not here")
@@ -193,7 +213,7 @@ def test_a_compiled_run_has_the_losses_of_the_plain_one(make_run: Run) -> None:
     assert losses[1] == pytest.approx(losses[0], abs=1e-3)
 
 
-def test_figures_reach_tensorboard(make_run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_metrics_reach_tensorboard(make_run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     event_file_loader = pytest.importorskip("tensorboard.backend.event_processing.event_file_loader")
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "events"))
     arguments = make_run(report_to=["tensorboard"], max_steps=2, warmup_steps=0)

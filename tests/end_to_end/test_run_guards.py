@@ -15,8 +15,9 @@ import torch
 
 from chinese_modernbert.trainers.pretraining import checkpoints
 from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
+from chinese_modernbert.trainers.pretraining.callbacks import EXIT_TO_RESUME
 from chinese_modernbert.trainers.pretraining.checkpoints import SEAL, WRITING, find_damage, last_checkpoint
-from chinese_modernbert.trainers.pretraining.guards import EXIT_TO_RESUME, MINIMUM_STEPS
+from chinese_modernbert.trainers.pretraining.guards import MINIMUM_STEPS
 from chinese_modernbert.trainers.pretraining.log import read_training_log
 from chinese_modernbert.trainers.pretraining.run import check_pretraining, run_pretraining
 from chinese_modernbert.trainers.pretraining.trainer import PretrainingTrainer

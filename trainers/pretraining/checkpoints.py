@@ -8,19 +8,78 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from accelerate.utils import wait_for_everyone
 from safetensors import SafetensorError
+from transformers import PreTrainedTokenizerFast
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ...runtime.files import file_sha256, write_text_atomically
+from ...tokenization.loading import save_tokenizer
 
 logger = logging.getLogger(__name__)
 
 SEAL = "checkpoint_files.json"
 WRITING = ".writing"
+RUN_STATE = "run_state.json"
+TRAINING_ARGUMENTS_PICKLE = "training_args.bin"
+
+
+class CheckpointWriter:
+    """Writes the checkpoints of one run, all its processes together: each is whole or not there.
+
+    Args:
+        output: the run's folder
+        writes: whether this process writes files
+        tokenizer: saved with every checkpoint
+        record: files (name -> text) that go into every checkpoint, such as the recipe
+    """
+
+    def __init__(
+        self, output: Path, writes: bool, tokenizer: PreTrainedTokenizerFast, record: Mapping[str, str]
+    ) -> None:
+        self.output, self.writes, self.tokenizer, self.record = output, writes, tokenizer, record
+        self.is_writing = False
+
+    @contextmanager
+    def write(self, name: str) -> Iterator[Path]:
+        """Yield a folder to write to; it gets its name in the run's folder when every process is done.
+
+        Raises:
+            OSError: If it cannot be written; what was half written is taken away.
+        """
+        written = self.output / WRITING / name
+        if self.writes:
+            shutil.rmtree(self.output / WRITING, ignore_errors=True)
+        wait_for_everyone()
+        self.is_writing = True
+        try:
+            with report_failed_writing(self.output, name):
+                yield written
+                wait_for_everyone()
+                if self.writes:
+                    move_into_place(written, self.output / name)
+                wait_for_everyone()
+        finally:
+            self.is_writing = False
+
+    def add_records(self, folder: Path, run_state: Mapping[str, Any]) -> None:
+        """Put tokenizer, record and the run's state beside saved weights; the Trainer's pickle is left out."""
+        if self.writes:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / TRAINING_ARGUMENTS_PICKLE).unlink(missing_ok=True)
+            save_tokenizer(self.tokenizer, folder)
+            for name, text in {**self.record, RUN_STATE: json.dumps(run_state) + "\n"}.items():
+                write_text_atomically(folder / name, text)
+
+
+def read_run_state(checkpoint: str | Path) -> dict[str, Any]:
+    """Return what `CheckpointWriter.add_records` was given as the run's state."""
+    return json.loads((Path(checkpoint) / RUN_STATE).read_text(encoding="utf-8"))
 
 
 def seal(checkpoint: Path) -> None:
@@ -46,13 +105,13 @@ def find_damage(checkpoint: Path, check_hashes: bool = False) -> str | None:
         return f"it holds no {SEAL}: its writing was cut off"
     except (OSError, ValueError) as error:
         return f"{SEAL} cannot be read ({error})"
-    for name, wanted in listed.items():
+    for name, expected in listed.items():
         path = checkpoint / name
         if not path.is_file():
             return f"{name} is missing"
-        if path.stat().st_size != wanted["bytes"]:
-            return f"{name} has {path.stat().st_size} bytes, {wanted['bytes']} were written"
-        if check_hashes and file_sha256(path) != wanted["sha256"]:
+        if path.stat().st_size != expected["bytes"]:
+            return f"{name} has {path.stat().st_size} bytes, {expected['bytes']} were written"
+        if check_hashes and file_sha256(path) != expected["sha256"]:
             return f"{name} has changed since it was written (other SHA-256)"
     return None
 

@@ -1,34 +1,96 @@
-"""Scores of a model on packed rows under masks that never change; the same figures for any size of batches."""
+"""Scores of a model on packed rows under masks that never change; the same metrics for any size of batches."""
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
+from accelerate.utils import send_to_device
 from torch import nn
 
-from ...evaluation.language_modeling.masked_words import MaskedLanguageModelingScores, MaskedTokens
+from ...evaluation.language_modeling.masked_words import MaskedLanguageModelingScores, MaskedTokens, UnigramBaseline
 from ...runtime.token_rows import begins_run
 from ..data.packing import PackedRows
 from ..data.stages import stack_rows
 from ..masking import Masker
 from ..masking.trainer import mask_tensors
+from .objectives import Objective, ObjectiveBatch
+
+Predict = Callable[[dict[str, Any]], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a run evaluates on.
+
+    Attributes:
+        rows: the rows
+        unigram: baseline for each score
+        masker: a masker with a fixed rate and seed: the same masks for every method, or scores could not be compared
+        positions_at_once: positions of one forward on each process
+    """
+
+    rows: PackedRows
+    unigram: UnigramBaseline
+    masker: Masker
+    positions_at_once: int
+
+    def metrics(
+        self, model: nn.Module, objective: Objective | None, accelerator: Accelerator, prefix: str
+    ) -> dict[str, float]:
+        """Return the metrics over all processes, see `flat_metrics`, and the runtime; every process must call this.
+
+        Args:
+            model: what is trained
+            objective: what predicts masked tokens in its place, or None
+            accelerator: of the trainer
+            prefix: of the names
+        """
+
+        def predict(inputs: dict[str, Any]) -> torch.Tensor:
+            placed = send_to_device(inputs, accelerator.device)
+            return (
+                model(**placed).logits if objective is None else objective.predict(ObjectiveBatch.from_inputs(placed))
+            )
+
+        began, was_training = time.perf_counter(), model.training
+        model.eval()
+        scores = self._scores(predict, accelerator)
+        model.train(was_training)
+        return {**flat_metrics(scores, prefix), f"{prefix}_runtime": round(time.perf_counter() - began, 2)}
+
+    def _scores(self, predict: Predict, accelerator: Accelerator) -> MaskedLanguageModelingScores:
+        """Return the scores over all processes."""
+        scores = MaskedLanguageModelingScores(self.unigram, self.rows.shards.source_names)
+        size = max(1, self.positions_at_once // self.rows.context_length)
+        # Every process makes as many forwards as the others: a sharded model exchanges weights in each of them.
+        for first in range(0, len(self.rows), size * accelerator.num_processes):
+            own = range(first + accelerator.process_index * size, len(self.rows))[:size]
+            tokens = score_rows(predict, self.rows, own or range(first, first + 1), self.masker)
+            if own:
+                scores.update(tokens)
+        sums: Any = accelerator.reduce(torch.from_numpy(scores.sums).to(accelerator.device))
+        scores.sums = sums.cpu().numpy()
+        return scores
 
 
 @torch.no_grad()
 def score_rows(
-    predict: Callable[[dict[str, Any]], torch.Tensor],
+    predict: Predict,
     rows: PackedRows,
     numbers: range,
     masker: Masker,
 ) -> MaskedTokens:
-    """Mask some rows, run the model and return what it says about the masked tokens, in reading order.
+    """Mask some rows, run the model and return its predictions of the masked tokens, in reading order.
 
     Args:
-        predict: Gives the logits `[masked, V]` at the labelled positions of a model's inputs, in reading order.
-        rows: The rows.
-        numbers: Which of them.
-        masker: A masker with a fixed rate.
+        predict: gives the logits `[masked, V]` at the labelled positions of a model's inputs, in reading order
+        rows: the rows
+        numbers: which of them
+        masker: a masker with a fixed rate
     """
     batch = stack_rows([rows[number] for number in numbers])
     inputs, masked = mask_tensors(masker, batch, progress=1.0, epoch=0)
@@ -49,16 +111,16 @@ def score_rows(
 
 
 def positions_in_documents(document_ids: np.ndarray) -> np.ndarray:
-    """Return the place of every token within its document, int64 `[B, L]`, counted as the model counts positions."""
-    places = np.broadcast_to(np.arange(document_ids.shape[1]), document_ids.shape)
-    return places - np.maximum.accumulate(np.where(begins_run(document_ids), places, 0), axis=1)
+    """Return the position of every token in its document, int64 `[B, L]`, counted as the model counts positions."""
+    columns = np.broadcast_to(np.arange(document_ids.shape[1]), document_ids.shape)
+    return columns - np.maximum.accumulate(np.where(begins_run(document_ids), columns, 0), axis=1)
 
 
 def flat_metrics(scores: MaskedLanguageModelingScores, prefix: str) -> dict[str, float]:
-    """Return all figures under names for a log, as `eval_loss`, `eval_loss/news`, `eval_loss/position_256_512`."""
-    figures = {f"{prefix}_{name}": value for name, value in scores.compute().items()}
+    """Return all metrics under names for a log, as `eval_loss`, `eval_loss/news`, `eval_loss/position_256_512`."""
+    metrics = {f"{prefix}_{name}": value for name, value in scores.compute().items()}
     for source, own in scores.compute_by_source().items():
-        figures |= {f"{prefix}_{name}/{source}": value for name, value in own.items()}
-    for places, own in scores.compute_by_position().items():
-        figures |= {f"{prefix}_{name}/position_{places}": value for name, value in own.items()}
-    return figures
+        metrics |= {f"{prefix}_{name}/{source}": value for name, value in own.items()}
+    for positions, own in scores.compute_by_position().items():
+        metrics |= {f"{prefix}_{name}/position_{positions}": value for name, value in own.items()}
+    return metrics

@@ -1,23 +1,20 @@
-"""What watches over a run: bad batches (not a number, or a jump of the loss) and signals of a scheduler.
+"""What watches over a run: a step whose loss or gradient is not finite, or whose loss jumps, changes no weight.
 
-Both decide at the end of a step and from numbers that every process has, so all processes do the same.
+Judged are numbers that every process has, so all processes do the same.
 """
 
 import logging
 import math
-import os
-import signal
 import statistics
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any
 
 import torch
-from torch import distributed
-from transformers import TrainerCallback, TrainerControl, TrainerState
-from transformers.training_args import TrainingArguments
+from accelerate import Accelerator
+from transformers import TrainerState
+
+from .arguments import PretrainingArguments
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +22,8 @@ ON_BAD_BATCH = ("stop", "skip")
 WINDOW_STEPS = 100
 # A median of a few losses at the very start says little. Our default.
 MINIMUM_STEPS = 20
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-# EX_TEMPFAIL of sysexits.h: the same command, given again, goes on.
-EXIT_TO_RESUME = os.EX_TEMPFAIL
+MESSAGE_DOCUMENTS = 8
+JUMP = "the loss rose"
 
 
 @dataclass
@@ -65,7 +61,7 @@ class BatchGuard:
         """Return what is wrong with a step, or None after remembering its loss.
 
         Args:
-            loss: Mean loss of the step over all processes, nats a masked token.
+            loss: Mean loss of the step over all processes, nats per masked token.
             gradient_norm: Norm before clipping; None if it was not taken.
         """
         if not math.isfinite(loss):
@@ -75,9 +71,14 @@ class BatchGuard:
         if self.spike_factor is not None and len(self.losses) >= MINIMUM_STEPS:
             median = statistics.median(self.losses)
             if loss > self.spike_factor * median:
-                return f"the loss rose to {loss:.4g}, over {self.spike_factor:g} times the median {median:.4g}"
+                return f"{JUMP} to {loss:.4g}, over {self.spike_factor:g} times the median {median:.4g}"
         self.losses = [*self.losses[1 - WINDOW_STEPS :], loss]
         return None
+
+    @classmethod
+    def of_run(cls, args: PretrainingArguments) -> "BatchGuard":
+        """Return the guard that a run's arguments ask for."""
+        return cls(args.on_bad_batch, args.spike_factor, args.max_skipped)
 
     @property
     def may_skip(self) -> bool:
@@ -119,84 +120,96 @@ class StepLosses:
         self.losses.append(loss.detach().float())
 
     def summary(self, device: torch.device) -> torch.Tensor:
-        """Return float32 `[1, 3]`: sum, largest share (infinite if not a number), place of that one."""
+        """Return float32 `[1, 3]`: sum, largest share (infinite if not a number), index of that one."""
         losses = torch.stack(self.losses)
         height = torch.nan_to_num(losses, nan=math.inf, posinf=math.inf)
         worst = height.argmax()
         return torch.stack([losses.sum(), height[worst], worst.float()]).to(device)[None]
+
+    def worst(self, sums: torch.Tensor, process: int) -> int:
+        """Return the number of the micro-batch with the largest loss on any process.
+
+        Args:
+            sums: float32 `[processes, 3]`, the summaries of all processes
+            process: number of this process
+        """
+        worst_process = int(sums[:, 1].argmax())
+        # Processes take the micro-batches of a step in turn.
+        return self.numbers[int(sums[worst_process, 2])] - process + worst_process
 
     def clear(self) -> None:
         """Forget the step."""
         self.numbers, self.losses = [], []
 
 
-class StopOnSignal(TrainerCallback):
-    """On SIGTERM or SIGUSR1 (what Slurm sends ahead of the time limit) save at the end of the step and stop.
+class StepGuard:
+    """The guard of a run: it collects the losses of each step, judges the step, and says what becomes of a bad one.
 
-    A second signal does what it did before, so that a run can still be ended at once.
-
-    Attributes:
-        received: Name of the signal that ended the run, or None.
+    Args:
+        batch_guard: judges by loss and gradient norm
+        documents_of: names the documents of a micro-batch by its number
+        write: appends a record to the run's log
     """
 
-    def __init__(self) -> None:
-        self.received: str | None = None
-        self._flagged: str | None = None
-        self._previous: dict[int, Any] = {}
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    def __init__(
+        self,
+        batch_guard: BatchGuard,
+        documents_of: Callable[[int], Sequence[str]],
+        write: Callable[[TrainerState, dict[str, Any]], None],
     ) -> None:
-        """Listen; only the main thread of a process may."""
-        if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._flag) for number in STOP_SIGNALS}
+        self.batch_guard, self.losses = batch_guard, StepLosses()
+        self._documents_of, self._write = documents_of, write
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Save and stop if any process has been signalled."""
-        flagged = self._flagged
-        if distributed.is_initialized() and distributed.get_world_size() > 1:
-            one = torch.tensor(float(flagged is not None), device=args.device)
-            distributed.all_reduce(one, distributed.ReduceOp.MAX)
-            flagged = flagged or ("a signal to another process" if one.item() else None)
-        if flagged is not None:
-            logger.warning("%s: saving a checkpoint at step %d and stopping", flagged, state.global_step)
-            self.received = flagged
-            control.should_save = control.should_training_stop = True
+    def as_logs(self) -> dict[str, int]:
+        """Return the number of skipped steps, where steps may be skipped."""
+        return {"skipped_steps": self.batch_guard.skipped} if self.batch_guard.action == "skip" else {}
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Listen no longer."""
-        self.stop_listening()
+    def begin_micro_batch(self) -> None:
+        """Prepare for the next micro-batch of the step."""
+        if not self.losses.numbers and self.batch_guard.spike_factor is not None:
+            self.losses.remember_generators()
 
-    def stop_listening(self) -> None:
-        """Give the signals back to whoever had them."""
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous = {}
+    def find_problem(self, gradient_norm: Any, accelerator: Accelerator) -> tuple[str, int] | None:
+        """Return what is wrong with the step and its worst micro-batch, or None; every process must call this.
 
-    def _flag(self, number: int, frame: FrameType | None) -> None:
-        self._flagged = signal.Signals(number).name
-        self.stop_listening()
+        Args:
+            gradient_norm: norm before clipping; None if it was not taken
+            accelerator: of the trainer
+        """
+        sums: Any = accelerator.gather(self.losses.summary(accelerator.device))
+        norm = None if gradient_norm is None else float(gradient_norm)
+        problem = self.batch_guard.judge(float(sums[:, 0].mean()), norm)
+        return None if problem is None else (problem, self.losses.worst(sums, accelerator.process_index))
 
+    def handle(self, problem: str, micro_batch: int, state: TrainerState, save: Callable[[], None]) -> None:
+        """Write down a bad step and count it, or end the run.
 
-def heed_only_the_parent(worker: int) -> None:
-    """Let a worker of the data loader live through a signal to the whole job: the last step still needs its batches.
+        Args:
+            problem: what is wrong with it
+            micro_batch: number of its worst micro-batch
+            state: of the trainer
+            save: saves the state from before the step, which is called where a jump of the loss ends the run
 
-    Only SIGTERM from the process that started it ends a worker; to ignore the signal altogether would leave that
-    process waiting for its workers for ever when it ends by an error.
-    """
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    # Blocked in every thread, the signal waits for the one that asks who sent it.
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-    threading.Thread(target=_wait_for_parent, args=(os.getppid(),), daemon=True).start()
-
-
-def _wait_for_parent(parent: int) -> None:
-    """End this process when its parent says so."""
-    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != parent:
-        pass
-    os._exit(0)
+        Raises:
+            ValueError: If the step is not to be skipped.
+        """
+        guard, documents = self.batch_guard, self._documents_of(micro_batch)
+        action = "skipped" if guard.may_skip else "stopped"
+        record = {"bad_step": problem, "action": action, "micro_batch": micro_batch, "documents": documents}
+        self._write(state, {"step": state.global_step + 1, **record})
+        shown = describe_documents(documents, MESSAGE_DOCUMENTS)
+        message = f"{problem} at step {state.global_step} in micro-batch {micro_batch}, documents {shown}"
+        if guard.may_skip:
+            guard.skipped += 1
+            logger.warning("%s; the step is skipped (%d of %d)", message, guard.skipped, guard.max_skipped)
+            return
+        if problem.startswith(JUMP):
+            save()
+        limit = f"; {guard.skipped} steps were skipped before" if guard.skipped else ""
+        raise ValueError(
+            f"{message}{limit}; the last checkpoint is from before it: --resume auto --on_bad_batch skip leaves the "
+            "step out, or start a new run from that checkpoint (--model) with a lower learning_rate"
+        )
 
 
 def describe_documents(documents: Sequence[str], most: int) -> str:

@@ -1,6 +1,7 @@
-"""One JSON object a line for everything a run logs; a resumed run continues the file as if it had never stopped."""
+"""One JSON object per line for everything a run logs; a resumed run continues the file as if it had never stopped."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from ...runtime.files import write_text_atomically
 from ...runtime.token_rows import IGNORED_LABEL, begins_run
+from ..data.stages import StagedBatches, stage_at
+from .objectives.z_loss import labelled_logits
+from .throughput import SpeedMeter
 
 LOG_FILE = "training_log.jsonl"
 
@@ -75,24 +79,71 @@ class TrainingLogCallback(TrainerCallback):
                 stream.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
-class LogWindow:
-    """Keeps what the Trainer's running sum of the loss was before a step, and how many steps count.
+class RunLog:
+    """What a run measures between two log lines, and the file of the lines.
+
+    Args:
+        output: the run's folder
+        batches: micro-batches of the run
+        meter: measures its speed
 
     Attributes:
-        steps: Steps since the last log line.
-        skipped: Those of them that were skipped.
-        z_loss: Sum of the z-loss terms of the steps that count.
+        file: writes the lines
+        window: the steps since the last line
+        accuracy: of sampled micro-batches
+    """
+
+    def __init__(self, output: Path, batches: StagedBatches, meter: SpeedMeter) -> None:
+        self.batches, self.meter, self.file = batches, meter, TrainingLogCallback(output / LOG_FILE)
+        self.window, self.accuracy = LogWindow(), TrainingAccuracy()
+
+    def begin_step(
+        self, args: TrainingArguments, state: TrainerState, loss_sum: torch.Tensor, has_plain_head: bool
+    ) -> None:
+        """Begin a step; where it is logged and has logits of the plain head, its first micro-batch is sampled."""
+        self.meter.begin()
+        self.window.begin_step(loss_sum)
+        step = state.global_step
+        is_logged = (step + 1) % state.logging_steps == 0 or (step == 0 and args.logging_first_step)
+        self.accuracy.is_wanted = has_plain_head and is_logged and args.logging_strategy == "steps"
+
+    def observe_batch(self, document_ids: torch.Tensor, word_ids: torch.Tensor, labels: torch.Tensor) -> None:
+        """Count a masked micro-batch, columns of `[B, L]`."""
+        self.meter.observe(document_ids.cpu().numpy(), int((labels != IGNORED_LABEL).sum()))
+        if self.accuracy.is_wanted:
+            self.accuracy.sample(word_ids, labels)
+
+    def complete(self, logs: dict[str, Any], step: int, mean: Callable[[torch.Tensor], Any]) -> None:
+        """Add all of it to a training log and start anew; see `LogWindow.correct`."""
+        if self.window.steps:
+            self.window.correct(logs, mean)
+            logs |= {**self.accuracy.as_logs(), **self.meter.as_logs()}
+            logs["stage"] = stage_at(step - 1, self.batches.ends) + 1
+            logs["positions_seen"] = self.batches.positions_before(step)
+
+
+class LogWindow:
+    """Keeps what the running sums of the loss and its parts were before a step, and how many steps count.
+
+    Attributes:
+        steps: steps since the last log line
+        skipped: those of them that were skipped
+        parts: sum of each part of the loss over the steps that count, by its name in the log
     """
 
     def __init__(self) -> None:
         self.steps = self.skipped = 0
-        self.z_loss: torch.Tensor | float = 0.0
-        self._before: tuple[torch.Tensor, torch.Tensor | float] | None = None
+        self.parts: dict[str, torch.Tensor] = {}
+        self._before: tuple[torch.Tensor, dict[str, torch.Tensor]] | None = None
 
     def begin_step(self, loss_sum: torch.Tensor) -> None:
         """Remember the sums at the start of a step."""
         self.steps += 1
-        self._before = (loss_sum.clone(), self.z_loss)
+        self._before = (loss_sum.clone(), dict(self.parts))
+
+    def add(self, name: str, part: torch.Tensor) -> None:
+        """Add a part of the loss of a micro-batch, scaled as the loss is."""
+        self.parts[name] = part.detach() + self.parts.get(name, 0.0)
 
     def take_back_step(self, loss_sum: torch.Tensor) -> None:
         """Set the sums, the Trainer's in place, to what they were before the step."""
@@ -100,22 +151,26 @@ class LogWindow:
             raise RuntimeError("no step has begun; this is a defect of the trainer")
         self.skipped += 1
         loss_sum.copy_(self._before[0])
-        self.z_loss = self._before[1]
+        self.parts = self._before[1]
 
-    def correct(self, logs: dict[str, Any], with_z_loss: bool) -> None:
-        """Make the Trainer's figures of the window means over the steps that count, and start a new window.
+    def correct(self, logs: dict[str, Any], mean: Callable[[torch.Tensor], Any]) -> None:
+        """Make the Trainer's loss a mean over the steps that count, add the parts, and start a new window.
 
         Where every step was skipped there is no loss to log.
+
+        Args:
+            logs: of the Trainer
+            mean: gives the mean over all processes; every process must call this
         """
         counted = self.steps - self.skipped
         if not counted:
             logs.pop("loss")
         elif self.skipped:
             logs["loss"] *= self.steps / counted
-        if with_z_loss and counted:
-            logs["z_loss"] = round(float(self.z_loss) / counted, 6)
+        for name, summed in self.parts.items():
+            logs[name] = float(mean(summed)) / counted
         self.steps = self.skipped = 0
-        self.z_loss = 0.0
+        self.parts = {}
 
 
 def masked_words(word_ids: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -133,13 +188,36 @@ def masked_words(word_ids: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 class TrainingAccuracy:
-    """Masked tokens and masked words that the model had right since the last log line."""
+    """Masked tokens and masked words that the model had right since the last log line, in sampled micro-batches.
+
+    Attributes:
+        is_wanted: whether the next micro-batch that is masked is sampled
+    """
 
     def __init__(self) -> None:
+        self.is_wanted = False
+        self._words: np.ndarray | None = None
         self._clear()
 
     def _clear(self) -> None:
-        self.tokens = self.right_tokens = self.words = self.right_words = 0
+        self.tokens = self.correct_tokens = self.words = self.correct_words = 0
+
+    def sample(self, word_ids: torch.Tensor, labels: torch.Tensor) -> None:
+        """Remember the words of a masked micro-batch; see `masked_words`."""
+        self._words = masked_words(word_ids.cpu().numpy(), labels.cpu().numpy())
+        self.is_wanted = False
+
+    def observe_sample(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        """Add the micro-batch that was sampled; another one is passed over.
+
+        Args:
+            logits: `[M, V]` or `[B, L, V]`
+            labels: int64 `[B, L]`
+        """
+        words, self._words = self._words, None
+        if words is not None:
+            own_logits, own_labels = labelled_logits(logits, labels)
+            self.observe(own_logits.argmax(-1), own_labels, words)
 
     def observe(self, predictions: torch.Tensor, labels: torch.Tensor, words: np.ndarray) -> None:
         """Add a micro-batch.
@@ -154,14 +232,14 @@ class TrainingAccuracy:
             return
         first = np.flatnonzero(begins_run(words))
         self.tokens += right.size
-        self.right_tokens += int(right.sum())
+        self.correct_tokens += int(right.sum())
         self.words += first.size
-        self.right_words += int(np.logical_and.reduceat(right, first).sum())
+        self.correct_words += int(np.logical_and.reduceat(right, first).sum())
 
     def as_logs(self) -> dict[str, float]:
         """Return the shares and forget the counts; empty if no batch was seen."""
         if not self.tokens:
             return {}
-        logs = {"token_accuracy": self.right_tokens / self.tokens, "word_accuracy": self.right_words / self.words}
+        logs = {"token_accuracy": self.correct_tokens / self.tokens, "word_accuracy": self.correct_words / self.words}
         self._clear()
         return {name: round(value, 5) for name, value in logs.items()}

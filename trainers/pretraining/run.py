@@ -3,7 +3,7 @@
 import json
 import logging
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,22 @@ from ...modeling import PRESETS, ChineseModernBertConfig, ChineseModernBertForMa
 from ...runtime.files import write_text_atomically
 from ...runtime.options import recorded_options
 from ...runtime.processes import on_every_process, on_main_process, require_agreement
+from ...runtime.settings import differing_settings
 from ...tokenization.extend import new_tokens, start_embeddings
 from ...tokenization.loading import VOCABULARY_MULTIPLE, check_vocabulary, load_tokenizer, tokenizer_hash
 from ..data.batch_plan import BatchSizeWarmup
 from ..data.packing import PackedRows, SpecialIds
 from ..data.shards import TokenShards
-from ..data.stages import StagedBatches, stage_ends, stage_weights, steps_for_positions
-from ..masking import MASKING_PRESETS, Masker, MaskVocabulary
+from ..data.stages import Stage, StagedBatches, stage_ends, stage_weights, steps_for_positions
+from ..masking import MASKING_PRESETS, Masker, MaskVocabulary, chinese_modernbert
 from ..masking.options import columns_of, masker_from_options
 from .arguments import PretrainingArguments
-from .checkpoints import WRITING, find_damage, last_checkpoint
-from .guards import EXIT_TO_RESUME, BatchGuard
+from .callbacks import EXIT_TO_RESUME
+from .checkpoints import WRITING, CheckpointWriter, find_damage, last_checkpoint
+from .evaluation import Evaluation
+from .guards import BatchGuard
 from .log import LOG_FILE
-from .objective_trainer import ObjectiveTrainer
-from .objectives import build_objective, check_objective
+from .objectives import PLAIN, build_objective, check_objective
 from .run_record import RUN_RECORD, run_record
 from .trainer import PretrainingTrainer
 
@@ -40,13 +42,15 @@ RECIPE = "recipe.yaml"
 FINAL = "final"
 MICRO_BATCHES_HINT = "micro_batches_per_step is gradient_accumulation_steps times processes: keep the product"
 # What decides the numbers of a run. What the guard does may change at a resume, and so may everything about logs.
-IDENTITY_FIELDS = (
+RESUME_FIELDS = (
     *("seed", "data_seed", "max_steps", "tokens_per_micro_batch", "masking", "masking_options", "z_loss"),
     *("learning_rate", "warmup_steps", "lr_schedule", "lr_cycles", "lr_gamma", "lr_floor", "lr_decay_share"),
     *("optimizer", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm"),
     *("source_weights", "batch_size_warmup_share", "batch_size_warmup_start", "model_overrides", "bf16", "fp16"),
     *("objective", "objective_options"),
 )
+# Names that older runs recorded for today's options.
+RENAMED_FIELDS = {"batch_ramp_share": "batch_size_warmup_share", "batch_ramp_start": "batch_size_warmup_start"}
 MACHINE_FIELDS = (
     *("data", "eval_data", "tokenizer", "output_dir", "model", "logging_dir", "run_name", "resume", "use_cpu"),
     *("local_rank", "ddp_backend"),
@@ -99,10 +103,10 @@ def run_pretraining(arguments: PretrainingArguments) -> Path:
     evaluated = any("eval_loss" in log and log["step"] == arguments.max_steps for log in trainer.state.log_history)
     if setup.eval_shards is not None and not evaluated:
         trainer.evaluate()
-    final = output / FINAL
-    trainer.save_final(final)
-    logger.info("final checkpoint in %s", final)
-    return final
+    with trainer.writer.write(FINAL) as folder:
+        trainer.save_model(str(folder))
+    logger.info("final checkpoint in %s", output / FINAL)
+    return output / FINAL
 
 
 def check_pretraining(arguments: PretrainingArguments) -> Setup:
@@ -156,11 +160,6 @@ def build_trainer(arguments: PretrainingArguments, setup: Setup) -> PretrainingT
         arguments.source_weights,
         _ramp(arguments),
     )
-    eval_rows = unigram = None
-    if setup.eval_shards is not None:
-        context = arguments.eval_context_length or max(stage.context_length for stage in stages)
-        eval_rows = PackedRows(setup.eval_shards, context, seed=0, epoch=0, specials=specials)
-        unigram = UnigramBaseline(setup.shards.token_counts())
     masker = build_masker(arguments, tokenizer, seed, setup.shards)
     model = _build_model(arguments, setup.config, tokenizer)
     objective = build_objective(
@@ -171,21 +170,26 @@ def build_trainer(arguments: PretrainingArguments, setup: Setup) -> PretrainingT
         tokenizer.all_special_ids,
         setup.shards.token_counts,
     )
-    rest: dict[str, Any] = {
-        "batches": batches,
-        "masker": masker,
-        "tokenizer": tokenizer,
-        "eval_rows": eval_rows,
-        "unigram": unigram,
-        "record": {
-            RECIPE: _recipe_text(arguments),
-            IDENTITY: json.dumps(setup.identity, indent=1) + "\n",
-            RUN_RECORD: run_record(setup.shards.folder),
-        },
+    record = {
+        RECIPE: _recipe_text(arguments),
+        IDENTITY: json.dumps(setup.identity, indent=1) + "\n",
+        RUN_RECORD: run_record(setup.shards.folder),
     }
-    if objective is None:
-        return PretrainingTrainer(model, arguments, **rest)
-    return ObjectiveTrainer(objective, arguments, **rest)
+    writer = CheckpointWriter(Path(arguments.output_dir or ""), arguments.should_save, tokenizer, record)
+    evaluation = _build_evaluation(arguments, setup, specials)
+    return PretrainingTrainer(model, arguments, batches, masker, writer, evaluation, objective)
+
+
+def _build_evaluation(arguments: PretrainingArguments, setup: Setup, specials: SpecialIds) -> Evaluation | None:
+    """Return what the run evaluates on, or None without evaluation data."""
+    if setup.eval_shards is None:
+        return None
+    context = arguments.eval_context_length or max(stage.context_length for stage in arguments.stages)
+    rows = PackedRows(setup.eval_shards, context, seed=0, epoch=0, specials=specials)
+    # The same masks for every method and seed, or their scores could not be compared.
+    masker = chinese_modernbert(MaskVocabulary.from_tokenizer(setup.tokenizer))
+    masker = replace(masker, rate=arguments.eval_mask_rate)
+    return Evaluation(rows, UnigramBaseline(setup.shards.token_counts()), masker, arguments.tokens_per_micro_batch)
 
 
 def _ramp(arguments: PretrainingArguments) -> BatchSizeWarmup:
@@ -249,12 +253,20 @@ def find_resume(arguments: PretrainingArguments, identity: dict[str, Any]) -> Pa
         damage = find_damage(chosen, check_hashes=True)
         if damage is not None:
             raise FileNotFoundError(f"resume={chosen} is not a complete checkpoint: {damage}; give another, or 'auto'")
-    old = json.loads((chosen / IDENTITY).read_text(encoding="utf-8"))
-    different = [f"{key} was {old.get(key)}, is {identity[key]}" for key in identity if old.get(key) != identity[key]]
+    old = _in_todays_terms(json.loads((chosen / IDENTITY).read_text(encoding="utf-8")))
+    different = differing_settings(old, identity)
     if different:
         hint = "" if "micro_batches_per_step" not in " ".join(different) else f"; {MICRO_BATCHES_HINT}"
         raise ValueError(f"{chosen} cannot go on exactly under other settings: {'; '.join(different)}{hint}")
     return chosen
+
+
+def _in_todays_terms(old: dict[str, Any]) -> dict[str, Any]:
+    """Return the identity of an older run under today's names; what it did not record had the default's effect."""
+    options = {field.name: field.default for field in fields(PretrainingArguments) if field.name in RESUME_FIELDS}
+    stage = {field.name: field.default for field in fields(Stage) if field.default is not MISSING}
+    named = {RENAMED_FIELDS.get(name, name): value for name, value in old.items()}
+    return {**options, **named, "stages": [{**stage, **given} for given in old["stages"]]}
 
 
 def _identity(arguments: PretrainingArguments, shards: TokenShards, micro_batches: int) -> dict[str, Any]:
@@ -264,7 +276,7 @@ def _identity(arguments: PretrainingArguments, shards: TokenShards, micro_batche
         "shards": [entry["files"]["ids"]["sha256"] for entry in shards.manifest["shards"]],
         "stages": [asdict(stage) for stage in arguments.stages],
         "micro_batches_per_step": micro_batches,
-        **{name: getattr(arguments, name) for name in IDENTITY_FIELDS},
+        **{name: getattr(arguments, name) for name in RESUME_FIELDS},
     }
 
 
@@ -277,6 +289,8 @@ def _check_watching(arguments: PretrainingArguments) -> None:
     BatchGuard(arguments.on_bad_batch, arguments.spike_factor, arguments.max_skipped)
     if arguments.z_loss < 0:
         raise ValueError(f"z_loss={arguments.z_loss} is negative; give a factor such as 1e-4, or 0 for none")
+    if arguments.z_loss and arguments.objective != PLAIN:
+        raise ValueError(f"z_loss={arguments.z_loss} is a part of the plain loss; set it to 0, or objective: {PLAIN}")
     if arguments.load_best_model_at_end or arguments.save_strategy == "best":
         raise ValueError(
             "load_best_model_at_end and save_strategy: best do not fit pre-training, whose schedule ends at its last "

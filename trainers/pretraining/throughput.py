@@ -1,7 +1,7 @@
-"""Speed of a run: tokens a second, and the floating-point operations that the model needs against what the GPU can do.
+"""Speed of a run: tokens per second, and the floating-point operations of the model against what the GPU can do.
 
 Legend: H hidden size, I intermediate size, V vocabulary, w the window's half. Counted are matrix products, two
-operations a multiplication and addition, forward and twice that backward; what a kernel does beyond that (masked
+operations per multiplication and addition, forward and twice that backward; what a kernel does beyond that (masked
 blocks, recomputation) is not counted, so it lowers the mfu as it should.
 Source: the accounting of Chowdhery et al. 2022 (PaLM, appendix B), with attention counted by the pairs that see each
 other.
@@ -9,12 +9,14 @@ other.
 
 import time
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import torch
 
 from ...modeling import ChineseModernBertConfig
 from ...runtime.token_rows import begins_run
+from .arguments import PretrainingArguments
 
 BACKWARD_AND_FORWARD = 3
 # Dense 16-bit peak in 1e12 operations/s, from NVIDIA's data sheets; the first name found in the device's name counts.
@@ -101,9 +103,10 @@ class SpeedMeter:
     """Counts the work of one process between two log lines.
 
     Attributes:
-        config: Configuration of the model.
-        processes: Processes of the run; each does as much as this one.
-        peak: Peak operations/s of one device, or None.
+        config: configuration of the model
+        processes: processes of the run; each does as much as this one
+        peak: peak operations/s of one device, or None
+        is_running: whether the first step has begun
     """
 
     config: ChineseModernBertConfig
@@ -111,21 +114,33 @@ class SpeedMeter:
     peak: float | None = None
     work: Workload = field(default_factory=Workload)
     began: float = field(default_factory=time.perf_counter)
+    is_running: bool = False
+
+    @classmethod
+    def of_run(cls, args: PretrainingArguments, config: Any) -> "SpeedMeter":
+        """Return the meter of a run; where its arguments give no peak, the device's name does."""
+        peak = args.peak_flops or peak_flops(args.device, args.bf16 or args.fp16)
+        return cls(config, args.world_size, peak)
 
     def observe(self, document_ids: np.ndarray, masked: int) -> None:
         """Count a micro-batch; see `Workload.add`."""
         self.work.add(document_ids, masked, self.config.local_attention // 2)
 
+    def begin(self) -> None:
+        """Start the clock if it does not run yet."""
+        if not self.is_running:
+            self.restart()
+
     def restart(self) -> None:
         """Start the clock anew."""
-        self.began = time.perf_counter()
+        self.began, self.is_running = time.perf_counter(), True
 
     def pause(self, seconds: float) -> None:
         """Leave out seconds that were spent on something else."""
         self.began += seconds
 
     def as_logs(self) -> dict[str, float]:
-        """Return tokens/s and operations/s of all processes, filling, and mfu where the peak is known."""
+        """Return tokens/s and operations/s of all processes, packing efficiency, and mfu where the peak is known."""
         seconds, work = max(time.perf_counter() - self.began, 1e-9), self.work
         if not work.positions:
             return {}

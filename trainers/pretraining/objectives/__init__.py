@@ -1,10 +1,11 @@
-"""Pre-training objectives beside plain masked language modelling; their own parameters exist in training alone."""
+"""Pre-training objectives in place of plain masked language modeling; their own parameters exist in training alone."""
 
 from .bag_of_words import BagOfWords, stop_ids
 from .build import OPTIONS, PLAIN, build_objective, check_objective
 from .mae_lm import MaskedAutoEncoder
 from .objective import Items, Objective, ObjectiveBatch
 from .retromae import RetroMae
+from .z_loss import z_loss_part
 
 __all__ = [
     "OPTIONS",
@@ -18,4 +19,5 @@ __all__ = [
     "build_objective",
     "check_objective",
     "stop_ids",
+    "z_loss_part",
 ]

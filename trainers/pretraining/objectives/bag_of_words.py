@@ -39,6 +39,7 @@ class BagOfWords(Objective):
         ValueError: For an unknown pooling.
     """
 
+    name = BAG
     excluded: torch.Tensor
 
     def __init__(

@@ -8,12 +8,12 @@ import numpy as np
 from ....modeling import ChineseModernBertForMaskedLM
 from ....runtime.options import did_you_mean
 from ...masking import Masker, Replace
+from ...masking.feedback_callback import MaskingFeedback
 from .bag_of_words import FIRST_WEIGHT, LAST_WEIGHT, STOP_TOKENS, BagOfWords, stop_ids
 from .mae_lm import MaskedAutoEncoder
-from .objective import Objective
+from .objective import PLAIN, Objective
 from .retromae import RetroMae
 
-PLAIN = "mlm"
 OPTIONS: dict[str, dict[str, Any]] = {
     PLAIN: {},
     "bag_of_words": {
@@ -58,6 +58,11 @@ def _check_masker(name: str, masker: Masker) -> None:
     """Refuse a masker whose batches an objective cannot read as they are meant."""
     if name != PLAIN and (masker.class_loss is not None or masker.inverse_rate_loss):
         raise ValueError(f"objective '{name}' has no place for the loss weights of this masking; use objective: mlm")
+    if name != PLAIN and MaskingFeedback(masker).tables:
+        raise ValueError(
+            f"objective '{name}' gives no feedback about single tokens; use objective: mlm or a masking without a "
+            "table that follows the model"
+        )
     corruption = masker.corruption
     if name == "mae_lm" and not (isinstance(corruption, Replace) and corruption.mask == 1.0):
         raise ValueError(

@@ -31,6 +31,8 @@ class MaskedAutoEncoder(Objective):
         ValueError: If there is no layer.
     """
 
+    name = "mae_lm"
+
     def __init__(self, language_model: ChineseModernBertForMaskedLM, decoder_layers: int = 4) -> None:
         super().__init__(language_model)
         if decoder_layers < 1:

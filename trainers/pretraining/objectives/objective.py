@@ -1,23 +1,29 @@
 """What an objective is: one module around the masked language model that turns a masked batch into a loss.
 
 The module owns every parameter that a step trains, so that the optimizer, DDP and a checkpoint see one thing. Those
-beside the language model's own exist in training alone: `split_state` keeps them apart.
+besides the language model's own exist in training alone: `split_state` keeps them apart.
 
-Legend: B rows, L tokens a row, N = B * L, D documents, H hidden size, V vocabulary entries.
+Legend: B rows, L tokens per row, N = B * L, D documents, H hidden size, V tokens of the vocabulary.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ....modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
 from ....modeling.heads_chinese_modernbert import labelled_cross_entropy
 from ....runtime.token_rows import IGNORED_LABEL
+from ...masking.feedback_callback import sum_over_processes
 
 LANGUAGE_MODEL = "language_model."
+OBJECTIVE_FILE = "objective.safetensors"
 LOSS = "loss"
+PLAIN = "mlm"
 MASKED = "mlm"
 
 
@@ -63,11 +69,13 @@ class ObjectiveBatch(NamedTuple):
 
 
 class Objective(nn.Module):
-    """Masked language modelling, and the base of what adds to it or replaces it.
+    """Masked language modeling, and the base of what adds to it or replaces it.
 
     Args:
         language_model: The model that a run is about.
     """
+
+    name = PLAIN
 
     def __init__(self, language_model: ChineseModernBertForMaskedLM) -> None:
         super().__init__()
@@ -128,6 +136,26 @@ class Objective(nn.Module):
         """Return how many things, masked tokens aside, this objective's sums run over in a batch: a scalar, here 0."""
         return torch.zeros(())
 
+    def prepare_step(
+        self, samples: Sequence[dict[str, Any]], progress: float, device: torch.device, over_processes: bool
+    ) -> None:
+        """Give every micro-batch of a step what `forward` takes besides the columns of a batch.
+
+        Args:
+            samples: the micro-batches
+            progress: training step / all steps
+            device: of the run
+            over_processes: whether the items of all processes are added up, as the Trainer then does with labels
+        """
+        total = torch.stack([self.count_items(ObjectiveBatch.from_inputs(inputs)) for inputs in samples]).sum().cpu()
+        own_items = torch.from_numpy(sum_over_processes(total.numpy(), device)) if over_processes else total
+        for inputs in samples:
+            inputs.update(own_items=own_items.to(device), progress=progress)
+
+    def logged_parts(self, outputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return the parts of the loss, before their weights, by their names in a log."""
+        return {f"{LOSS}_{name}": part for name, part in outputs.items() if name != LOSS}
+
     def predict(self, batch: ObjectiveBatch) -> torch.Tensor:
         """Return logits `(masked, V)` in reading order, for evaluation."""
         return self.language_model(
@@ -139,6 +167,37 @@ class Objective(nn.Module):
         state = self.state_dict() if state is None else state
         own = {name.removeprefix(LANGUAGE_MODEL): value for name, value in state.items() if _is_language_model(name)}
         return own, {name: value for name, value in state.items() if not _is_language_model(name)}
+
+    def save(self, folder: Path, state: Mapping[str, torch.Tensor]) -> None:
+        """Save the language model, and in a numbered checkpoint what is trained besides it.
+
+        Args:
+            folder: of the checkpoint
+            state: tensors of this module
+        """
+        language_model, own = self.split_state(state)
+        self.language_model.save_pretrained(folder, state_dict=language_model)
+        if own and folder.name.startswith(PREFIX_CHECKPOINT_DIR):
+            save_file({name: value.contiguous() for name, value in own.items()}, folder / OBJECTIVE_FILE)
+
+    def load_own(self, folder: str | Path) -> None:
+        """Load the training-only tensors of a checkpoint.
+
+        Raises:
+            ValueError: If the checkpoint holds others.
+        """
+        file, expected = Path(folder) / OBJECTIVE_FILE, self.split_state()[1]
+        found = load_file(file) if file.is_file() else {}
+        if expected.keys() != found.keys():
+            different = ", ".join(sorted(expected.keys() ^ found.keys())[:3])
+            raise ValueError(f"{file} does not fit objective '{self.name}' (first differences: {different})")
+        super().load_state_dict(found, strict=False)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load this module's tensors, or those of the language model alone under its own names, as checkpoints hold."""
+        if state_dict.keys() <= self.language_model.state_dict().keys():
+            return self.language_model.load_state_dict(state_dict, strict, assign)
+        return super().load_state_dict(state_dict, strict, assign)
 
 
 def _is_language_model(name: str) -> bool:

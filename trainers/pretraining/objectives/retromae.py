@@ -38,6 +38,8 @@ class RetroMae(Objective):
         ValueError: For a rate outside 0 to 1 or a length under 2.
     """
 
+    name = DECODED
+
     def __init__(
         self, language_model: ChineseModernBertForMaskedLM, decoder_mask_rate: float = 0.5, max_tokens: int = 1536
     ) -> None:

@@ -9,15 +9,15 @@ def test_positions_start_again_with_every_document() -> None:
     assert positions_in_documents(documents).tolist() == [[0, 1, 2, 0, 0, 1], [0, 1, 2, 3, 0, 1]]
 
 
-def test_figures_have_names_by_source_and_by_position() -> None:
+def test_metrics_have_names_by_source_and_by_position() -> None:
     scores = MaskedLanguageModelingScores(UnigramBaseline(np.array([1, 2])), ["news"])
     labels, sources = np.array([1, 0, 1, 1]), np.zeros(4, np.int64)
     positions = np.array([255, 256, 256, 9000])
     scores.update(MaskedTokens(labels, np.array([1, 1, 1, 1]), np.ones(4), np.array([0, 1, 1, 2]), sources, positions))
-    figures = flat_metrics(scores, "eval")
-    assert figures["eval_token_accuracy"] == figures["eval_token_accuracy/news"] == 0.75
-    assert figures["eval_token_accuracy/position_0_256"] == 1.0
-    assert figures["eval_token_accuracy/position_256_512"] == 0.5
-    assert figures["eval_word_accuracy/position_256_512"] == 0.0
-    assert figures["eval_masked_tokens/position_8192_end"] == 1
-    assert "eval_loss/position_512_1024" not in figures
+    metrics = flat_metrics(scores, "eval")
+    assert metrics["eval_token_accuracy"] == metrics["eval_token_accuracy/news"] == 0.75
+    assert metrics["eval_token_accuracy/position_0_256"] == 1.0
+    assert metrics["eval_token_accuracy/position_256_512"] == 0.5
+    assert metrics["eval_word_accuracy/position_256_512"] == 0.0
+    assert metrics["eval_masked_tokens/position_8192_end"] == 1
+    assert "eval_loss/position_512_1024" not in metrics

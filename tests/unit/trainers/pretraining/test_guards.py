@@ -6,12 +6,12 @@ import pytest
 import torch
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
+from chinese_modernbert.trainers.pretraining.callbacks import StopOnSignal
 from chinese_modernbert.trainers.pretraining.guards import (
     MINIMUM_STEPS,
     WINDOW_STEPS,
     BatchGuard,
     StepLosses,
-    StopOnSignal,
     describe_documents,
 )
 from chinese_modernbert.trainers.pretraining.log import LogWindow
@@ -73,16 +73,16 @@ def test_a_skipped_step_leaves_no_trace_in_the_mean_of_a_window() -> None:
     for loss in (2.0, math.nan, 4.0):
         window.begin_step(loss_sum)
         loss_sum += loss
-        window.z_loss = window.z_loss + torch.tensor(0.1 * loss)
+        window.add("z_loss", torch.tensor(0.1 * loss))
         if math.isnan(loss):
             window.take_back_step(loss_sum)
     logs = {"loss": float(loss_sum) / 3}  # what the Trainer divides by
-    window.correct(logs, with_z_loss=True)
+    window.correct(logs, mean=lambda part: part)
     assert logs == pytest.approx({"loss": 3.0, "z_loss": 0.3})
     window.begin_step(loss_sum)
     window.take_back_step(loss_sum)
     only_skipped = {"loss": 0.0}
-    window.correct(only_skipped, with_z_loss=True)
+    window.correct(only_skipped, mean=lambda part: part)
     assert only_skipped == {}
 
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from chinese_modernbert.trainers.pretraining.z_loss import labelled_logits, z_loss
+from chinese_modernbert.trainers.pretraining.objectives.z_loss import labelled_logits, z_loss
 
 LOGITS = torch.tensor([[0.0, math.log(3.0)], [1.0, 1.0], [-2.0, -2.0]])
 BY_HAND = [math.log(4.0) ** 2, (1 + math.log(2.0)) ** 2, (math.log(2.0) - 2) ** 2]

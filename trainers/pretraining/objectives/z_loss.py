@@ -2,7 +2,7 @@
 
 import torch
 
-from ...runtime.token_rows import IGNORED_LABEL
+from ....runtime.token_rows import IGNORED_LABEL
 
 
 def labelled_logits(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -12,8 +12,8 @@ def labelled_logits(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.T
         logits: `[M, V]` already, or `[B, L, V]`.
         labels: int64 `[B, L]`, -100 where there is nothing to predict.
     """
-    place = labels != IGNORED_LABEL
-    return (logits[place] if logits.ndim == 3 else logits), labels[place]
+    labelled = labels != IGNORED_LABEL
+    return (logits[labelled] if logits.ndim == 3 else logits), labels[labelled]
 
 
 def z_loss(logits: torch.Tensor, items: torch.Tensor | int | None = None) -> torch.Tensor:
@@ -28,3 +28,17 @@ def z_loss(logits: torch.Tensor, items: torch.Tensor | int | None = None) -> tor
     """
     squared = torch.logsumexp(logits.float(), dim=-1).square().sum()
     return squared / (max(len(logits), 1) if items is None else items)
+
+
+def z_loss_part(
+    factor: float, logits: torch.Tensor, labels: torch.Tensor, items: torch.Tensor | int | None
+) -> dict[str, torch.Tensor]:
+    """Return the part that the z-loss adds to the loss of a micro-batch, by its name; nothing for a factor of 0.
+
+    Args:
+        factor: of the z-loss
+        logits: `[M, V]` or `[B, L, V]`
+        labels: int64 `[B, L]`
+        items: as for `z_loss`
+    """
+    return {"z_loss": factor * z_loss(labelled_logits(logits, labels)[0], items)} if factor else {}
