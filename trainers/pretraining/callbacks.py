@@ -51,7 +51,7 @@ class StopOnSignal(TrainerCallback):
     A second signal does what it did before, so that a run can still be ended at once.
 
     Attributes:
-        received: Name of the signal that ended the run, or None.
+        received: name of the signal that ended the run, or None
     """
 
     def __init__(self) -> None:

@@ -68,7 +68,7 @@ class CheckpointWriter:
             self.is_writing = False
 
     def add_records(self, folder: Path, run_state: Mapping[str, Any]) -> None:
-        """Put tokenizer, record and the run's state beside saved weights; the Trainer's pickle is left out."""
+        """Put tokenizer, record and the run's state with saved weights; the Trainer's pickle is left out."""
         if self.writes:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / TRAINING_ARGUMENTS_PICKLE).unlink(missing_ok=True)
@@ -96,8 +96,8 @@ def find_damage(checkpoint: Path, check_hashes: bool = False) -> str | None:
     """Return what is wrong with a checkpoint in one line, or None.
 
     Args:
-        checkpoint: Folder of the checkpoint.
-        check_hashes: Also compare the SHA-256 of every file; sizes are always compared.
+        checkpoint: folder of the checkpoint
+        check_hashes: also compare the SHA-256 of every file; sizes are always compared
     """
     try:
         listed = json.loads((checkpoint / SEAL).read_text(encoding="utf-8"))

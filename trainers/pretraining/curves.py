@@ -18,10 +18,10 @@ def draw_curves(log: str | Path, picture: str | Path, title: str = "Pre-training
     """Draw the curves of a run; the panel of accuracies is there if the run was evaluated.
 
     Args:
-        log: The run's folder, or its JSON-lines file.
-        picture: PNG file to write.
-        title: Title of the picture.
-        last_step: Later steps are left out; all are drawn by default.
+        log: the run's folder, or its JSON-lines file
+        picture: PNG file to write
+        title: title of the picture
+        last_step: later steps are left out; all are drawn by default
 
     Returns:
         The picture's path.
@@ -49,9 +49,9 @@ def draw_comparison(logs: Sequence[str | Path], picture: str | Path, title: str 
     """Draw several runs in one picture: loss of training, loss and accuracy of evaluation, learning rate.
 
     Args:
-        logs: Folders of the runs, or their JSON-lines files; a run is named by the part of its path that differs.
-        picture: PNG file to write.
-        title: Title of the picture.
+        logs: folders of the runs, or their JSON-lines files; a run is named by the part of its path that differs
+        picture: PNG file to write
+        title: title of the picture
 
     Returns:
         The picture's path.
@@ -178,8 +178,8 @@ def _name_stages(axes: Any, training: Sequence[dict[str, Any]]) -> None:
     edges = [training[0]["step"], *borders, training[-1]["step"]]
     for number, (left, right) in enumerate(zip(edges, edges[1:], strict=False), start=1):
         if borders:
-            place = {"ha": "center", "va": "bottom", "fontsize": "small", "transform": axes.get_xaxis_transform()}
-            axes.text((left + right) / 2, 1.01, f"stage {number}", **place)
+            style = {"ha": "center", "va": "bottom", "fontsize": "small", "transform": axes.get_xaxis_transform()}
+            axes.text((left + right) / 2, 1.01, f"stage {number}", **style)
 
 
 def _step_label(last: dict[str, Any]) -> str:

@@ -34,10 +34,10 @@ class BatchGuard:
     judges and skips as the straight one.
 
     Attributes:
-        action: `stop` or `skip` on a bad step.
+        action: `stop` or `skip` on a bad step
         spike_factor: A loss above this many times the median of the last 100 good losses is bad; None: only a loss or
-            norm that is not finite is.
-        max_skipped: Skipped steps of the whole run after which the next bad one stops it.
+            norm that is not finite is
+        max_skipped: skipped steps of the whole run after which the next bad one stops it
 
     Raises:
         ValueError: At construction, for values out of range.
@@ -61,8 +61,8 @@ class BatchGuard:
         """Return what is wrong with a step, or None after remembering its loss.
 
         Args:
-            loss: Mean loss of the step over all processes, nats per masked token.
-            gradient_norm: Norm before clipping; None if it was not taken.
+            loss: mean loss of the step over all processes, nats per masked token
+            gradient_norm: norm before clipping; None if it was not taken
         """
         if not math.isfinite(loss):
             return f"the loss became {loss}"

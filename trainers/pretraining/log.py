@@ -44,7 +44,7 @@ class TrainingLogCallback(TrainerCallback):
     """Append every log of the main process to a JSON-lines file.
 
     Args:
-        path: The file.
+        path: the file
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -177,8 +177,8 @@ def masked_words(word_ids: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Number the words of the labelled tokens: neighbours share a number exactly if they belong to one word.
 
     Args:
-        word_ids: integer `[B, L]`.
-        labels: integer `[B, L]`, -100 where there is nothing to predict.
+        word_ids: integer `[B, L]`
+        labels: integer `[B, L]`, -100 where there is nothing to predict
 
     Returns:
         int64 `[M]`, in reading order, starting at 0.
@@ -223,9 +223,9 @@ class TrainingAccuracy:
         """Add a micro-batch.
 
         Args:
-            predictions: int64 `[M]`, the ids with the highest score at the labelled positions, in reading order.
-            labels: int64 `[M]`, the right ids.
-            words: int64 `[M]`, see `masked_words`.
+            predictions: int64 `[M]`, the ids with the highest score at the labelled positions, in reading order
+            labels: int64 `[M]`, the right ids
+            words: int64 `[M]`, see `masked_words`
         """
         right = (predictions == labels).cpu().numpy()
         if not right.size:

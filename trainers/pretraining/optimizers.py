@@ -24,13 +24,13 @@ class StableAdamW(Optimizer):
     algorithm 2; ModernBERT's pre-training uses it with betas 0.9 / 0.98, eps 1e-6 and weight decay 1e-5.
 
     Args:
-        params: Parameters or groups, as for every torch optimizer.
-        lr: Peak learning rate.
-        betas: Decay of the first and the second moment.
-        eps: Added to the root of the second moment; its square is the floor of the second moment in the clipping.
-        weight_decay: Share of the weights taken off in a step.
+        params: parameters or groups, as for every torch optimizer
+        lr: peak learning rate
+        betas: decay of the first and the second moment
+        eps: added to the root of the second moment; its square is the floor of the second moment in the clipping
+        weight_decay: share of the weights taken off in a step
         decoupled: True takes `weight_decay * lr / peak` off in each step, as ModernBERT's recipe does; False takes
-            `weight_decay * lr`, as torch's AdamW does.
+            `weight_decay * lr`, as torch's AdamW does
 
     Raises:
         ValueError: For values outside their range.
@@ -100,8 +100,8 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     Source: ModernBERT's recipe (`filter_bias_norm_wd`).
 
     Args:
-        model: The model; a tied matrix is counted once.
-        weight_decay: Weight decay of the first group.
+        model: the model; a tied matrix is counted once
+        weight_decay: weight decay of the first group
 
     Returns:
         Two groups, decayed first.
@@ -124,12 +124,12 @@ def build_optimizer(
     """Build the optimizer over the two parameter groups.
 
     Args:
-        name: `stable_adamw` (decoupled decay) or `adamw` (torch's, decay multiplied by the learning rate).
-        model: The model.
-        lr: Peak learning rate.
-        betas: Decay of the moments.
-        eps: Term of the denominator.
-        weight_decay: Decay of the first group.
+        name: `stable_adamw` (decoupled decay) or `adamw` (torch's, decay multiplied by the learning rate)
+        model: the model
+        lr: peak learning rate
+        betas: decay of the moments
+        eps: term of the denominator
+        weight_decay: decay of the first group
 
     Returns:
         The optimizer.

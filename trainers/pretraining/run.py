@@ -75,7 +75,7 @@ def run_pretraining(arguments: PretrainingArguments) -> Path:
     """Pre-train a model over all its stages.
 
     Args:
-        arguments: See `PretrainingArguments`.
+        arguments: see `PretrainingArguments`
 
     Returns:
         The folder of the final checkpoint, with tokenizer and recipe.
@@ -123,7 +123,7 @@ def check_pretraining(arguments: PretrainingArguments) -> Setup:
     tokenizer = load_tokenizer(arguments.tokenizer)
     made_with = tokenizer_hash(tokenizer)
     shards = TokenShards(arguments.data, made_with, arguments.check_hashes)
-    _check_reading(arguments, shards)
+    _check_data_options(arguments, shards)
     eval_shards = TokenShards(arguments.eval_data, made_with, arguments.check_hashes) if arguments.eval_data else None
     config = _model_config(arguments, tokenizer)
     micro_batches = arguments.gradient_accumulation_steps * arguments.world_size
@@ -207,7 +207,7 @@ def _steps_of_budget(arguments: PretrainingArguments, max_tokens: int, micro_bat
     return steps
 
 
-def _check_reading(arguments: PretrainingArguments, shards: TokenShards) -> None:
+def _check_data_options(arguments: PretrainingArguments, shards: TokenShards) -> None:
     """Refuse weights that do not fit the data, and options of the library that would change what a step reads."""
     for number in range(len(arguments.stages)):
         stage_weights(shards, arguments.stages, number, arguments.source_weights or {})
@@ -331,7 +331,7 @@ def _model_config(arguments: PretrainingArguments, tokenizer: PreTrainedTokenize
 def _build_model(
     arguments: PretrainingArguments, config: ChineseModernBertConfig, tokenizer: PreTrainedTokenizerFast
 ) -> ChineseModernBertForMaskedLM:
-    """Make a new model, or load one with float32 master weights, and rows for new entries of the tokenizer."""
+    """Make a new model, or load one with float32 master weights, and rows for new tokens of the tokenizer."""
     if arguments.model in PRESETS:
         return ChineseModernBertForMaskedLM(config)
     model = ChineseModernBertForMaskedLM.from_pretrained(arguments.model, dtype=torch.float32)

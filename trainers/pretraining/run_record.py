@@ -1,4 +1,4 @@
-"""What a run writes down of itself in every checkpoint, beside recipe and identity: its packages and its data."""
+"""What a run writes down of itself in every checkpoint, with recipe and identity: its packages and its data."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ def run_record(train_data: str | Path) -> str:
     """Return the record of a run as JSON: versions of packages, and what the manifest of its shards says.
 
     Args:
-        train_data: Folder of the shards.
+        train_data: folder of the shards
     """
     record = {"packages": package_versions(), "data": summarise_manifest(train_data)}
     return json.dumps(record, ensure_ascii=False, indent=1) + "\n"
@@ -35,10 +35,10 @@ def package_versions() -> dict[str, str]:
 
 
 def summarise_manifest(folder: str | Path) -> dict[str, Any]:
-    """Return what others need to know of prepared text: counts, sources, filters and hashes; no text and no folder.
+    """Return what a release tells of prepared text: counts, sources, filters and hashes; no text and no folder.
 
     Args:
-        folder: Folder of the shards that `prepare` wrote.
+        folder: folder of the shards that `prepare` wrote
 
     Raises:
         FileNotFoundError: If there is none.

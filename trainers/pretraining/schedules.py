@@ -15,38 +15,17 @@ SCHEDULES = ("damped_cosine", "cosine", "linear", "warmup_stable_decay")
 
 
 @dataclass(frozen=True)
-class LinearEnvelope:
-    """The two straight lines between which the damped cosine swings, as shares of the peak learning rate.
-
-    Source: the one public transcription of the paper's section 3.3; the envelope is a field of `DampedCosine` so that
-    another one can take its place.
-
-    Attributes:
-        gamma: Share of the peak learning rate that the upper line keeps at the end.
-        floor: Final learning rate as a share of the peak.
-    """
-
-    gamma: float
-    floor: float
-
-    def __call__(self, progress: float) -> tuple[float, float]:
-        """Return (upper, lower) at `progress` in [0, 1]; the lower line starts at half of the peak."""
-        upper = 1.0 - (1.0 - self.gamma) * progress
-        lower = 0.5 * (1.0 - progress) + self.floor * progress
-        return upper, lower
-
-
-@dataclass(frozen=True)
 class DampedCosine:
-    """Damped cosine: `(U + V) / 2 + (U - V) / 2 * cos(pi * (2N - 1) * p)` with U, V from the envelope.
+    """Damped cosine: `(U + V) / 2 + (U - V) / 2 * cos(pi * (2N - 1) * p)` between two straight lines U and V.
 
-    Source: Chinese ModernBERT (arXiv 2510.12285), section 3.3, outer form; the values are our defaults.
+    U falls from 1 to `gamma`, V from a half to `floor`.
+    Source: Chinese ModernBERT (arXiv 2510.12285), section 3.3, outer form, the lines after its one public
+    transcription; the values are our defaults.
 
     Attributes:
-        cycles: Number N of peaks (the first at p = 0) and of valleys (the last at p = 1), >= 1. Our default: 3.
-        gamma: Share of the peak that the upper line keeps at p = 1, `floor <= gamma <= 1`. Our default: 0.5.
-        floor: Final learning rate as a share of the peak, in [0, 0.5]. Our default: 0.1.
-        envelope: Function progress -> (upper, lower); None takes `LinearEnvelope(gamma, floor)`.
+        cycles: number N of peaks (the first at p = 0) and of valleys (the last at p = 1), >= 1. Our default: 3.
+        gamma: share of the peak that the upper line keeps at p = 1, `floor <= gamma <= 1`. Our default: 0.5.
+        floor: final learning rate as a share of the peak, in [0, 0.5]. Our default: 0.1.
 
     Raises:
         ValueError: At construction, for values under which the lines cross or the cosine has no cycle.
@@ -55,7 +34,6 @@ class DampedCosine:
     cycles: int = 3
     gamma: float = 0.5
     floor: float = 0.1
-    envelope: Callable[[float], tuple[float, float]] | None = None
 
     def __post_init__(self) -> None:
         if self.cycles < 1:
@@ -70,7 +48,8 @@ class DampedCosine:
 
     def __call__(self, progress: float) -> float:
         """Return the learning rate at `progress` in [0, 1] as a share of the peak."""
-        upper, lower = (self.envelope or LinearEnvelope(self.gamma, self.floor))(progress)
+        upper = 1.0 - (1.0 - self.gamma) * progress
+        lower = 0.5 * (1.0 - progress) + self.floor * progress
         swing = math.cos(math.pi * (2 * self.cycles - 1) * progress)
         return (upper + lower) / 2 + (upper - lower) / 2 * swing
 
@@ -83,8 +62,8 @@ class WarmupStableDecay:
     Transformers' own form starts its warm-up at the floor instead of at 0, so it is not used.
 
     Attributes:
-        decay_share: Share of the steps after warm-up in which the rate falls, in (0, 1]. Our default: 0.2.
-        floor: Final learning rate as a share of the peak.
+        decay_share: share of the steps after warm-up in which the rate falls, in (0, 1]. Our default: 0.2.
+        floor: final learning rate as a share of the peak
     """
 
     decay_share: float = 0.2
@@ -105,9 +84,9 @@ class LinearWarmup:
     """Linear warm-up from 0 to 1 over `warmup_steps`, then `decay` on p = (s - S_w) / (S - S_w).
 
     Attributes:
-        warmup_steps: Steps S_w of the warm-up, 0 <= S_w < max_steps.
-        max_steps: Steps S of the whole run, all stages together.
-        decay: Function of p in [0, 1] that gives the share of the peak learning rate.
+        warmup_steps: steps S_w of the warm-up, 0 <= S_w < max_steps
+        max_steps: steps S of the whole run, all stages together
+        decay: function of p in [0, 1] that gives the share of the peak learning rate
     """
 
     warmup_steps: int
@@ -142,14 +121,14 @@ def build_schedule(
 
     Args:
         name: `damped_cosine`, `cosine` (half a cosine down to `floor`), `linear` (down to 0) or
-            `warmup_stable_decay` (flat, then 1 - sqrt down to `floor`).
-        optimizer: The optimizer; the learning rate of each group is its peak.
-        warmup_steps: Steps of linear warm-up.
-        max_steps: Steps of the run.
-        floor: Final learning rate as a share of the peak (not used by `linear`).
-        cycles: Peaks of the damped cosine.
-        gamma: Upper line of the damped cosine at the end.
-        decay_share: Share of the run in which `warmup_stable_decay` decays. Our default: 0.2.
+            `warmup_stable_decay` (flat, then 1 - sqrt down to `floor`)
+        optimizer: the optimizer; the learning rate of each group is its peak
+        warmup_steps: steps of linear warm-up
+        max_steps: steps of the run
+        floor: final learning rate as a share of the peak (not used by `linear`)
+        cycles: peaks of the damped cosine
+        gamma: upper line of the damped cosine at the end
+        decay_share: share of the run in which `warmup_stable_decay` decays. Our default: 0.2.
 
     Returns:
         The scheduler, at step 0.

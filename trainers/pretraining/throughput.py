@@ -45,11 +45,11 @@ class Workload:
     """What some micro-batches ask of the model.
 
     Attributes:
-        positions: Positions of the rows, padding included.
-        tokens: Real tokens.
-        masked: Tokens with a label; only they reach the decoder.
-        global_pairs: Pairs of tokens that see each other in a global layer: documents are isolated.
-        local_pairs: The same in a local layer.
+        positions: positions of the rows, padding included
+        tokens: real tokens
+        masked: tokens with a label; only they reach the decoder
+        global_pairs: pairs of tokens that see each other in a global layer: documents are isolated
+        local_pairs: the same in a local layer
     """
 
     positions: int = 0
@@ -62,11 +62,11 @@ class Workload:
         """Add a micro-batch.
 
         Args:
-            document_ids: integer `[B, L]`, -1 = padding.
-            masked: Labels in it.
-            window: Half of the window: a token sees so many on each side.
+            document_ids: integer `[B, L]`, -1 = padding
+            masked: labels in it
+            window: half of the window: a token sees so many on each side
         """
-        # Neighbouring documents of a row have different numbers, so a run of equal numbers is one document.
+        # Neighboring documents of a row have different numbers, so a run of equal numbers is one document.
         starts = np.flatnonzero(begins_run(document_ids))
         lengths = np.diff(starts, append=document_ids.size)[document_ids.ravel()[starts] >= 0].astype(np.int64)
         near = np.where(lengths > window, lengths * (2 * window + 1) - window * (window + 1), lengths**2)

@@ -11,14 +11,14 @@ from .documents import Documents, find_documents
 from .objective import MASKED, Items, Objective, ObjectiveBatch, masked_loss
 
 BAG = "bag_of_words"
-# The most frequent entries of the shards that no bag holds: punctuation and function words. Our default.
+# The most frequent tokens of the shards that no bag holds: punctuation and function words. Our default.
 STOP_TOKENS = 128
 FIRST_WEIGHT, LAST_WEIGHT = 1.0, 0.1
 POOLINGS = ("cls", "mean")
 
 
 class BagOfWords(Objective):
-    """Masked language modelling plus `logsumexp(z) - mean(z[S])` for each document.
+    """Masked language modeling plus `logsumexp(z) - mean(z[S])` for each document.
 
     z are the masked-language-model head's logits of the document's vector, S the set of ids in its text before
     masking, without special and stop ids. It equals cross-entropy against a target that is uniform over S, which is
@@ -29,11 +29,11 @@ class BagOfWords(Objective):
     mean of the hidden states.
 
     Args:
-        language_model: The model that the run is about.
-        excluded_ids: Ids that no bag holds: special and stop ids.
-        pooling: `cls` or `mean`.
-        first_weight: Weight of this part at the start.
-        last_weight: Weight at the end.
+        language_model: the model that the run is about
+        excluded_ids: ids that no bag holds: special and stop ids
+        pooling: `cls` or `mean`
+        first_weight: weight of this part at the start
+        last_weight: weight at the end
 
     Raises:
         ValueError: For an unknown pooling.
@@ -93,7 +93,7 @@ class BagOfWords(Objective):
         return mean_loss(losses[has_bag].sum(), has_bag.sum(), items.own)
 
     def _pool(self, hidden_states: torch.Tensor, documents: Documents) -> torch.Tensor:
-        """Return one vector a document, `(D, H)`."""
+        """Return one vector per document, `(D, H)`."""
         flat = hidden_states.flatten(0, 1)[documents.token_index]
         if self.pooling == "cls":
             return flat[documents.start]
@@ -101,19 +101,19 @@ class BagOfWords(Objective):
         return summed / documents.length.unsqueeze(1).to(summed.dtype)
 
 
-def stop_ids(token_counts: np.ndarray, entries: int = STOP_TOKENS) -> np.ndarray:
-    """Return the ids that occur most often, int64 `[entries]` or fewer: those that never occur are no stop words.
+def stop_ids(token_counts: np.ndarray, count: int = STOP_TOKENS) -> np.ndarray:
+    """Return the ids that occur most often, int64 `[count]` or fewer: those that never occur are no stop words.
 
     Source: ours, in place of the released code's "the first 998 ids", which is a fact of one vocabulary.
 
     Args:
-        token_counts: int64 `[V]`, from `TokenShards.token_counts`.
-        entries: How many.
+        token_counts: int64 `[V]`, from `TokenShards.token_counts`
+        count: how many
 
     Raises:
-        ValueError: If `entries` is negative.
+        ValueError: If `count` is negative.
     """
-    if entries < 0:
-        raise ValueError(f"stop_tokens={entries} of bag_of_words must be 0 or more")
-    order = np.argsort(-token_counts, kind="stable")[:entries]
+    if count < 0:
+        raise ValueError(f"stop_tokens={count} of bag_of_words must be 0 or more")
+    order = np.argsort(-token_counts, kind="stable")[:count]
     return order[token_counts[order] > 0]

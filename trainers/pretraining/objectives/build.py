@@ -33,9 +33,9 @@ def check_objective(
     """Return the options of an objective, complete.
 
     Args:
-        name: `mlm`, `bag_of_words`, `retromae` or `mae_lm`.
-        options: Those that differ from the defaults in `OPTIONS`.
-        masker: What masks the run's batches; None leaves it unchecked.
+        name: `mlm`, `bag_of_words`, `retromae` or `mae_lm`
+        options: those that differ from the defaults in `OPTIONS`
+        masker: what masks the run's batches; None leaves it unchecked
 
     Raises:
         ValueError: If the objective or an option is unknown, a value has the wrong type, or the masker does not fit.
@@ -46,8 +46,8 @@ def check_objective(
     for key, value in (options or {}).items():
         if key not in known:
             raise ValueError(f"objective '{name}' has no option '{key}'{did_you_mean(str(key), known)}")
-        wanted = (int, float) if isinstance(known[key], float) else type(known[key])
-        if not isinstance(value, wanted) or isinstance(value, bool):
+        expected = (int, float) if isinstance(known[key], float) else type(known[key])
+        if not isinstance(value, expected) or isinstance(value, bool):
             raise ValueError(f"option {key}={value!r} of objective '{name}' is not like its default, {known[key]!r}")
     if masker is not None:
         _check_masker(name, masker)
@@ -82,10 +82,10 @@ def build_objective(
     """Build an objective around a model.
 
     Args:
-        name, options, masker: As for `check_objective`.
-        language_model: The model that the run is about.
-        special_ids: Ids that are no text.
-        count_tokens: Returns int64 `[V]`, how often each id occurs in the corpus; called where it is needed.
+        name, options, masker: as for `check_objective`
+        language_model: the model that the run is about
+        special_ids: ids that are no text
+        count_tokens: returns int64 `[V]`, how often each id occurs in the corpus; called where it is needed
 
     Returns:
         The objective, or None where the plain model's own loss is all there is.
@@ -95,10 +95,12 @@ def build_objective(
     """
     chosen = check_objective(name, options, masker)
     if name == "bag_of_words":
-        counts, entries = count_tokens(), chosen.pop("stop_tokens")
-        excluded = np.union1d(stop_ids(counts, entries), np.array(special_ids))
+        counts, stop_tokens = count_tokens(), chosen.pop("stop_tokens")
+        excluded = np.union1d(stop_ids(counts, stop_tokens), np.array(special_ids))
         if not np.setdiff1d(np.flatnonzero(counts), excluded).size:
-            raise ValueError(f"stop_tokens={entries} of bag_of_words takes every token that the shards hold; lower it")
+            raise ValueError(
+                f"stop_tokens={stop_tokens} of bag_of_words takes every token that the shards hold; lower it"
+            )
         return BagOfWords(language_model, excluded, **chosen)
     if name == "retromae":
         return RetroMae(language_model, **chosen)

@@ -10,11 +10,11 @@ class Documents(NamedTuple):
     """The documents of a batch in reading order.
 
     Attributes:
-        token_index: int64 `[T]`, flat place `row * L + column` of every real token.
-        document: int64 `[T]`, number of each token's document, 0..D-1.
-        position: int64 `[T]`, place of each token in its document.
-        start: int64 `[D]`, where each document begins in the columns above.
-        length: int64 `[D]`, tokens with [CLS] and [SEP].
+        token_index: int64 `[T]`, flat index `row * L + column` of every real token
+        document: int64 `[T]`, number of each token's document, 0..D-1
+        position: int64 `[T]`, position of each token in its document
+        start: int64 `[D]`, where each document begins in the columns above
+        length: int64 `[D]`, tokens with [CLS] and [SEP]
     """
 
     token_index: torch.Tensor

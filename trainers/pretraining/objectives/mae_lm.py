@@ -24,8 +24,8 @@ class MaskedAutoEncoder(Objective):
     The head learns to read the decoder, not the encoder: a model trained so fills masks badly until it is trained on.
 
     Args:
-        language_model: The model that the run is about.
-        decoder_layers: Layers of the decoder.
+        language_model: the model that the run is about
+        decoder_layers: layers of the decoder
 
     Raises:
         ValueError: If there is no layer.
@@ -56,7 +56,7 @@ class MaskedAutoEncoder(Objective):
         return {MASKED: labelled_cross_entropy(self.predict(batch), batch.labels[batch.selected], items.masked)}
 
     def predict(self, batch: ObjectiveBatch) -> torch.Tensor:
-        """Return logits `(masked, V)`; what stands in `input_ids` at masked places is never read."""
+        """Return logits `(masked, V)`; what stands in `input_ids` at masked positions is never read."""
         model = self.language_model
         encoded = self.encode(batch)
         restored = model.model.get_input_embeddings().weight[self.config.mask_token_id].to(encoded.dtype)
@@ -68,12 +68,12 @@ class MaskedAutoEncoder(Objective):
         """Return the encoder's output `(B, L, H)`, zero at masked tokens and at padding."""
         documents = find_documents(batch.document_ids)
         kept = ~batch.selected.flatten()[documents.token_index]
-        place = documents.token_index[kept]
+        index = documents.token_index[kept]
         # One flat row, so that every kernel counts the window in what is left.
         encoded = self.language_model.model(
-            input_ids=batch.input_ids.flatten()[place].unsqueeze(0),
+            input_ids=batch.input_ids.flatten()[index].unsqueeze(0),
             document_ids=documents.document[kept].unsqueeze(0),
             position_ids=documents.position[kept].unsqueeze(0),
         ).last_hidden_state[0]
         rows, tokens = batch.input_ids.shape
-        return encoded.new_zeros(rows * tokens, encoded.shape[1]).index_copy(0, place, encoded).view(rows, tokens, -1)
+        return encoded.new_zeros(rows * tokens, encoded.shape[1]).index_copy(0, index, encoded).view(rows, tokens, -1)

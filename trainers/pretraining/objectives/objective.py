@@ -31,8 +31,8 @@ class Items(NamedTuple):
     """What sums are divided by: counts over the whole optimizer step, all micro-batches and processes.
 
     Attributes:
-        masked: Masked tokens; None = those of the batch at hand.
-        own: What `Objective.count_items` counts; None = those of the batch at hand.
+        masked: masked tokens; None = those of the batch at hand
+        own: what `Objective.count_items` counts; None = those of the batch at hand
     """
 
     masked: torch.Tensor | int | None = None
@@ -43,9 +43,9 @@ class ObjectiveBatch(NamedTuple):
     """A masked batch.
 
     Attributes:
-        input_ids: int64 `[B, L]`, corrupted.
-        labels: int64 `[B, L]`, the original id where selected, else -100.
-        document_ids: int `[B, L]`, the document within the row; -1 = padding.
+        input_ids: int64 `[B, L]`, corrupted
+        labels: int64 `[B, L]`, the original id where selected, else -100
+        document_ids: int `[B, L]`, the document within the row; -1 = padding
     """
 
     input_ids: torch.Tensor
@@ -72,7 +72,7 @@ class Objective(nn.Module):
     """Masked language modeling, and the base of what adds to it or replaces it.
 
     Args:
-        language_model: The model that a run is about.
+        language_model: the model that a run is about
     """
 
     name = PLAIN
@@ -110,10 +110,10 @@ class Objective(nn.Module):
         """Return the loss of a batch and its parts.
 
         Args:
-            input_ids, labels, document_ids: See `ObjectiveBatch`.
-            num_items_in_batch: See `Items.masked`.
-            own_items: See `Items.own`.
-            progress: Training step / all steps.
+            input_ids, labels, document_ids: see `ObjectiveBatch`
+            num_items_in_batch: see `Items.masked`
+            own_items: see `Items.own`
+            progress: training step / all steps
 
         Returns:
             `loss`, the weighted sum, and each part by its name, unweighted and detached.

@@ -19,7 +19,7 @@ GLOBAL = "full_attention"
 
 
 class RetroMae(Objective):
-    """Masked language modelling plus the rebuilding of every token by one decoder layer.
+    """Masked language modeling plus the rebuilding of every token by one decoder layer.
 
     The layer's query is the encoder's [CLS] vector h at every position; its keys and values are h and the embeddings of
     the text before masking. Each position sees h, a random half of the other tokens, and never itself.
@@ -30,9 +30,9 @@ class RetroMae(Objective):
     pre-norm. Of a longer document the first tokens are rebuilt.
 
     Args:
-        language_model: The model that the run is about.
-        decoder_mask_rate: Share of the other tokens that a position does not see.
-        max_tokens: Longest piece of a document that is rebuilt, with [CLS].
+        language_model: the model that the run is about
+        decoder_mask_rate: share of the other tokens that a position does not see
+        max_tokens: longest piece of a document that is rebuilt, with [CLS]
 
     Raises:
         ValueError: For a rate outside 0 to 1 or a length under 2.
@@ -81,8 +81,8 @@ class RetroMae(Objective):
         """Draw which keys each position sees.
 
         Args:
-            length: int64 `[d]`, tokens of each document.
-            longest: l, tokens of the padded documents.
+            length: int64 `[d]`, tokens of each document
+            longest: l, tokens of the padded documents
 
         Returns:
             Bool `[d, l, l]`: h (the first key) always, itself never, of the others a random share, padding never.
@@ -99,10 +99,10 @@ class RetroMae(Objective):
         """Return the summed cross-entropy of rebuilding documents.
 
         Args:
-            vectors: float `[d, H]`, h of each document.
-            tokens: int64 `[d, l]`, the text before masking.
-            targets: int64 `[d, l]`, the same, -100 where there is nothing to rebuild.
-            visible: bool `[d, l, l]`, from `draw_visible`.
+            vectors: float `[d, H]`, h of each document
+            tokens: int64 `[d, l]`, the text before masking
+            targets: int64 `[d, l]`, the same, -100 where there is nothing to rebuild
+            visible: bool `[d, l, l]`, from `draw_visible`
         """
         model, query = self.language_model, vectors.unsqueeze(1)
         memory = torch.cat((query, model.model.embeddings(tokens[:, 1:])), dim=1)
@@ -136,6 +136,6 @@ def _padded(
     """Return ids and targets of some documents, int64 `[d, longest]`; padding repeats the last token, unseen."""
     column = torch.arange(longest, device=ids.device)
     length = documents.length[group].unsqueeze(1)
-    place = documents.start[group].unsqueeze(1) + torch.minimum(column, length - 1)
-    tokens = ids[place]
+    index = documents.start[group].unsqueeze(1) + torch.minimum(column, length - 1)
+    tokens = ids[index]
     return tokens, tokens.masked_fill((column == 0) | (column >= length - 1), IGNORED_LABEL)

@@ -9,8 +9,8 @@ def labelled_logits(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.T
     """Return logits `[M, V]` and ids `[M]` at the labelled positions, in reading order.
 
     Args:
-        logits: `[M, V]` already, or `[B, L, V]`.
-        labels: int64 `[B, L]`, -100 where there is nothing to predict.
+        logits: `[M, V]` already, or `[B, L, V]`
+        labels: int64 `[B, L]`, -100 where there is nothing to predict
     """
     labelled = labels != IGNORED_LABEL
     return (logits[labelled] if logits.ndim == 3 else logits), labels[labelled]
@@ -22,9 +22,9 @@ def z_loss(logits: torch.Tensor, items: torch.Tensor | int | None = None) -> tor
     Source: Chowdhery et al. 2022 (PaLM), section 5, there with factor 1e-4; the masked language model's form is ours.
 
     Args:
-        logits: `[M, V]`.
-        items: Labelled tokens of the whole optimizer step, so that accumulated micro-batches add up to the mean of the
-            step; None takes M.
+        logits: `[M, V]`
+        items: labelled tokens of the whole optimizer step, so that accumulated micro-batches add up to the mean of the
+            step; None takes M
     """
     squared = torch.logsumexp(logits.float(), dim=-1).square().sum()
     return squared / (max(len(logits), 1) if items is None else items)

@@ -1,4 +1,4 @@
-"""Objectives beside plain masked language modelling, against dense formulas and loops over positions."""
+"""Objectives other than plain masked language modeling, against dense formulas and loops over positions."""
 
 from collections.abc import Callable
 
@@ -107,10 +107,10 @@ def test_two_micro_batches_divided_by_the_steps_items_equal_one_large_batch(
 
 
 def see_neighbours(self: RetroMae, length: torch.Tensor, longest: int) -> torch.Tensor:
-    place = torch.arange(longest)
-    near = (place.unsqueeze(1) - place.unsqueeze(0)).abs() == 1
+    position = torch.arange(longest)
+    near = (position.unsqueeze(1) - position.unsqueeze(0)).abs() == 1
     near[:, 0] = True
-    return near.unsqueeze(0) & (place < length.unsqueeze(1)).unsqueeze(1)
+    return near.unsqueeze(0) & (position < length.unsqueeze(1)).unsqueeze(1)
 
 
 @pytest.mark.parametrize("kind", [BagOfWords, RetroMae, MaskedAutoEncoder])
@@ -246,7 +246,7 @@ def test_of_a_long_document_only_the_first_tokens_are_rebuilt(model: ChineseMode
 # MAE-LM
 
 
-def test_the_encoder_reads_no_mask_and_nothing_that_stands_at_masked_places(
+def test_the_encoder_reads_no_mask_and_nothing_that_stands_at_masked_positions(
     model: ChineseModernBertForMaskedLM,
 ) -> None:
     seen: list[torch.Tensor] = []

@@ -52,11 +52,6 @@ def test_values_out_of_range_are_refused(wrong: dict[str, float]) -> None:
         DampedCosine(**wrong)  # type: ignore[arg-type]
 
 
-def test_the_envelope_can_be_replaced() -> None:
-    flat = DampedCosine(cycles=1, envelope=lambda progress: (1.0, 0.2))
-    assert [flat(0), flat(0.5), flat(1)] == pytest.approx([1.0, 0.6, 0.2])
-
-
 def test_warm_up_is_linear_from_zero_and_the_decay_starts_where_it_ends() -> None:
     schedule = LinearWarmup(warmup_steps=50, max_steps=1050, decay=lambda p: 1 - p)
     assert [schedule(s) for s in (0, 25, 50, 550, 1050)] == pytest.approx([0, 0.5, 1, 0.5, 0])

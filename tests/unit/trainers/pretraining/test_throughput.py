@@ -30,8 +30,8 @@ def test_the_formula_gives_what_torch_counts_in_a_forward() -> None:
 
 @pytest.mark.parametrize("length", [1, 3, 4, 5, 20])
 def test_pairs_of_a_local_layer_are_those_inside_the_window(length: int) -> None:
-    places = np.arange(length)
-    near = int((np.abs(places[:, None] - places) <= 4).sum())
+    positions = np.arange(length)
+    near = int((np.abs(positions[:, None] - positions) <= 4).sum())
     work = Workload()
     work.add(np.zeros((1, length), np.int32), masked=0, window=4)
     assert (work.local_pairs, work.global_pairs) == (near, length**2)
@@ -56,7 +56,7 @@ def test_a_meter_tells_the_work_between_two_lines_and_forgets_it() -> None:
     assert meter.as_logs() == {}
 
 
-def test_there_is_no_utilisation_where_the_peak_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_is_no_mfu_where_the_peak_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     assert peak_flops(torch.device("cpu"), half_precision=True) is None
     meter = SpeedMeter(config())
     meter.observe(np.zeros((1, 4), np.int32), masked=1)
