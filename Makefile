@@ -10,7 +10,7 @@ STAMP = $(VENV)/installed
 OLD_VENV ?= .venv-4.57
 OLD_STAMP = $(OLD_VENV)/installed
 
-.PHONY: install demo test test-fast suite compat check fix wheel clean
+.PHONY: install demo test test-fast fast-trainers fast-others suite compat check fix wheel clean
 
 install: $(STAMP)
 
@@ -27,8 +27,15 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(RUN)/pytest
 
+# Two runs of pytest, one for each of two cores.
 test-fast: $(STAMP)
-	$(RUN)/pytest tests/unit tests/parity
+	$(MAKE) --jobs 2 --output-sync=target fast-trainers fast-others
+
+fast-trainers: $(STAMP)
+	$(RUN)/pytest tests/unit/trainers
+
+fast-others: $(STAMP)
+	$(RUN)/pytest tests/unit tests/parity --ignore tests/unit/trainers
 
 # The tests come from the source distribution of the installed Transformers and stay in outputs/.
 suite: $(STAMP)
