@@ -1,8 +1,6 @@
 """Runs under each objective: they learn, resume bit for bit, accumulate rightly, and leave nothing in a release."""
 
-import os
-import subprocess
-import sys
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from chinese_modernbert.trainers.pretraining.log import read_training_log
 from chinese_modernbert.trainers.pretraining.objectives.objective import OBJECTIVE_FILE
 from chinese_modernbert.trainers.pretraining.run import build_trainer, check_pretraining, run_pretraining
 from reference.pretraining_run import Run, assert_same_weights, run_until, settings, training_lines
+from reference.torchrun import finish, start
 
 OBJECTIVES = ("bag_of_words", "retromae", "mae_lm")
 ALL_MASK = {"low": 0.3, "high": 0.3, "mix": [1.0, 0.0, 0.0]}
@@ -160,15 +159,8 @@ def test_two_processes_equal_one_that_accumulates(make_run: Run, data: Path, tmp
         "masking_options": ALL_MASK,
         "model_overrides": plain,
     }
-    script = tmp_path / "run.py"
-    script.write_text(
-        "from chinese_modernbert.runtime.options import load_recipe\n"
-        "from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments\n"
-        "from chinese_modernbert.trainers.pretraining.run import run_pretraining\n"
-        f"run_pretraining(load_recipe([PretrainingArguments], None, {recipe!r})[0])\n"
-    )
-    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29613"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([*words, str(script)], check=True, env=environment, capture_output=True, timeout=300)
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe), encoding="utf-8")
+    words = ["-m", "chinese_modernbert.cli", "pretrain", "--config", str(tmp_path / "recipe.yaml")]
+    assert finish(start(words, tmp_path)) == [0], (tmp_path / "err-0.txt").read_text()
     for one, other in zip(parts(str(tmp_path / "both")), parts(alone.output_dir), strict=True):
         assert one == pytest.approx(other, rel=2e-3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from chinese_modernbert.cli import COMMANDS, imported, split_command
 from chinese_modernbert.hub_release.builder import ReleaseArguments, build_release
 from chinese_modernbert.runtime.options import accepted_names
 from chinese_modernbert.runtime.recipes import find_recipe
+from reference.processes import run
 from reference.tiny_checkpoint import write_tiny_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +85,7 @@ def test_it_runs_without_this_package(script: str, release: Path, tmp_path: Path
     if script is SENTENCE_TRANSFORMERS:
         pytest.importorskip("sentence_transformers")
     words = [sys.executable, "-c", ISOLATED + script, str(release), str(tmp_path)]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    done = run(words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
 
 

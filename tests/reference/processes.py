@@ -51,9 +51,11 @@ def finish(processes: Sequence[subprocess.Popen[str]]) -> list[int]:
         end(processes)
 
 
-def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    command: Sequence[str], environment: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end and return its exit code and what it wrote; nothing of it outlives the call."""
-    process = start(command, environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = start(command, environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd)
     try:
         out, errors = process.communicate(timeout=PATIENCE_SECONDS)
     finally:
