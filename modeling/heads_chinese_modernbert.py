@@ -150,13 +150,7 @@ class ChineseModernBertForMaskedLM(ChineseModernBertPreTrainedModel):
             `MaskedLMOutput` with `logits` of shape `(batch, length, vocab_size)`, or with labels and
             `sparse_prediction` of shape `(labelled, vocab_size)` in reading order.
         """
-        outputs = self.model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            **kwargs,
-        )
+        outputs = self.model(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
         hidden_states = outputs.last_hidden_state
         ignored = self.config.sparse_pred_ignore_index
         if labels is not None and self.config.sparse_prediction:
@@ -216,13 +210,7 @@ class ChineseModernBertForSequenceClassification(ChineseModernBertClassifierMode
         Returns:
             `SequenceClassifierOutput` with `logits` of shape `(batch, num_labels)`.
         """
-        outputs = self.model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            **kwargs,
-        )
+        outputs = self.model(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
         pooling, documents = self.config.classifier_pooling, kwargs.get("document_ids")
         logits = self.classify(pool(outputs.last_hidden_state, pooling, attention_mask, documents))
         loss = None if labels is None else self._loss(logits, labels.to(logits.device), num_items_in_batch)
@@ -268,13 +256,7 @@ class ChineseModernBertForTokenClassification(ChineseModernBertClassifierModel):
         **kwargs: Unpack[EncoderOptions],
     ) -> TokenClassifierOutput:
         """Label tokens; `labels` of shape `(batch, length)`, -100 ignored; `logits` `(batch, length, num_labels)`."""
-        outputs = self.model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            **kwargs,
-        )
+        outputs = self.model(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
         logits = self.classify(outputs.last_hidden_state)
         loss = None if labels is None else labelled_cross_entropy(logits, labels, num_items_in_batch)
         return TokenClassifierOutput(
@@ -304,13 +286,7 @@ class ChineseModernBertForQuestionAnswering(ChineseModernBertClassifierModel):
         **kwargs: Unpack[EncoderOptions],
     ) -> QuestionAnsweringModelOutput:
         """Find answers; `start_positions` and `end_positions` of shape `(batch,)`, places outside the text ignored."""
-        outputs = self.model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            **kwargs,
-        )
+        outputs = self.model(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
         logits = self.classify(outputs.last_hidden_state)
         if attention_mask is not None:  # an answer never lies in padding
             logits = logits.masked_fill((attention_mask == 0).unsqueeze(-1), torch.finfo(logits.dtype).min)
