@@ -15,16 +15,13 @@ BASELINE = "#777777"
 
 
 def draw_curves(log: str | Path, picture: str | Path, title: str = "Pre-training", last_step: float = math.inf) -> Path:
-    """Draw the curves of a run; the panel of accuracies is there if the run was evaluated.
+    """Draw the curves of a run and return the picture; the panel of accuracies is there if the run was evaluated.
 
     Args:
         log: the run's folder, or its JSON-lines file
         picture: PNG file to write
         title: title of the picture
         last_step: later steps are left out; all are drawn by default
-
-    Returns:
-        The picture's path.
 
     Raises:
         FileNotFoundError: If there is no log.
@@ -53,16 +50,13 @@ def draw_comparison(logs: Sequence[str | Path], picture: str | Path, title: str 
         picture: PNG file to write
         title: title of the picture
 
-    Returns:
-        The picture's path.
-
     Raises:
         FileNotFoundError, ImportError, ValueError: As `draw_curves`.
     """
     runs = {name: _read(log) for name, log in zip(_run_names(logs), logs, strict=True)}
     keys = {
-        "loss": "loss in training\n(nats a masked token)",
-        "eval_loss": "loss in evaluation\n(nats a masked token)",
+        "loss": "loss in training\n(nats per masked token)",
+        "eval_loss": "loss in evaluation\n(nats per masked token)",
         "eval_token_accuracy": "evaluation\naccuracy of tokens",
         "learning_rate": "learning rate",
     }
@@ -112,7 +106,7 @@ def _draw_loss(axes: Any, records: Sequence[dict[str, Any]]) -> None:
     guess = [record["eval_unigram_loss"] for record in records if "eval_unigram_loss" in record]
     if guess:
         axes.axhline(guess[-1], label="guess from token frequencies, evaluation", color=BASELINE, linestyle="--")
-    axes.set_ylabel("loss\n(nats a masked token)")
+    axes.set_ylabel("loss\n(nats per masked token)")
 
 
 def _draw_accuracy(axes: Any, records: Sequence[dict[str, Any]]) -> None:

@@ -41,13 +41,9 @@ class Evaluation:
     def metrics(
         self, model: nn.Module, objective: Objective | None, accelerator: Accelerator, prefix: str
     ) -> dict[str, float]:
-        """Return the metrics over all processes, see `flat_metrics`, and the runtime; every process must call this.
+        """Return the metrics of `flat_metrics` over all processes and the runtime; every process must call this.
 
-        Args:
-            model: what is trained
-            objective: what predicts masked tokens in its place, or None
-            accelerator: of the trainer
-            prefix: of the names
+        Masked tokens are predicted by the objective, if there is one, else by the model.
         """
 
         def predict(inputs: dict[str, Any]) -> torch.Tensor:

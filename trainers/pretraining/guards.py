@@ -35,7 +35,7 @@ class BatchGuard:
 
     Attributes:
         action: `stop` or `skip` on a bad step
-        spike_factor: A loss above this many times the median of the last 100 good losses is bad; None: only a loss or
+        spike_factor: a loss above this many times the median of the last 100 good losses is bad; None: only a loss or
             norm that is not finite is
         max_skipped: skipped steps of the whole run after which the next bad one stops it
 
@@ -127,19 +127,10 @@ class StepLosses:
         return torch.stack([losses.sum(), height[worst], worst.float()]).to(device)[None]
 
     def worst(self, sums: torch.Tensor, process: int) -> int:
-        """Return the number of the micro-batch with the largest loss on any process.
-
-        Args:
-            sums: float32 `[processes, 3]`, the summaries of all processes
-            process: number of this process
-        """
+        """Return the micro-batch with the largest loss, from the summaries of all processes, `[processes, 3]`."""
         worst_process = int(sums[:, 1].argmax())
         # Processes take the micro-batches of a step in turn.
         return self.numbers[int(sums[worst_process, 2])] - process + worst_process
-
-    def clear(self) -> None:
-        """Forget the step."""
-        self.numbers, self.losses = [], []
 
 
 class StepGuard:
@@ -164,31 +155,24 @@ class StepGuard:
         """Return the number of skipped steps, where steps may be skipped."""
         return {"skipped_steps": self.batch_guard.skipped} if self.batch_guard.action == "skip" else {}
 
+    def begin_step(self) -> None:
+        """Forget the step before."""
+        self.losses = StepLosses()
+
     def begin_micro_batch(self) -> None:
-        """Prepare for the next micro-batch of the step."""
+        """Remember the generators at the start of a step, where a jump of the loss may call for its repetition."""
         if not self.losses.numbers and self.batch_guard.spike_factor is not None:
             self.losses.remember_generators()
 
     def find_problem(self, gradient_norm: Any, accelerator: Accelerator) -> tuple[str, int] | None:
-        """Return what is wrong with the step and its worst micro-batch, or None; every process must call this.
-
-        Args:
-            gradient_norm: norm before clipping; None if it was not taken
-            accelerator: of the trainer
-        """
+        """Return what is wrong with the step and its worst micro-batch, or None; every process must call this."""
         sums: Any = accelerator.gather(self.losses.summary(accelerator.device))
         norm = None if gradient_norm is None else float(gradient_norm)
         problem = self.batch_guard.judge(float(sums[:, 0].mean()), norm)
         return None if problem is None else (problem, self.losses.worst(sums, accelerator.process_index))
 
     def handle(self, problem: str, micro_batch: int, state: TrainerState, save: Callable[[], None]) -> None:
-        """Write down a bad step and count it, or end the run.
-
-        Args:
-            problem: what is wrong with it
-            micro_batch: number of its worst micro-batch
-            state: of the trainer
-            save: saves the state from before the step, which is called where a jump of the loss ends the run
+        """Write down a bad step and count it, or end the run; `save` is called where a jump of the loss ends it.
 
         Raises:
             ValueError: If the step is not to be skipped.
@@ -197,7 +181,7 @@ class StepGuard:
         action = "skipped" if guard.may_skip else "stopped"
         record = {"bad_step": problem, "action": action, "micro_batch": micro_batch, "documents": documents}
         self._write(state, {"step": state.global_step + 1, **record})
-        shown = describe_documents(documents, MESSAGE_DOCUMENTS)
+        shown = ", ".join(documents[:MESSAGE_DOCUMENTS]) + (" ..." if len(documents) > MESSAGE_DOCUMENTS else "")
         message = f"{problem} at step {state.global_step} in micro-batch {micro_batch}, documents {shown}"
         if guard.may_skip:
             guard.skipped += 1
@@ -210,8 +194,3 @@ class StepGuard:
             f"{message}{limit}; the last checkpoint is from before it: --resume auto --on_bad_batch skip leaves the "
             "step out, or start a new run from that checkpoint (--model) with a lower learning_rate"
         )
-
-
-def describe_documents(documents: Sequence[str], most: int) -> str:
-    """Return the first documents of a list in one line."""
-    return ", ".join(documents[:most]) + (" ..." if len(documents) > most else "")

@@ -134,7 +134,7 @@ class LogWindow:
     def __init__(self) -> None:
         self.steps = self.skipped = 0
         self.parts: dict[str, torch.Tensor] = {}
-        self._before: tuple[torch.Tensor, dict[str, torch.Tensor]] | None = None
+        self._before: tuple[torch.Tensor, dict[str, torch.Tensor]] = (torch.zeros(()), {})
 
     def begin_step(self, loss_sum: torch.Tensor) -> None:
         """Remember the sums at the start of a step."""
@@ -147,20 +147,14 @@ class LogWindow:
 
     def take_back_step(self, loss_sum: torch.Tensor) -> None:
         """Set the sums, the Trainer's in place, to what they were before the step."""
-        if self._before is None:
-            raise RuntimeError("no step has begun; this is a defect of the trainer")
+        before, self.parts = self._before
+        loss_sum.copy_(before)
         self.skipped += 1
-        loss_sum.copy_(self._before[0])
-        self.parts = self._before[1]
 
     def correct(self, logs: dict[str, Any], mean: Callable[[torch.Tensor], Any]) -> None:
         """Make the Trainer's loss a mean over the steps that count, add the parts, and start a new window.
 
-        Where every step was skipped there is no loss to log.
-
-        Args:
-            logs: of the Trainer
-            mean: gives the mean over all processes; every process must call this
+        Where every step was skipped there is no loss to log. `mean` is taken over all processes: each must call this.
         """
         counted = self.steps - self.skipped
         if not counted:
@@ -174,7 +168,7 @@ class LogWindow:
 
 
 def masked_words(word_ids: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Number the words of the labelled tokens: neighbours share a number exactly if they belong to one word.
+    """Number the words of the labelled tokens: neighbors share a number exactly if they belong to one word.
 
     Args:
         word_ids: integer `[B, L]`
@@ -208,12 +202,7 @@ class TrainingAccuracy:
         self.is_wanted = False
 
     def observe_sample(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
-        """Add the micro-batch that was sampled; another one is passed over.
-
-        Args:
-            logits: `[M, V]` or `[B, L, V]`
-            labels: int64 `[B, L]`
-        """
+        """Add the micro-batch if it was sampled; see `labelled_logits`."""
         words, self._words = self._words, None
         if words is not None:
             own_logits, own_labels = labelled_logits(logits, labels)

@@ -11,8 +11,6 @@ from torch.optim import Optimizer
 
 logger = logging.getLogger(__name__)
 
-OPTIMIZERS = ("stable_adamw", "adamw")
-
 
 class StableAdamW(Optimizer):
     """AdamW with AdaFactor's update clipping, tensor by tensor.
@@ -92,6 +90,9 @@ def _debiased(beta: float, step: int) -> float:
     return beta * (1.0 - math.pow(beta, step - 1)) / (1.0 - math.pow(beta, step))
 
 
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"stable_adamw": StableAdamW, "adamw": torch.optim.AdamW}
+
+
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Split the trainable parameters into a decayed group and one without decay.
 
@@ -101,10 +102,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
 
     Args:
         model: the model; a tied matrix is counted once
-        weight_decay: weight decay of the first group
-
-    Returns:
-        Two groups, decayed first.
+        weight_decay: weight decay of the first group, which comes first
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return [
@@ -131,19 +129,14 @@ def build_optimizer(
         eps: term of the denominator
         weight_decay: decay of the first group
 
-    Returns:
-        The optimizer.
-
     Raises:
         ValueError: For an unknown name.
     """
+    if name not in OPTIMIZERS:
+        raise ValueError(f"optimizer='{name}' is not known; choose one of {', '.join(OPTIMIZERS)}")
     groups = parameter_groups(model, weight_decay)
     decayed, free = (sum(parameter.numel() for parameter in group["params"]) for group in groups)
     logger.info(
         "%s: %s parameters decay by %g, %s (norms and biases) do not", name, f"{decayed:,}", weight_decay, f"{free:,}"
     )
-    if name == "stable_adamw":
-        return StableAdamW(groups, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
-    if name == "adamw":
-        return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
-    raise ValueError(f"optimizer='{name}' is not known; choose one of {', '.join(OPTIMIZERS)}")
+    return OPTIMIZERS[name](groups, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)

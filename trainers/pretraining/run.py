@@ -217,8 +217,6 @@ def _check_data_options(arguments: PretrainingArguments, shards: TokenShards) ->
             raise ValueError(
                 f"accelerator_config has {name}: true, but a process reads whole micro-batches; leave it out"
             )
-    if arguments.ignore_data_skip:
-        raise ValueError("ignore_data_skip=true would read the run's first micro-batches again; leave it out")
 
 
 def build_masker(
@@ -286,15 +284,14 @@ def _check_watching(arguments: PretrainingArguments) -> None:
     Raises:
         ValueError: For values out of range, or a choice of the best checkpoint.
     """
-    BatchGuard(arguments.on_bad_batch, arguments.spike_factor, arguments.max_skipped)
+    BatchGuard.of_run(arguments)
     if arguments.z_loss < 0:
         raise ValueError(f"z_loss={arguments.z_loss} is negative; give a factor such as 1e-4, or 0 for none")
     if arguments.z_loss and arguments.objective != PLAIN:
         raise ValueError(f"z_loss={arguments.z_loss} is a part of the plain loss; set it to 0, or objective: {PLAIN}")
-    if arguments.load_best_model_at_end or arguments.save_strategy == "best":
+    if arguments.save_strategy == "best":
         raise ValueError(
-            "load_best_model_at_end and save_strategy: best do not fit pre-training, whose schedule ends at its last "
-            "step; leave them out and pick a checkpoint by hand"
+            "save_strategy: best does not fit, the schedule ends at the last step; pick a checkpoint by hand"
         )
 
 

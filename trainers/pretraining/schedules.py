@@ -130,9 +130,6 @@ def build_schedule(
         gamma: upper line of the damped cosine at the end
         decay_share: share of the run in which `warmup_stable_decay` decays. Our default: 0.2.
 
-    Returns:
-        The scheduler, at step 0.
-
     Raises:
         ValueError: For an unknown name or values that do not fit together.
     """

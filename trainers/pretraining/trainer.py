@@ -98,7 +98,7 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple[list, Any]:
         """Take the micro-batches of one step, masked; the objective counts its items over all of them."""
         self.run_log.begin_step(self.args, self.state, self._tr_loss, has_plain_head=self.objective is None)
-        self.guard.losses.clear()
+        self.guard.begin_step()
         samples, items = super().get_batch_samples(epoch_iterator, num_batches, device)
         if self.objective is not None and samples:
             progress = self.state.global_step / max(self.state.max_steps, 1)

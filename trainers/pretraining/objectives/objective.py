@@ -139,13 +139,9 @@ class Objective(nn.Module):
     def prepare_step(
         self, samples: Sequence[dict[str, Any]], progress: float, device: torch.device, over_processes: bool
     ) -> None:
-        """Give every micro-batch of a step what `forward` takes besides the columns of a batch.
+        """Give every micro-batch of a step what `forward` takes besides its columns: progress, and items of the step.
 
-        Args:
-            samples: the micro-batches
-            progress: training step / all steps
-            device: of the run
-            over_processes: whether the items of all processes are added up, as the Trainer then does with labels
+        With `over_processes` the items of all processes are added up, as the Trainer then does with labels.
         """
         total = torch.stack([self.count_items(ObjectiveBatch.from_inputs(inputs)) for inputs in samples]).sum().cpu()
         own_items = torch.from_numpy(sum_over_processes(total.numpy(), device)) if over_processes else total
@@ -165,16 +161,12 @@ class Objective(nn.Module):
     def split_state(self, state: Mapping[str, torch.Tensor] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the language model's tensors and the training-only ones, each under its own names."""
         state = self.state_dict() if state is None else state
-        own = {name.removeprefix(LANGUAGE_MODEL): value for name, value in state.items() if _is_language_model(name)}
-        return own, {name: value for name, value in state.items() if not _is_language_model(name)}
+        ours = {name for name in state if name.startswith(LANGUAGE_MODEL)}
+        language_model = {name.removeprefix(LANGUAGE_MODEL): state[name] for name in state if name in ours}
+        return language_model, {name: value for name, value in state.items() if name not in ours}
 
     def save(self, folder: Path, state: Mapping[str, torch.Tensor]) -> None:
-        """Save the language model, and in a numbered checkpoint what is trained besides it.
-
-        Args:
-            folder: of the checkpoint
-            state: tensors of this module
-        """
+        """Save the language model out of this module's tensors, and in a numbered checkpoint the training-only ones."""
         language_model, own = self.split_state(state)
         self.language_model.save_pretrained(folder, state_dict=language_model)
         if own and folder.name.startswith(PREFIX_CHECKPOINT_DIR):
@@ -198,10 +190,6 @@ class Objective(nn.Module):
         if state_dict.keys() <= self.language_model.state_dict().keys():
             return self.language_model.load_state_dict(state_dict, strict, assign)
         return super().load_state_dict(state_dict, strict, assign)
-
-
-def _is_language_model(name: str) -> bool:
-    return name.startswith(LANGUAGE_MODEL)
 
 
 def masked_loss(

@@ -33,12 +33,5 @@ def z_loss(logits: torch.Tensor, items: torch.Tensor | int | None = None) -> tor
 def z_loss_part(
     factor: float, logits: torch.Tensor, labels: torch.Tensor, items: torch.Tensor | int | None
 ) -> dict[str, torch.Tensor]:
-    """Return the part that the z-loss adds to the loss of a micro-batch, by its name; nothing for a factor of 0.
-
-    Args:
-        factor: of the z-loss
-        logits: `[M, V]` or `[B, L, V]`
-        labels: int64 `[B, L]`
-        items: as for `z_loss`
-    """
+    """Return what the z-loss adds to the loss, by its name, or nothing for a factor of 0; see the functions above."""
     return {"z_loss": factor * z_loss(labelled_logits(logits, labels)[0], items)} if factor else {}

@@ -11,8 +11,8 @@ from chinese_modernbert.trainers.pretraining.guards import (
     MINIMUM_STEPS,
     WINDOW_STEPS,
     BatchGuard,
+    StepGuard,
     StepLosses,
-    describe_documents,
 )
 from chinese_modernbert.trainers.pretraining.log import LogWindow
 
@@ -63,9 +63,19 @@ def test_the_worst_micro_batch_of_a_step_is_the_one_that_is_not_a_number() -> No
     assert math.isnan(total)
     assert worst > 1e30
     assert losses.numbers[int(index)] == 12
-    losses.clear()
+    losses = StepLosses()
     losses.add(20, torch.tensor(2.5))
     assert losses.summary(torch.device("cpu")).tolist() == [[2.5, 2.5, 0.0]]
+
+
+def test_the_message_of_a_bad_step_names_its_first_documents_and_the_log_all() -> None:
+    records, documents = [], [f"shard-00000:{number}" for number in range(9)]
+    guard = StepGuard(BatchGuard(), lambda number: documents, lambda state, record: records.append(record))
+    with pytest.raises(ValueError, match=r"became nan at step 4 in micro-batch 7, documents .*:7 \.\.\.; the last"):
+        guard.handle("the loss became nan", 7, TrainerState(global_step=4), pytest.fail)
+    assert records == [
+        {"step": 5, "bad_step": "the loss became nan", "action": "stopped", "micro_batch": 7, "documents": documents}
+    ]
 
 
 def test_a_skipped_step_leaves_no_trace_in_the_mean_of_a_window() -> None:
@@ -108,7 +118,3 @@ def test_the_first_signal_is_kept_for_the_end_of_the_step_and_the_second_does_wh
         assert control.should_training_stop
     finally:
         signal.signal(signal.SIGUSR1, before)
-
-
-def test_a_long_list_of_documents_is_cut() -> None:
-    assert describe_documents(["a:1", "b:2", "c:3"], 2) == "a:1, b:2 ..."
