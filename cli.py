@@ -39,7 +39,8 @@ class Command:
         run: what runs them, as `module:name`; returns a path or text.
         result: last line of the output around what `run` returns.
         first: the option that leading words without `--` stand for; None: every word belongs to a named option.
-        tokenizer: the option that is the shipped tokenizer where it is not given; None: no option is.
+        tokenizer: the option that is the shipped tokenizer where it is not given; None: no option is
+        own_options: the part of `arguments` that is ours, which `--help` shows without importing the library; None: all
     """
 
     purpose: str
@@ -48,24 +49,25 @@ class Command:
     result: str = "{}"
     first: str | None = None
     tokenizer: str | None = None
+    own_options: str | None = None
 
 
 COMMANDS: dict[str, Command] = {
     "tokenizer train": Command(
         "train a byte-fallback BPE tokenizer on text files; `tokenizer` alone does it too",
-        "tokenization.train_bpe:TokenizerArguments",
+        "tokenization.arguments:TokenizerArguments",
         "tokenization.train_bpe:run_tokenizer_training",
         "tokenizer: {}",
     ),
     "tokenizer extend": Command(
         "add tokens to a tokenizer, for a domain or a script",
-        "tokenization.extend:ExtensionArguments",
+        "tokenization.arguments:ExtensionArguments",
         "tokenization.extend:run_extension",
         "tokenizer: {}",
     ),
     "tokenizer report": Command(
         "measure tokenizers side by side on text; alone, the shipped one",
-        "tokenization.diagnostics:TokenizerReportArguments",
+        "tokenization.arguments:TokenizerReportArguments",
         "tokenization.diagnostics:run_report_command",
         tokenizer="tokenizers",
     ),
@@ -87,6 +89,7 @@ COMMANDS: dict[str, Command] = {
         "trainers.pretraining.arguments:PretrainingArguments",
         "trainers.pretraining.run:run_pretraining",
         "checkpoint: {}",
+        own_options="trainers.pretraining.options:PretrainingOptions",
         tokenizer="tokenizer",
     ),
     "pretrain plot": Command(
@@ -101,46 +104,48 @@ COMMANDS: dict[str, Command] = {
         "trainers.contrastive.arguments:ContrastiveArguments",
         "trainers.contrastive.run:run_contrastive",
         "sentence encoder: {}/final",
+        own_options="trainers.contrastive.options:ContrastiveOptions",
     ),
     "clue": Command(
         "fine-tune and score a model on CLUE, or on a task of your own",
         "trainers.clue.arguments:ClueArguments",
         "trainers.clue.run:run_clue",
         "report: {}",
+        own_options="trainers.clue.options:ClueOptions",
     ),
     "release": Command(
         "build a Hub folder from a checkpoint",
-        "hub_release.builder:ReleaseArguments",
+        "hub_release.arguments:ReleaseArguments",
         "hub_release.builder:build_release",
         "release: {}",
     ),
     "verify": Command(
         "load a Hub folder in a fresh process without this package and compare",
-        "hub_release.verification.command:VerifyArguments",
+        "hub_release.arguments:VerifyArguments",
         "hub_release.verification.command:run_verification",
         first="model",
     ),
     "convert": Command(
         "turn any checkpoint of the ModernBERT family into ours, or back with --native",
-        "hub_release.conversion:ConversionArguments",
+        "hub_release.arguments:ConversionArguments",
         "hub_release.conversion:run_conversion",
         "checkpoint: {}",
         first="model",
     ),
     "push": Command(
         "upload a Hub folder, private unless --public",
-        "hub_release.upload.push:PushArguments",
+        "hub_release.arguments:PushArguments",
         "hub_release.upload.push:push_release",
         first="model",
     ),
     "benchmark": Command(
         "time the encoder against Transformers' ModernBERT with the same weights",
-        "demo.speed:SpeedArguments",
+        "demo.arguments:SpeedArguments",
         "demo.speed:run_model_speed",
     ),
     "demo": Command(
         "the whole path on a generated corpus, in minutes on a CPU",
-        "demo.run:DemoArguments",
+        "demo.arguments:DemoArguments",
         "demo.run:run_demo",
         "Hub folder: {}",
     ),
@@ -201,26 +206,32 @@ def split_command(words: list[str]) -> tuple[str, list[str]]:
 def _run(name: str, words: list[str]) -> int:
     """Load a command, read its options, run it and print where the result is."""
     command = COMMANDS[name]
-    arguments = imported(command.arguments)
     if any(word in ("-h", "--help", *ALL_HELP) for word in words):
-        from .runtime.help import describe_options
-
-        first = f" [{command.first.upper()} ...]" if command.first else ""
-        usage = f"{PROGRAM} {name}{first} [--NAME VALUE ...]"
-        _write(describe_options(arguments, usage, f"{command.purpose}.", any(word in ALL_HELP for word in words)))
+        _write(_help(name, any(word in ALL_HELP for word in words)))
         return 0
     from .runtime.options import load_recipe
 
     if command.first and words and not words[0].startswith("-"):
         words = [f"--{command.first}", *words]
     recipe, words = _take_config(words)
-    (given,) = load_recipe([arguments], recipe, words)
+    (given,) = load_recipe([imported(command.arguments)], recipe, words)
     if command.tokenizer:
         _fill_in_tokenizer(given, command.tokenizer)
     result = imported(command.run)(given)
     if _is_main_process():
         _write(command.result.format(result))
     return 0
+
+
+def _help(name: str, with_library: bool) -> str:
+    """Return a command's help; the library is imported only where its fields are asked for."""
+    from .runtime.help import describe_options
+
+    command = COMMANDS[name]
+    own = command.own_options if command.own_options and not with_library else command.arguments
+    words = f" [{command.first.upper()} ...]" if command.first else ""
+    usage = f"{PROGRAM} {name}{words} [--NAME VALUE ...]"
+    return describe_options(imported(own), usage, f"{command.purpose}.", command.own_options is not None)
 
 
 def imported(name: str) -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from transformers import set_seed
@@ -17,7 +16,7 @@ from ..hub_release.builder import ReleaseArguments, build_release
 from ..hub_release.verification.verify import verify_release
 from ..modeling import ChineseModernBertForMaskedLM
 from ..runtime.files import new_output_folder, write_text_atomically
-from ..runtime.options import argument, load_recipe
+from ..runtime.options import load_recipe
 from ..tokenization import TokenizerArguments, run_tokenizer_training
 from ..tokenization.loading import load_tokenizer
 from ..trainers.data.prepare import PrepareArguments, run_prepare
@@ -25,6 +24,7 @@ from ..trainers.pretraining.arguments import PretrainingArguments
 from ..trainers.pretraining.curves import draw_curves
 from ..trainers.pretraining.log import read_training_log
 from ..trainers.pretraining.run import check_pretraining, run_pretraining
+from .arguments import DemoArguments
 from .corpus import DemoCorpus, generate_demo_corpus, write_demo_corpus
 from .report import DemoReport, compare_fill_mask, render_report, similarity_matrix
 
@@ -32,18 +32,6 @@ logger = logging.getLogger(__name__)
 
 MARKER = "report.json"
 CURVES = "curves.png"
-
-
-@dataclass
-class DemoArguments:
-    """How the demo runs."""
-
-    output_dir: str = argument("outputs/demo", "Folder for everything that the demo makes.")
-    overwrite: bool = argument(False, "Replace an earlier demo in output_dir.")
-    recipe: str = argument("pretrain_demo", "Recipe of its pre-training.")
-    max_steps: int | None = argument(None, "Optimizer steps; null: the recipe's.")
-    vocab_size: int = argument(4_096, "Tokens of its vocabulary.")
-    seed: int = argument(0, "Seed of the corpus and of the training.")
 
 
 def run_demo(arguments: DemoArguments) -> Path:

@@ -14,7 +14,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,56 +25,18 @@ from ..modeling import PRESETS, ChineseModernBertConfig, ChineseModernBertForMas
 from ..runtime.environment import describe_environment
 from ..runtime.files import write_text_atomically
 from ..runtime.markdown import markdown_table
-from ..runtime.options import argument
 from ..runtime.token_rows import IGNORED_LABEL
 from ..trainers.pretraining.throughput import BACKWARD_AND_FORWARD, Workload, peak_flops, training_flops
+from .arguments import CASES, RESULTS_FILE, SpeedArguments
 
 logger = logging.getLogger(__name__)
 
 DATA_VARIABLE = "CHINESE_MODERNBERT_DATA"
-# Lengths in tokens of the texts of each case; those of `mixed` are measured ones where there are data.
-CASES = {"mixed": [], "short": [128] * 16, "full": [512] * 4, "long_2048": [2048], "long_8192": [8192]}
 MIXED_TEXTS, MIXED_LONGEST = 16, 1024
 CHARACTERS_PER_TOKEN = 1.5
 MASKED_SHARE = 0.30
 SEED = 0
 TITLES = ("case", "dtype", "kind", "ratio", "Transformers, tokens/s", "ours, tokens/s", "largest difference")
-RESULTS_FILE = "speed.json"
-
-
-@dataclass
-class SpeedArguments:
-    """What to measure."""
-
-    model: str = argument("base", "Size of both models (tiny, small, base, large), or a folder whose sizes they take.")
-    cases: list[str] = argument(
-        list, f"Batches: {', '.join(CASES)}; if empty, all but short and long_8192.", names=True
-    )
-    dtypes: list[str] = argument(list, "float32, bfloat16, float16; if empty, float32.", names=True)
-    training: bool = argument(False, "Forward and backward of the loss at 30 % masking, under autocast, not encoding.")
-    attention: str = argument("sdpa", "Kernel of Transformers' model.")
-    device: str = argument("", "cpu or cuda; the GPU if there is one by default.")
-    repeats: int = argument(5, "Rounds of each case.")
-    output_dir: str | None = argument(None, f"Folder for {RESULTS_FILE}, the results and the machine; null: none.")
-
-    def __post_init__(self) -> None:
-        """Fill in the defaults.
-
-        Raises:
-            ValueError: for an unknown size, case or dtype, or no round.
-        """
-        self.cases = self.cases or ["mixed", "full", "long_2048"]
-        self.dtypes = self.dtypes or ["float32"]
-        self.device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
-        for name, given, known in (
-            ("model", [] if (Path(self.model) / "config.json").is_file() else [self.model], PRESETS),
-            ("cases", self.cases, CASES),
-            ("dtypes", self.dtypes, ("float32", "bfloat16", "float16")),
-        ):
-            if unknown := [one for one in given if one not in known]:
-                raise ValueError(f"{name}: '{unknown[0]}' is unknown; use {', '.join(known)}")
-        if self.repeats < 1:
-            raise ValueError(f"repeats={self.repeats} measures nothing; use 1 or more, better 5")
 
 
 def run_model_speed(args: SpeedArguments) -> str:

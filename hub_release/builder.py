@@ -8,7 +8,6 @@ The same checkpoint gives the same bytes.
 from __future__ import annotations
 
 import importlib.metadata
-from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 import torch
@@ -16,8 +15,8 @@ import torch
 from .. import modeling
 from ..modeling import ChineseModernBertConfig
 from ..runtime.files import new_output_folder
-from ..runtime.options import argument
 from ..tokenization.loading import save_tokenizer
+from .arguments import ReleaseArguments
 from .card.evaluation_facts import read_evaluations
 from .card.model_card import CARD_FILE, render_model_card
 from .card.tokenizer_facts import read_tokenizer_metrics
@@ -35,8 +34,7 @@ from .checkpoint import (
     write_weights,
 )
 from .manifest import MANIFEST_FILE, modeling_files, write_release_manifest
-from .onnx.files import ONNX_FOLDER, OnnxOptions, float_model, write_onnx_folder
-from .onnx.graphs import OUTPUTS, check_onnx_installed
+from .onnx.files import ONNX_FOLDER, float_model, write_onnx_folder
 from .provenance import PROVENANCE_FILE, write_provenance, yaml_without_local_folders
 
 RELEASE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -50,56 +48,6 @@ EMBEDDING_GRAPHS = ("model_embedding.onnx", "model_embedding_qint8.onnx")
 TRANSFORMER_MODULE = "sentence_transformers.models.Transformer"
 POOLING_MODULE = "sentence_transformers.models.Pooling"
 NORMALIZE_MODULE = "sentence_transformers.models.Normalize"
-
-
-@dataclass
-class ReleaseArguments:
-    """What to release, and how."""
-
-    model: str = argument(MISSING, "Folder of a masked-language model with its tokenizer.", group="Input and output")
-    output_dir: str = argument(MISSING, "Folder to write.")
-    overwrite: bool = argument(False, "Replace an earlier release in output_dir.")
-    dtype: str = argument("float32", "Data type of the weights: float32 or bfloat16.")
-
-    max_length: int = argument(0, "Longest text in tokens; 0: the model's longest.", group="Sentence encoder")
-    normalize: bool = argument(False, "Scale sentence embeddings to length 1 (adds 2_Normalize).")
-
-    onnx: list[str] = argument(list, "ONNX graphs in fp32, int8 or both; none if empty.", group="ONNX", names=True)
-    onnx_graphs: list[str] = argument(list, "encoder, mlm, embedding; if empty, all three.", names=True)
-    onnx_shape: str = argument("", "Also graphs for this shape alone, BATCHxLENGTH such as 8x128.")
-
-    model_name: str = argument("", "owner/name; if empty, that of the folder.", group="Model card")
-    license_id: str = argument("apache-2.0", "Licence identifier.")
-    clue_report: str = argument("", "report.json of clue on this checkpoint.")
-    sts_report: str = argument("", "Output folder of sts on this checkpoint.")
-    tokenizer_report: str = argument("", "Output folder of tokenizer report on this tokenizer.")
-
-    def __post_init__(self) -> None:
-        """Check what can be checked without reading the checkpoint.
-
-        Raises:
-            ValueError: for an unknown dtype, a negative length, an output folder that is the checkpoint, or ONNX
-                options that are not offered.
-            ImportError: where ONNX graphs are asked for and a package of the extra `onnx` is absent.
-        """
-        if self.dtype not in RELEASE_DTYPES:
-            raise ValueError(f"dtype={self.dtype!r} is not offered; use one of {', '.join(RELEASE_DTYPES)}")
-        if self.max_length < 0:
-            raise ValueError(f"max_length={self.max_length} is negative; use 0 for the model's longest text")
-        if Path(self.model).resolve() == Path(self.output_dir).resolve():
-            raise ValueError(f"output_dir {self.output_dir} is the checkpoint itself; give another folder")
-        if self.onnx_options():
-            check_onnx_installed()
-
-    def onnx_options(self) -> OnnxOptions | None:
-        """Return which graphs are asked for, or None.
-
-        Raises:
-            ValueError: for ONNX options that are not offered.
-        """
-        if not self.onnx:
-            return None
-        return OnnxOptions.parse(",".join(self.onnx), ",".join(self.onnx_graphs or OUTPUTS), self.onnx_shape)
 
 
 def build_release(args: ReleaseArguments) -> Path:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import logging
 import shutil
-from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from transformers import AutoTokenizer, ModernBertConfig
 from .. import __version__, modeling
 from ..modeling import ChineseModernBertConfig
 from ..runtime.files import new_output_folder
-from ..runtime.options import argument
+from .arguments import ConversionArguments
 from .checkpoint import (
     CONFIG_FILE,
     WEIGHTS_FILE,
@@ -56,26 +55,6 @@ CARRIED_FILES = (
     "config_sentence_transformers.json",
     "1_Pooling/config.json",
 )
-
-
-@dataclass
-class ConversionArguments:
-    """Which checkpoint to convert, and in which direction."""
-
-    model: str = argument(MISSING, "Folder of a checkpoint with safetensors weights; may stand first.")
-    output_dir: str = argument(MISSING, "Folder to write.")
-    native: bool = argument(False, "Write a plain modernbert checkpoint from one of ours, instead of the reverse.")
-    allow_norm_change: bool = argument(False, "With native: put RMSNorm weights into LayerNorm; the numbers change.")
-    overwrite: bool = argument(False, "Replace an earlier conversion in output_dir.")
-
-    def __post_init__(self) -> None:
-        """Check the paths.
-
-        Raises:
-            ValueError: where output and input are the same folder.
-        """
-        if Path(self.model).resolve() == Path(self.output_dir).resolve():
-            raise ValueError(f"output_dir {self.output_dir} is the model itself; give another folder")
 
 
 def convert_checkpoint(

@@ -13,14 +13,14 @@ WIDTH = 100
 WIDEST_NAME = 32
 
 
-def describe_options(kind: type, usage: str, purpose: str, with_library: bool = False) -> str:
+def describe_options(kind: type, usage: str, purpose: str, has_more: bool = False) -> str:
     """Return the help of a command.
 
     Args:
-        kind: its dataclass
+        kind: its dataclass; one with `library_options` shows the library's fields too, those that act and the others
         usage: how the command is called
         purpose: what it is for
-        with_library: list the library's fields too that the command takes, and those that it does not
+        has_more: `kind` is the command's own part of a larger dataclass, which `--help_all` shows
     """
     table = getattr(kind, "library_options", None)
     lines = [f"usage: {usage}", "", *_wrapped(purpose[0].upper() + purpose[1:], 0)]
@@ -34,9 +34,8 @@ def describe_options(kind: type, usage: str, purpose: str, with_library: bool = 
         lines += _lines_of(field, hints[field.name])
     lines += ["", "Other options", *_row("--config RECIPE", "YAML file, or the name of a shipped recipe. Once.")]
     if table is None:
-        return "\n".join([*lines, *_row("--help", "This text.")])
-    if not with_library:
-        return "\n".join([*lines, *_row("--help_all", "This text and the fields of the library that act here too.")])
+        more = ("--help_all", "This text and the fields of the library that act here too.")
+        return "\n".join([*lines, *_row(*(more if has_more else ("--help", "This text.")))])
     lines += ["", "Fields of the library that act here"]
     rest = accepted_names(kind) - set(own_names(kind))
     lines += [line for name in fields if name in rest for line in _library_lines(fields[name], hints[name])]

@@ -95,8 +95,11 @@ def own_names(kind: type) -> list[str]:
     fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
     if not hasattr(kind, "library_options"):
         return list(fields)
-    ours = [one for one in reversed(kind.__mro__) if hasattr(one, "library_options")]
-    declared = dict.fromkeys(name for one in ours for name in one.__annotations__)
+    declared: dict[str, None] = {}
+    for one in reversed(kind.__mro__):
+        for name in one.__dict__.get("__annotations__", ()):
+            declared.pop(name, None)  # the last class that declares a field gives it its place
+            declared[name] = None
     return [name for name in declared if name in fields and "group" in fields[name].metadata]
 
 

@@ -118,5 +118,6 @@ def complete(kind: type, library: type, acting: Mapping[str, str], refused: Mapp
     fields = {field.name for field in dataclasses.fields(library)}
     never = {**{name: instead for name, instead in REFUSED.items() if name not in acting}, **refused}
     acts = {name: where for name, where in {**ACTING, **acting}.items() if name in fields and name not in never}
-    unknown = fields - acts.keys() - never.keys() - kind.__annotations__.keys()
+    own = {field.name for field in dataclasses.fields(kind) if "group" in field.metadata}
+    unknown = fields - acts.keys() - never.keys() - own
     return LibraryOptions(acts, {**never, **dict.fromkeys(unknown, "no command here reads it; leave it out")})

@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from ..runtime.files import new_output_folder, write_text_atomically
-from ..runtime.options import argument
 from ..runtime.pictures import COLORS, new_figure, save_picture_atomically
+from .arguments import TokenizerReportArguments
 from .documents import TextDocument, read_documents
 from .loading import load_tokenizer, tokenizer_hash
 from .normalization import fold_width
@@ -296,22 +296,6 @@ def draw_report(reports: Sequence[TokenizerReport], path: str | Path) -> None:
         panels[kind].set_ylabel("% of units")
     figure.legend(loc="outside upper left", ncols=len(reports))
     save_picture_atomically(figure, path)
-
-
-@dataclass
-class TokenizerReportArguments:
-    """Which tokenizers to measure on which text."""
-
-    tokenizers: list[str] = argument(
-        list, "Tokenizer folders or tokenizer.json files, measured side by side; none: the shipped one."
-    )
-    corpus: list[str] = argument(list, "Text files, folders or patterns.")
-    output_dir: str = argument("tokenizer_report", "Folder for report.txt, report.json and report.png.")
-    overwrite: bool = argument(False, "Replace an existing report folder.")
-    text_field: str = argument("text", "Field of the text in JSON lines and Parquet files.")
-    source_field: str | None = argument(None, "Field that names the source of a document; null: the file name.")
-    segmenter: str = argument("rjieba", "Word segmenter that defines the borders.")
-    user_dictionary: str | None = argument(None, "File with one word per line for the segmenter.")
 
 
 def run_tokenizer_report(args: TokenizerReportArguments) -> Path:

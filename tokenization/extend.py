@@ -11,14 +11,13 @@ pre-training improves from the first step instead of first unlearning noise.
 import logging
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transformers import PreTrainedTokenizerFast
 
 from ..runtime.files import new_output_folder
-from ..runtime.options import argument
+from .arguments import ExtensionArguments
 from .documents import read_word_list
 from .loading import TOKENIZER_FILE, VOCABULARY_MULTIPLE, load_tokenizer, save_tokenizer, tokenizer_hash
 from .normalization import check_encodable, fold_width
@@ -29,16 +28,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class ExtensionArguments:
-    """Which tokenizer to extend, and with what."""
-
-    tokenizer: str = argument(MISSING, "Folder of the tokenizer, or of a model with its tokenizer.")
-    tokens: str = argument(MISSING, "Text file with one new token per line.")
-    output_dir: str = argument("tokenizer-extended", "Folder for the extended tokenizer.")
-    overwrite: bool = argument(False, "Replace an existing tokenizer folder.")
 
 
 def run_extension(arguments: ExtensionArguments) -> Path:

@@ -1,7 +1,12 @@
 """Low-rank adapters (LoRA, arXiv 2106.09685) on any encoder: put on for training, merged into the weights after it."""
 
-from torch import nn
-from transformers import PreTrainedModel
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # torch is imported when it is used: the default below is read by the options of two commands
+    from torch import nn
+    from transformers import PreTrainedModel
 
 DEFAULT_LORA_ALPHA = 32
 """Scale of an adapter's product, before it is divided by the rank. Source: our default, twice a rank of 16."""
@@ -18,6 +23,8 @@ def add_lora(encoder: PreTrainedModel, rank: int, alpha: int) -> None:
     Raises:
         ImportError: If peft is missing.
     """
+    from torch import nn
+
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:

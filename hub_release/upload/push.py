@@ -10,7 +10,6 @@ import glob
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import MISSING, dataclass
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import (
@@ -20,10 +19,9 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
-from huggingface_hub.utils import validate_repo_id
 
 from ... import __version__
-from ...runtime.options import argument
+from ..arguments import MAIN, PushArguments
 from ..builder import RECORD_FILES
 from ..card.training_facts import CURVES_FILE
 from ..manifest import MANIFEST_FILE
@@ -33,7 +31,6 @@ from .plan import PushPlan, plan_push
 
 logger = logging.getLogger(__name__)
 
-MAIN = "main"
 # Files that the Hub itself puts into a new repository.
 FILES_OF_THE_HUB = {".gitattributes", "README.md", "LICENSE"}
 # Removed from the repository where the release no longer has them: they describe the old weights.
@@ -46,32 +43,6 @@ REASONS = {
     413: "the Hub takes no files of this size",
     429: "too many requests; wait some minutes and run the same command again",
 }
-
-
-@dataclass
-class PushArguments:
-    """What to upload, and where to."""
-
-    model: str = argument(MISSING, "Released folder; may stand first.", group="What and where to")
-    repo_id: str = argument(MISSING, "Repository, owner/name; without an owner it is the token's own user.")
-    revision: str = argument(MAIN, "Branch to write to; made where it is missing.")
-    tag: str = argument("", "Tag for the uploaded state, such as v1.0; must be new.")
-    message: str = argument("", "Commit message; if empty, this library and its version.")
-
-    public: bool = argument(False, "Anyone may read the repository, not its owner alone.", group="How")
-    overwrite: bool = argument(False, "Write even where the repository holds no release.")
-    verify: bool = argument(True, "Verify the folder in an isolated process before the upload.")
-    dry_run: bool = argument(False, "List what would go, with sizes; use no network.")
-
-    def __post_init__(self) -> None:
-        """Check the name of the repository.
-
-        Raises:
-            ValueError: for a name that the Hub does not allow, or an empty revision.
-        """
-        validate_repo_id(self.repo_id)
-        if not self.revision:
-            raise ValueError("revision is empty; give the name of a branch, main is the default")
 
 
 def push_release(args: PushArguments) -> str:

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import MISSING, dataclass
-
-from ...runtime.options import argument
 from ...runtime.verdict import CheckFailedError
-
-
-@dataclass
-class VerifyArguments:
-    """Which release to verify, and against what."""
-
-    model: str = argument(MISSING, "Released folder; may stand first.")
-    checkpoint: str | None = argument(None, "Checkpoint that it was built from; null: the release's own weights.")
-    python: str = argument(sys.executable, "Interpreter of the isolated process.")
+from ..arguments import VerifyArguments
+from .verify import verify_release
 
 
 def run_verification(args: VerifyArguments) -> str:
@@ -24,8 +13,6 @@ def run_verification(args: VerifyArguments) -> str:
     Raises:
         CheckFailedError: with the report, where a check failed.
     """
-    from .verify import verify_release
-
     report = verify_release(args.model, args.checkpoint, args.python)
     if not report.is_ok:
         raise CheckFailedError(report.summary())

@@ -4,6 +4,8 @@ import ast
 import dataclasses
 import inspect
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,16 @@ def test_every_option_has_a_help_text_and_every_row_names_a_function(command: st
     assert len(inspect.signature(run).parameters) >= 1
     first, tokenizer = cli.COMMANDS[command].first, cli.COMMANDS[command].tokenizer
     assert {first, tokenizer} - {None} <= set(own_names(kind))
+
+
+@pytest.mark.parametrize("command", LIBRARIES)
+def test_the_short_help_has_all_own_options_without_importing_the_library(command: str) -> None:
+    row = cli.COMMANDS[command]
+    assert row.own_options is not None
+    assert own_names(cli.imported(row.own_options)) == own_names(options_of(command))
+    code = f"import sys; from chinese_modernbert import cli; cli.main(['{command}', '--help']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "transformers.training_args" not in done.stdout.split()
 
 
 def test_the_list_of_commands_names_all(capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,10 +197,11 @@ def names_read(files: list[Path]) -> set[str]:
 
 def test_every_accepted_option_is_read_somewhere() -> None:
     """An option that no code reads cannot act: each is looked for in the code of those who declare it."""
-    declaring = ("arguments.py", "training_arguments.py")
+    declaring = ("arguments.py", "options.py", "training_arguments.py")
     rooms = ("tokenization", "trainers", "hub_release", "demo")
     files = [file for room in rooms for file in (ROOT / room).rglob("*.py") if file.name not in declaring]
-    files += [ROOT / "trainers" / room / "arguments.py" for room in ("data", "clue")]  # these read some of their own
+    files += [ROOT / room / "arguments.py" for room in ("tokenization", "hub_release", "demo")]
+    files += [ROOT / "trainers" / room / "arguments.py" for room in ("data", "clue")]
     ours = names_read(files)
     home, sentences = Path(transformers.__file__).parent, Path(sentence_transformers.__file__).parent
     files = [home / name for name in ("trainer.py", "trainer_callback.py", "trainer_optimizer.py", "training_args.py")]

@@ -17,8 +17,8 @@ from sentence_transformers.util import mine_hard_negatives
 
 from ...evaluation.sentences.files import ReadRows, ScoredPair, Triplet, find_set, read_rows
 from ...evaluation.sentences.rows import scored_columns
-from .arguments import ContrastiveStage
 from .leakage import LeakageReport
+from .options import ContrastiveStage
 
 logger = logging.getLogger(__name__)
 

@@ -24,11 +24,12 @@ from ...runtime.files import model_fingerprint, write_text_atomically
 from ...runtime.processes import on_main_process
 from ...runtime.settings import differing_settings
 from ..lora import add_lora, merge_lora
-from .arguments import ContrastiveArguments, ContrastiveStage
+from .arguments import ContrastiveArguments
 from .baselines import SCORES, check_against, score_baselines
 from .datasets import NamedRows, read_named, rows_fingerprint, stage_datasets, texts_of, without_leaks
 from .leakage import find_leaks
 from .models import is_encoder_folder, load_encoder, transformer_of
+from .options import ContrastiveStage
 from .trainer import ContrastiveTrainer
 
 logger = logging.getLogger(__name__)

@@ -1,19 +1,34 @@
-"""What `prepare` is asked to do, and the settings that decide the content of a shard."""
+"""Options of `prepare`, and the stages of a run as recipes write them, apart from the code: `--help` is quick."""
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-from transformers import PreTrainedTokenizerFast
 
 from ...runtime.options import argument
-from ...tokenization.loading import tokenizer_hash
-from .filters import DocumentFilter, MinimumCharacters, MinimumHanShare
-from .near_duplicates import ExactDuplicates
 
-PACKAGE = __name__.partition(".")[0]
+
+@dataclass
+class Stage:
+    """One stage of pre-training; weights, optimizer and schedule continue from the stage before.
+
+    Attributes:
+        context_length: tokens per row
+        share: share of the run's steps; every stage has a share, or every stage has `steps`
+        steps: number of steps
+        global_rope_theta: RoPE base of the global layers in this stage; None leaves the model's
+        local_rope_theta: RoPE base of the local layers in this stage; None leaves the model's
+        long_share: share of the positions that come from long documents; None reads documents as they come. Too few
+            long documents are read several times per epoch.
+        long_tokens: a document with more tokens is long; None takes the context length of the stage before
+        source_weights: samples per epoch of some sources in this stage; the others keep the run's
+    """
+
+    context_length: int
+    share: float | None = None
+    steps: int | None = None
+    global_rope_theta: float | None = None
+    local_rope_theta: float | None = None
+    long_share: float | None = None
+    long_tokens: int | None = None
+    source_weights: dict[str, float] | None = None
 
 
 @dataclass
@@ -88,44 +103,3 @@ class PrepareArguments:
                 f"minimum_characters={self.minimum_characters} must not be negative and "
                 f"minimum_han_share={self.minimum_han_share} lie between 0 and 1"
             )
-
-
-def build_filters(arguments: PrepareArguments, filters: Sequence[DocumentFilter]) -> list[DocumentFilter]:
-    """Return the filters that are switched on, those of the caller after the cheap ones, duplicates last."""
-    chosen: list[DocumentFilter] = []
-    if arguments.minimum_characters:
-        chosen.append(MinimumCharacters(arguments.minimum_characters))
-    if arguments.minimum_han_share:
-        chosen.append(MinimumHanShare(arguments.minimum_han_share))
-    chosen.extend(filters)
-    if arguments.drop_exact_duplicates:
-        chosen.append(ExactDuplicates())
-    return chosen
-
-
-def shard_settings(
-    arguments: PrepareArguments, tokenizer: PreTrainedTokenizerFast, filters: Sequence[DocumentFilter]
-) -> dict[str, Any]:
-    """Return everything that decides the content of the shards, given the text."""
-    dictionary = Path(arguments.user_dictionary).read_bytes() if arguments.user_dictionary else b""
-    names = ("minimum_characters", "minimum_han_share", "drop_exact_duplicates", "near_duplicate_similarity")
-    return {
-        "tokenizer_hash": tokenizer_hash(tokenizer),
-        "segmenter": arguments.segmenter,
-        "user_dictionary_sha256": hashlib.sha256(dictionary).hexdigest(),
-        "text_field": arguments.text_field,
-        "source_field": arguments.source_field,
-        "shard_characters": arguments.shard_characters,
-        **{name: getattr(arguments, name) for name in names},
-        "filters": [_name_of(one) for one in filters],
-    }
-
-
-def _name_of(one: DocumentFilter) -> str:
-    named: Any = one if hasattr(one, "__qualname__") else type(one)
-    return filter_name(f"{named.__module__}.{named.__qualname__}")
-
-
-def filter_name(path: str) -> str:
-    """Return the name of a filter in the settings: the class alone for ours, so that its module may move."""
-    return path.rpartition(".")[2] if path.startswith(f"{PACKAGE}.") else path

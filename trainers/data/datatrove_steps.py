@@ -15,9 +15,10 @@ from ...runtime.files import write_text_atomically
 from ...tokenization.documents import TextDocument
 from ...tokenization.loading import load_tokenizer
 from ...tokenization.word_segmentation import load_segmenter
-from .arguments import PrepareArguments, build_filters, shard_settings
+from .arguments import PrepareArguments
 from .filters import DocumentCounts, DocumentFilter, keep_documents
 from .prepare import cut_shards
+from .shard_settings import build_filters, shard_settings
 from .shard_writer import PARTS, SETTINGS, finish_shard, open_folder, write_manifest
 from .shards import check_shard
 

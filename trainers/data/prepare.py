@@ -23,9 +23,10 @@ from ...tokenization.dataset_documents import read_dataset_documents
 from ...tokenization.documents import ReadPosition, TextDocument, find_text_files, read_documents
 from ...tokenization.loading import load_tokenizer
 from ...tokenization.word_segmentation import load_segmenter
-from .arguments import PrepareArguments, build_filters, shard_settings
+from .arguments import PrepareArguments
 from .filters import DocumentCounts, DocumentFilter, keep_documents
 from .near_duplicates import MapInOrder, NearDuplicates, drop_near_duplicates
+from .shard_settings import build_filters, shard_settings
 from .shard_writer import ShardTask, finish_shard, open_folder, write_manifest
 
 logger = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from ...runtime.files import write_text_atomically
 from ...tokenization.loading import load_tokenizer
 from ...tokenization.word_segmentation import WordSegmenter, load_segmenter
 from ...tokenization.word_starts import encode_documents
-from .arguments import filter_name
 from .filters import DocumentCounts, add_counts
+from .shard_settings import filter_name
 from .shards import FORMAT, MANIFEST, TokenDocument, check_shard, id_dtype, write_shard
 
 logger = logging.getLogger(__name__)

@@ -7,12 +7,12 @@ Legend: a step is an optimizer update; it takes `micro_batches_per_step` = accum
 import logging
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from .arguments import Stage
 from .batch_plan import BatchSizeWarmup, plan_batches
 from .packing import PackedRows, SpecialIds, positions_of
 from .sampling import EpochRest, epoch_samples, favor_long, rest_of_epoch, weights_by_source
@@ -21,32 +21,6 @@ from .shards import TokenShards
 logger = logging.getLogger(__name__)
 
 SHARE_TOLERANCE = 1e-6
-
-
-@dataclass
-class Stage:
-    """One stage of pre-training; weights, optimizer and schedule continue from the stage before.
-
-    Attributes:
-        context_length: tokens per row
-        share: share of the run's steps; every stage has a share, or every stage has `steps`
-        steps: number of steps
-        global_rope_theta: RoPE base of the global layers in this stage; None leaves the model's
-        local_rope_theta: RoPE base of the local layers in this stage; None leaves the model's
-        long_share: share of the positions that come from long documents; None reads documents as they come. Too few
-            long documents are read several times per epoch.
-        long_tokens: a document with more tokens is long; None takes the context length of the stage before
-        source_weights: samples per epoch of some sources in this stage; the others keep the run's
-    """
-
-    context_length: int
-    share: float | None = None
-    steps: int | None = None
-    global_rope_theta: float | None = None
-    local_rope_theta: float | None = None
-    long_share: float | None = None
-    long_tokens: int | None = None
-    source_weights: dict[str, float] | None = None
 
 
 def stage_ends(stages: Sequence[Stage], max_steps: int) -> list[int]:

@@ -281,10 +281,13 @@ def test_help_names_every_option_with_its_default_in_few_columns() -> None:
     assert any("--mode a|b" in line for line in lines) and any("Required." in line for line in lines)
 
 
-def test_help_shows_fields_of_the_library_only_on_demand() -> None:
-    short, long = (describe_options(Extended, "command", "do.", everything) for everything in (False, True))
-    assert "Own\n  --schedule TEXT" in short and "--color" not in short and "--kind" not in short
-    assert "--color TEXT" in long and "use --schedule" in long
+def test_help_shows_fields_of_the_library_behind_our_own() -> None:
+    text = describe_options(Extended, "command", "do.")
+    assert "Own\n  --schedule TEXT" in text and "--size N" in text
+    ours, theirs = text.split("Fields of the library that act here")
+    assert "--color" not in ours and "--kind" not in ours
+    assert "--color TEXT" in theirs and "use --schedule" in theirs
+    assert "--help_all" in describe_options(Other, "command", "do.", has_more=True)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from chinese_modernbert.evaluation.sentences.scores import SentenceScores
 from chinese_modernbert.runtime.files import model_fingerprint
 from chinese_modernbert.runtime.options import load_recipe
 from chinese_modernbert.trainers.contrastive import run as contrastive
-from chinese_modernbert.trainers.contrastive.arguments import ContrastiveArguments, ContrastiveStage
+from chinese_modernbert.trainers.contrastive.arguments import ContrastiveArguments
 from chinese_modernbert.trainers.contrastive.datasets import (
     NamedRows,
     mine,
@@ -28,6 +28,7 @@ from chinese_modernbert.trainers.contrastive.datasets import (
 )
 from chinese_modernbert.trainers.contrastive.leakage import LeakageReport
 from chinese_modernbert.trainers.contrastive.models import load_encoder
+from chinese_modernbert.trainers.contrastive.options import ContrastiveStage
 from chinese_modernbert.trainers.contrastive.run import check_arguments, run_contrastive
 from chinese_modernbert.trainers.contrastive.trainer import ContrastiveTrainer, build_loss
 from reference.tiny_bert import write_tiny_bert

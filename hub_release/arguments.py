@@ -1,0 +1,128 @@
+"""Options of the commands of this room, apart from the code that they start, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..runtime.options import argument
+
+if TYPE_CHECKING:
+    from .onnx.files import OnnxOptions
+
+DTYPES = ("float32", "bfloat16")
+MAIN = "main"
+
+
+@dataclass
+class ReleaseArguments:
+    """What to release, and how."""
+
+    model: str = argument(MISSING, "Folder of a masked-language model with its tokenizer.", group="Input and output")
+    output_dir: str = argument(MISSING, "Folder to write.")
+    overwrite: bool = argument(False, "Replace an earlier release in output_dir.")
+    dtype: str = argument("float32", "Data type of the weights: float32 or bfloat16.")
+
+    max_length: int = argument(0, "Longest text in tokens; 0: the model's longest.", group="Sentence encoder")
+    normalize: bool = argument(False, "Scale sentence embeddings to length 1 (adds 2_Normalize).")
+
+    onnx: list[str] = argument(list, "ONNX graphs in fp32, int8 or both; none if empty.", group="ONNX", names=True)
+    onnx_graphs: list[str] = argument(list, "encoder, mlm, embedding; if empty, all three.", names=True)
+    onnx_shape: str = argument("", "Also graphs for this shape alone, BATCHxLENGTH such as 8x128.")
+
+    model_name: str = argument("", "owner/name; if empty, that of the folder.", group="Model card")
+    license_id: str = argument("apache-2.0", "Licence identifier.")
+    clue_report: str = argument("", "report.json of clue on this checkpoint.")
+    sts_report: str = argument("", "Output folder of sts on this checkpoint.")
+    tokenizer_report: str = argument("", "Output folder of tokenizer report on this tokenizer.")
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without reading the checkpoint.
+
+        Raises:
+            ValueError: for an unknown dtype, a negative length, an output folder that is the checkpoint, or ONNX
+                options that are not offered.
+            ImportError: where ONNX graphs are asked for and a package of the extra `onnx` is absent.
+        """
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype={self.dtype!r} is not offered; use one of {', '.join(DTYPES)}")
+        if self.max_length < 0:
+            raise ValueError(f"max_length={self.max_length} is negative; use 0 for the model's longest text")
+        if Path(self.model).resolve() == Path(self.output_dir).resolve():
+            raise ValueError(f"output_dir {self.output_dir} is the checkpoint itself; give another folder")
+        if self.onnx_options():
+            from .onnx.graphs import check_onnx_installed
+
+            check_onnx_installed()
+
+    def onnx_options(self) -> OnnxOptions | None:
+        """Return which graphs are asked for, or None.
+
+        Raises:
+            ValueError: for ONNX options that are not offered.
+        """
+        if not self.onnx:
+            return None
+        from .onnx.files import OnnxOptions
+        from .onnx.graphs import OUTPUTS
+
+        return OnnxOptions.parse(",".join(self.onnx), ",".join(self.onnx_graphs or OUTPUTS), self.onnx_shape)
+
+
+@dataclass
+class ConversionArguments:
+    """Which checkpoint to convert, and in which direction."""
+
+    model: str = argument(MISSING, "Folder of a checkpoint with safetensors weights; may stand first.")
+    output_dir: str = argument(MISSING, "Folder to write.")
+    native: bool = argument(False, "Write a plain modernbert checkpoint from one of ours, instead of the reverse.")
+    allow_norm_change: bool = argument(False, "With native: put RMSNorm weights into LayerNorm; the numbers change.")
+    overwrite: bool = argument(False, "Replace an earlier conversion in output_dir.")
+
+    def __post_init__(self) -> None:
+        """Check the paths.
+
+        Raises:
+            ValueError: where output and input are the same folder.
+        """
+        if Path(self.model).resolve() == Path(self.output_dir).resolve():
+            raise ValueError(f"output_dir {self.output_dir} is the model itself; give another folder")
+
+
+@dataclass
+class VerifyArguments:
+    """Which release to verify, and against what."""
+
+    model: str = argument(MISSING, "Released folder; may stand first.")
+    checkpoint: str | None = argument(None, "Checkpoint that it was built from; null: the release's own weights.")
+    python: str = argument(sys.executable, "Interpreter of the isolated process.")
+
+
+@dataclass
+class PushArguments:
+    """What to upload, and where to."""
+
+    model: str = argument(MISSING, "Released folder; may stand first.", group="What and where to")
+    repo_id: str = argument(MISSING, "Repository, owner/name; without an owner it is the token's own user.")
+    revision: str = argument(MAIN, "Branch to write to; made where it is missing.")
+    tag: str = argument("", "Tag for the uploaded state, such as v1.0; must be new.")
+    message: str = argument("", "Commit message; if empty, this library and its version.")
+
+    public: bool = argument(False, "Anyone may read the repository, not its owner alone.", group="How")
+    overwrite: bool = argument(False, "Write even where the repository holds no release.")
+    verify: bool = argument(True, "Verify the folder in an isolated process before the upload.")
+    dry_run: bool = argument(False, "List what would go, with sizes; use no network.")
+
+    def __post_init__(self) -> None:
+        """Check the name of the repository.
+
+        Raises:
+            ValueError: for a name that the Hub does not allow, or an empty revision.
+        """
+        from huggingface_hub.utils import validate_repo_id
+
+        validate_repo_id(self.repo_id)
+        if not self.revision:
+            raise ValueError("revision is empty; give the name of a branch, main is the default")

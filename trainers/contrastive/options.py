@@ -1,0 +1,105 @@
+"""Our own options of contrastive training, apart from the library's, so that `--help` is quick."""
+
+import dataclasses
+from typing import Any, Literal
+
+from ...runtime.options import argument
+from ..lora import DEFAULT_LORA_ALPHA
+
+LOSSES = ("in_batch_negatives", "cosent")
+
+
+@dataclasses.dataclass
+class ContrastiveStage:
+    """One stage of contrastive training; the model goes on from the stage before, optimizer and schedule start anew.
+
+    Attributes:
+        data: Sets to train on: names of the table (`stsb`, or `stsb:train` to name the split) or JSON-lines files.
+            Every batch comes from one of them.
+        loss: `in_batch_negatives` (triplets; in-batch softmax) or `cosent` (scored pairs; a ranking loss).
+        epochs: Passes over the data.
+        learning_rate: Peak learning rate; None takes that of the recipe.
+        batch_size: Rows of a batch, which all processes share; every other row of it is a negative.
+        max_length: Longest text in tokens; longer ones are cut.
+        hard_negatives: Given negatives of a row that are used; rows with fewer make batches of their own. 0 uses none.
+        mined_negatives: Negatives that are mined for each row with the model as it is when the stage begins.
+        max_rows: Most rows of each set, the first after shuffling; None takes all.
+    """
+
+    data: list[str]
+    loss: Literal["in_batch_negatives", "cosent"] = "in_batch_negatives"
+    epochs: float = 1.0
+    learning_rate: float | None = None
+    batch_size: int = 64
+    max_length: int = 64
+    hard_negatives: int = 1
+    mined_negatives: int = 0
+    max_rows: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.data:
+            raise ValueError("a stage has no data; name at least one set or file")
+        if self.loss not in LOSSES:
+            raise ValueError(f"loss='{self.loss}' is not known; choose one of {', '.join(LOSSES)}")
+        for name in ("epochs", "batch_size", "max_length"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}={getattr(self, name)} of a stage must be positive")
+        if self.batch_size < 2 and self.loss == "in_batch_negatives":
+            raise ValueError("batch_size=1 leaves no negative in the batch; use at least 2, better hundreds")
+        if min(self.hard_negatives, self.mined_negatives) < 0 or (self.max_rows is not None and self.max_rows < 1):
+            raise ValueError("hard_negatives and mined_negatives must not be negative, max_rows at least 1")
+
+
+@dataclasses.dataclass
+class ContrastiveOptions:
+    """Our own options of contrastive training.
+
+    Sources of the defaults: temperature 0.05, symmetric loss, mean pooling, 2e-5 and 64 tokens are ours (standard
+    bi-encoder practice; the paper names the data and nothing else).
+    """
+
+    model: str = argument("", "Folder of a checkpoint or release; any encoder of AutoModel.", group="Model and data")
+    data: str = argument("", "Folder of the sentence sets of the table.")
+    stages: list[ContrastiveStage] = argument(
+        list, "Each with data, loss, epochs, batch_size, max_length ...; none: only score the model."
+    )
+    trust_remote_code: bool = argument(False, "Allow other models' own code; ours never needs it.")
+    query_prompt: str = argument("", "Text put before each query.")
+    document_prompt: str = argument("", "Text put before each document.")
+    pooling: str = argument("mean", "mean over real tokens, or cls.")
+    normalize: bool = argument(False, "Scale vectors to length 1 inside the model.")
+
+    output_dir: str | None = argument(None, "Folder of stages, report and the final model.", group="Output")
+    overwrite: bool = argument(False, "Replace finished stages in output_dir.")
+
+    evaluation: list[str] = argument(
+        list, "Scored sets to evaluate on after every stage, such as stsb:test.", group="Evaluation", names=True
+    )
+    retrieval: list[str] = argument(list, "Sets of passages or triplets to search in after every stage.", names=True)
+    baselines: bool = argument(True, "Score fresh weights, static embeddings and BM25 as baselines.")
+    baseline_corpus: list[str] = argument(list, "Text files of the static embeddings; none: the stages' texts.")
+    against: list[str] = argument(list, "Other encoders, or output_dirs of other sts runs, as baselines.")
+    leakage: str = argument("refuse", "Training texts in an evaluation set: refuse, drop or report.")
+    leakage_similarity: float = argument(0.9, "From this similarity on two texts are nearly the same; 1: exact.")
+    mteb: list[str] = argument(list, "Tasks or benchmarks of mteb for the last stage, fetched: 'MTEB(cmn, v1)', LCQMC.")
+    bootstrap_resamples: int = argument(1_000, "Samples behind every interval.")
+
+    learning_rate: float = argument(2e-5, "Peak learning rate.", group="Training")
+    warmup_steps: float = argument(0.1, "Steps of linear warm-up, or a share of the stage below 1.")
+    lr_scheduler_type: str = argument("linear", "Schedule: linear, cosine, constant_with_warmup, ...")
+    max_steps: int = argument(-1, "Steps of every stage, instead of its epochs.")
+    gradient_accumulation_steps: int = argument(1, "Batches per step.")
+    temperature: float = argument(0.05, "Cosines are divided by it before the softmax.")
+    symmetric_loss: bool = argument(True, "Find the anchor among all anchors too, not the positive alone.")
+    cached_batch_size: int | None = argument(None, "Rows embedded at once with cached gradients; null: no cache.")
+    matryoshka_sizes: list[int] = argument(list, "Sizes that vectors may be cut to; the loss is summed over them.")
+    mining_margin: float = argument(0.05, "A mined text this close to the positive's score (share) is no negative.")
+    lora_rank: int = argument(0, "Rank of LoRA on every linear layer; 0: train all weights.")
+    lora_alpha: int = argument(DEFAULT_LORA_ALPHA, "Scale of LoRA, divided by the rank.")
+    batch_sampler: Any = argument("no_duplicates", "no_duplicates: no text twice in a batch, as its own negative.")
+    seed: int = argument(42, "Seed of every random choice.")
+
+    bf16: bool = argument(False, "Autocast to bfloat16; the weights stay float32.", group="Machine")
+    use_cpu: bool = argument(False, "Do not use a GPU.")
+    logging_steps: float = argument(50, "Steps between two log lines.")
+    report_to: None | str | list[str] = argument("none", "Trackers: tensorboard, wandb, ...", names=True)

@@ -1,0 +1,80 @@
+"""Our own options of pre-training, apart from the library's, so that `--help` is quick."""
+
+from dataclasses import dataclass
+
+from ...runtime.options import argument
+from ..data.arguments import Stage
+
+
+@dataclass
+class PretrainingOptions:
+    """Our own options of pre-training.
+
+    Sources of the defaults: ModernBERT's recipe for optimizer and clipping (betas 0.9 / 0.98, eps 1e-6, weight decay
+    1e-5, norm 1.0), ModernBERT-large for the peak learning rate; the rest, where the paper is silent, is ours.
+    """
+
+    data: str = argument("", "Folder of prepared shards to train on.", group="Data and model")
+    eval_data: str | None = argument(None, "Folder of prepared shards to evaluate on.")
+    tokenizer: str = argument("", "Folder of the tokenizer of the shards; if empty, the shipped one.")
+    model: str = argument("base", "New model (tiny, small, base, large) or folder of a checkpoint.")
+    model_overrides: dict | None = argument(None, "Fields of a new model's configuration, {name: value}.")
+    output_dir: str | None = argument(None, "Folder of the run: checkpoints, log, final.", group="Output")
+    resume: str | None = argument(None, "auto: from the last checkpoint in output_dir; or a checkpoint.")
+    overwrite: bool = argument(False, "Replace the run in output_dir.")
+    save_strategy: str = argument("steps", "steps, epoch or no.")
+    save_steps: float = argument(1_000, "Steps between two checkpoints, or a share of the run below 1.")
+    save_total_limit: int | None = argument(3, "Checkpoints to keep.")
+    logging_steps: float = argument(10, "Steps between two log lines.")
+
+    max_tokens: int | None = argument(None, "Positions to read, instead of max_steps.", group="Length and batches")
+    max_steps: int = argument(-1, "Optimizer steps of the run; -1: as max_tokens says.")
+    stages: list[Stage] = argument(
+        list, "Each with context_length and share or steps; see docs/pretraining.md for the rest."
+    )
+    tokens_per_micro_batch: int = argument(8_192, "Positions per micro-batch and device, in all stages.")
+    gradient_accumulation_steps: int = argument(1, "Micro-batches per step and device.")
+    batch_size_warmup_share: float = argument(0.0, "Share of the steps in which the batch grows to its size.")
+    batch_size_warmup_start: float = argument(0.25, "First size of a growing batch as a share of the full.")
+    source_weights: dict | None = argument(None, "Readings per epoch by source, {news: 2.0}; others 1.")
+    dataloader_num_workers: int = argument(0, "Processes that read and pack.")
+    seed: int = argument(42, "Seed of weights, dropout, reading order and masks.")
+
+    learning_rate: float = argument(5e-4, "Peak learning rate.", group="Optimizer and schedule")
+    lr_schedule: str = argument("damped_cosine", "damped_cosine, cosine, linear or warmup_stable_decay.")
+    warmup_steps: float = argument(0.05, "Steps of linear warm-up, or a share of the run below 1.")
+    lr_floor: float = argument(0.1, "Final learning rate as a share of the peak; not of linear.")
+    lr_cycles: int = argument(3, "Peaks of the damped cosine.")
+    lr_gamma: float = argument(0.5, "Share of the peak that the damped cosine's upper line ends at.")
+    lr_decay_share: float = argument(0.2, "Share of the run in which warmup_stable_decay falls.")
+    optimizer: str = argument("stable_adamw", "stable_adamw or adamw.")
+    weight_decay: float = argument(1e-5, "Weight decay of matrices and embeddings.")
+    adam_beta1: float = argument(0.9, "Decay of the first moment.")
+    adam_beta2: float = argument(0.98, "Decay of the second moment.")
+    adam_epsilon: float = argument(1e-6, "Term of the optimizer's denominator.")
+    max_grad_norm: float = argument(1.0, "Norm that gradients are clipped to.")
+
+    masking: str = argument("chinese_modernbert", "Masking method of docs/masking.md.", group="Masking and objective")
+    masking_options: dict | None = argument(None, "Options of that method, {high: 0.4, units: tokens}.")
+    objective: str = argument("mlm", "mlm, bag_of_words, retromae or mae_lm; see docs/objectives.md.")
+    objective_options: dict | None = argument(None, "Options of that objective, {pooling: mean}.")
+    z_loss: float = argument(0.0, "Factor of the mean of logsumexp(logits)^2; 0: no z-loss.")
+
+    eval_strategy: str = argument("no", "steps, epoch or no.", group="Evaluation")
+    eval_steps: float | None = argument(None, "Steps between two evaluations, or a share of the run below 1.")
+    eval_mask_rate: float = argument(0.15, "Masking rate of every evaluation.")
+    eval_context_length: int | None = argument(None, "Tokens per row; null: those of the longest stage.")
+
+    on_bad_batch: str = argument("stop", "stop or skip, at a loss or gradient that is not finite.", group="Guards")
+    spike_factor: float | None = argument(None, "A loss over this times the median is bad; null: none is.")
+    max_skipped: int = argument(10, "Steps that the run may skip.")
+    maximum_single_token_share: float | None = argument(
+        0.995, "Stop when more masking units have one token; null: never."
+    )
+    check_hashes: bool = argument(False, "Compare the SHA-256 of every shard before training.")
+
+    bf16: bool = argument(False, "Autocast to bfloat16; the weights stay float32.", group="Machine")
+    torch_compile: bool = argument(False, "Compile the model.")
+    use_cpu: bool = argument(False, "Do not use a GPU.")
+    peak_flops: float | None = argument(None, "Peak operations/s of a device, for mfu; null: by GPU name.")
+    report_to: None | str | list[str] = argument("none", "Trackers: tensorboard, wandb, ...", names=True)
