@@ -44,6 +44,7 @@ setup(
     packages=[PACKAGE, *(f"{PACKAGE}.{folder}" for folder in FOLDERS)],
     package_data={
         PACKAGE: ["py.typed"],
+        f"{PACKAGE}.runtime": ["*.yaml"],
         f"{PACKAGE}.tokenization": ["*.txt"],
         f"{PACKAGE}.trainers": ["recipes/*.yaml", "recipes/*.sbatch"],
         f"{PACKAGE}.evaluation.clue": ["*.yaml"],

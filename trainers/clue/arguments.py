@@ -11,7 +11,7 @@ from transformers import TrainingArguments
 
 from ...evaluation.clue.tasks import TASKS, Task, read_own_task
 from ...runtime.options import LibraryOptions, refuse_unread
-from ...runtime.training_arguments import SEVERAL_PROCESSES, complete
+from ...runtime.training_arguments import library_options
 from .options import ClueOptions
 
 GRID = (1e-5, 2e-5, 3e-5, 5e-5)
@@ -19,32 +19,6 @@ GRID = (1e-5, 2e-5, 3e-5, 5e-5)
 
 ALL = "all"
 DATA_VARIABLE = "CHINESE_MODERNBERT_DATA"
-ACTING = {
-    "lr_scheduler_type": "the schedule of every run",
-    "lr_scheduler_kwargs": "the schedule of every run",
-    "optim": "the optimizer of every run",
-    "optim_args": "the optimizer of every run",
-    "logging_nan_inf_filter": "the logs of every run",
-    "eval_accumulation_steps": "how often predictions leave the device",
-    "dataloader_persistent_workers": "the data loader",
-}
-ONE_PROCESS = "clue runs in one process; leave it out, and give other tasks to other processes"
-SAVING = "weights are not saved in a run; use --save_model to keep them at its end"
-EPOCHS = "rows are scored after every epoch; see --select_on and --patience"
-REFUSED = {
-    **dict.fromkeys(SEVERAL_PROCESSES, ONE_PROCESS),
-    **dict.fromkeys(("average_tokens_across_devices", "fsdp", "fsdp_config", "deepspeed"), ONE_PROCESS),
-    **dict.fromkeys(
-        ("save_strategy", "save_steps", "save_total_limit", "save_only_model", "save_on_each_node"), SAVING
-    ),
-    **dict.fromkeys(("eval_strategy", "eval_steps", "eval_delay", "eval_on_start"), EPOCHS),
-    "enable_jit_checkpoint": "finished runs are kept, one that was cut off starts over; leave it out",
-    "resume_from_checkpoint": "give the same command again: finished runs are kept",
-    "load_best_model_at_end": "the best epoch is always taken; see --select_on",
-    "data_seed": "use --seed",
-    "dataloader_drop_last": "every row trains and is scored; leave it out",
-    "auto_find_batch_size": "use --per_device_train_batch_size with --gradient_accumulation_steps",
-}
 
 
 @dataclass
@@ -128,4 +102,4 @@ class ClueArguments(ClueOptions, TrainingArguments):
         return [TASKS[name] for name in names]
 
 
-ClueArguments.library_options = complete(ClueArguments, TrainingArguments, ACTING, REFUSED)
+ClueArguments.library_options = library_options("clue", ClueArguments, TrainingArguments)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from ...runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .arguments import ContrastiveArguments, ContrastiveStage
+    from .arguments import ContrastiveArguments
+    from .options import ContrastiveStage
     from .run import run_contrastive
     from .trainer import ContrastiveTrainer
 else:

@@ -6,52 +6,11 @@ from typing import Any, ClassVar
 from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 
 from ...runtime.options import LibraryOptions, refuse_unread
-from ...runtime.training_arguments import SEVERAL_PROCESSES, complete
+from ...runtime.training_arguments import library_options
 from .options import ContrastiveOptions
 
 # At 0.6 the search finds 0.99 of the pairs, and less below. Source: 32 bands of 4 (see `leakage`).
 LOWEST_LEAKAGE_SIMILARITY = 0.6
-
-
-ACTING = {
-    **SEVERAL_PROCESSES,
-    "lr_scheduler_type": "the schedule of every stage",
-    "lr_scheduler_kwargs": "the schedule of every stage",
-    "optim": "the optimizer of every stage",
-    "optim_args": "the optimizer of every stage",
-    "logging_nan_inf_filter": "the logs of every stage",
-    "dataloader_persistent_workers": "the data loader",
-    "batch_sampler": "the batches of every data set",
-    "multi_dataset_batch_sampler": "which data set the next batch is of",
-}
-EVALUATION = "every stage is scored at its end; use --evaluation and --retrieval"
-SAVING = "every stage is saved at its end; leave it out"
-REFUSED = {
-    **dict.fromkeys(
-        ("eval_strategy", "eval_steps", "eval_delay", "eval_on_start", "eval_accumulation_steps"), EVALUATION
-    ),
-    **dict.fromkeys(
-        ("save_strategy", "save_steps", "save_total_limit", "save_only_model", "save_on_each_node"), SAVING
-    ),
-    "per_device_train_batch_size": "use batch_size of a stage in --stages",
-    "per_device_eval_batch_size": EVALUATION,
-    "num_train_epochs": "use epochs of a stage in --stages",
-    "average_tokens_across_devices": "the loss is a mean over rows, not tokens; leave it out",
-    "auto_find_batch_size": "use batch_size of a stage in --stages, and --cached_batch_size",
-    "deepspeed": "every process holds the whole model; leave it out",
-    "fsdp": "every process holds the whole model; leave it out",
-    "fsdp_config": "every process holds the whole model; leave it out",
-    "enable_jit_checkpoint": "give the same command again: finished stages are kept",
-    "resume_from_checkpoint": "give the same command again: finished stages are kept",
-    "load_best_model_at_end": SAVING,
-    "data_seed": "use --seed",
-    "dataloader_drop_last": "it follows from the number of processes; leave it out",
-    "train_sampling_strategy": "use --batch_sampler",
-    "prompts": "use --query_prompt and --document_prompt",
-    "router_mapping": "no model here has a router; leave it out",
-    "learning_rate_mapping": "use learning_rate of a stage in --stages",
-    "warmup_ratio": "use --warmup_steps with a share below 1",
-}
 
 
 @dataclasses.dataclass
@@ -82,6 +41,6 @@ class ContrastiveArguments(ContrastiveOptions, SentenceTransformerTrainingArgume
         return {**super().to_dict(), "stages": [dataclasses.asdict(stage) for stage in self.stages]}
 
 
-ContrastiveArguments.library_options = complete(
-    ContrastiveArguments, SentenceTransformerTrainingArguments, ACTING, REFUSED
+ContrastiveArguments.library_options = library_options(
+    "sts", ContrastiveArguments, SentenceTransformerTrainingArguments
 )
