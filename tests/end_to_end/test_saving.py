@@ -174,6 +174,20 @@ def test_what_any_class_saves_loads_as_every_class_without_this_package_and_agai
             torch.testing.assert_close(third[f"{row}/first"], tensors[f"{number}/first"])
 
 
+def test_a_model_from_the_hub_is_saved_with_its_code_and_needs_the_repository_no_more(
+    python: str, tmp_path: Path
+) -> None:
+    saved = save(tiny(ChineseModernBertForMaskedLM), "AutoModelForMaskedLM", tmp_path / "saved")
+    task = {"folder": str(saved.folder), "class": "AutoModel", "again": str(tmp_path / "again"), "hub": "owner/name"}
+    _, second = isolated([task], tmp_path / "second", python)
+    assert torch.equal(second["0/hidden"], saved.hidden)
+    assert "owner/name--" not in (tmp_path / "again" / "config.json").read_text("utf-8")
+    tasks = [{"folder": str(tmp_path / "again"), "class": name, "again": ""} for name in CLASSES]
+    _, third = isolated(tasks, tmp_path / "third", python)
+    for number in range(len(tasks)):
+        assert torch.equal(third[f"{number}/hidden"], saved.hidden)
+
+
 def test_a_sentence_encoder_saved_without_this_package_becomes_a_classifier(python: str, tmp_path: Path) -> None:
     checkpoint = write_tiny_checkpoint(tmp_path / "checkpoint")
     ChineseModernBertModel.from_pretrained(checkpoint).save_pretrained(tmp_path / "base")
