@@ -211,7 +211,7 @@ class ChineseModernBertConfig(PretrainedConfig):
         return cls(**{**PRESETS[name], **overrides})
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every field; `auto_map` names all classes, ours without the repository that they were loaded from.
+        """Return every field; `auto_map` names all classes, ours without a repository on the Hub.
 
         Their files go into the saved folder, which then needs no other one.
         """

@@ -98,7 +98,7 @@ def test_saving_keeps_every_field_and_the_whole_auto_map(tmp_path, tiny_config) 
 
 
 def test_a_saved_auto_map_names_files_of_the_folder_and_keeps_classes_of_others(tmp_path, tiny_config) -> None:
-    """Loaded from the Hub, every class is named with the repository; the saved folder must not need it."""
+    """A repository may name its classes by its own name, or by that of another; the saved folder must not need it."""
     loaded = {name: f"owner/name--{reference}" for name, reference in AUTO_MAP.items()}
     config = tiny_config(auto_map={**loaded, "AutoModel": "own.OwnModel", "AutoModelForMaskedLM": "a/b--own.OwnHead"})
     config.save_pretrained(tmp_path)
