@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from datasets import Dataset
 
-from chinese_modernbert.runtime.options import load_recipe
 from chinese_modernbert.runtime.process_end import ends_at_once
 from chinese_modernbert.trainers.contrastive.arguments import ContrastiveArguments
 from chinese_modernbert.trainers.contrastive.models import load_encoder
@@ -35,8 +34,12 @@ def rows() -> dict[str, Dataset]:
 
 
 def settings(model: str, folder: Path, **changes: Any) -> ContrastiveArguments:
-    given = {"model": model, "output_dir": str(folder), "use_cpu": True, "report_to": "none", **changes}
-    return load_recipe([ContrastiveArguments], None, given)[0]
+    """Return arguments; what only a stage may say is set afterwards, as the command does for each stage."""
+    own = {name: value for name, value in changes.items() if name not in ContrastiveArguments.library_options.refused}
+    given = ContrastiveArguments(model=model, output_dir=str(folder), use_cpu=True, report_to="none", **own)
+    for name in changes.keys() - own.keys():
+        setattr(given, name, changes[name])
+    return given
 
 
 def loss_and_gradients(given: ContrastiveArguments, count: int, part: slice) -> tuple[float, torch.Tensor]:
