@@ -34,11 +34,11 @@ class Command:
     """One command; its code is imported when it runs, so that the list of commands is quick.
 
     Attributes:
-        purpose: one line for `--help`.
-        arguments: its options, a dataclass, as `module:name` below this package.
-        run: what runs them, as `module:name`; returns a path or text.
-        result: last line of the output around what `run` returns.
-        first: the option that leading words without `--` stand for; None: every word belongs to a named option.
+        purpose: one line for `--help`
+        arguments: its options, a dataclass, as `module:name` below this package
+        run: what runs them, as `module:name`; returns a path or text
+        result: last line of the output around what `run` returns
+        first: the option that leading words without `--` stand for; None: every word belongs to a named option
         tokenizer: the option that is the shipped tokenizer where it is not given; None: no option is
         own_options: the part of `arguments` that is ours, which `--help` shows without importing the library; None: all
     """
@@ -158,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        arguments: words after the program's name; default: those of this process.
+        arguments: words after the program's name; default: those of this process
 
     Returns:
         0 on success, 1 where a check failed, 2 for a user's mistake (one line on standard error).

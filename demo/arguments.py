@@ -41,7 +41,7 @@ class SpeedArguments:
         """Fill in the defaults.
 
         Raises:
-            ValueError: for an unknown size, case or dtype, or no round.
+            ValueError: For an unknown size, case or dtype, or no round.
         """
         import torch
 

@@ -44,8 +44,8 @@ def run_demo(arguments: DemoArguments) -> Path:
         The Hub folder.
 
     Raises:
-        FileExistsError: for an output folder that holds something else, or an earlier demo without `overwrite`.
-        RuntimeError: where the release does not pass its own verification.
+        FileExistsError: For an output folder that holds something else, or an earlier demo without `overwrite`.
+        RuntimeError: Where the release does not pass its own verification.
     """
     output = Path(arguments.output_dir)
     with new_output_folder(output, overwrite=arguments.overwrite, marker=MARKER) as folder:

@@ -42,9 +42,9 @@ class ReleaseArguments:
         """Check what can be checked without reading the checkpoint.
 
         Raises:
-            ValueError: for an unknown dtype, a negative length, an output folder that is the checkpoint, or ONNX
+            ValueError: For an unknown dtype, a negative length, an output folder that is the checkpoint, or ONNX
                 options that are not offered.
-            ImportError: where ONNX graphs are asked for and a package of the extra `onnx` is absent.
+            ImportError: Where ONNX graphs are asked for and a package of the extra `onnx` is absent.
         """
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype={self.dtype!r} is not offered; use one of {', '.join(DTYPES)}")
@@ -61,7 +61,7 @@ class ReleaseArguments:
         """Return which graphs are asked for, or None.
 
         Raises:
-            ValueError: for ONNX options that are not offered.
+            ValueError: For ONNX options that are not offered.
         """
         if not self.onnx:
             return None
@@ -85,7 +85,7 @@ class ConversionArguments:
         """Check the paths.
 
         Raises:
-            ValueError: where output and input are the same folder.
+            ValueError: Where output and input are the same folder.
         """
         if Path(self.model).resolve() == Path(self.output_dir).resolve():
             raise ValueError(f"output_dir {self.output_dir} is the model itself; give another folder")
@@ -119,7 +119,7 @@ class PushArguments:
         """Check the name of the repository.
 
         Raises:
-            ValueError: for a name that the Hub does not allow, or an empty revision.
+            ValueError: For a name that the Hub does not allow, or an empty revision.
         """
         from huggingface_hub.utils import validate_repo_id
 

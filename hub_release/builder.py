@@ -60,9 +60,9 @@ def build_release(args: ReleaseArguments) -> Path:
         The folder, complete; where anything fails nothing is left behind.
 
     Raises:
-        FileNotFoundError: for a missing checkpoint, config, weights, tokenizer or report.
-        FileExistsError: for an output folder that holds something else.
-        ValueError: for a checkpoint whose parts do not fit together, or a report about other weights.
+        FileNotFoundError: For a missing checkpoint, config, weights, tokenizer or report.
+        FileExistsError: For an output folder that holds something else.
+        ValueError: For a checkpoint whose parts do not fit together, or a report about other weights.
     """
     config = read_model_config(args.model)
     if args.max_length > config.max_position_embeddings:
@@ -167,7 +167,7 @@ def _license_bytes(checkpoint: Path) -> bytes:
     """Return the licence text: the checkpoint's own, else this library's, which also covers the modeling files.
 
     Raises:
-        FileNotFoundError: where neither is found.
+        FileNotFoundError: Where neither is found.
     """
     candidates = [checkpoint / LICENSE_FILE, Path(modeling.__file__).parents[1] / LICENSE_FILE]
     for path in candidates:

@@ -78,9 +78,9 @@ def run_conversion(args: ConversionArguments) -> Path:
         The output folder: config.json, one model.safetensors, and the source's tokenizer.
 
     Raises:
-        FileNotFoundError: where the source, its config or its weights are missing.
-        FileExistsError: for an output folder that holds something else.
-        ValueError: for another model type, RMSNorm that would have to become LayerNorm, or tensors that do not fit.
+        FileNotFoundError: Where the source, its config or its weights are missing.
+        FileExistsError: For an output folder that holds something else.
+        ValueError: For another model type, RMSNorm that would have to become LayerNorm, or tensors that do not fit.
     """
     source = Path(args.model)
     if args.native:
@@ -113,7 +113,7 @@ def config_values_from_native(source: Path) -> dict[str, Any]:
     """Return the keyword arguments of our config for a `modernbert` checkpoint.
 
     Raises:
-        ValueError: for another model type.
+        ValueError: For another model type.
     """
     raw = read_config(source)
     if raw.get("model_type") != NATIVE_MODEL_TYPE:
@@ -134,7 +134,7 @@ def native_config_values(config: ChineseModernBertConfig, allow_norm_change: boo
     Both spellings of thetas and layer pattern are written, since servers and Transformers before 5 read the older one.
 
     Raises:
-        ValueError: for RMSNorm, unless the change is allowed.
+        ValueError: For RMSNorm, unless the change is allowed.
     """
     if config.norm_type != "layernorm" and not allow_norm_change:
         raise ValueError(

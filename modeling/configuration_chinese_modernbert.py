@@ -25,7 +25,7 @@ LAYER_TYPES = (FULL_ATTENTION, SLIDING_ATTENTION)
 NORM_TYPES = ("rmsnorm", "layernorm")
 POOLING_TYPES = ("cls", "mean")
 TRAINED_LENGTH = "original_max_position_embeddings"
-# Rope types, and the parameters that each reads beside its type and theta.
+# Rope types, and the parameters that each reads besides its type and theta.
 ROPE_KEYS = {
     "default": (),
     "linear": ("factor",),
@@ -125,7 +125,7 @@ class ChineseModernBertConfig(PretrainedConfig):
             The decoder shares the embedding matrix.
 
     Raises:
-        ValueError: for sizes, layer patterns or names that do not fit together.
+        ValueError: For sizes, layer patterns or names that do not fit together.
     """
 
     model_type = "chinese_modernbert"
@@ -200,11 +200,11 @@ class ChineseModernBertConfig(PretrainedConfig):
         """Return one of the four sizes, `tiny`, `small`, `base` or `large`.
 
         Args:
-            name: size of the model.
-            overrides: any other field of the configuration.
+            name: size of the model
+            overrides: any other field of the configuration
 
         Raises:
-            ValueError: for an unknown name.
+            ValueError: For an unknown name.
         """
         if name not in PRESETS:
             raise ValueError(f"preset={name!r} is unknown; use one of {', '.join(PRESETS)}")

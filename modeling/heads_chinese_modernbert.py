@@ -87,7 +87,7 @@ def pool(
 
     Args:
         hidden_states (`torch.Tensor` of shape `(batch, length, hidden)`).
-        pooling: `cls` or `mean`.
+        pooling: `cls` or `mean`
         attention_mask, document_ids (`torch.Tensor` of shape `(batch, length)`): tell padding, 0 and negative; where
             neither is given there is none.
     """
@@ -142,9 +142,9 @@ class ChineseModernBertForMaskedLM(ChineseModernBertPreTrainedModel):
         """Predict tokens.
 
         Args:
-            input_ids, attention_mask, position_ids, inputs_embeds, kwargs: as in `ChineseModernBertModel.forward`.
+            input_ids, attention_mask, position_ids, inputs_embeds, kwargs: as in `ChineseModernBertModel.forward`
             labels (`torch.Tensor` of shape `(batch, length)`): ids to predict, `-100` where there is nothing to.
-            num_items_in_batch: labelled tokens of the whole optimizer step; default: of this batch.
+            num_items_in_batch: labelled tokens of the whole optimizer step; default: of this batch
 
         Returns:
             `MaskedLMOutput` with `logits` of shape `(batch, length, vocab_size)`, or with labels and
@@ -181,7 +181,7 @@ class ChineseModernBertClassifierModel(ChineseModernBertPreTrainedModel):
 
 
 class ChineseModernBertForSequenceClassification(ChineseModernBertClassifierModel):
-    """One label a text: one of several classes, several labels at once, or a number."""
+    """One label per text: one of several classes, several labels at once, or a number."""
 
     def __init__(self, config: ChineseModernBertConfig) -> None:
         super().__init__(config, config.num_labels)
@@ -201,11 +201,11 @@ class ChineseModernBertForSequenceClassification(ChineseModernBertClassifierMode
         """Classify texts.
 
         Args:
-            input_ids, attention_mask, position_ids, inputs_embeds, kwargs: as in `ChineseModernBertModel.forward`.
+            input_ids, attention_mask, position_ids, inputs_embeds, kwargs: as in `ChineseModernBertModel.forward`
             labels: `(batch,)` class ids, `(batch, num_labels)` floats 0/1 for several labels at once, or numbers for
                 regression. `config.problem_type` decides; where it is not set, `num_labels` (1 is regression) and the
                 dtype of the labels do (floats are several labels).
-            num_items_in_batch: labels of the whole optimizer step; default: of this batch.
+            num_items_in_batch: labels of the whole optimizer step; default: of this batch
 
         Returns:
             `SequenceClassifierOutput` with `logits` of shape `(batch, num_labels)`.
@@ -238,7 +238,7 @@ class ChineseModernBertForSequenceClassification(ChineseModernBertClassifierMode
 
 
 class ChineseModernBertForTokenClassification(ChineseModernBertClassifierModel):
-    """One label a token."""
+    """One label per token."""
 
     def __init__(self, config: ChineseModernBertConfig) -> None:
         super().__init__(config, config.num_labels)

@@ -56,12 +56,12 @@ def check_kernel(implementation: str | None, attention_dropout: float) -> None:
     """Say when a model is built what its kernel could not do at the first step.
 
     Args:
-        implementation: name of the kernel; `None` = not chosen yet.
-        attention_dropout: the configuration's probability of dropping an attention weight.
+        implementation: name of the kernel; `None` = not chosen yet
+        attention_dropout: the configuration's probability of dropping an attention weight
 
     Raises:
-        ImportError: where `varlen_attn` lacks CUDA or a torch that has it with windows.
-        ValueError: where the kernel has no dropout and the configuration asks for it.
+        ImportError: Where `varlen_attn` lacks CUDA or a torch that has it with windows.
+        ValueError: Where the kernel has no dropout and the configuration asks for it.
     """
     if implementation == "varlen_attn" and (varlen_attn is None or not torch.cuda.is_available()):
         raise ImportError(
@@ -88,12 +88,12 @@ def attend(
     """Run the named kernel.
 
     Args:
-        implementation: `eager`, `sdpa`, `flex_attention`, `varlen_attn` or a name that Transformers knows.
-        module: the attention module, which some of Transformers' kernels read.
+        implementation: `eager`, `sdpa`, `flex_attention`, `varlen_attn` or a name that Transformers knows
+        module: the attention module, which some of Transformers' kernels read
         query, key, value (`torch.Tensor` of shape `(b, h, t, d)`): rotated and unscaled.
-        layout: documents of the batch.
-        window: largest distance seen, in tokens; `None` = the whole document.
-        dropout: probability of dropping an attention weight; 0.0 outside training.
+        layout: documents of the batch
+        window: largest distance seen, in tokens; `None` = the whole document
+        dropout: probability of dropping an attention weight; 0.0 outside training
 
     Returns:
         The result of shape `(b, t, h, d)` and, from `eager` alone, the weights of shape `(b, h, t, t)`.
@@ -249,7 +249,7 @@ def banded_attention(
 
     Args:
         query, key, value (`torch.Tensor` of shape `(b, h, t, d)`).
-        window: largest distance seen, in tokens.
+        window: largest distance seen, in tokens
         document_ids (`torch.Tensor` of shape `(b, t)`, *optional*): documents that must not see each other;
             without it each row is one document.
 

@@ -29,13 +29,13 @@ class TokenLayout:
         document_ids (`torch.Tensor` of shape `(rows, tokens)`, int64): number of the document within its row, counted
             anew from what the caller gave; -1 = padding.
         position_ids (`torch.Tensor` of shape `(rows, tokens)`, int64): rotary position of each token.
-        batch_shape: `(batch, length)` of what the caller gave.
-        is_flat: one row that holds real tokens only, the documents one after another.
+        batch_shape: `(batch, length)` of what the caller gave
+        is_flat: one row that holds real tokens only, the documents one after another
         kept_index (`torch.Tensor` of shape `(tokens,)`, int64): for a flat row, the place of each token in the
             caller's `batch * length` tokens; `None` where nothing was dropped.
         cu_seq_lens (`torch.Tensor` of shape `(documents + 1,)`, int32): where the documents of a flat row begin.
-        lengths: length of each document of a flat row, in tokens.
-        masks: what kernels made from this layout, kept so that no layer makes it twice.
+        lengths: length of each document of a flat row, in tokens
+        masks: what kernels made from this layout, kept so that no layer makes it twice
     """
 
     document_ids: torch.Tensor
@@ -97,19 +97,19 @@ def build_layout(
     """Return the layout of a batch.
 
     Args:
-        shape: `(batch, length)` of the token ids or embeddings.
-        device: where the layout's tensors live.
+        shape: `(batch, length)` of the token ids or embeddings
+        device: where the layout's tensors live
         attention_mask (`torch.Tensor` of shape `(batch, length)`): 1 = token, 0 = padding.
         document_ids (`torch.Tensor` of shape `(batch, length)`): equal neighbours = one document; negative = padding.
         position_ids (`torch.Tensor` of shape `(batch, length)` or `(1, length)`): a position that is not its left
             neighbour's plus one begins a new document.
         cu_seq_lens (`torch.Tensor` of shape `(documents + 1,)`): boundaries of one flat row, `[0, ..., length]`.
-        flat: drop padding and make one row; else keep the batch's shape.
+        flat: drop padding and make one row; else keep the batch's shape
 
     Padding inside a row (a hole) parts no document: positions count it, a window does not.
 
     Raises:
-        ValueError: for masks of a wrong shape or boundaries that do not cover the row.
+        ValueError: For masks of a wrong shape or boundaries that do not cover the row.
     """
     batch, length = shape
     _check_shapes(shape, attention_mask, document_ids, position_ids, cu_seq_lens)

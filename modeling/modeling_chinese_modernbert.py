@@ -131,7 +131,7 @@ class ChineseModernBertLayer(GradientCheckpointingLayer):
 
 
 class EncoderOptions(TypedDict, total=False):
-    """What a head takes beside its own arguments and hands on; explained in `ChineseModernBertModel.forward`."""
+    """What a head takes besides its own arguments and hands on; explained in `ChineseModernBertModel.forward`."""
 
     document_ids: torch.Tensor | None
     cu_seq_lens_q: torch.Tensor | None
@@ -250,16 +250,16 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
                 negative is padding; positions restart by themselves.
             cu_seq_lens_q (`torch.Tensor` of shape `(documents + 1,)`): boundaries of one flat row.
             output_hidden_states: also return the input of every layer and the final output; given indices among
-                those (negative ones count from the end), only these, and `None` in place of the others.
+                those (negative ones count from the end), only these, and `None` in place of the others
             output_attentions: also return attention weights; this forward then runs the eager kernel, whichever is
-                set, since no fused one has weights to return.
-            kwargs: what Transformers' data collators add (`cu_seq_lens_k`, `max_length_q`, ...); they say nothing more.
+                set, since no fused one has weights to return
+            kwargs: what Transformers' data collators add (`cu_seq_lens_k`, `max_length_q`, ...); they say nothing more
 
         Returns:
             `BaseModelOutput` with `last_hidden_state` of shape `(batch, length, hidden)`, zero at padding.
 
         Raises:
-            ValueError: unless exactly one of `input_ids` and `inputs_embeds` is given.
+            ValueError: Unless exactly one of `input_ids` and `inputs_embeds` is given.
         """
         given = input_ids if inputs_embeds is None else inputs_embeds
         if given is None or (input_ids is not None and inputs_embeds is not None):
@@ -327,14 +327,14 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
         )
 
 
-def _kept_states(wanted: bool | int | Sequence[int] | None, count: int) -> frozenset[int] | None:
-    """Return which of `count` hidden states are wanted, `None` = none; indices out of range select nothing.
+def _kept_states(requested: bool | int | Sequence[int] | None, count: int) -> frozenset[int] | None:
+    """Return which of `count` hidden states are requested, `None` = none; indices out of range select nothing.
 
     Source: `output_hidden_states` in Transformers 5.
     """
-    if wanted is None or wanted is False:
+    if requested is None or requested is False:
         return None
-    if wanted is True:
+    if requested is True:
         return frozenset(range(count))
-    indices = [wanted] if isinstance(wanted, int) else wanted
+    indices = [requested] if isinstance(requested, int) else requested
     return frozenset(index % count for index in indices if -count <= index < count)

@@ -30,14 +30,14 @@ def rotary_table(
 
     Args:
         position_ids (`torch.Tensor` of shape `(rows, tokens)`): integer positions.
-        head_dim: size of a head; even.
+        head_dim: size of a head; even
         parameters: `rope_theta`, the base of the geometric series of wavelengths; `rope_type`, `default` or a way to
-            read longer texts than trained on, with the keys that Transformers gives it (`factor`, ...).
-        longest: length of the longest text at hand, in tokens; read by `dynamic` alone.
-        trained_length: longest text of training, in tokens.
+            read longer texts than trained on, with the keys that Transformers gives it (`factor`, ...)
+        longest: length of the longest text at hand, in tokens; read by `dynamic` alone
+        trained_length: longest text of training, in tokens
 
     Raises:
-        ValueError: for an unknown `rope_type`.
+        ValueError: For an unknown `rope_type`.
 
     Source: RoFormer, arXiv 2104.09864, section 3.2.
     """
@@ -92,7 +92,7 @@ def apply_rotary(states: torch.Tensor, table: RotaryTable) -> torch.Tensor:
 
     Args:
         states (`torch.Tensor` of shape `(rows, tokens, parts, heads, head_dim)`): queries and keys side by side.
-        table: of the same tokens.
+        table: of the same tokens
 
     Returns:
         A tensor of the same shape and dtype; the rotation itself runs in float32.

@@ -16,9 +16,9 @@ def add_lora(encoder: PreTrainedModel, rank: int, alpha: int) -> None:
     """Freeze an encoder and put LoRA on each of its linear layers (of ours: `Wqkv`, `Wo` and `Wi`), in place.
 
     Args:
-        encoder: encoder without a head; a head around it stays trainable as a whole.
-        rank: rank of the product.
-        alpha: scale of the product, which is multiplied by `alpha / rank`.
+        encoder: encoder without a head; a head around it stays trainable as a whole
+        rank: rank of the product
+        alpha: scale of the product, which is multiplied by `alpha / rank`
 
     Raises:
         ImportError: If peft is missing.

@@ -36,8 +36,8 @@ class Task:
         name: name in commands, files and reports
         kind: which input, head and score it takes
         reader: how a file becomes examples, a name of `readers.READERS`
-        files: split -> names of its files in the official archive `<archive>_public.zip`, read one after another.
-            "train" and "dev" must be there, the others are used where they are.
+        files: split -> names of its files in the official archive `<archive>_public.zip`, read one after another;
+            "train" and "dev" must be there, the others are used where they are
         fields: columns of the texts, one or two, in the order in which the model reads them
         labels: labels as they are written in the files; empty where every row brings its own choices
         max_length: longest input in tokens

@@ -55,11 +55,11 @@ def push_release(args: PushArguments) -> str:
         What was sent and where it is; for a dry run the list of files.
 
     Raises:
-        FileNotFoundError: where the folder, or on the Hub the repository, is missing.
-        FileExistsError: for a repository of other content or other visibility, or a tag that exists.
-        PermissionError: without a token, or where it has no right to write.
-        ConnectionError: where the Hub does not answer.
-        ValueError: for a folder that is no release, holds a secret, or fails its verification.
+        FileNotFoundError: Where the folder, or on the Hub the repository, is missing.
+        FileExistsError: For a repository of other content or other visibility, or a tag that exists.
+        PermissionError: Without a token, or where it has no right to write.
+        ConnectionError: Where the Hub does not answer.
+        ValueError: For a folder that is no release, holds a secret, or fails its verification.
     """
     plan = plan_push(args.model)
     for name in plan.left_out:
@@ -79,7 +79,7 @@ def _verify(args: PushArguments) -> None:
     """Run the verification unless it is switched off.
 
     Raises:
-        ValueError: with the failed checks.
+        ValueError: With the failed checks.
     """
     if not args.verify:
         logger.info("not verified, as asked for")
@@ -95,7 +95,7 @@ def _check_target(api: HfApi, args: PushArguments) -> str:
     """Ask the Hub who we are and what is there; return the full name of the repository.
 
     Raises:
-        FileExistsError: for other content, other visibility or a tag that exists.
+        FileExistsError: For other content, other visibility or a tag that exists.
     """
     user = str(api.whoami()["name"])
     repo_id = args.repo_id if "/" in args.repo_id else f"{user}/{args.repo_id}"

@@ -11,7 +11,7 @@ def run_verification(args: VerifyArguments) -> str:
     """Verify a release and return the report.
 
     Raises:
-        CheckFailedError: with the report, where a check failed.
+        CheckFailedError: With the report, where a check failed.
     """
     report = verify_release(args.model, args.checkpoint, args.python)
     if not report.is_ok:

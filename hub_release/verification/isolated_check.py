@@ -124,7 +124,7 @@ class IsolatedChecks:
         """Return the largest difference, relative to the largest expected value.
 
         Raises:
-            CheckFailedError: for another shape, NaN, or a difference above the job's tolerance.
+            CheckFailedError: For another shape, NaN, or a difference above the job's tolerance.
         """
         if tuple(given.shape) != tuple(expected.shape):
             raise CheckFailedError(

@@ -120,8 +120,8 @@ def verify_release(
         The report; its `is_ok` is the verdict.
 
     Raises:
-        FileNotFoundError: where the folder or the checkpoint is missing.
-        ValueError: for a checkpoint that is broken itself.
+        FileNotFoundError: Where the folder or the checkpoint is missing.
+        ValueError: For a checkpoint that is broken itself.
     """
     folder = Path(folder).resolve()
     read_config(folder)

@@ -14,16 +14,16 @@ class ContrastiveStage:
     """One stage of contrastive training; the model goes on from the stage before, optimizer and schedule start anew.
 
     Attributes:
-        data: Sets to train on: names of the table (`stsb`, or `stsb:train` to name the split) or JSON-lines files.
+        data: sets to train on: names of the table (`stsb`, or `stsb:train` to name the split) or JSON-lines files.
             Every batch comes from one of them.
-        loss: `in_batch_negatives` (triplets; in-batch softmax) or `cosent` (scored pairs; a ranking loss).
-        epochs: Passes over the data.
-        learning_rate: Peak learning rate; None takes that of the recipe.
-        batch_size: Rows of a batch, which all processes share; every other row of it is a negative.
-        max_length: Longest text in tokens; longer ones are cut.
-        hard_negatives: Given negatives of a row that are used; rows with fewer make batches of their own. 0 uses none.
-        mined_negatives: Negatives that are mined for each row with the model as it is when the stage begins.
-        max_rows: Most rows of each set, the first after shuffling; None takes all.
+        loss: `in_batch_negatives` (triplets; in-batch softmax) or `cosent` (scored pairs; a ranking loss)
+        epochs: passes over the data
+        learning_rate: peak learning rate; None takes that of the recipe
+        batch_size: rows of a batch, which all processes share; every other row of it is a negative
+        max_length: longest text in tokens; longer ones are cut
+        hard_negatives: given negatives of a row that are used; rows with fewer make batches of their own. 0 uses none
+        mined_negatives: negatives that are mined for each row with the model as it is when the stage begins
+        max_rows: most rows of each set, the first after shuffling; None takes all
     """
 
     data: list[str]

@@ -105,12 +105,12 @@ class RunLog:
         self.window.begin_step(loss_sum)
         step = state.global_step
         is_logged = (step + 1) % state.logging_steps == 0 or (step == 0 and args.logging_first_step)
-        self.accuracy.is_wanted = has_plain_head and is_logged and args.logging_strategy == "steps"
+        self.accuracy.is_due = has_plain_head and is_logged and args.logging_strategy == "steps"
 
     def observe_batch(self, document_ids: torch.Tensor, word_ids: torch.Tensor, labels: torch.Tensor) -> None:
         """Count a masked micro-batch, columns of `[B, L]`."""
         self.meter.observe(document_ids.cpu().numpy(), int((labels != IGNORED_LABEL).sum()))
-        if self.accuracy.is_wanted:
+        if self.accuracy.is_due:
             self.accuracy.sample(word_ids, labels)
 
     def complete(self, logs: dict[str, Any], step: int, mean: Callable[[torch.Tensor], Any]) -> None:
@@ -185,11 +185,11 @@ class TrainingAccuracy:
     """Masked tokens and masked words that the model had right since the last log line, in sampled micro-batches.
 
     Attributes:
-        is_wanted: whether the next micro-batch that is masked is sampled
+        is_due: whether the next micro-batch that is masked is sampled
     """
 
     def __init__(self) -> None:
-        self.is_wanted = False
+        self.is_due = False
         self._words: np.ndarray | None = None
         self._clear()
 
@@ -199,7 +199,7 @@ class TrainingAccuracy:
     def sample(self, word_ids: torch.Tensor, labels: torch.Tensor) -> None:
         """Remember the words of a masked micro-batch; see `masked_words`."""
         self._words = masked_words(word_ids.cpu().numpy(), labels.cpu().numpy())
-        self.is_wanted = False
+        self.is_due = False
 
     def observe_sample(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
         """Add the micro-batch if it was sampled; see `labelled_logits`."""

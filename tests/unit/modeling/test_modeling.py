@@ -23,7 +23,7 @@ def model(tiny_config) -> ChineseModernBertModel:
     return ChineseModernBertModel(tiny_config()).eval()
 
 
-def test_exactly_one_of_ids_and_embeddings_is_wanted(model) -> None:
+def test_exactly_one_of_ids_and_embeddings_is_due(model) -> None:
     with pytest.raises(ValueError, match="exactly one"):
         model()
     with pytest.raises(ValueError, match="exactly one"):
@@ -72,7 +72,7 @@ def test_attentions_are_given_under_any_kernel_and_sum_to_one(model) -> None:
 
 
 @torch.no_grad()
-def test_a_tuple_comes_out_where_no_dict_is_wanted(model) -> None:
+def test_a_tuple_comes_out_where_no_dict_is_due(model) -> None:
     ids = ids_of(1, 9)
     assert torch.equal(model(ids, return_dict=False)[0], model(ids).last_hidden_state)
 
@@ -202,7 +202,7 @@ def test_the_variable_length_kernel_names_what_it_needs(tiny_config) -> None:
     assert model.config._attn_implementation == "sdpa"
 
 
-def test_a_kernel_without_dropout_is_refused_where_dropout_is_wanted(tiny_config) -> None:
+def test_a_kernel_without_dropout_is_refused_where_dropout_is_due(tiny_config) -> None:
     with pytest.raises(ValueError, match=r"flex_attention cannot drop.*attention_dropout=0\.1"):
         ChineseModernBertModel._from_config(tiny_config(attention_dropout=0.1), attn_implementation="flex_attention")
 
