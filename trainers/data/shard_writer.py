@@ -12,6 +12,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerFast
 
 from ...runtime.files import write_text_atomically
+from ...runtime.settings import differing_settings
 from ...tokenization.loading import load_tokenizer
 from ...tokenization.word_segmentation import WordSegmenter, load_segmenter
 from ...tokenization.word_starts import encode_documents
@@ -59,10 +60,9 @@ def open_folder(folder: Path, settings: Mapping[str, Any], overwrite: bool) -> d
         old = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         if not overwrite and "filters" in old and list(map(filter_name, old["filters"])) == settings["filters"]:
             settings = {**settings, "filters": old["filters"]}
-        different = [key for key in settings if old.get(key) != settings[key]]
-        if different and not overwrite:
+        if not overwrite and (different := differing_settings(old, settings)):
             raise FileExistsError(
-                f"{folder} was prepared with other settings ({', '.join(different)}); add --overwrite to replace it"
+                f"{folder} was prepared with other settings: {'; '.join(different)}; add --overwrite to replace it"
             )
         if overwrite:
             (folder / MANIFEST).unlink(missing_ok=True)

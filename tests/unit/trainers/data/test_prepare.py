@@ -78,7 +78,7 @@ def test_shards_of_a_longer_corpus_do_not_stay_behind(arguments: PrepareArgument
 def test_other_settings_need_overwrite(arguments: PrepareArguments) -> None:
     run_prepare(arguments)
     arguments.segmenter = "none"
-    with pytest.raises(FileExistsError, match=r"other settings \(segmenter\); add --overwrite"):
+    with pytest.raises(FileExistsError, match=r"other settings: segmenter was '\w+', is '\w+'; add --overwrite"):
         run_prepare(arguments)
     arguments.overwrite = True
     shards = TokenShards(run_prepare(arguments))

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from chinese_modernbert.tokenization import TokenizerArguments, run_tokenizer_training
-from chinese_modernbert.trainers.data import arguments as prepare_arguments
-from chinese_modernbert.trainers.data import shards
+from chinese_modernbert.trainers.data import shard_settings, shards
 from chinese_modernbert.trainers.data.arguments import PrepareArguments
 from chinese_modernbert.trainers.data.filters import MinimumCharacters, MinimumHanShare
 from chinese_modernbert.trainers.data.prepare import run_prepare
@@ -79,7 +78,7 @@ def test_another_tokenizer_is_refused_and_the_shards_stay(
     before = contents(folder)
     other = TokenizerArguments(corpus=[str(corpus)], output_dir=str(tmp_path / "other"), vocab_size=380)
     arguments.tokenizer = str(run_tokenizer_training(other))
-    with pytest.raises(FileExistsError, match=r"other settings \(tokenizer_hash\); add --overwrite"):
+    with pytest.raises(FileExistsError, match=r"other settings: tokenizer_hash was .*; add --overwrite"):
         run_prepare(arguments)
     assert contents(folder) == before
 
@@ -87,7 +86,7 @@ def test_another_tokenizer_is_refused_and_the_shards_stay(
 def test_other_filters_are_refused_and_the_shards_stay(arguments: PrepareArguments) -> None:
     before = contents(run_prepare(arguments))
     arguments.drop_exact_duplicates = True
-    with pytest.raises(FileExistsError, match=r"other settings \(drop_exact_duplicates\)"):
+    with pytest.raises(FileExistsError, match="other settings: drop_exact_duplicates was False, is True"):
         run_prepare(arguments)
     assert contents(Path(arguments.output_dir)) == before
 
@@ -106,14 +105,14 @@ def test_shards_of_a_version_that_named_filters_by_another_module_are_continued(
 ) -> None:
     old_name = "chinese_modernbert.trainers.quality.MinimumCharacters"
     with monkeypatch.context() as version_before:
-        version_before.setattr(prepare_arguments, "filter_name", lambda path: old_name)
+        version_before.setattr(shard_settings, "filter_name", lambda path: old_name)
         folder = run_prepare(arguments, [MinimumCharacters(2)])
     assert json.loads((folder / "prepare.json").read_text("utf-8"))["filters"] == [old_name]
     before, written = contents(folder), finished(folder)
     run_prepare(arguments, [MinimumCharacters(2)])
     assert contents(folder) == before
     assert finished(folder) == written
-    with pytest.raises(FileExistsError, match=r"other settings \(filters\)"):
+    with pytest.raises(FileExistsError, match="other settings: filters was"):
         run_prepare(arguments, [MinimumHanShare(0.1)])
 
 
