@@ -80,7 +80,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "mask": Command(
         "show what a masking method does to a text",
-        "trainers.masking.preview_command:MaskArguments",
+        "trainers.masking.options:MaskArguments",
         "trainers.masking.preview_command:run_mask",
         tokenizer="tokenizer",
     ),

@@ -1,12 +1,13 @@
-"""From the name and the options of a masking preset, as in a recipe or on a command line, to a masker."""
+"""The options of `mask`, and from the name and the options of a masking preset to a masker; numpy alone, so light."""
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ...runtime.options import did_you_mean
+from ...runtime.options import argument, did_you_mean
 from ..data.shards import TokenShards
 from .corruption import MaskVocabulary
 from .masker import Masker
@@ -20,6 +21,34 @@ COUNTED_TABLES: dict[str, tuple[str, Callable[..., np.ndarray]]] = {
     "frequency_informed": ("ranks", rank_table),
     "informask": ("rates", pmi_rate_table),
 }
+
+
+@dataclass
+class MaskArguments:
+    """What to mask, how, and at which point of training."""
+
+    text: list[str] = argument(list, "Texts to show; a short sentence of ours where none is given.", group="Text")
+    tokenizer: str = argument("", "Folder of a fast tokenizer; if empty, the shipped one.")
+    segmenter: str = argument("rjieba", "Word segmenter: rjieba, jieba or lexicon.")
+    user_dictionary: str | None = argument(None, "File with one word per line for the segmenter.")
+
+    masking: str = argument("chinese_modernbert", "Masking method of docs/masking.md.", group="Masking")
+    words: list[str] = argument(list, "Words, entities or domain terms of the methods that read such a list.")
+    data: str | None = argument(None, "Prepared shards, to count the tables of the methods that need one.")
+    step: int = argument(0, "Optimizer step.")
+    max_steps: int = argument(1_000, "Steps of the whole run; the rate depends on step / max_steps.")
+    epoch: int = argument(0, "Pass over the data; each has its own masks.")
+    seed: int = argument(0, "Family of masks.")
+
+    picture: str | None = argument(None, "File for the rate curve and the chances of masking.", group="Picture")
+    corpus: list[str] = argument(list, "Text files or folders to measure it on; none: the texts.")
+    part_of_speech: bool = argument(False, "Measure by part of speech too, as jieba tags words.")
+
+    def __post_init__(self) -> None:
+        if self.masking not in MASKING_PRESETS:
+            raise ValueError(f"masking='{self.masking}' is unknown; use one of {', '.join(MASKING_PRESETS)}")
+        if self.max_steps < 1 or not 0 <= self.step <= self.max_steps:
+            raise ValueError(f"step={self.step} must lie between 0 and max_steps={self.max_steps}, at least 1")
 
 
 def masker_from_options(

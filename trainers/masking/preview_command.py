@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,13 @@ import numpy as np
 from rich.console import Console
 from transformers import PreTrainedTokenizerFast
 
-from ...runtime.options import argument
 from ...tokenization import WordSegmenter, load_segmenter, load_tokenizer, read_documents, tokenizer_hash
 from ..data.shards import TokenShards
 from .batch import PackedBatch
 from .collator import DataCollatorForWholeWordMasking
 from .corruption import MaskVocabulary
 from .masker import Masker
-from .options import masker_from_options
+from .options import MaskArguments, masker_from_options
 from .presets import MASKING_PRESETS, inverse_share_weights
 from .preview import STYLES, chance_by, draw_curves, render, unit_frequency_classes, unit_lengths, unit_tags
 from .tags import UNIVERSAL_TAGS, PhraseTagger, WordTagger, jieba_tagger, lexicon_tagger
@@ -33,34 +31,6 @@ LEGEND = " ".join(
     for outcome, words in (("mask", "word>▢ masked"), ("random", "word>other replaced"), ("keep", "word= kept"))
 )
 PREVIEW_TEXT = "使用语言模型来预测下一个词的概率，是自然语言处理里最常见的训练任务之一。"
-
-
-@dataclasses.dataclass
-class MaskArguments:
-    """What to mask, how, and at which point of training."""
-
-    text: list[str] = argument(list, "Texts to show; a short sentence of ours where none is given.", group="Text")
-    tokenizer: str = argument("", "Folder of a fast tokenizer; if empty, the shipped one.")
-    segmenter: str = argument("rjieba", "Word segmenter: rjieba, jieba or lexicon.")
-    user_dictionary: str | None = argument(None, "File with one word per line for the segmenter.")
-
-    masking: str = argument("chinese_modernbert", "Masking method of docs/masking.md.", group="Masking")
-    words: list[str] = argument(list, "Words, entities or domain terms of the methods that read such a list.")
-    data: str | None = argument(None, "Prepared shards, to count the tables of the methods that need one.")
-    step: int = argument(0, "Optimizer step.")
-    max_steps: int = argument(1_000, "Steps of the whole run; the rate depends on step / max_steps.")
-    epoch: int = argument(0, "Pass over the data; each has its own masks.")
-    seed: int = argument(0, "Family of masks.")
-
-    picture: str | None = argument(None, "File for the rate curve and the chances of masking.", group="Picture")
-    corpus: list[str] = argument(list, "Text files or folders to measure it on; none: the texts.")
-    part_of_speech: bool = argument(False, "Measure by part of speech too, as jieba tags words.")
-
-    def __post_init__(self) -> None:
-        if self.masking not in MASKING_PRESETS:
-            raise ValueError(f"masking='{self.masking}' is unknown; use one of {', '.join(MASKING_PRESETS)}")
-        if self.max_steps < 1 or not 0 <= self.step <= self.max_steps:
-            raise ValueError(f"step={self.step} must lie between 0 and max_steps={self.max_steps}, at least 1")
 
 
 def run_mask(args: MaskArguments) -> str:
