@@ -50,7 +50,7 @@ def test_a_package_has_every_name_that_it_promises(package: str) -> None:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_promised_name_is_hidden_by_a_module_of_the_package(package: str) -> None:
     file = FILES[PACKAGES.index(package)]
-    modules = {path.stem for path in (*file.parent.glob("*.py"), *file.parent.glob("*/"))}
+    modules = {path.stem for path in file.parent.glob("*.py")} | {path.name for path in file.parent.glob("*/")}
     assert not set(getattr(import_module(package), "__all__", [])) & modules
 
 
