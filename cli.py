@@ -6,7 +6,6 @@ dataclass, from `--config recipe.yaml` and from the command line, which wins.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import logging
 import os
@@ -172,9 +171,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     name, words = split_command(words)
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(COMMANDS)}"
-        return _complain(f"unknown command '{name}'; {hint}")
+        from .runtime.options import did_you_mean
+
+        hint = did_you_mean(name, COMMANDS) or f"; use one of {', '.join(COMMANDS)}"
+        return _complain(f"unknown command '{name}'{hint}")
     level = logging.INFO if _is_main_process() else logging.WARNING
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     for client in ("httpx", "httpx2"):  # a line for every request

@@ -97,8 +97,7 @@ def model_fingerprint(model: str | Path) -> str:
     files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
     digest = hashlib.sha256()
     for file in (*files, *sorted(folder.glob("config.json"))):
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        digest.update(bytes.fromhex(file_sha256(file)))
     return f"{folder.name} {digest.hexdigest()[:16]}" if files else str(model)
 
 

@@ -36,7 +36,7 @@ class PretrainingOptions:
     gradient_accumulation_steps: int = argument(1, "Micro-batches per step and device.")
     batch_size_warmup_share: float = argument(0.0, "Share of the steps in which the batch grows to its size.")
     batch_size_warmup_start: float = argument(0.25, "First size of a growing batch as a share of the full.")
-    source_weights: dict | None = argument(None, "Readings per epoch by source, {news: 2.0}; others 1.")
+    source_weights: dict | None = argument(None, "Samples per epoch by source, {news: 2.0}; others 1.")
     dataloader_num_workers: int = argument(0, "Processes that read and pack.")
     seed: int = argument(42, "Seed of weights, dropout, reading order and masks.")
 
