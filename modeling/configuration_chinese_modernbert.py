@@ -23,6 +23,8 @@ FULL_ATTENTION = "full_attention"
 SLIDING_ATTENTION = "sliding_attention"
 LAYER_TYPES = (FULL_ATTENTION, SLIDING_ATTENTION)
 NORM_TYPES = ("rmsnorm", "layernorm")
+# Transformers' own class of the same parameters, whose norms are LayerNorms.
+NATIVE_MODEL_TYPE = "modernbert"
 POOLING_TYPES = ("cls", "mean")
 TRAINED_LENGTH = "original_max_position_embeddings"
 # Rope types, and the parameters that each reads besides its type and theta.
@@ -86,6 +88,11 @@ class ChineseModernBertConfig(PretrainedConfig):
             Bias in layer norms; RMSNorm has none.
         norm_type (`str`, *optional*, defaults to `"rmsnorm"`):
             `"rmsnorm"` (the paper) or `"layernorm"` (weights of the ModernBERT family).
+        zero_mean_residual (`bool`, *optional*):
+            Everything that writes into the residual stream (token embeddings, both `Wo`) has mean zero over the width,
+            so that RMSNorm gives LayerNorm's numbers and Transformers' own ModernBERT reads the weights; the norm of
+            the prediction head, which follows an activation, is a LayerNorm. `center_residual` makes weights so.
+            New models with `norm_type="rmsnorm"` have it; a saved configuration that does not name it has it not.
         pad_token_id, unk_token_id, cls_token_id, sep_token_id, mask_token_id (`int`, *optional*):
             0, 1, 2, 3, 4, the ids of the tokenizers that this project trains.
         bos_token_id, eos_token_id (`int`, *optional*):
@@ -147,6 +154,7 @@ class ChineseModernBertConfig(PretrainedConfig):
         norm_eps: float = 1e-5,
         norm_bias: bool = False,
         norm_type: str = "rmsnorm",
+        zero_mean_residual: bool | None = None,
         pad_token_id: int | None = 0,
         unk_token_id: int | None = 1,
         cls_token_id: int | None = 2,
@@ -186,6 +194,7 @@ class ChineseModernBertConfig(PretrainedConfig):
         self.rope_parameters = _rope_parameters(
             rope_parameters, global_rope_theta, local_rope_theta, max_position_embeddings
         )
+        self.zero_mean_residual = norm_type == "rmsnorm" if zero_mean_residual is None else bool(zero_mean_residual)
         self.bos_token_id = cls_token_id if bos_token_id is None else bos_token_id
         self.eos_token_id = sep_token_id if eos_token_id is None else eos_token_id
         self.validate_shape()
@@ -226,6 +235,23 @@ class ChineseModernBertConfig(PretrainedConfig):
         values["auto_map"] = {**AUTO_MAP, **foreign}
         return values
 
+    @classmethod
+    def get_config_dict(cls, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Read config.json; a folder that Transformers' own ModernBERT reads as well names that model type.
+
+        Without this Transformers would warn that the type is another one. Such a configuration that does not name its
+        norm has layer norms.
+        """
+        values, rest = super().get_config_dict(*args, **kwargs)
+        if values.get("model_type") == NATIVE_MODEL_TYPE:
+            values = {"norm_type": "layernorm", **values, "model_type": cls.model_type}
+        return values, rest
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> ChineseModernBertConfig:
+        """Build from saved values; what was saved before `zero_mean_residual` existed does not have it."""
+        return super().from_dict({"zero_mean_residual": False, **config_dict}, **kwargs)
+
     def convert_rope_params_to_dict(self, **kwargs: Any) -> dict[str, Any]:
         """Tell Transformers 5 that `rope_parameters` is already in its final form."""
         return kwargs
@@ -241,6 +267,8 @@ class ChineseModernBertConfig(PretrainedConfig):
             raise ValueError(f"norm_type={self.norm_type!r} is unknown; use one of {', '.join(NORM_TYPES)}")
         if self.norm_type == "rmsnorm" and self.norm_bias:
             raise ValueError("norm_bias=True needs norm_type='layernorm'; RMSNorm has no bias")
+        if self.zero_mean_residual and self.norm_type != "rmsnorm":
+            raise ValueError("zero_mean_residual=True needs norm_type='rmsnorm'; a LayerNorm takes the mean out itself")
         if self.classifier_pooling not in POOLING_TYPES:
             raise ValueError(f"classifier_pooling={self.classifier_pooling!r}; use one of {', '.join(POOLING_TYPES)}")
         if self.local_attention < 2 or self.local_attention % 2:
@@ -275,6 +303,7 @@ _NOT_FIELDS = {
     "rope_parameters",
     "global_rope_theta",
     "local_rope_theta",
+    "zero_mean_residual",
     "bos_token_id",
     "eos_token_id",
 }

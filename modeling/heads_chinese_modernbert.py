@@ -46,7 +46,7 @@ class ChineseModernBertPredictionHead(nn.Module):
         super().__init__()
         self.dense = marked(nn.Linear(config.hidden_size, config.hidden_size, bias=config.classifier_bias), "output")
         self.act = ACT2FN[config.classifier_activation]
-        self.norm = build_norm(config)
+        self.norm = build_norm(config, after_activation=True)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Map `(..., hidden)` to the same shape."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
@@ -24,19 +24,31 @@ if TYPE_CHECKING:  # never run, but read: see the configuration
     from .heads_chinese_modernbert import ChineseModernBertForMaskedLM  # noqa: F401
 
 
-def build_norm(config: ChineseModernBertConfig) -> nn.Module:
-    """Return the norm that `config.norm_type` names; both kinds have the same parameter, `weight`."""
-    if config.norm_type == "rmsnorm":
+def build_norm(config: ChineseModernBertConfig, after_activation: bool = False) -> nn.Module:
+    """Return the norm that `config.norm_type` names; both kinds have the same parameter, `weight`.
+
+    Args:
+        config: of the model.
+        after_activation: the input is no residual stream, so it has a mean even where `config.zero_mean_residual`
+            holds: a LayerNorm then.
+    """
+    if config.norm_type == "rmsnorm" and not (after_activation and config.zero_mean_residual):
         return nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
     return nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.norm_bias)
+
+
+def _subtract_mean(weight: torch.Tensor, dim: int) -> None:
+    """Take the mean over one dimension out of a tensor, in place, computed in float32."""
+    weight.sub_(weight.float().mean(dim=dim, keepdim=True))
 
 
 def marked(linear: nn.Linear, kind: str) -> nn.Linear:
     """Note on a matrix how it is initialised.
 
-    Kinds: `input` (the default of an unmarked one) has deviation `initializer_range`; `output`, the end of a residual
-    branch, is smaller by sqrt(2 * layers); `classifier` has `hidden_size ** -0.5`; `tied` is another matrix's storage
-    and is left alone. Source: ModernBERT ("full megatron" initialisation).
+    Kinds: `input` (the default of an unmarked one) has deviation `initializer_range`; `output` is smaller by
+    sqrt(2 * layers); `residual`, the end of a residual branch, is an output that may have to have mean zero;
+    `classifier` has `hidden_size ** -0.5`; `tied` is another matrix's storage and is left alone. Source: ModernBERT
+    ("full megatron" initialisation).
     """
     setattr(linear, "initialization", kind)  # noqa: B010, nn.Module types no attributes of its own
     return linear
@@ -65,7 +77,7 @@ class ChineseModernBertMLP(nn.Module):
         self.Wi = nn.Linear(config.hidden_size, 2 * config.intermediate_size, bias=config.mlp_bias)
         self.act = ACT2FN[config.hidden_activation]
         self.drop = nn.Dropout(config.mlp_dropout)
-        self.Wo = marked(nn.Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias), "output")
+        self.Wo = marked(nn.Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias), "residual")
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Map `(rows, tokens, hidden)` to the same shape."""
@@ -84,7 +96,7 @@ class ChineseModernBertAttention(nn.Module):
         self.is_causal = False
         self.layer_type = config.layer_types[layer_index]
         self.Wqkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=config.attention_bias)
-        self.Wo = marked(nn.Linear(config.hidden_size, config.hidden_size, bias=config.attention_bias), "output")
+        self.Wo = marked(nn.Linear(config.hidden_size, config.hidden_size, bias=config.attention_bias), "residual")
         self.out_drop = nn.Dropout(config.attention_dropout)
 
     def forward(
@@ -190,12 +202,58 @@ class ChineseModernBertPreTrainedModel(PreTrainedModel):
         if kind == "tied":
             return
         std = self.config.initializer_range
-        if kind == "output":
+        if kind in ("output", "residual"):
             std /= math.sqrt(2.0 * self.config.num_hidden_layers)
         elif kind == "classifier":
             std = self.config.hidden_size**-0.5
         cut = self.config.initializer_cutoff_factor * std
+        is_loaded = getattr(module.weight, "_is_hf_initialized", False)
         nn.init.trunc_normal_(module.weight, mean=0.0, std=std, a=-cut, b=cut)
+        if (
+            self.config.zero_mean_residual
+            and not is_loaded
+            and (kind == "residual" or isinstance(module, nn.Embedding))
+        ):
+            _subtract_mean(module.weight, dim=0 if kind == "residual" else 1)
+
+    def _residual_writers(self) -> Iterator[tuple[torch.Tensor, int]]:
+        """Yield every tensor that writes into the residual stream, and which of its dimensions is the width."""
+        encoder: Any = self.base_model
+        yield encoder.embeddings.tok_embeddings.weight, 1
+        for layer in encoder.layers:
+            for output in (layer.attn.Wo, layer.mlp.Wo):
+                yield output.weight, 0
+                if output.bias is not None:
+                    yield output.bias, 0
+
+    @torch.no_grad()
+    def center_residual(self) -> None:
+        """Give the weights what `config.zero_mean_residual` says: writers of mean zero, one gain in the first norm.
+
+        A trainer does this after each step of the optimizer. It changes the numbers of a model that did not have it.
+        The means are taken in float32; sharded tensors (DTensor) stay sharded.
+        """
+        for weight, dim in self._residual_writers():
+            _subtract_mean(weight, dim)
+        encoder: Any = self.base_model
+        gain = encoder.embeddings.norm.weight
+        gain.copy_(gain.float().mean().expand_as(gain))
+
+    @torch.no_grad()
+    def residual_mean(self) -> float:
+        """Return how far the weights are from `zero_mean_residual`: 0 for exactly there.
+
+        Returns:
+            The largest mean of a vector that is written into the residual stream, as a share of the root mean square
+            of its matrix, or the relative spread of the first norm's gains, whichever is larger.
+        """
+        encoder: Any = self.base_model
+        gain = encoder.embeddings.norm.weight.float()
+        found = [(gain - gain.mean()).abs().max() / gain.abs().mean().clamp(min=1e-12)]
+        for weight, dim in self._residual_writers():
+            values = weight.float()
+            found.append(values.mean(dim=dim).abs().max() / values.square().mean().sqrt().clamp(min=1e-12))
+        return max(float(one) for one in found)
 
 
 class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
