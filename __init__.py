@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         chinese_modernbert,
     )
     from .trainers.pretraining import PretrainingTrainer
+    from .trainers.zero_mean_residual import ZeroMeanResidualCallback
 else:
     # Nothing of ours may be imported above: pytest imports this file a second time, under the name of its folder.
     def __getattr__(name: str) -> Any:
@@ -58,6 +59,7 @@ __all__ = [
     "Masker",
     "MaskingTrainer",
     "PretrainingTrainer",
+    "ZeroMeanResidualCallback",
     "__version__",
     "build_release",
     "chinese_modernbert",

@@ -37,6 +37,10 @@ ARMS: dict[str, tuple[str, dict[str, str]]] = {
         "256 tokens all the time",
         {"stages": "[{context_length: 256, share: 1.0, global_rope_theta: 10000, local_rope_theta: 10000}]"},
     ),
+    "free_mean": (
+        "the residual stream may have a mean",
+        {"model_overrides": "{max_position_embeddings: 1024, zero_mean_residual: false}"},
+    ),
     "all_mask": ("100/0/0 in place of 80/10/10", {"masking_options": "{mix: [1.0, 0.0, 0.0]}"}),
 }
 _writing = threading.Lock()

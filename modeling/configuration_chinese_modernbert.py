@@ -1,5 +1,5 @@
 # Copyright 2026 The Chinese ModernBERT contributors. SPDX-License-Identifier: Apache-2.0
-"""Configuration of Chinese ModernBERT: the fields of Transformers' ModernBERT plus `norm_type`.
+"""Configuration of Chinese ModernBERT: the fields of Transformers' ModernBERT and two for its norms.
 
 The file runs unchanged inside this package and as remote code of a released folder, on Transformers 4.57 and 5.
 """
@@ -237,14 +237,14 @@ class ChineseModernBertConfig(PretrainedConfig):
 
     @classmethod
     def get_config_dict(cls, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Read config.json; a folder that Transformers' own ModernBERT reads as well names that model type.
+        """Read config.json; also that of a folder which Transformers' own ModernBERT reads, without a warning.
 
-        Without this Transformers would warn that the type is another one. Such a configuration that does not name its
-        norm has layer norms.
+        What such a folder holds are weights for layer norms, whatever its other fields say: so whoever fine-tunes it
+        natively and comes back here gets the same numbers.
         """
         values, rest = super().get_config_dict(*args, **kwargs)
         if values.get("model_type") == NATIVE_MODEL_TYPE:
-            values = {"norm_type": "layernorm", **values, "model_type": cls.model_type}
+            values = {**values, "norm_type": "layernorm", "zero_mean_residual": False, "model_type": cls.model_type}
         return values, rest
 
     @classmethod
@@ -275,13 +275,18 @@ class ChineseModernBertConfig(PretrainedConfig):
             raise ValueError(f"local_attention={self.local_attention} must be an even number of tokens, 2 or more")
 
     @property
-    def sliding_window(self) -> int:
-        """Half of the local window: the largest distance that a local layer sees, in tokens."""
+    def window(self) -> int:
+        """Largest distance that a local layer sees, in tokens: half of `local_attention`."""
         return self.local_attention // 2
+
+    @property
+    def sliding_window(self) -> int:
+        """The window as attention kernels of Transformers and vLLM count it, `window + 1`: themselves included."""
+        return self.window + 1
 
     @sliding_window.setter
     def sliding_window(self, tokens: int) -> None:
-        self.local_attention = 2 * tokens
+        self.local_attention = 2 * (tokens - 1)
 
     @property
     def head_dim(self) -> int:

@@ -8,8 +8,11 @@ Shapes: b rows, h heads, t tokens, d head size. Queries, keys and values are `(b
 - `sdpa`, the default, uses torch alone. On a flat row every document is computed by itself, short ones by one call of
   `scaled_dot_product_attention`, longer ones in bands of a local layer, so that cost grows with length x window.
   In half precision on CUDA the whole flat row is one call of `varlen_attn`, where torch has it.
-- `varlen_attn` (torch, CUDA) and `flash_attention_*` (through Transformers) take the flat row as it is.
+- `varlen_attn` (torch, CUDA) takes the flat row as it is.
 - `flex_attention` gets a block mask made from the document ids.
+
+Any other name is a function that Transformers, a runtime such as vLLM or the user has registered
+(`flash_attention_2`, `vllm`): the attention module calls it, with `foreign_arguments`.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from .layout_chinese_modernbert import PADDING, TokenLayout
+from .layout_chinese_modernbert import PADDING, TokenLayout, is_exporting
 
 try:  # torch >= 2.10, and windows later still; the kernel itself needs CUDA
     from torch.nn.attention.varlen import varlen_attn
@@ -34,6 +37,7 @@ except ImportError:
 
 # Transformers accepts only names that it knows; `attend` calls the kernel itself.
 ALL_ATTENTION_FUNCTIONS.register("varlen_attn", varlen_attn)  # pyright: ignore[reportArgumentType]
+OWN_KERNELS = ("eager", "sdpa", "flex_attention", "varlen_attn")
 # Kernels that would pass over dropout on attention weights without a word.
 WITHOUT_DROPOUT = ("flex_attention", "varlen_attn")
 
@@ -88,8 +92,8 @@ def attend(
     """Run the named kernel.
 
     Args:
-        implementation: `eager`, `sdpa`, `flex_attention`, `varlen_attn` or a name that Transformers knows
-        module: the attention module, which some of Transformers' kernels read
+        implementation: one of `OWN_KERNELS`
+        module: the attention module, which Transformers' wrapper of flex attention reads
         query, key, value (`torch.Tensor` of shape `(b, h, t, d)`): rotated and unscaled.
         layout: documents of the batch
         window: largest distance seen, in tokens; `None` = the whole document
@@ -98,7 +102,7 @@ def attend(
     Returns:
         The result of shape `(b, t, h, d)` and, from `eager` alone, the weights of shape `(b, h, t, t)`.
     """
-    if window is not None and layout.longest <= window + 1:
+    if window is not None and not is_exporting() and layout.longest <= window + 1:
         window = None  # nothing is further away than the window: the plain kernel gives the same numbers
     if implementation == "eager":
         return eager_attention(query, key, value, layout, window, dropout)
@@ -106,9 +110,7 @@ def attend(
         return sdpa_attention(query, key, value, layout, window, dropout), None
     if implementation == "varlen_attn":
         return varlen_attention(query, key, value, layout, window), None
-    if implementation == "flex_attention":
-        return flex_attention(module, query, key, value, layout, window), None
-    return flash_attention(implementation, module, query, key, value, layout, window, dropout), None
+    return flex_attention(module, query, key, value, layout, window), None
 
 
 def visible(layout: TokenLayout, window: int | None) -> torch.Tensor:
@@ -154,7 +156,7 @@ def sdpa_attention(
 ) -> torch.Tensor:
     """Use torch's own kernels; the road depends on layout, layer and length (see the module's docstring)."""
     if not layout.is_flat:
-        if window is not None and layout.longest >= BANDED_FROM_TOKENS and not dropout:
+        if window is not None and not dropout and not is_exporting() and layout.longest >= BANDED_FROM_TOKENS:
             return banded_attention(query, key, value, window, layout.document_ids).transpose(1, 2)
         mask = visible(layout, window)
         return scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout).transpose(1, 2)
@@ -365,31 +367,22 @@ def flex_attention(
     return kernel(module, query, key, value, layout.masks[name], scaling=query.shape[-1] ** -0.5)[0]
 
 
-def flash_attention(
-    implementation: str,
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    layout: TokenLayout,
-    window: int | None,
-    dropout: float,
-) -> torch.Tensor:
-    """Use a kernel that Transformers has registered (flash attention 2, 3, 4 or one from the Hub) on a flat row."""
-    bounds, longest = layout.cu_seq_lens, layout.longest
-    return ALL_ATTENTION_FUNCTIONS[implementation](
-        module,
-        query,
-        key,
-        value,
-        None,
-        dropout=dropout,
-        scaling=query.shape[-1] ** -0.5,
+def foreign_arguments(layout: TokenLayout, window: int | None, is_deterministic: bool) -> dict[str, Any]:
+    """Return the keyword arguments that say to a kernel which is not ours what the layout says.
+
+    Args:
+        layout: documents of the batch
+        window: largest distance seen, in tokens; `None` = the whole document
+        is_deterministic: ask flash attention for gradients that are equal in each run
+    """
+    given: dict[str, Any] = {
         # Transformers hands flash attention (w - 1, w - 1), which is inclusive on both sides.
-        sliding_window=None if window is None else window + 1,
-        **({"deterministic": True} if cast(Any, module).config.deterministic_flash_attn else {}),
-        cu_seq_lens_q=bounds,
-        cu_seq_lens_k=bounds,
-        max_length_q=longest,
-        max_length_k=longest,
-    )[0]
+        "sliding_window": None if window is None else window + 1,
+    }
+    if is_deterministic:
+        given["deterministic"] = True
+    if not layout.is_flat:  # a graph is being recorded: positions that restart are all that tells documents apart
+        return {**given, "position_ids": layout.position_ids}
+    bounds, longest = layout.cu_seq_lens, layout.longest
+    given |= {"cu_seq_lens_q": bounds, "cu_seq_lens_k": bounds, "max_length_q": longest, "max_length_k": longest}
+    return given

@@ -21,6 +21,14 @@ def is_recording() -> bool:
     return torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
 
 
+def is_exporting() -> bool:
+    """Tell whether the graph being recorded will run at other lengths: no size may be decided on either.
+
+    `torch.compile` alone may: it guards each size that a decision was taken on, and records anew for another one.
+    """
+    return torch.jit.is_tracing() or torch.compiler.is_exporting()  # pyright: ignore[reportPrivateImportUsage]
+
+
 @dataclass
 class TokenLayout:
     """Which token belongs to which document, and at which position.

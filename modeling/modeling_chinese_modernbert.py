@@ -13,10 +13,11 @@ from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutput
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_chinese_modernbert import SLIDING_ATTENTION, ChineseModernBertConfig
-from .kernels_chinese_modernbert import attend, check_kernel
+from .kernels_chinese_modernbert import OWN_KERNELS, attend, check_kernel, foreign_arguments
 from .layout_chinese_modernbert import TokenLayout, build_layout, is_recording
 from .rotary_chinese_modernbert import RotaryTable, apply_rotary, rotary_table
 
@@ -93,6 +94,7 @@ class ChineseModernBertAttention(nn.Module):
         self.config = config
         self.layer_idx = layer_index
         self.head_dim = config.head_dim
+        self.scaling = config.head_dim**-0.5
         self.is_causal = False
         self.layer_type = config.layer_types[layer_index]
         self.Wqkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=config.attention_bias)
@@ -100,25 +102,32 @@ class ChineseModernBertAttention(nn.Module):
         self.out_drop = nn.Dropout(config.attention_dropout)
 
     def forward(
-        self, hidden_states: torch.Tensor, layout: TokenLayout, rotary: RotaryTable, implementation: str
+        self,
+        hidden_states: torch.Tensor,
+        layout: TokenLayout,
+        rotary: RotaryTable,
+        implementation: str,
+        **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return hidden states `(rows, tokens, hidden)` and, from `eager` alone, weights `(rows, heads, t, t)`."""
+        """Return hidden states `(rows, tokens, hidden)` and, from `eager` alone, weights `(rows, heads, t, t)`.
+
+        A kernel that is not ours gets `kwargs` as they came to the model: a runtime hands its own things down so.
+        """
         rows, tokens = hidden_states.shape[:2]
         states = self.Wqkv(hidden_states).view(rows, tokens, 3, -1, self.head_dim)
         rotated = apply_rotary(states[:, :, :2], rotary)
         query, key = (part.transpose(1, 2) for part in rotated.unbind(dim=2))
+        value = states[:, :, 2].transpose(1, 2)
         # The window is read at every call, so that a changed configuration is obeyed by layers that exist already.
-        window = self.config.sliding_window if self.layer_type == SLIDING_ATTENTION else None
-        attended, weights = attend(
-            implementation,
-            self,
-            query,
-            key,
-            states[:, :, 2].transpose(1, 2),
-            layout,
-            window,
-            self.config.attention_dropout if self.training else 0.0,
-        )
+        window = self.config.window if self.layer_type == SLIDING_ATTENTION else None
+        dropout = self.config.attention_dropout if self.training else 0.0
+        if implementation in OWN_KERNELS:
+            attended, weights = attend(implementation, self, query, key, value, layout, window, dropout)
+        else:
+            given = {**kwargs, **foreign_arguments(layout, window, self.config.deterministic_flash_attn)}
+            # vLLM looks for this lookup, and for one call of it with this `scaling`, in the text of this method.
+            kernel = ALL_ATTENTION_FUNCTIONS[implementation]
+            attended, weights = kernel(self, query, key, value, None, dropout=dropout, scaling=self.scaling, **given)
         return self.out_drop(self.Wo(attended.reshape(rows, tokens, -1))), weights
 
 
@@ -134,10 +143,15 @@ class ChineseModernBertLayer(GradientCheckpointingLayer):
         self.attention_type = config.layer_types[layer_index]
 
     def forward(
-        self, hidden_states: torch.Tensor, layout: TokenLayout, rotary: RotaryTable, implementation: str
+        self,
+        hidden_states: torch.Tensor,
+        layout: TokenLayout,
+        rotary: RotaryTable,
+        implementation: str,
+        **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return hidden states `(rows, tokens, hidden)` and the attention weights, if the kernel gives them."""
-        attended, weights = self.attn(self.attn_norm(hidden_states), layout, rotary, implementation)
+        attended, weights = self.attn(self.attn_norm(hidden_states), layout, rotary, implementation, **kwargs)
         hidden_states = hidden_states + attended
         return hidden_states + self.mlp(self.mlp_norm(hidden_states)), weights
 
@@ -311,13 +325,15 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
                 those (negative ones count from the end), only these, and `None` in place of the others
             output_attentions: also return attention weights; this forward then runs the eager kernel, whichever is
                 set, since no fused one has weights to return
-            kwargs: what Transformers' data collators add (`cu_seq_lens_k`, `max_length_q`, ...); they say nothing more
+            kwargs: what Transformers' data collators add (`cu_seq_lens_k`, `max_length_q`, ...), which says no more,
+                and what a runtime wants its own attention function to get
 
         Returns:
             `BaseModelOutput` with `last_hidden_state` of shape `(batch, length, hidden)`, zero at padding.
 
         Raises:
-            ValueError: Unless exactly one of `input_ids` and `inputs_embeds` is given.
+            ValueError: Unless exactly one of `input_ids` and `inputs_embeds` is given, or where a graph is recorded
+                of a kernel that is not ours with padding or packed rows, which it could not be told.
         """
         given = input_ids if inputs_embeds is None else inputs_embeds
         if given is None or (input_ids is not None and inputs_embeds is not None):
@@ -325,6 +341,12 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
         keep_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         keep_weights = self.config.output_attentions if output_attentions is None else output_attentions
         implementation = "eager" if keep_weights else self.config._attn_implementation or "sdpa"
+        described = attention_mask is not None or document_ids is not None or cu_seq_lens_q is not None
+        if described and implementation not in OWN_KERNELS and is_recording():
+            raise ValueError(
+                f"{implementation} cannot be told of padding or packed rows while a graph is recorded; "
+                "use attn_implementation='sdpa', or give single texts without attention_mask"
+            )
         layout = build_layout(
             (given.shape[0], given.shape[1]),
             given.device,
@@ -340,7 +362,12 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
             inputs_embeds=None if inputs_embeds is None else layout.flatten(inputs_embeds),
         )
         return self._encode(
-            hidden_states, layout, implementation, _kept_states(keep_states, len(self.layers) + 1), bool(keep_weights)
+            hidden_states,
+            layout,
+            implementation,
+            _kept_states(keep_states, len(self.layers) + 1),
+            bool(keep_weights),
+            kwargs,
         )
 
     def _encode(
@@ -350,6 +377,7 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
         implementation: str,
         keep_states: frozenset[int] | None,
         keep_weights: bool,
+        kernel_arguments: dict[str, Any],
     ) -> BaseModelOutput:
         """Run the layers on hidden states that are already in the form of `layout`."""
         rotary = {
@@ -370,7 +398,7 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
             if keep_states is not None:
                 states.append(layout.unflatten(hidden_states) if index in keep_states else None)
             hidden_states, layer_weights = layer(
-                hidden_states, layout, rotary[str(layer.attention_type)], implementation
+                hidden_states, layout, rotary[str(layer.attention_type)], implementation, **kernel_arguments
             )
             if keep_weights:
                 weights.append(layer_weights)

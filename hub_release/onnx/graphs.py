@@ -75,7 +75,7 @@ def export_graphs(
         ValueError: For rotary positions that depend on the length of the text, or weights beyond protobuf's limit.
     """
     _check_model(model)
-    window = model.config.sliding_window
+    window = model.config.window
     # A text within the window would be traced without the window's mask, and the graph be wrong for longer ones.
     batch, length = shape or (2, 2 * window + 3)
     ids = torch.arange(batch * length).reshape(batch, length) % model.config.vocab_size

@@ -99,7 +99,7 @@ def drop_one_tensor(folder: Path) -> None:
 
 
 def widen_the_window(folder: Path) -> None:
-    before = "self.config.sliding_window if"
+    before = "self.config.window if"
     replace_in_file(folder / "modeling_chinese_modernbert.py", before, f"1 + {before}")
 
 

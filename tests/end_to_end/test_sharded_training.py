@@ -33,3 +33,7 @@ def test_the_embedding_and_the_decoder_stay_one_matrix_when_sharded(said: dict[s
 
 def test_a_sharded_model_saved_whole_goes_on_bit_for_bit(said: dict[str, Any]) -> None:
     assert said["resumed"] == said["went_on"]
+
+
+def test_the_residual_stream_of_a_sharded_model_keeps_a_mean_of_zero(said: dict[str, Any]) -> None:
+    assert said["residual_mean"] < 1e-6

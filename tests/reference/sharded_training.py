@@ -22,6 +22,7 @@ from torch.distributed.tensor import DTensor
 from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
 from chinese_modernbert.runtime.process_end import ends_at_once
 from chinese_modernbert.trainers.pretraining.optimizers import build_optimizer
+from chinese_modernbert.trainers.zero_mean_residual import center_residual
 
 STEPS = 4
 # 211 rows do not divide by two: the processes hold parts of different size.
@@ -58,6 +59,7 @@ def train(model: Any, optimizer: torch.optim.Optimizer, steps: range, is_sharded
         losses.append(float(shared))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        center_residual(model)
         optimizer.zero_grad()
     return losses
 
@@ -65,6 +67,13 @@ def train(model: Any, optimizer: torch.optim.Optimizer, steps: range, is_sharded
 def difference(whole: dict[str, torch.Tensor], twin: dict[str, torch.Tensor]) -> float:
     """Return the largest difference of weights; only process 0 is given the whole ones."""
     return max([float((value - twin[name]).abs().max()) for name, value in whole.items()], default=0.0)
+
+
+def twin_with(twin: Any, whole: dict[str, torch.Tensor]) -> Any:
+    """Return a copy of a whole model with other weights."""
+    again = copy.deepcopy(twin)
+    again.load_state_dict(whole)
+    return again
 
 
 @ends_at_once
@@ -80,6 +89,7 @@ def main(folder: str) -> None:
     said["twin_losses"] = train(twin, twin_optimizer, range(STEPS), is_sharded=False)
     said["tied"] = model.decoder.weight is model.model.embeddings.tok_embeddings.weight
     whole = sharded.get_model_state_dict(model, options=FULL)
+    said["residual_mean"] = twin_with(twin, whole).residual_mean() if whole else 0.0
     moments = copy.deepcopy(sharded.get_optimizer_state_dict(model, optimizer, options=FULL))
     file = Path(folder) / "model.safetensors"
     said["difference"] = difference(whole, twin.state_dict())

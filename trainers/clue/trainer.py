@@ -19,6 +19,7 @@ from ...evaluation.clue.readers import Example
 from ...evaluation.clue.scores import score
 from ..masking import MaskVocabulary
 from ..masking.presets import faithfulness
+from ..zero_mean_residual import ZeroMeanResidualCallback
 from .arguments import ClueArguments
 from .inputs import Feature, Predictions, TaskInputs
 from .losses import TaskLoss, stacked_logits
@@ -122,6 +123,7 @@ class ClueTrainer(Trainer):
             eval_dataset=Features([]),
             compute_loss_func=loss,
         )
+        self.add_callback(ZeroMeanResidualCallback())
         # The loss is ours: the model must not be handed the number of items, nor be believed to have used it.
         self.model_accepts_loss_kwargs = False
         self._selection: list[Feature] = []

@@ -15,6 +15,7 @@ from sentence_transformers.sentence_transformer.losses import (
 from sentence_transformers.util import cos_sim
 from torch import nn
 
+from ..zero_mean_residual import ZeroMeanResidualCallback
 from .arguments import ContrastiveArguments
 
 DIRECTIONS = ("query_to_doc", "doc_to_query")
@@ -49,6 +50,7 @@ class ContrastiveTrainer(SentenceTransformerTrainer):
                 raise ValueError(f"{name} has {len(dataset)} rows, the processes share batches of {batch}; use less")
         share_batches(args, args.world_size)
         super().__init__(model=model, args=args, train_dataset=train_dataset, loss=losses, **kwargs)
+        self.add_callback(ZeroMeanResidualCallback())
 
 
 def share_batches(args: ContrastiveArguments, world_size: int) -> None:

@@ -18,6 +18,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint
 
 from ...runtime.token_rows import IGNORED_LABEL
+from ..zero_mean_residual import ZeroMeanResidualCallback
 from .batch import MaskedBatch, PackedBatch
 from .feedback_callback import (
     MaskingFeedback,
@@ -137,6 +138,7 @@ class MaskingTrainer(Trainer):
         self.masking_feedback = MaskingFeedback(masker)
         super().__init__(*args, **kwargs)
         self.add_callback(self.masking_feedback)
+        self.add_callback(ZeroMeanResidualCallback())
         has_own_loss = self.compute_loss_func is not None or self.label_smoother is not None
         if not has_own_loss and not divides_its_loss(self.accelerator.unwrap_model(self.model)):
             self.compute_loss_func = masked_token_mean
