@@ -2,12 +2,10 @@
 
 import math
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
 
-from chinese_modernbert.modeling import ChineseModernBertConfig
 from chinese_modernbert.modeling import kernels_chinese_modernbert as kernels
 from chinese_modernbert.modeling.layout_chinese_modernbert import build_layout
 
@@ -108,33 +106,6 @@ def test_flex_attention_equals_eager() -> None:
         with torch.no_grad():
             got = kernels.flex_attention(module, query, key, value, flat, window)
         torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
-
-
-def test_flash_attention_gets_boundaries_and_an_inclusive_window(monkeypatch) -> None:
-    """The kernel itself needs a GPU; what it is told is checked here against a stand-in that obeys the same rules."""
-    query, key, value = states(140)
-    ids = (torch.arange(140) // 90).unsqueeze(0)
-    flat = build_layout((1, 140), torch.device("cpu"), document_ids=ids)
-    dense = build_layout((1, 140), torch.device("cpu"), document_ids=ids, flat=False)
-
-    def stand_in(module, query, key, value, mask, sliding_window=None, cu_seq_lens_q=None, **kwargs):
-        bounds = cu_seq_lens_q.tolist()
-        result = torch.zeros_like(query)
-        for first, last in zip(bounds, bounds[1:], strict=False):
-            part = [states[:, :, first:last] for states in (query, key, value)]
-            reach = last if sliding_window is None else sliding_window - 1  # Transformers passes (w - 1, w - 1) on
-            result[:, :, first:last] = slow_attention(*part, lambda _, i, j, reach=reach: abs(i - j) <= reach)
-        assert kwargs["max_length_q"] == 90
-        assert kwargs.get("deterministic", False) is module.config.deterministic_flash_attn
-        return result.transpose(1, 2), None
-
-    monkeypatch.setitem(kernels.ALL_ATTENTION_FUNCTIONS, "flash_stand_in", stand_in)
-    module: Any = torch.nn.Module()
-    for window, is_deterministic in ((None, False), (64, True)):
-        module.config = ChineseModernBertConfig(deterministic_flash_attn=is_deterministic)
-        expected, _ = kernels.eager_attention(query, key, value, dense, window, 0.0)
-        got, _ = kernels.attend("flash_stand_in", module, query, key, value, flat, window, 0.0)
-        torch.testing.assert_close(got, expected)
 
 
 def test_the_default_takes_the_variable_length_kernel_where_it_runs(monkeypatch) -> None:
