@@ -125,7 +125,7 @@ COMMANDS: dict[str, Command] = {
         first="model",
     ),
     "convert": Command(
-        "turn any checkpoint of the ModernBERT family into ours, or back with --native",
+        "turn a checkpoint of the ModernBERT family into ours, or give ours a residual stream of mean zero",
         "hub_release.arguments:ConversionArguments",
         "hub_release.conversion:run_conversion",
         "checkpoint: {}",

@@ -18,7 +18,7 @@ class OnnxEncoder:
 
     Args:
         release: the downloaded folder
-        graph: file of the folder `onnx`; `model_embedding_qint8.onnx` is the smaller and faster one
+        graph: file of the folder `onnx`; `model_embedding_quantized.onnx` is the smaller and faster one
         threads: of one product; 0 = as many as onnxruntime likes
     """
 

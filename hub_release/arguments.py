@@ -20,7 +20,7 @@ MAIN = "main"
 class ReleaseArguments:
     """What to release, and how."""
 
-    model: str = argument(MISSING, "Folder of a masked-language model with its tokenizer.", group="Input and output")
+    model: str = argument(MISSING, "Folder of a model with its tokenizer, of any head.", group="Input and output")
     output_dir: str = argument(MISSING, "Folder to write.")
     overwrite: bool = argument(False, "Replace an earlier release in output_dir.")
     dtype: str = argument("float32", "Data type of the weights: float32 or bfloat16.")
@@ -29,7 +29,9 @@ class ReleaseArguments:
     normalize: bool = argument(False, "Scale sentence embeddings to length 1 (adds 2_Normalize).")
 
     onnx: list[str] = argument(list, "ONNX graphs in fp32, int8 or both; none if empty.", group="ONNX", names=True)
-    onnx_graphs: list[str] = argument(list, "encoder, mlm, embedding; if empty, all three.", names=True)
+    onnx_graphs: list[str] = argument(
+        list, "model, encoder, embedding; if empty, model, and embedding if there is one.", names=True
+    )
     onnx_shape: str = argument("", "Also graphs for this shape alone, BATCHxLENGTH such as 8x128.")
 
     model_name: str = argument("", "owner/name; if empty, that of the folder.", group="Model card")
@@ -66,19 +68,19 @@ class ReleaseArguments:
         if not self.onnx:
             return None
         from .onnx.files import OnnxOptions
-        from .onnx.graphs import OUTPUTS
 
-        return OnnxOptions.parse(",".join(self.onnx), ",".join(self.onnx_graphs or OUTPUTS), self.onnx_shape)
+        return OnnxOptions.parse(",".join(self.onnx), ",".join(self.onnx_graphs), self.onnx_shape)
 
 
 @dataclass
 class ConversionArguments:
-    """Which checkpoint to convert, and in which direction."""
+    """Which checkpoint to convert, and to what."""
 
     model: str = argument(MISSING, "Folder of a checkpoint with safetensors weights; may stand first.")
     output_dir: str = argument(MISSING, "Folder to write.")
-    native: bool = argument(False, "Write a plain modernbert checkpoint from one of ours, instead of the reverse.")
-    allow_norm_change: bool = argument(False, "With native: put RMSNorm weights into LayerNorm; the numbers change.")
+    zero_mean_residual: bool = argument(
+        False, "Give one of ours with RMSNorm a residual stream of mean zero, in place of a translation."
+    )
     overwrite: bool = argument(False, "Replace an earlier conversion in output_dir.")
 
     def __post_init__(self) -> None:

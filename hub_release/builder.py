@@ -1,16 +1,19 @@
-"""Turn a checkpoint into the folder that goes to the Hub.
+"""Turn a checkpoint of any of our classes into the folder that goes to the Hub.
 
-The folder needs nothing of this package: weights with the masked-language-model head, a config whose `auto_map` names
-every class, a stock fast tokenizer, the modeling files byte for byte, sentence-transformers modules and a model card.
-The same checkpoint gives the same bytes.
+The folder needs nothing of this package: weights, a config whose `auto_map` names every class and which, where the
+numbers allow it, is that of Transformers' own ModernBERT, a stock fast tokenizer, the modeling files byte for byte,
+sentence-transformers modules and a model card. The same checkpoint gives the same bytes.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedTokenizerFast
 
 from .. import modeling
 from ..modeling import ChineseModernBertConfig
@@ -23,9 +26,12 @@ from .card.tokenizer_facts import read_tokenizer_metrics
 from .card.training_facts import read_training
 from .checkpoint import (
     CONFIG_FILE,
+    MASKED_LM,
     WEIGHTS_FILE,
-    check_masked_lm_weights,
+    architecture_of,
+    check_weights,
     drop_tied_decoder,
+    read_config,
     read_matching_tokenizer,
     read_model_config,
     read_weights,
@@ -34,20 +40,43 @@ from .checkpoint import (
     write_weights,
 )
 from .manifest import MANIFEST_FILE, modeling_files, write_release_manifest
+from .native_form import NativeForm, find_native_form, native_class_name, native_config_values
 from .onnx.files import ONNX_FOLDER, float_model, write_onnx_folder
 from .provenance import PROVENANCE_FILE, write_provenance, yaml_without_local_folders
+from .sentence_modules import SentenceModules, check_reranker
+from .verification.probes import AUTO_CLASSES
+
+logger = logging.getLogger(__name__)
 
 RELEASE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 LICENSE_FILE = "LICENSE"
-MODULES_FILE = "modules.json"
 # Files that tell how the checkpoint came about; looked for in the checkpoint, then in the run folder above it.
 RECORD_FILES = ("recipe.yaml", "masking.yaml")
 # For any shape, the more exact one first.
-EMBEDDING_GRAPHS = ("model_embedding.onnx", "model_embedding_qint8.onnx")
-# The old spelling of the module paths and keys: every release of sentence-transformers so far reads it.
-TRANSFORMER_MODULE = "sentence_transformers.models.Transformer"
-POOLING_MODULE = "sentence_transformers.models.Pooling"
-NORMALIZE_MODULE = "sentence_transformers.models.Normalize"
+EMBEDDING_GRAPHS = ("model_embedding.onnx", "model_embedding_quantized.onnx")
+# Classes that sentence-transformers turns into a sentence encoder.
+ENCODER_CLASSES = (MASKED_LM, "ChineseModernBertModel")
+
+
+@dataclass(frozen=True)
+class ReleasedModel:
+    """A checkpoint as it will be released.
+
+    Attributes:
+        class_name: our class
+        config: configuration of the checkpoint
+        tensors: weights in the data type of the release, without a tied decoder
+        tokenizer: the checkpoint's
+        sentence_modules: how it becomes a sentence encoder; None for a model that is none
+        native: whether Transformers' own class may load it
+    """
+
+    class_name: str
+    config: ChineseModernBertConfig
+    tensors: dict[str, torch.Tensor]
+    tokenizer: PreTrainedTokenizerFast
+    sentence_modules: SentenceModules | None
+    native: NativeForm
 
 
 def build_release(args: ReleaseArguments) -> Path:
@@ -64,29 +93,30 @@ def build_release(args: ReleaseArguments) -> Path:
         FileExistsError: For an output folder that holds something else.
         ValueError: For a checkpoint whose parts do not fit together, or a report about other weights.
     """
-    config = read_model_config(args.model)
-    if args.max_length > config.max_position_embeddings:
-        raise ValueError(
-            f"max_length={args.max_length} is more than the model's max_position_embeddings="
-            f"{config.max_position_embeddings}; use that or less"
-        )
-    tokenizer = read_matching_tokenizer(args.model, config)
-    tensors, output_dir = _read_tensors(args, config), Path(args.output_dir)
+    model, output_dir = read_model(args), Path(args.output_dir)
+    config, tensors, tokenizer = model.config, model.tensors, model.tokenizer
+    if model.native.fault:
+        logger.warning("the release loads with its own code alone: %s", model.native.fault)
     with new_output_folder(output_dir, overwrite=args.overwrite, marker=MANIFEST_FILE) as folder:
-        _write_model(folder, config, tensors, args.dtype)
+        _write_model(folder, model, args.dtype)
         evaluations = read_evaluations(args.clue_report, args.sts_report, (Path(args.model), folder))
         tokenizer_metrics = read_tokenizer_metrics(args.tokenizer_report, tokenizer)
         tokenizer.model_max_length = config.max_position_embeddings
         save_tokenizer(tokenizer, folder)
-        _write_sentence_encoder(folder, config, args)
+        if model.sentence_modules:
+            model.sentence_modules.write(folder, config)
         _copy_records(folder, Path(args.model))
         provenance = write_provenance(Path(args.model), folder)
         (folder / LICENSE_FILE).write_bytes(_license_bytes(Path(args.model)))
         if options := args.onnx_options():
-            write_onnx_folder(folder / ONNX_FOLDER, float_model(config, tensors), tokenizer, options)
+            pooling = model.sentence_modules.pooling if model.sentence_modules else ""
+            float32 = float_model(config, tensors, model.class_name)
+            write_onnx_folder(folder / ONNX_FOLDER, float32, tokenizer, options, pooling=pooling)
         card = render_model_card(
             name=args.model_name or output_dir.resolve().name,
+            auto_class=AUTO_CLASSES[model.class_name],
             config=config,
+            native=model.native,
             parameter_sizes={name: tensor.numel() for name, tensor in tensors.items()},
             dtype=args.dtype,
             license_id=args.license_id,
@@ -98,25 +128,61 @@ def build_release(args: ReleaseArguments) -> Path:
             onnx_graph=next((name for name in EMBEDDING_GRAPHS if (folder / ONNX_FOLDER / name).is_file()), ""),
         )
         (folder / CARD_FILE).write_text(card, encoding="utf-8")
-        write_release_manifest(folder, args.dtype)
+        write_release_manifest(folder, args.dtype, model.native.summary())
     return output_dir
 
 
-def _read_tensors(args: ReleaseArguments, config: ChineseModernBertConfig) -> dict[str, torch.Tensor]:
-    """Return the checkpoint's tensors, checked, without a tied decoder, in the data type of the release."""
+def read_model(args: ReleaseArguments) -> ReleasedModel:
+    """Read and check a checkpoint, and find out whether Transformers' own class may load its release.
+
+    Raises:
+        FileNotFoundError: For a missing checkpoint, config, weights or tokenizer.
+        ValueError: For a checkpoint whose parts do not fit together, or options that do not fit it.
+    """
+    config = read_model_config(args.model)
+    if args.max_length > config.max_position_embeddings:
+        raise ValueError(
+            f"max_length={args.max_length} is more than the model's max_position_embeddings="
+            f"{config.max_position_embeddings}; use that or less"
+        )
+    tokenizer = read_matching_tokenizer(args.model, config)
     tensors = drop_tied_decoder(read_weights(args.model), config.tie_word_embeddings)
-    check_masked_lm_weights(tensors, config, args.model)
-    return {name: tensor.to(RELEASE_DTYPES[args.dtype]) for name, tensor in tensors.items()}
+    class_name = architecture_of(read_config(args.model), tensors)
+    check_weights(tensors, class_name, config, args.model)
+    tensors = {name: tensor.to(RELEASE_DTYPES[args.dtype]) for name, tensor in tensors.items()}
+    native = find_native_form(config, tensors, class_name, args.dtype)
+    return ReleasedModel(class_name, config, tensors, tokenizer, _sentence_modules(args, class_name), native)
 
 
-def _write_model(folder: Path, config: ChineseModernBertConfig, tensors: dict[str, torch.Tensor], dtype: str) -> None:
+def _sentence_modules(args: ReleaseArguments, class_name: str) -> SentenceModules | None:
+    """Return how the release becomes a sentence encoder: as its checkpoint says, else a mean over tokens.
+
+    Raises:
+        ValueError: For options about sentence embeddings where the model gives none, or modules of other kinds.
+    """
+    if class_name not in ENCODER_CLASSES:
+        check_reranker(Path(args.model))
+        for name, is_given in (("normalize", args.normalize), ("max_length", args.max_length)):
+            if is_given:
+                raise ValueError(f"{name} is about sentence embeddings, which {class_name} does not give; leave it out")
+        return None
+    modules = SentenceModules.read(Path(args.model)) or SentenceModules()
+    return replace(
+        modules, normalize=modules.normalize or args.normalize, max_length=args.max_length or modules.max_length
+    )
+
+
+def _write_model(folder: Path, model: ReleasedModel, dtype: str) -> None:
     """Write weights, config and the modeling files."""
-    write_weights(tensors, folder / WEIGHTS_FILE)
-    values = config.to_dict()
+    write_weights(model.tensors, folder / WEIGHTS_FILE)
+    if model.native.fault:
+        values, class_name = model.config.to_dict(), model.class_name
+    else:
+        values, class_name = native_config_values(model.config), native_class_name(model.class_name)
     values.update(
         # Taken anew, not from the checkpoint: a config that was loaded as remote code names its repository there.
         auto_map=dict(ChineseModernBertConfig().auto_map),
-        architectures=["ChineseModernBertForMaskedLM"],
+        architectures=[class_name],
         dtype=dtype,
     )
     for key in ("torch_dtype", "_name_or_path", "_attn_implementation", "attn_implementation"):
@@ -124,30 +190,6 @@ def _write_model(folder: Path, config: ChineseModernBertConfig, tensors: dict[st
     write_json(folder / CONFIG_FILE, values)
     for path in modeling_files():
         (folder / path.name).write_bytes(path.read_bytes())
-
-
-def _write_sentence_encoder(folder: Path, config: ChineseModernBertConfig, args: ReleaseArguments) -> None:
-    """Write the modules of sentence-transformers: the model, a mean over tokens, and length 1 where asked."""
-    modules = [("", TRANSFORMER_MODULE), ("1_Pooling", POOLING_MODULE)]
-    if args.normalize:
-        modules.append(("2_Normalize", NORMALIZE_MODULE))
-    rows = [
-        {"idx": index, "name": str(index), "path": path, "type": kind} for index, (path, kind) in enumerate(modules)
-    ]
-    write_json(folder / MODULES_FILE, rows)
-    length = args.max_length or config.max_position_embeddings
-    write_json(folder / "sentence_bert_config.json", {"max_seq_length": length, "do_lower_case": False})
-    pooling = {
-        "word_embedding_dimension": config.hidden_size,
-        "pooling_mode_cls_token": False,
-        "pooling_mode_mean_tokens": True,
-        "pooling_mode_max_tokens": False,
-        "pooling_mode_mean_sqrt_len_tokens": False,
-    }
-    (folder / "1_Pooling").mkdir()
-    write_json(folder / "1_Pooling" / CONFIG_FILE, pooling)
-    encoder = {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"}
-    write_json(folder / "config_sentence_transformers.json", encoder)
 
 
 def _copy_records(folder: Path, checkpoint: Path) -> None:

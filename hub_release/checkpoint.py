@@ -1,4 +1,4 @@
-"""Read and check a checkpoint folder: config.json and safetensors weights, single or sharded."""
+"""Read and check a checkpoint folder: config.json and safetensors weights, single or sharded, of any of our classes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from ..modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
+from .. import modeling
+from ..modeling import ChineseModernBertConfig
 from ..runtime.files import make_as_readable_as_others, write_text_atomically
 from ..tokenization.loading import TOKENIZER_FILE, check_vocabulary, load_tokenizer
 
@@ -22,7 +23,11 @@ WEIGHTS_FILE = "model.safetensors"
 WEIGHTS_INDEX_FILE = "model.safetensors.index.json"
 TIED_PARAMETER = "decoder.weight"
 EMBEDDING_PARAMETER = "model.embeddings.tok_embeddings.weight"
+ENCODER_PREFIX = "model."
 HEAD_PREFIXES = ("head.", "decoder.")
+NATIVE_MODEL_TYPE = "modernbert"
+NATIVE_PREFIX, OUR_PREFIX = "ModernBert", "ChineseModernBert"
+MASKED_LM = f"{OUR_PREFIX}ForMaskedLM"
 TOKEN_ROLES = ("pad", "unk", "cls", "sep", "mask")
 # Names of the checkpoints that a run writes into its own folder; `final` is the last one.
 CHECKPOINT_NAME = re.compile(r"checkpoint-\d+|final")
@@ -91,18 +96,30 @@ def write_json(path: Path, value: dict[str, Any] | list[Any]) -> None:
 
 
 def read_model_config(folder: str | Path) -> ChineseModernBertConfig:
-    """Return the configuration of one of our checkpoints.
+    """Return the configuration of one of our checkpoints or releases, of the native form too.
 
     Raises:
         FileNotFoundError: Where the folder or its config.json is missing.
         ValueError: For another model type or fields that do not fit.
     """
-    values = read_config(folder)
-    given, expected = values.get("model_type"), ChineseModernBertConfig.model_type
-    if given != expected:
-        hint = "; convert it first" if given == "modernbert" else ""
-        raise ValueError(f"checkpoint {folder} has model_type={given!r}, {expected!r} is needed{hint}")
+    given, ours = read_config(folder), ChineseModernBertConfig.model_type
+    kind = given.get("model_type")
+    # A plain ModernBERT does not say which token is the mask; what we write does.
+    if kind != ours and (kind != NATIVE_MODEL_TYPE or "mask_token_id" not in given):
+        hint = "; convert it first" if kind == NATIVE_MODEL_TYPE else ""
+        raise ValueError(f"checkpoint {folder} has model_type={kind!r}, {ours!r} is needed{hint}")
+    values, _ = ChineseModernBertConfig.get_config_dict(str(folder))
     return ChineseModernBertConfig.from_dict(values)
+
+
+def architecture_of(values: dict[str, Any], tensors: dict[str, torch.Tensor]) -> str:
+    """Return the name of our class for a checkpoint: the one that its config names, else what its tensors show."""
+    for name in values.get("architectures") or []:
+        ours = OUR_PREFIX + str(name).removeprefix(OUR_PREFIX).removeprefix(NATIVE_PREFIX)
+        if ours in modeling.__all__:
+            return ours
+    has_decoder = any(name.startswith(HEAD_PREFIXES) for name in tensors)
+    return f"{OUR_PREFIX}ForMaskedLM" if has_decoder else f"{OUR_PREFIX}Model"
 
 
 def read_weights(folder: str | Path) -> dict[str, torch.Tensor]:
@@ -196,20 +213,20 @@ def parameter_shapes(model_class: type[PreTrainedModel], config: ChineseModernBe
     return shapes
 
 
-def check_masked_lm_weights(
-    tensors: dict[str, torch.Tensor], config: ChineseModernBertConfig, folder: str | Path
+def check_weights(
+    tensors: dict[str, torch.Tensor], class_name: str, config: ChineseModernBertConfig, folder: str | Path
 ) -> None:
-    """Check that the tensors are a whole, finite masked-language model of this config.
+    """Check that the tensors are a whole, finite model of a class and a config.
 
     Raises:
         ValueError: For missing, superfluous, misshapen or non-finite tensors.
     """
-    expected = parameter_shapes(ChineseModernBertForMaskedLM, config)
+    expected = parameter_shapes(getattr(modeling, class_name), config)
     missing = sorted(set(expected) - set(tensors))
-    if missing and all(name.startswith(HEAD_PREFIXES) for name in missing):
+    if missing and class_name == MASKED_LM and all(name.startswith(HEAD_PREFIXES) for name in missing):
         raise ValueError(
             f"checkpoint {folder} lacks the masked-language-model head ({_some(missing)}); "
-            "release a checkpoint saved from ChineseModernBertForMaskedLM"
+            f"use a checkpoint saved from {MASKED_LM}"
         )
     check_shapes(tensors, expected, folder)
     for name in expected:

@@ -1,12 +1,12 @@
-"""Carry checkpoints over between Transformers' ModernBERT and this library; tensors stay as they are, bit for bit.
+"""Turn a checkpoint of the ModernBERT family into one of ours, or give one of ours a residual stream of mean zero.
 
-Parameter names are the same on both sides, so only config.json is translated. Ours reads both norms; Transformers'
-`modernbert` has LayerNorm alone, so a model with RMSNorm cannot become native without changing its numbers.
+Parameter names are the same in Transformers' ModernBERT, so its tensors stay as they are, bit for bit, and config.json
+alone is translated. The other way needs no conversion: `release` writes a folder that Transformers loads by itself.
 """
 
 from __future__ import annotations
 
-import inspect
+import copy
 import logging
 import shutil
 from pathlib import Path
@@ -21,7 +21,9 @@ from ..runtime.files import new_output_folder
 from .arguments import ConversionArguments
 from .checkpoint import (
     CONFIG_FILE,
+    NATIVE_MODEL_TYPE,
     WEIGHTS_FILE,
+    architecture_of,
     check_shapes,
     drop_tied_decoder,
     parameter_shapes,
@@ -31,17 +33,15 @@ from .checkpoint import (
     write_json,
     write_weights,
 )
+from .native_form import LABEL_FIELDS, TOKENIZER_ID_FIELDS, shared_fields
+from .verification.isolated_check import probe_forward
+from .verification.probes import AUTO_CLASSES, probe_inputs
 
 logger = logging.getLogger(__name__)
 
 CONVERSION_FILE = "conversion.json"
-NATIVE_MODEL_TYPE = ModernBertConfig.model_type
-NATIVE_PREFIX, OUR_PREFIX = "ModernBert", "ChineseModernBert"
-# What both configs mean by the same name and that no parameter of ours carries: labels and the kind of problem.
-LABEL_FIELDS = ("id2label", "label2id", "problem_type")
-# Ids that Transformers' ModernBertConfig does not have; the tokenizer knows them.
-TOKENIZER_ID_FIELDS = ("unk_token_id", "mask_token_id")
-OUR_OWN_FIELDS = ("norm_type", "global_attn_every_n_layers", "global_rope_theta", "local_rope_theta")
+# Below this a mean, as a share of a matrix's numbers, is what rounding in float32 leaves.
+MEAN_OF_ROUNDING = 1e-6
 CARRIED_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -58,112 +58,108 @@ CARRIED_FILES = (
 
 
 def convert_checkpoint(
-    source: str | Path,
-    output_dir: str | Path,
-    native: bool = False,
-    allow_norm_change: bool = False,
-    overwrite: bool = False,
+    source: str | Path, output_dir: str | Path, zero_mean_residual: bool = False, overwrite: bool = False
 ) -> Path:
     """Convert a checkpoint folder; see `ConversionArguments` for the arguments and `run_conversion` for the rest."""
-    return run_conversion(ConversionArguments(str(source), str(output_dir), native, allow_norm_change, overwrite))
+    return run_conversion(ConversionArguments(str(source), str(output_dir), zero_mean_residual, overwrite))
 
 
 def run_conversion(args: ConversionArguments) -> Path:
     """Convert a checkpoint folder.
 
     Args:
-        args: input, output and direction
+        args: input, output and what to convert
 
     Returns:
-        The output folder: config.json, one model.safetensors, and the source's tokenizer.
+        The output folder: config.json, one model.safetensors, the source's tokenizer, and what was changed.
 
     Raises:
         FileNotFoundError: Where the source, its config or its weights are missing.
         FileExistsError: For an output folder that holds something else.
-        ValueError: For another model type, RMSNorm that would have to become LayerNorm, or tensors that do not fit.
+        ValueError: For another model type, a zero mean that is there already or that layer norms do not need, or
+            tensors that do not fit.
     """
     source = Path(args.model)
-    if args.native:
-        config = read_model_config(source)
-        values = native_config_values(config, args.allow_norm_change)
-    else:
-        values = config_values_from_native(source)
-        config = ChineseModernBertConfig(**values)
-        values = config.to_dict()
     raw = read_config(source)
+    config = read_model_config(source) if args.zero_mean_residual else config_from_native(source)
     tensors = drop_tied_decoder(read_weights(source), config.tie_word_embeddings)
-    our_class = _architecture(raw, tensors)
+    our_class = architecture_of(raw, tensors)
     check_shapes(tensors, parameter_shapes(getattr(modeling, our_class), config), source)
-    values["architectures"] = [our_class.replace(OUR_PREFIX, NATIVE_PREFIX) if args.native else our_class]
-    values["dtype"] = _dtype_name(tensors)
+    record: dict[str, Any] = {"source_model_type": raw["model_type"], "library_version": __version__}
+    if args.zero_mean_residual:
+        config, tensors, record["zero_mean_residual"] = with_zero_mean(config, tensors, our_class, source)
+    values = {**config.to_dict(), "architectures": [our_class], "dtype": _dtype_name(tensors)}
     with new_output_folder(args.output_dir, overwrite=args.overwrite, marker=CONVERSION_FILE) as folder:
         write_weights(tensors, folder / WEIGHTS_FILE)
         write_json(folder / CONFIG_FILE, values)
         _carry_files(source, folder)
-        record = {
-            "source_model_type": raw["model_type"],
-            "norm_was_changed": args.native and config.norm_type != "layernorm",
-            "library_version": __version__,
-        }
         write_json(folder / CONVERSION_FILE, record)
     return Path(args.output_dir)
 
 
-def config_values_from_native(source: Path) -> dict[str, Any]:
-    """Return the keyword arguments of our config for a `modernbert` checkpoint.
+def config_from_native(source: Path) -> ChineseModernBertConfig:
+    """Return our config for a `modernbert` checkpoint.
 
     Raises:
         ValueError: For another model type.
     """
     raw = read_config(source)
     if raw.get("model_type") != NATIVE_MODEL_TYPE:
-        hint = (
-            "; with native it goes the other way" if raw.get("model_type") == ChineseModernBertConfig.model_type else ""
-        )
+        ours = raw.get("model_type") == ChineseModernBertConfig.model_type
+        hint = "; it is one of ours already, and `release` makes it native" if ours else ""
         raise ValueError(f"{source} has model_type={raw.get('model_type')!r}, {NATIVE_MODEL_TYPE!r} is needed{hint}")
     given = ModernBertConfig.from_dict(raw)
-    values = {name: getattr(given, name) for name in _our_fields() if hasattr(given, name)}
+    values = {name: getattr(given, name) for name in shared_fields() if hasattr(given, name)}
     values.update({name: getattr(given, name) for name in LABEL_FIELDS if getattr(given, name, None) is not None})
     values.update(_token_ids(source, raw), norm_type="layernorm")
-    return values
+    return ChineseModernBertConfig(**values)
 
 
-def native_config_values(config: ChineseModernBertConfig, allow_norm_change: bool = False) -> dict[str, Any]:
-    """Return config.json of the plain `modernbert` checkpoint for one of our configs.
+def with_zero_mean(
+    config: ChineseModernBertConfig, tensors: dict[str, torch.Tensor], class_name: str, source: Path
+) -> tuple[ChineseModernBertConfig, dict[str, torch.Tensor], dict[str, float]]:
+    """Return config and tensors with a residual stream of mean zero, and how far the numbers moved.
 
-    Both spellings of thetas and layer pattern are written, since servers and Transformers before 5 read the older one.
+    The means are taken out of what writes into the stream, and the norm of the prediction head becomes a LayerNorm.
+    That takes one of `hidden_size` dimensions away and changes the model: train it a little further. Weights that had
+    the property and lost it (by an adapter that was merged in, or a Trainer without the callback) get it back.
+
+    Args:
+        config: configuration of an RMSNorm model
+        tensors: its weights
+        class_name: our class that they belong to
+        source: folder, for messages
 
     Raises:
-        ValueError: For RMSNorm, unless the change is allowed.
+        ValueError: For a model that has it already, or whose norms are layer norms.
     """
-    if config.norm_type != "layernorm" and not allow_norm_change:
+    if config.norm_type != "rmsnorm":
         raise ValueError(
-            f"norm_type={config.norm_type!r} has no place in a modernbert checkpoint, which has LayerNorm; "
-            "release it with its own code, or allow the norm change and fine-tune afterwards"
+            f"zero_mean_residual=true for {source}, whose layer norms take the mean out themselves; release it as it is"
         )
-    if config.norm_type != "layernorm":
-        logger.warning("RMSNorm weights go into LayerNorm: the outputs change, fine-tune before use")
-    fields = {name: getattr(config, name) for name in _our_fields() if name not in TOKENIZER_ID_FIELDS}
-    fields.update({name: getattr(config, name) for name in LABEL_FIELDS if getattr(config, name, None) is not None})
-    values = ModernBertConfig(**fields).to_dict()
-    values["global_rope_theta"] = config.rope_theta("full_attention")
-    values["local_rope_theta"] = config.rope_theta("sliding_attention")
-    if any(parameters["rope_type"] != "default" for parameters in config.rope_parameters.values()):
-        logger.warning("scaled rotary positions have no older spelling: only Transformers 5 reads them")
-    every = _global_layer_distance(config.layer_types)
-    if every is None:
-        logger.warning(
-            "the layer pattern is not 'every n-th layer global': only Transformers 5 reads it from layer_types"
-        )
-    else:
-        values["global_attn_every_n_layers"] = every
-    return values
-
-
-def _our_fields() -> list[str]:
-    """Return the fields of our config that Transformers' ModernBertConfig may have as well."""
-    names = inspect.signature(ChineseModernBertConfig.__init__).parameters
-    return [name for name in names if name not in ("self", "kwargs", *OUR_OWN_FIELDS)]
+    changed = copy.deepcopy(config)
+    changed.zero_mean_residual = True
+    numbers, states = [], {}
+    for which in (config, changed):
+        model = getattr(modeling, class_name)(copy.deepcopy(which)).float()
+        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=False)
+        if which is changed:
+            before = model.residual_mean()
+            if config.zero_mean_residual and before < MEAN_OF_ROUNDING:
+                raise ValueError(f"zero_mean_residual=true for {source}, which has it already; release it as it is")
+            model.center_residual()
+            states = model.state_dict()
+        with torch.no_grad():
+            numbers.append(probe_forward(AUTO_CLASSES[class_name], model.eval(), probe_inputs(config)))
+    difference = float((numbers[0] - numbers[1]).abs().max() / numbers[0].abs().max())
+    logger.warning(
+        "the residual stream had a mean of %.1e of its size; without it the largest number moves by %.1e of itself: "
+        "train further before use",
+        before,
+        difference,
+    )
+    kept = {name: states[name].to(tensor.dtype) for name, tensor in tensors.items()}
+    return changed, kept, {"mean_before": before, "difference": difference}
 
 
 def _token_ids(source: Path, raw: dict[str, Any]) -> dict[str, int | None]:
@@ -174,24 +170,6 @@ def _token_ids(source: Path, raw: dict[str, Any]) -> dict[str, int | None]:
         return {name: raw.get(name) for name in TOKENIZER_ID_FIELDS}
     tokenizer = AutoTokenizer.from_pretrained(source)
     return {name: getattr(tokenizer, name) for name in TOKENIZER_ID_FIELDS}
-
-
-def _global_layer_distance(layer_types: list[str]) -> int | None:
-    """Return n where exactly layers 0, n, 2n, ... are global, else `None`."""
-    for every in range(1, len(layer_types) + 1):
-        if all((kind == "full_attention") == (index % every == 0) for index, kind in enumerate(layer_types)):
-            return every
-    return None
-
-
-def _architecture(raw: dict[str, Any], tensors: dict[str, torch.Tensor]) -> str:
-    """Return our class for a checkpoint: the one that its config names, else the one that its tensors show."""
-    for name in raw.get("architectures") or []:
-        ours = OUR_PREFIX + str(name).removeprefix(OUR_PREFIX).removeprefix(NATIVE_PREFIX)
-        if ours in modeling.__all__:
-            return ours
-    has_decoder = any(name.startswith(("head.", "decoder.")) for name in tensors)
-    return f"{OUR_PREFIX}ForMaskedLM" if has_decoder else f"{OUR_PREFIX}Model"
 
 
 def _dtype_name(tensors: dict[str, torch.Tensor]) -> str:

@@ -8,6 +8,7 @@ Before a released version's modeling files change, their digests are added there
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from .. import __version__, modeling
 from ..runtime.files import file_sha256
@@ -58,10 +59,17 @@ def read_release_manifest(folder: Path) -> dict[str, str]:
     return files
 
 
-def write_release_manifest(folder: Path, dtype: str) -> None:
-    """Write the sha256 of every file, so that a lost or changed one is seen without the checkpoint."""
+def write_release_manifest(folder: Path, dtype: str, native: dict[str, Any]) -> None:
+    """Write the sha256 of every file, so that a lost or changed one is seen without the checkpoint.
+
+    Args:
+        folder: the release
+        dtype: data type of its weights
+        native: `NativeForm.summary` of its weights
+    """
     digests = {name: file_sha256(folder / name) for name in release_files(folder)}
-    write_json(folder / MANIFEST_FILE, {"library_version": __version__, "dtype": dtype, "files": digests})
+    values = {"library_version": __version__, "dtype": dtype, "native_form": native, "files": digests}
+    write_json(folder / MANIFEST_FILE, values)
 
 
 def renew_manifest(folder: Path, inside: str) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import torch
 
 PADDING = -1
+# Below, a boolean is made int64 before it is summed up: OpenVINO keeps the sum of a boolean in 8 bits.
 
 
 def is_recording() -> bool:
@@ -72,7 +73,7 @@ class TokenLayout:
     @property
     def places(self) -> torch.Tensor:
         """Place of each token among the real ones of its row, `(rows, tokens)`: what a window is measured in."""
-        return (self.document_ids != PADDING).cumsum(dim=1) - 1
+        return (self.document_ids != PADDING).long().cumsum(dim=1) - 1
 
     def flatten(self, tokens: torch.Tensor) -> torch.Tensor:
         """Bring a tensor of shape `(batch, length, ...)` into this layout's `(rows, tokens, ...)`."""
@@ -128,7 +129,7 @@ def build_layout(
     positions = index
     if document_ids is not None or position_ids is not None or cu_seq_lens is not None:
         begins = _beginnings(documents)
-        documents = (begins.cumsum(dim=1) - 1).masked_fill(documents == PADDING, PADDING)
+        documents = (begins.long().cumsum(dim=1) - 1).masked_fill(documents == PADDING, PADDING)
         positions = index - torch.where(begins, index, torch.zeros_like(index)).cummax(dim=1).values
     if position_ids is not None:
         positions = position_ids.to(device).expand(batch, length)
@@ -183,7 +184,7 @@ def _document_ids(
         documents = document_ids.to(device=device, dtype=torch.int64).clamp(min=PADDING)
     elif position_ids is not None:
         restarts = position_ids[:, 1:] != position_ids[:, :-1] + 1
-        documents = documents + torch.nn.functional.pad(restarts.to(device).cumsum(dim=1), (1, 0))
+        documents = documents + torch.nn.functional.pad(restarts.to(device).long().cumsum(dim=1), (1, 0))
     return documents
 
 
@@ -215,7 +216,7 @@ def _flat_layout(layout: TokenLayout, is_padded: bool) -> TokenLayout:
     bounds = torch.nn.functional.pad(begins, (0, 1), value=flat_ids.numel()).to(torch.int32)
     positions = layout.position_ids.reshape(-1)
     return TokenLayout(
-        document_ids=torch.nn.functional.pad(changes.cumsum(0), (1, 0))[: flat_ids.numel()].unsqueeze(0),
+        document_ids=torch.nn.functional.pad(changes.long().cumsum(0), (1, 0))[: flat_ids.numel()].unsqueeze(0),
         position_ids=(positions if kept is None else positions.index_select(0, kept)).unsqueeze(0),
         batch_shape=layout.batch_shape,
         is_flat=True,

@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from ...modeling import ChineseModernBertConfig
 from ...runtime.markdown import markdown_table
-from ..checkpoint import EMBEDDING_PARAMETER
+from ..native_form import NativeForm
 from .evaluation_facts import EvaluationFacts
 from .tokenizer_facts import TokenizerMetric
 from .training_facts import CardRow, TrainingFacts
@@ -32,6 +32,18 @@ TITLES = {
         "collapsed": "（每次运行都只预测一个类别：训练失败）",
     },
 }
+# What the Hub calls the task of a class, and what the card calls the model.
+KINDS = {
+    "AutoModel": ("sentence-similarity", "sentence encoder", "句向量模型"),
+    "AutoModelForMaskedLM": ("fill-mask", "masked language model", "掩码语言模型"),
+    "AutoModelForSequenceClassification": ("text-classification", "text classifier", "文本分类模型"),
+    "AutoModelForTokenClassification": ("token-classification", "token classifier", "词元分类模型"),
+    "AutoModelForQuestionAnswering": ("question-answering", "model that finds answers in a text", "抽取式问答模型"),
+    "AutoModelForMultipleChoice": ("multiple-choice", "model that chooses among answers", "多项选择模型"),
+}
+# The rest of its name says whether a head is around the encoder.
+EMBEDDING_NAME = "embeddings.tok_embeddings.weight"
+RERANKER = ("text-ranking", "reranker", "重排序模型")
 PROVENANCE_PARTS = (
     ("recipe", "recipe", "训练配方"),
     ("run", "seeds and masking", "种子与掩码方式"),
@@ -42,7 +54,9 @@ PROVENANCE_PARTS = (
 
 def render_model_card(
     name: str,
+    auto_class: str,
     config: ChineseModernBertConfig,
+    native: NativeForm,
     parameter_sizes: dict[str, int],
     dtype: str,
     license_id: str,
@@ -57,7 +71,9 @@ def render_model_card(
 
     Args:
         name: repository name, `owner/name`, or a bare name
+        auto_class: name of the Auto class that loads the model whole
         config: configuration of the released model
+        native: whether Transformers' own class loads it
         parameter_sizes: number of values of each released tensor
         dtype: data type of the released weights
         license_id: licence identifier of the Hub, such as `apache-2.0`
@@ -69,12 +85,23 @@ def render_model_card(
         onnx_graph: file in `onnx/` that gives sentence embeddings; no example if empty
     """
     title = name.rsplit("/", maxsplit=1)[-1]
-    rows = list(model_rows(config, parameter_sizes, dtype))
+    rows = list(model_rows(config, parameter_sizes, dtype, native))
+    is_reranker = auto_class == "AutoModelForSequenceClassification" and config.num_labels == 1
+    task, english, chinese = RERANKER if is_reranker else KINDS[auto_class]
+    is_sentence_encoder = auto_class in ("AutoModel", "AutoModelForMaskedLM")
     card = ModelCard.from_template(
-        _front_matter(title, license_id, evaluations),
+        _front_matter(title, license_id, evaluations, task, is_sentence_encoder or is_reranker, native),
         template_str=(Path(__file__).parent / TEMPLATE_FILE).read_text(encoding="utf-8"),
         name=name,
         title=title,
+        auto_class=auto_class,
+        pipeline_tag=task,
+        kind={"english": english, "chinese": chinese},
+        is_reranker=is_reranker,
+        is_sentence_encoder=is_sentence_encoder,
+        native=native,
+        trust=", trust_remote_code=True" if native.fault else "",
+        tokenizer_trust=", trust_remote_code=False" if native.fault else "",
         max_tokens=f"{config.max_position_embeddings:,}",
         tables={language: _tables(language, rows, training, tokenizer_metrics, evaluations) for language in TITLES},
         training=training,
@@ -87,17 +114,26 @@ def render_model_card(
     return card.content.rstrip("\n") + "\n"
 
 
-def _front_matter(title: str, license_id: str, evaluations: EvaluationFacts) -> ModelCardData:
+def _front_matter(
+    title: str,
+    license_id: str,
+    evaluations: EvaluationFacts,
+    task: str,
+    is_for_sentence_transformers: bool,
+    native: NativeForm,
+) -> ModelCardData:
     """Return what the Hub reads of the card."""
     results = evaluations.results()
+    tags = ["chinese", "modernbert", "sentence-transformers" if is_for_sentence_transformers else ""]
+    tags += ["masked-language-model" if task == "fill-mask" else "", "custom_code" if native.fault else ""]
     return ModelCardData(
         model_name=title if results else None,
         eval_results=results or None,
         language="zh",
         license=license_id,
         library_name="transformers",
-        pipeline_tag="fill-mask",
-        tags=["chinese", "modernbert", "masked-language-model", "sentence-transformers", "custom_code"],
+        pipeline_tag=task,
+        tags=[tag for tag in tags if tag],
     )
 
 
@@ -170,10 +206,12 @@ def missing_facts(
         yield "sentence similarity metrics", "句子相似度成绩"
 
 
-def model_rows(config: ChineseModernBertConfig, parameter_sizes: dict[str, int], dtype: str) -> Iterator[CardRow]:
+def model_rows(
+    config: ChineseModernBertConfig, parameter_sizes: dict[str, int], dtype: str, native: NativeForm
+) -> Iterator[CardRow]:
     """Yield what config and weights say about the model."""
     total = sum(parameter_sizes.values())
-    embedding = parameter_sizes[EMBEDDING_PARAMETER]
+    embedding = next(size for name, size in parameter_sizes.items() if name.endswith(EMBEDDING_NAME))
     global_layers = sum(kind == "full_attention" for kind in config.layer_types)
     local_layers = config.num_hidden_layers - global_layers
     ropes = [_rope_text(config.rope_parameters[kind]) for kind in ("full_attention", "sliding_attention")]
@@ -183,7 +221,10 @@ def model_rows(config: ChineseModernBertConfig, parameter_sizes: dict[str, int],
     yield CardRow("Hidden size", "隐藏维度", f"{config.hidden_size:,}")
     yield CardRow("Attention heads", "注意力头数", f"{config.num_attention_heads}")
     yield CardRow("Feed-forward size", "前馈维度", f"{config.intermediate_size:,}")
-    yield CardRow("Norm", "归一化", config.norm_type)
+    norm = config.norm_type
+    if norm == "rmsnorm" and not native.fault:
+        norm = "rmsnorm in training, on a residual stream of mean zero; layernorm here"
+    yield CardRow("Norm", "归一化", norm)
     yield CardRow("Local window (tokens)", "局部窗口（词元）", f"{config.local_attention}")
     yield CardRow("RoPE theta (global / local)", "RoPE theta（全局 / 局部）", " / ".join(ropes))
     yield CardRow("Longest text (tokens)", "最大长度（词元）", f"{config.max_position_embeddings:,}")

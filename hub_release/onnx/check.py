@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from ...modeling import ChineseModernBertForMaskedLM
-from ..verification.reference_outputs import PROBE_TEXTS
+from ..verification.probes import PROBE_TEXTS
+from .graphs import EMBEDDING, HIDDEN, MULTIPLE_CHOICE
 from .isolated_check import Agreement, check_graph, faults
 
 BATCH_SIZE = 8
@@ -24,25 +24,32 @@ class GraphFile(NamedTuple):
     """One file of the folder `onnx`.
 
     Attributes:
-        graph: `encoder`, `mlm` or `embedding`
+        name: file name
+        outputs: names of what it gives, in order
+        graph: which of `graphs.GRAPHS` it is
         precision: `fp32` or `int8`
         shape: `(batch, length)` of a graph for one shape only; `None` = any
     """
 
+    name: str
+    outputs: tuple[str, ...]
     graph: str
     precision: str
     shape: tuple[int, int] | None = None
 
-    @property
-    def name(self) -> str:
-        """File name: `model`, what it gives unless hidden states, its shape if fixed, its precision unless fp32."""
-        parts = [
-            "model",
-            "" if self.graph == "encoder" else self.graph,
-            f"{self.shape[0]}x{self.shape[1]}" if self.shape else "",
-            "" if self.precision == "fp32" else f"q{self.precision}",
-        ]
-        return "_".join(filter(None, parts)) + ".onnx"
+
+def graph_file(graph: str, outputs: tuple[str, ...], precision: str, shape: tuple[int, int] | None = None) -> GraphFile:
+    """Return a file by what it is: `model`, the graph unless that is it, its shape if fixed, `quantized` if int8.
+
+    transformers.js, fastembed, text-embeddings-inference and optimum look for `model.onnx` and `model_quantized.onnx`.
+    """
+    parts = [
+        "model",
+        "" if graph == "model" else graph,
+        f"{shape[0]}x{shape[1]}" if shape else "",
+        "" if precision == "fp32" else "quantized",
+    ]
+    return GraphFile("_".join(filter(None, parts)) + ".onnx", outputs, graph, precision, shape)
 
 
 class TokenBatch(NamedTuple):
@@ -88,32 +95,59 @@ def _padded(rows: list[list[int]], length: int, pad_id: int) -> TokenBatch:
     return TokenBatch(ids, mask)
 
 
-def expected_output(model: ChineseModernBertForMaskedLM, graph: str, batch: TokenBatch) -> NDArray[np.float32]:
-    """Return what the model itself gives, by its own kernel and without padding, in the form of a graph's output."""
+@torch.no_grad()
+def expected_outputs(
+    model: PreTrainedModel, outputs: Sequence[str], batch: TokenBatch, pooling: str
+) -> dict[str, NDArray[np.float32]]:
+    """Return what the model itself gives, by its own kernel and without padding, under the names of a graph's outputs.
+
+    Args:
+        model: float32, in evaluation mode
+        outputs: names
+        batch: ids and mask
+        pooling: `mean` or `cls`, of the embedding
+    """
     ids, mask = (torch.from_numpy(part) for part in batch)
-    with torch.no_grad():
-        if graph == "mlm":
-            return model(input_ids=ids, attention_mask=mask).logits.numpy()
-        states = model.model(input_ids=ids, attention_mask=mask).last_hidden_state
-        if graph == "encoder":
-            return states.numpy()
+    module: Any = model
+    whole = module(input_ids=ids, attention_mask=mask)
+    results: dict[str, torch.Tensor] = {name: getattr(whole, name) for name in outputs if name in whole}
+    if HIDDEN in outputs or EMBEDDING in outputs:
+        results[HIDDEN] = states = module.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
         # Each text by itself and without its padding: a different way to the mean from the graph's.
-        means = [row[is_token].mean(dim=0) for row, is_token in zip(states, mask.bool(), strict=True)]
-        return torch.stack([mean / mean.norm() for mean in means]).numpy()
+        rows = [row[is_token] for row, is_token in zip(states, mask.bool(), strict=True)]
+        pooled = [row.mean(dim=0) if pooling == "mean" else row[0] for row in rows]
+        results[EMBEDDING] = torch.stack([vector / vector.norm() for vector in pooled])
+    return {name: results[name].numpy() for name in outputs}
 
 
-def longest_check(model: ChineseModernBertForMaskedLM) -> int:
+def longest_check(model: PreTrainedModel) -> int:
     """Return the tokens of the longest text to compare: beyond the window, within the model's positions."""
-    config = model.config
+    config = cast(Any, model).config
     return min(config.max_position_embeddings, 2 * config.local_attention + TOKENS_OVER_THE_WINDOW)
+
+
+def model_batches(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    texts: Sequence[str] = (),
+    shape: tuple[int, int] | None = None,
+) -> list[TokenBatch]:
+    """Return the batches to compare a model's graphs on; for multiple choice each batch is one question."""
+    batches = check_batches(tokenizer, longest_check(model), texts, shape)
+    if type(model).__name__ != MULTIPLE_CHOICE:
+        return batches
+    if shape:  # two choices of that many rows
+        return [TokenBatch(*(np.stack([part, part[::-1]]) for part in batch)) for batch in batches]
+    return [TokenBatch(*(part[None] for part in batch)) for batch in batches]
 
 
 def checked_agreement(
     path: Path,
     file: GraphFile,
-    model: ChineseModernBertForMaskedLM,
+    model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     texts: Sequence[str] = (),
+    pooling: str = "mean",
 ) -> Agreement:
     """Compare a graph with its model.
 
@@ -123,12 +157,13 @@ def checked_agreement(
         model: float32, in evaluation mode
         tokenizer: the model's
         texts: see `check_batches`
+        pooling: `mean` or `cls`, of the embedding
 
     Raises:
         ValueError: Where it misses the bar of its precision (`isolated_check.BARS`).
     """
-    batches = check_batches(tokenizer, longest_check(model), texts, file.shape)
-    expected = [(*batch, expected_output(model, file.graph, batch)) for batch in batches]
+    batches = model_batches(model, tokenizer, texts, file.shape)
+    expected = [(*batch, expected_outputs(model, file.outputs, batch, pooling)) for batch in batches]
     reached = check_graph(path, expected, torch.get_num_threads())
     missed = faults(reached, file.precision)
     if missed:
@@ -139,8 +174,9 @@ def checked_agreement(
 def write_job(
     folder: Path,
     files: Sequence[GraphFile],
-    model: ChineseModernBertForMaskedLM,
+    model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
+    pooling: str,
 ) -> dict[str, Any]:
     """Write inputs and expected numbers for `isolated_check.py` and return its job, without release and results.
 
@@ -149,25 +185,27 @@ def write_job(
         files: graphs to check; those that differ in precision alone share their numbers
         model: float32, in evaluation mode
         tokenizer: the model's
+        pooling: `mean` or `cls`, of the embedding
     """
     arrays: dict[str, NDArray[Any]] = {}
     rows = []
     for file in files:
         reference = f"{file.graph}/{file.shape or 'any'}"
-        batches = check_batches(tokenizer, longest_check(model), shape=file.shape)
-        if f"{reference}/0/expected" not in arrays:
-            arrays.update(_reference_arrays(reference, batches, model, file.graph))
+        batches = model_batches(model, tokenizer, shape=file.shape)
+        if f"{reference}/0/input_ids" not in arrays:
+            arrays.update(_reference_arrays(reference, batches, model, file.outputs, pooling))
         row = {"file": f"onnx/{file.name}", "precision": file.precision, "reference": reference}
-        rows.append({**row, "batches": len(batches)})
+        rows.append({**row, "batches": len(batches), "outputs": list(file.outputs)})
     np.savez(folder / "onnx_reference.npz", **arrays)  # pyright: ignore[reportArgumentType]
     return {"graphs": rows, "arrays": str(folder / "onnx_reference.npz"), "threads": torch.get_num_threads()}
 
 
 def _reference_arrays(
-    reference: str, batches: Sequence[TokenBatch], model: ChineseModernBertForMaskedLM, graph: str
+    reference: str, batches: Sequence[TokenBatch], model: PreTrainedModel, outputs: Sequence[str], pooling: str
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield name and array of every input and expected output."""
     for which, batch in enumerate(batches):
         yield f"{reference}/{which}/input_ids", batch.input_ids
         yield f"{reference}/{which}/attention_mask", batch.attention_mask
-        yield f"{reference}/{which}/expected", expected_output(model, graph, batch)
+        for name, numbers in expected_outputs(model, outputs, batch, pooling).items():
+            yield f"{reference}/{which}/{name}", numbers

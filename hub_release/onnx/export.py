@@ -5,24 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
-from ...modeling import ChineseModernBertConfig, ChineseModernBertModel
 from ..checkpoint import (
-    HEAD_PREFIXES,
-    check_masked_lm_weights,
-    check_shapes,
+    architecture_of,
+    check_weights,
     drop_tied_decoder,
-    parameter_shapes,
+    read_config,
     read_matching_tokenizer,
     read_model_config,
     read_weights,
 )
 from ..manifest import renew_manifest
+from ..sentence_modules import SentenceModules
 from .files import ONNX_FOLDER, OnnxOptions, float_model, write_onnx_folder
 from .graphs import check_onnx_installed
-
-ENCODER_PREFIX = "model."
 
 
 def export_onnx(
@@ -34,9 +29,8 @@ def export_onnx(
     """Write the ONNX graphs of a folder into its sub-folder `onnx`.
 
     Args:
-        folder: a release, or a checkpoint with its tokenizer; one without the masked-language-model head, such as a
-            sentence encoder, has the graphs `encoder` and `embedding`
-        options: what to export; default: every graph in float32
+        folder: a release, or a checkpoint of any of our classes with its tokenizer
+        options: what to export; default: the graphs that other runtimes look for, in float32
         texts: what graphs are compared with torch on; default: short and long probe texts, padded and alone
         overwrite: replace an earlier export
 
@@ -53,22 +47,12 @@ def export_onnx(
     folder, options = Path(folder), options or OnnxOptions()
     config = read_model_config(folder)
     tokenizer = read_matching_tokenizer(folder, config)
-    model = float_model(config, _read_encoder(folder, config, needs_head="mlm" in options.graphs))
-    target = write_onnx_folder(folder / ONNX_FOLDER, model, tokenizer, options, texts, overwrite)
+    tensors = drop_tied_decoder(read_weights(folder), config.tie_word_embeddings)
+    class_name = architecture_of(read_config(folder), tensors)
+    check_weights(tensors, class_name, config, folder)
+    modules = SentenceModules.read(folder) if "embedding" in options.outputs(class_name) else None
+    pooling = modules.pooling if modules else "mean"
+    model = float_model(config, tensors, class_name)
+    target = write_onnx_folder(folder / ONNX_FOLDER, model, tokenizer, options, texts, overwrite, pooling)
     renew_manifest(folder, ONNX_FOLDER)
     return target
-
-
-def _read_encoder(folder: Path, config: ChineseModernBertConfig, needs_head: bool) -> dict[str, torch.Tensor]:
-    """Return the tensors of a checkpoint under the names of the masked language model, checked."""
-    tensors = drop_tied_decoder(read_weights(folder), config.tie_word_embeddings)
-    if not any(name.startswith(ENCODER_PREFIX) for name in tensors):  # saved from the encoder's own class
-        tensors = {f"{ENCODER_PREFIX}{name}": tensor for name, tensor in tensors.items()}
-    if needs_head:
-        check_masked_lm_weights(tensors, config, folder)
-        return tensors
-    heads = (*HEAD_PREFIXES, "classifier.")
-    encoder = {name: tensor for name, tensor in tensors.items() if not name.startswith(heads)}
-    expected = parameter_shapes(ChineseModernBertModel, config)
-    check_shapes(encoder, {f"{ENCODER_PREFIX}{name}": shape for name, shape in expected.items()}, folder)
-    return encoder

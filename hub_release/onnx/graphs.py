@@ -1,4 +1,4 @@
-"""From the encoder to ONNX graphs: one export with three outputs, cut into a graph for each.
+"""From a model to ONNX graphs: one export with every output, cut into a graph for each use.
 
 Exported is the model's own dense path with the eager kernel, since the flat one has shapes that depend on the data:
 explicit masks from `attention_mask`, softmax over the whole row. The exporter is torch's (`dynamo=True`); its older one
@@ -10,23 +10,50 @@ from __future__ import annotations
 import importlib.util
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
+from transformers import PreTrainedModel
 
-from ...modeling import ChineseModernBertForMaskedLM
+from ...modeling import ChineseModernBertConfig
 from ...modeling.heads_chinese_modernbert import pool
+from ..checkpoint import MASKED_LM, OUR_PREFIX
 
 INPUTS = ("input_ids", "attention_mask")
-# Name of each graph and of its only output; last_hidden_state is what optimum and sentence-transformers ask for.
-OUTPUTS = {"encoder": "last_hidden_state", "mlm": "logits", "embedding": "sentence_embedding"}
+HIDDEN, LOGITS, EMBEDDING = "last_hidden_state", "logits", "sentence_embedding"
+# What the graph `model` gives, which other runtimes look for by name: the outputs of the class. The hidden states come
+# first, since fastembed takes the first output; a masked language model has both, since transformers.js asks one file
+# for either.
+MODEL_OUTPUTS = {
+    f"{OUR_PREFIX}Model": (HIDDEN,),
+    MASKED_LM: (HIDDEN, LOGITS),
+    f"{OUR_PREFIX}ForSequenceClassification": (LOGITS,),
+    f"{OUR_PREFIX}ForTokenClassification": (LOGITS,),
+    f"{OUR_PREFIX}ForQuestionAnswering": ("start_logits", "end_logits"),
+    f"{OUR_PREFIX}ForMultipleChoice": (LOGITS,),
+}
+MULTIPLE_CHOICE = f"{OUR_PREFIX}ForMultipleChoice"
+GRAPHS = ("model", "encoder", "embedding")
 NEEDED_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 # Ours: the oldest that the exporter writes, which every onnxruntime since 1.14 reads; newer ones were no faster.
 OPSET = 18
 # What one protobuf message holds, less room for everything that is no weight.
 LARGEST_GRAPH_BYTES = 2**31 - 2**24
+
+
+def graphs_of(class_name: str) -> dict[str, tuple[str, ...]]:
+    """Return the graphs that a class of ours has, and the outputs of each.
+
+    `model` gives what the class gives, `encoder` the hidden states without a decoder, `embedding` one vector a text.
+    """
+    graphs = {"model": MODEL_OUTPUTS[class_name]}
+    if class_name == MASKED_LM:
+        graphs["encoder"] = (HIDDEN,)
+    if HIDDEN in graphs["model"]:
+        graphs["embedding"] = (EMBEDDING,)
+    return graphs
 
 
 def check_onnx_installed() -> None:
@@ -41,77 +68,96 @@ def check_onnx_installed() -> None:
 
 
 class OnnxModel(torch.nn.Module):
-    """What is exported: ids and mask `(batch, length)`, int64, to the outputs of all three graphs.
+    """What is exported: ids and mask `(batch, length)`, int64, to the outputs of all graphs of a class.
 
-    Hidden states are zero at padding, as those of the encoder outside a graph; the embedding is the mean over real
-    tokens scaled to length 1, and zero for a row without any token.
+    Multiple choice takes `(batch, choices, length)`. Hidden states are zero at padding, as those of the encoder outside
+    a graph; the embedding is pooled over real tokens and scaled to length 1, and zero for a row without any token.
     """
 
-    def __init__(self, model: ChineseModernBertForMaskedLM) -> None:
+    def __init__(self, model: PreTrainedModel, pooling: str) -> None:
         super().__init__()
-        self.model = model
+        self.model: Any = model
+        self.pooling = pooling
+        self.outputs = output_names(type(model).__name__)
 
-    def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return hidden states `(b, l, hidden)`, logits `(b, l, vocab)` and embeddings `(b, hidden)`, float32."""
-        states = self.model.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the outputs, float32, in the order of `self.outputs`."""
+        if HIDDEN not in self.outputs:
+            given = self.model(input_ids=input_ids, attention_mask=attention_mask)
+            return tuple(getattr(given, name) for name in self.outputs)
+        states = self.model.base_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         states = states * (attention_mask != 0).unsqueeze(-1)
-        logits = self.model.decoder(self.model.head(states))
-        return states, logits, torch.nn.functional.normalize(pool(states, "mean", attention_mask), dim=-1)
+        results = {HIDDEN: states}
+        if LOGITS in self.outputs:
+            results[LOGITS] = self.model.decoder(self.model.head(states))
+        results[EMBEDDING] = torch.nn.functional.normalize(pool(states, self.pooling, attention_mask), dim=-1)
+        return tuple(results[name] for name in self.outputs)
+
+
+def output_names(class_name: str) -> tuple[str, ...]:
+    """Return every output of the graphs of a class, each once."""
+    return tuple(dict.fromkeys(name for outputs in graphs_of(class_name).values() for name in outputs))
 
 
 def export_graphs(
-    model: ChineseModernBertForMaskedLM, graphs: tuple[str, ...], shape: tuple[int, int] | None = None
+    model: PreTrainedModel,
+    graphs: Mapping[str, tuple[str, ...]],
+    shape: tuple[int, int] | None = None,
+    pooling: str = "mean",
 ) -> dict[str, Any]:
     """Return a float32 graph (`onnx.ModelProto`) for each name.
 
     Args:
-        model: float32, in evaluation mode; its kernel is the eager one meanwhile
-        graphs: names of `OUTPUTS`
+        model: of one of our classes, float32, in evaluation mode; its kernel is the eager one meanwhile
+        graphs: outputs by the name of the graph, some of `graphs_of`
         shape: `(batch, length)` of a graph for one shape only; default: both are free
+        pooling: `mean` or `cls`, of the embedding
 
     Raises:
         ValueError: For rotary positions that depend on the length of the text, or weights beyond protobuf's limit.
     """
     _check_model(model)
-    window = model.config.window
+    config: ChineseModernBertConfig = cast(Any, model).config
     # A text within the window would be traced without the window's mask, and the graph be wrong for longer ones.
-    batch, length = shape or (2, 2 * window + 3)
-    ids = torch.arange(batch * length).reshape(batch, length) % model.config.vocab_size
+    batch, length = shape or (2, 2 * config.window + 3)
+    ids = torch.arange(batch * length).reshape(batch, length) % config.vocab_size
     mask = torch.ones_like(ids)
     mask[-1, length // 2 + 1 :] = 0
     free = {0: "batch", 1: "length"}
+    if type(model).__name__ == MULTIPLE_CHOICE:
+        ids, mask, free = torch.stack([ids, ids]), torch.stack([mask, mask]), {0: "batch", 1: "choices", 2: "length"}
+    exported = OnnxModel(model, pooling).eval()
     with _eager(model), _quiet(), torch.no_grad():
         program = torch.onnx.export(
-            OnnxModel(model).eval(),
+            exported,
             (ids, mask),
             dynamo=True,
             input_names=list(INPUTS),
-            output_names=list(OUTPUTS.values()),
+            output_names=list(exported.outputs),
             dynamic_shapes=None if shape else (free, free),
             opset_version=OPSET,
             external_data=False,
             verbose=False,
         )
     whole = cast(Any, program).model_proto
-    return {name: _cut(whole, OUTPUTS[name]) for name in graphs}
+    return {name: _cut(whole, name, outputs) for name, outputs in graphs.items()}
 
 
-def _check_model(model: ChineseModernBertForMaskedLM) -> None:
+def _check_model(model: PreTrainedModel) -> None:
     """Refuse positions whose table depends on the longest text of the batch, and weights too large for one file."""
     size = sum(4 * parameter.numel() for parameter in model.parameters())
     if size > LARGEST_GRAPH_BYTES:
         raise ValueError(
             f"the weights take {size:,} bytes in float32, one graph holds {LARGEST_GRAPH_BYTES:,}; take a smaller model"
         )
-    kinds = {parameters["rope_type"] for parameters in model.config.rope_parameters.values()}
+    ropes = cast(Any, model).config.rope_parameters
+    kinds = {parameters["rope_type"] for parameters in ropes.values()}
     if "dynamic" in kinds:
         raise ValueError("rope_type='dynamic' changes with the length of a text and has no graph; use 'yarn'")
 
 
 @contextmanager
-def _eager(model: ChineseModernBertForMaskedLM) -> Iterator[None]:
+def _eager(model: PreTrainedModel) -> Iterator[None]:
     """Run a block with the eager kernel and set the old one back."""
     before = model.config._attn_implementation or "sdpa"
     model.set_attn_implementation("eager")
@@ -137,14 +183,14 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _cut(whole: Any, output: str) -> Any:
-    """Return the part of a model that one output needs, without the traces of source code and folders in it."""
+def _cut(whole: Any, name: str, outputs: tuple[str, ...]) -> Any:
+    """Return the part of a model that some outputs need, without the traces of source code and folders in it."""
     import onnx
     from onnx.utils import Extractor
 
-    part = Extractor(whole).extract_model(list(INPUTS), [output])
+    part = Extractor(whole).extract_model(list(INPUTS), list(outputs))
     part.producer_name, part.producer_version, part.doc_string = "chinese_modernbert", "", ""
-    part.graph.name, part.graph.doc_string = output, ""
+    part.graph.name, part.graph.doc_string = name, ""
     del part.metadata_props[:], part.graph.metadata_props[:], part.graph.value_info[:]
     for item in (*part.graph.node, *part.graph.initializer, *part.graph.input, *part.graph.output):
         item.doc_string = ""

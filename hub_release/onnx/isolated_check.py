@@ -43,7 +43,9 @@ class Agreement(NamedTuple):
     difference: float
 
 
-BARS = {"fp32": Bar(0.999, 1e-3), "int8": Bar(0.99, float("inf"))}
+BARS = {"fp32": Bar(0.9999, 1e-3), "int8": Bar(0.99, float("inf"))}
+# Outputs with one number a token, where others have a vector.
+NUMBERS_OF_TOKENS = ("start_logits", "end_logits")
 
 
 class BlockedPackages(importlib.abc.MetaPathFinder):
@@ -65,29 +67,39 @@ def open_graph(path: str | Path, threads: int = 0) -> Any:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def run_graph(session: Any, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the only output of a graph for a batch `(batch, length)`."""
-    return session.run(None, {"input_ids": input_ids, "attention_mask": attention_mask})[0]
+def run_graph(
+    session: Any, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]
+) -> dict[str, NDArray[np.float32]]:
+    """Return the outputs of a graph for a batch `(batch, length)` by name; `(batch, choices, length)` for choices."""
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"input_ids": input_ids, "attention_mask": attention_mask}), strict=True))
 
 
 def agreement(
-    given: NDArray[np.float32], expected: NDArray[np.float32], attention_mask: NDArray[np.int64]
+    given: NDArray[np.float32],
+    expected: NDArray[np.float32],
+    attention_mask: NDArray[np.int64],
+    is_of_tokens: bool | None = None,
 ) -> Agreement:
     """Compare a graph's numbers with torch's, text by text, padding left out.
 
     Args:
-        given, expected: `(batch, length, values)`, or `(batch, values)` for embeddings
+        given, expected: `(batch, length, values)`, or `(batch, values)` for one vector a text
         attention_mask: `(batch, length)`, 1 = token
+        is_of_tokens: the second dimension is that of the tokens; default: where there are three
 
     Returns:
         The worst of the texts; cosine 0 and an infinite difference for another shape or numbers that are not finite.
     """
     if given.shape != expected.shape or not np.isfinite(given).all():
         return Agreement(0.0, float("inf"))
+    if attention_mask.ndim == 3:  # choices: one vector a question
+        attention_mask = attention_mask[:, 0]
+    of_tokens = given.ndim == 3 if is_of_tokens is None else is_of_tokens
     cosines, differences = [], []
     for row, is_token in enumerate(attention_mask != 0):
         one, other = (
-            (states[row][is_token] if states.ndim == 3 else states[row]).astype(np.float64).ravel()
+            (states[row][is_token] if of_tokens else states[row]).astype(np.float64).ravel()
             for states in (given, expected)
         )
         lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
@@ -107,10 +119,25 @@ def faults(reached: Agreement, precision: str) -> str:
     return "; ".join(texts)
 
 
-def check_graph(path: Path, batches: Sequence[Sequence[NDArray[Any]]], threads: int) -> Agreement:
-    """Run a graph on batches of `(input_ids, attention_mask, expected)` and return the worst agreement."""
+def check_graph(
+    path: Path,
+    batches: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], dict[str, NDArray[np.float32]]]],
+    threads: int,
+) -> Agreement:
+    """Run a graph on batches of `(input_ids, attention_mask, expected outputs)` and return the worst agreement.
+
+    Raises:
+        ValueError: For a graph with other outputs.
+    """
     session = open_graph(path, threads)
-    reached = [agreement(run_graph(session, ids, mask), expected, mask) for ids, mask, expected in batches]
+    reached = []
+    for ids, mask, expected in batches:
+        given = run_graph(session, ids, mask)
+        if list(given) != list(expected):
+            raise ValueError(f"the graph gives {', '.join(given)}, expected are {', '.join(expected)}")
+        for name, numbers in given.items():
+            is_of_tokens = True if name in NUMBERS_OF_TOKENS else None
+            reached.append(agreement(numbers, expected[name], mask, is_of_tokens))
     return Agreement(min(one.cosine for one in reached), max(one.difference for one in reached))
 
 
@@ -119,8 +146,11 @@ def outcome(job: dict[str, Any], row: dict[str, Any], arrays: dict[str, NDArray[
     result = {"name": f"ONNX without torch: {row['file']}", "outcome": "fail"}
     if importlib.util.find_spec("onnxruntime") is None:
         return {**result, "outcome": "skip", "detail": "onnxruntime is not installed"}
-    parts = ("input_ids", "attention_mask", "expected")
-    batches = [[arrays[f"{row['reference']}/{which}/{part}"] for part in parts] for which in range(row["batches"])]
+    batches = []
+    for which in range(row["batches"]):
+        name = f"{row['reference']}/{which}"
+        expected = {output: arrays[f"{name}/{output}"] for output in row["outputs"]}
+        batches.append((arrays[f"{name}/input_ids"], arrays[f"{name}/attention_mask"], expected))
     try:
         reached = check_graph(Path(job["release"]) / row["file"], batches, job["threads"])
     except Exception as error:  # onnxruntime raises classes of its own for a broken file

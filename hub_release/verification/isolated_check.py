@@ -20,7 +20,10 @@ from types import ModuleType
 from typing import Any
 
 REMOTE_MODULES = "transformers_modules"
+NATIVE_MODULE = "transformers.models.modernbert."
 TIED_PARAMETER = "decoder.weight"
+MASKED_LM = "AutoModelForMaskedLM"
+NUMBERS_OF_TOKENS = ("AutoModel", MASKED_LM, "AutoModelForTokenClassification")
 
 
 class BlockedPackage(importlib.abc.MetaPathFinder):
@@ -66,19 +69,36 @@ class IsolatedChecks:
             ("AutoModel: every tensor", lambda: self.tensors_are_equal("AutoModel")),
             ("AutoModel: hidden states", lambda: self.outputs_are_equal("AutoModel")),
             ("AutoModel: packed rows", self.packed_rows_are_equal),
-            ("AutoModelForMaskedLM: every tensor", lambda: self.tensors_are_equal("AutoModelForMaskedLM")),
-            ("AutoModelForMaskedLM: logits", lambda: self.outputs_are_equal("AutoModelForMaskedLM")),
         ]
+        own = self.job["auto_class"]
+        if own != "AutoModel":
+            checks.append((f"{own}: every tensor", lambda: self.tensors_are_equal(own)))
+            checks.append((f"{own}: logits", lambda: self.outputs_are_equal(own)))
         for name in self.job["heads"]:
-            checks.append((f"{name}: logits", lambda name=name: self.outputs_are_equal(name)))
+            if name != own:
+                checks.append((f"{name}: logits", lambda name=name: self.outputs_are_equal(name)))
             checks.append((f"{name}: saved and loaded again", lambda name=name: self.saved_head_is_equal(name)))
-        checks += [
-            ("pipeline fill-mask", self.pipeline_fills_masks),
-            ("SentenceTransformer", self.sentence_transformer_encodes),
-            ("peft: a LoRA adapter", self.adapter_is_kept),
-            ("saved and loaded again", self.saved_copy_is_equal),
-        ]
+        if own == MASKED_LM:
+            checks.append(("pipeline fill-mask", self.pipeline_fills_masks))
+        if self.job["is_sentence_encoder"]:
+            checks.append(("SentenceTransformer", self.sentence_transformer_encodes))
+        checks.append(("peft: a LoRA adapter", self.adapter_is_kept))
+        checks.append(("saved and loaded again", self.saved_copy_is_equal))
+        checks += self.native_checks() if self.job["is_native"] else []
         return [self.outcome(name, check) for name, check in checks]
+
+    def native_checks(self) -> list[tuple[str, Callable[[], str]]]:
+        """Return the checks of a release that Transformers' own ModernBERT loads: the same numbers without trust."""
+        own = self.job["auto_class"]
+        checks: list[tuple[str, Callable[[], str]]] = [("without trust: nothing is asked", self.nothing_is_asked)]
+        for name in dict.fromkeys(("AutoModel", own, *self.job["heads"])):
+            checks.append((f"without trust: {name}", lambda name=name: self.outputs_are_equal(name, trust=False)))
+        if own == MASKED_LM:
+            checks.append(("without trust: pipeline fill-mask", lambda: self.pipeline_fills_masks(trust=False)))
+        if self.job["is_sentence_encoder"]:
+            encode = self.sentence_transformer_encodes
+            checks.append(("without trust: SentenceTransformer", lambda: encode(trust=False)))
+        return checks
 
     @staticmethod
     def outcome(name: str, check: Callable[[], str]) -> dict[str, str]:
@@ -106,18 +126,24 @@ class IsolatedChecks:
             (view / path.name).symlink_to(path)
         return str(view)
 
-    def load(self, auto_class: str, folder: str | None = None, dtype: Any = None) -> tuple[Any, dict[str, Any]]:
-        """Return a model in evaluation mode, and what Transformers says about its loading."""
+    def load(
+        self, auto_class: str, folder: str | None = None, dtype: Any = None, trust: bool = True
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return a model in evaluation mode, and what Transformers says about its loading.
+
+        With trust it must be of the code in the folder, without it of Transformers' own.
+        """
         import transformers
 
         model, info = getattr(transformers, auto_class).from_pretrained(
             folder or self.release(),
-            trust_remote_code=True,
+            trust_remote_code=trust,
             dtype=dtype or self.torch.float32,
             output_loading_info=True,
         )
-        if not type(model).__module__.startswith(REMOTE_MODULES):
-            raise CheckFailedError(f"{auto_class} gave {type(model).__module__}, not the code in the folder")
+        if not type(model).__module__.startswith(REMOTE_MODULES if trust else NATIVE_MODULE):
+            expected = "the code in the folder" if trust else "Transformers' own ModernBERT"
+            raise CheckFailedError(f"{auto_class} gave {type(model).__module__}, not {expected}")
         return model.eval(), info
 
     def compare(self, what: str, given: Any, expected: Any) -> str:
@@ -180,8 +206,8 @@ class IsolatedChecks:
         model, info = self.load(auto_class, dtype=self.dtype)
         if info["missing_keys"]:
             raise CheckFailedError(f"not in the release: {', '.join(sorted(info['missing_keys']))}")
-        prefix = "model." if auto_class == "AutoModel" else ""
         digests: dict[str, str] = self.job["digests"]
+        prefix = "model." if auto_class == "AutoModel" and any(name.startswith("model.") for name in digests) else ""
         expected = {name: value for name, value in digests.items() if name.startswith(prefix)}
         given = {prefix + name: digest(tensor) for name, tensor in model.state_dict().items()}
         if TIED_PARAMETER in given and TIED_PARAMETER not in expected:
@@ -191,14 +217,14 @@ class IsolatedChecks:
             raise CheckFailedError(f"{len(different)} of {len(expected)} tensors differ, the first is {different[0]}")
         return f"{len(expected)} tensors are bit-equal"
 
-    def outputs_are_equal(self, auto_class: str) -> str:
+    def outputs_are_equal(self, auto_class: str, trust: bool = True) -> str:
         """Compare a head's numbers with the local ones; what the release lacks of a head is taken from the job."""
-        model = self.load_with_fresh_parameters(auto_class)
+        model = self.load_with_fresh_parameters(auto_class, trust)
         return self.compare("the output", self.forward(auto_class, model), self.reference[f"output/{auto_class}"])
 
-    def load_with_fresh_parameters(self, auto_class: str) -> Any:
+    def load_with_fresh_parameters(self, auto_class: str, trust: bool = True) -> Any:
         """Return a model whose parameters that the release lacks are those of the job."""
-        model, info = self.load(auto_class)
+        model, info = self.load(auto_class, trust=trust)
         prefix = f"fresh/{auto_class}/"
         fresh = {key[len(prefix) :]: tensor for key, tensor in self.reference.items() if key.startswith(prefix)}
         if set(info["missing_keys"]) != set(fresh):
@@ -224,11 +250,21 @@ class IsolatedChecks:
             )
         return self.compare("a packed row", outputs.last_hidden_state, self.reference["packed/output"])
 
-    def pipeline_fills_masks(self) -> str:
+    def nothing_is_asked(self) -> str:
+        """Load what users load first without a word about trust; a question would find the terminal closed."""
+        from transformers import AutoConfig, AutoTokenizer
+
+        config = AutoConfig.from_pretrained(self.release())
+        AutoTokenizer.from_pretrained(self.release())
+        if not type(config).__module__.startswith(NATIVE_MODULE):
+            raise CheckFailedError(f"AutoConfig gave {type(config).__module__}, not Transformers' own ModernBERT")
+        return "config and tokenizer load"
+
+    def pipeline_fills_masks(self, trust: bool = True) -> str:
         """Ask the pipeline that users ask first."""
         from transformers import pipeline
 
-        fill_mask = pipeline("fill-mask", model=self.release(), trust_remote_code=True, dtype=self.torch.float32)
+        fill_mask = pipeline("fill-mask", model=self.release(), trust_remote_code=trust, dtype=self.torch.float32)
         expected = self.reference["fill_mask/scores"]
         guesses = fill_mask(self.job["masked_text"], top_k=expected.numel())
         scores = self.torch.tensor([guess["score"] for guess in guesses])
@@ -236,14 +272,14 @@ class IsolatedChecks:
         self.compare("the score of a guess", scores, chosen)
         return self.compare("the order of guesses", scores, expected)
 
-    def sentence_transformer_encodes(self) -> str:
+    def sentence_transformer_encodes(self, trust: bool = True) -> str:
         """Encode the job's texts as sentence-transformers does it."""
         if importlib.util.find_spec("sentence_transformers") is None:
             raise CheckSkippedError("sentence-transformers is not installed")
         from sentence_transformers import SentenceTransformer
 
         encoder = SentenceTransformer(
-            self.release(), trust_remote_code=True, device="cpu", model_kwargs={"dtype": self.torch.float32}
+            self.release(), trust_remote_code=trust, device="cpu", model_kwargs={"dtype": self.torch.float32}
         )
         if encoder.max_seq_length != self.job["max_seq_length"]:
             raise CheckFailedError(f"max_seq_length is {encoder.max_seq_length}, not {self.job['max_seq_length']}")
@@ -271,19 +307,20 @@ class IsolatedChecks:
         """Save what was loaded, load that again, and compare numbers, base model and tokenizer."""
         from transformers import AutoTokenizer
 
-        model, _ = self.load("AutoModelForMaskedLM")
+        own = self.job["auto_class"]
+        model, _ = self.load(own)
         with tempfile.TemporaryDirectory() as folder:
             model.save_pretrained(folder)
             AutoTokenizer.from_pretrained(self.release(), trust_remote_code=False).save_pretrained(folder)
-            again, info = self.load("AutoModelForMaskedLM", folder)
+            again, info = self.load(own, folder)
             base, _ = self.load("AutoModel", folder)
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             ids = [tokenizer(text)["input_ids"] for text in self.job["texts"]]
         if info["missing_keys"] or ids != self.job["text_ids"]:
             raise CheckFailedError("the saved copy lost tensors or its tokenizer changed")
         self.compare("a hidden state", self.forward("AutoModel", base), self.reference["output/AutoModel"])
-        before = self.forward("AutoModelForMaskedLM", model)
-        return self.compare("a logit", self.forward("AutoModelForMaskedLM", again), before)
+        before = self.forward(own, model)
+        return self.compare("a logit", self.forward(own, again), before)
 
 
 def probe_forward(auto_class: str, model: Any, inputs: dict[str, Any]) -> Any:
@@ -298,11 +335,13 @@ def probe_forward(auto_class: str, model: Any, inputs: dict[str, Any]) -> Any:
     if auto_class == "AutoModelForMultipleChoice":
         given = {name: tensor.unsqueeze(0) for name, tensor in given.items()}
     outputs = model(**given)
+    is_token = given["attention_mask"].bool()
     if auto_class == "AutoModelForQuestionAnswering":
         # Padding holds the smallest number there is; next to it no difference would show.
-        is_token = given["attention_mask"].bool()
         return (outputs.start_logits + 2 * outputs.end_logits)[is_token]
-    return outputs.last_hidden_state if auto_class == "AutoModel" else outputs.logits
+    numbers = outputs.last_hidden_state if auto_class == "AutoModel" else outputs.logits
+    # At padding each class gives what it likes.
+    return numbers[is_token] if auto_class in NUMBERS_OF_TOKENS else numbers
 
 
 def digest(tensor: Any) -> str:

@@ -12,10 +12,10 @@ from typing import Any
 
 from ...modeling import ChineseModernBertConfig
 from ...tokenization.loading import TOKENIZER_FILE
-from ..builder import MODULES_FILE, NORMALIZE_MODULE, POOLING_MODULE, TRANSFORMER_MODULE
 from ..checkpoint import CONFIG_FILE, read_json, read_json_list
 from ..manifest import MANIFEST_FILE
 from ..provenance import PROVENANCE_FILE
+from ..sentence_modules import MODULES_FILE, NORMALIZE_MODULE, POOLING_MODULE, TRANSFORMER_MODULE
 
 # Everything a release may hold. Pickles (.bin, .pt, .pkl), archives and compiled code are in no row of this.
 ALLOWED_SUFFIXES = frozenset(

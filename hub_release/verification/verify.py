@@ -16,25 +16,30 @@ import torch
 
 from ...modeling import ChineseModernBertConfig
 from ...runtime.files import file_sha256
-from ..builder import MODULES_FILE, RELEASE_DTYPES
+from ..builder import RELEASE_DTYPES
 from ..card.model_card import CARD_FILE
 from ..checkpoint import (
     CONFIG_FILE,
+    MASKED_LM,
+    NATIVE_MODEL_TYPE,
     WEIGHTS_FILE,
-    check_masked_lm_weights,
+    architecture_of,
+    check_weights,
     drop_tied_decoder,
     read_config,
-    read_json_object,
     read_matching_tokenizer,
     read_model_config,
     read_weights,
 )
 from ..manifest import MANIFEST_FILE, closest_version, read_release_manifest, release_files
+from ..native_form import NATIVE_TOLERANCES
 from ..onnx.check import write_job
 from ..onnx.files import ONNX_FOLDER, RECORD_FILE, exported_files, float_model, unrecorded_graphs
+from ..sentence_modules import SENTENCE_FILES, SentenceModules
 from .isolated_check import digest
 from .isolated_process import ProcessFailedError, run_script
-from .reference_outputs import HEADS, PROBE_TEXTS, ReferenceOutputs
+from .probes import AUTO_CLASSES, PROBE_TEXTS
+from .reference_outputs import ENCODER, ReferenceOutputs
 from .security import kind_faults, outside_code_faults
 
 PACKAGE = "chinese_modernbert"
@@ -42,6 +47,7 @@ ISOLATED_SCRIPT = Path(__file__).with_name("isolated_check.py")
 ISOLATED_ONNX_SCRIPT = Path(__file__).parents[1] / "onnx" / "isolated_check.py"
 # Ours: float32 sums in another order differ by about 1e-6; a wrong window, norm or position by 1e-2 or more.
 TOLERANCE = 1e-4
+CONFIG_FIELDS = ("vocab_size", "hidden_size", "num_hidden_layers", "layer_types", "rope_parameters", "norm_type")
 PASS, FAIL, SKIP = "pass", "fail", "skip"
 OWN_CODE, SECURITY, PROCESS = "modeling files are this library's", "security: ", "isolated process"
 NEEDED_FILES = (
@@ -52,10 +58,6 @@ NEEDED_FILES = (
     "LICENSE",
     "tokenizer.json",
     "tokenizer_config.json",
-    MODULES_FILE,
-    "sentence_bert_config.json",
-    "config_sentence_transformers.json",
-    "1_Pooling/config.json",
 )
 
 
@@ -144,7 +146,10 @@ def verify_release(
 
 
 class _Reference:
-    """A checkpoint read once: its config, its tensors in the release's dtype, its tokenizer."""
+    """A checkpoint read once: its config and class, its tensors in the release's dtype, its tokenizer.
+
+    What the release says besides, its modules of sentence-transformers and its form, is read from the release.
+    """
 
     def __init__(self, folder: Path, checkpoint: Path) -> None:
         self.config: ChineseModernBertConfig = read_model_config(checkpoint)
@@ -154,8 +159,12 @@ class _Reference:
                 f"dtype={self.dtype!r} in {folder / CONFIG_FILE} is not one of {', '.join(RELEASE_DTYPES)}"
             )
         tensors = drop_tied_decoder(read_weights(checkpoint), self.config.tie_word_embeddings)
-        check_masked_lm_weights(tensors, self.config, checkpoint)
+        self.class_name = architecture_of(read_config(checkpoint), tensors)
+        check_weights(tensors, self.class_name, self.config, checkpoint)
         self.tensors = {name: tensor.to(RELEASE_DTYPES[self.dtype]) for name, tensor in tensors.items()}
+        self.sentence_modules = SentenceModules.read(folder)
+        self.is_native = read_config(folder).get("model_type") == NATIVE_MODEL_TYPE
+        self.changes_norm = self.is_native and self.config.norm_type != "layernorm"
         self.tokenizer = read_matching_tokenizer(checkpoint, self.config)
 
 
@@ -163,7 +172,7 @@ def _static_checks(folder: Path) -> Iterator[Check]:
     """Yield the checks that need no process."""
     code = {path.relative_to(folder).as_posix(): file_sha256(path) for path in sorted(folder.rglob("*.py"))}
     version, expected = closest_version(code)
-    yield _check("every file is there", _missing_files(folder, expected))
+    yield _check("every file is there", _missing_files(folder, (*_needed_sentence_files(folder), *expected)))
     yield _check("files are as built", _changed_files(folder))
     yield _check(OWN_CODE, _foreign_code(code, version, expected), f"version {version}")
     yield _check("auto_map is complete and ours", _auto_map_faults(folder))
@@ -182,9 +191,14 @@ def _check(name: str, faults: list[str], found: str = "") -> Check:
     return Check(name, FAIL if faults else PASS, "; ".join(faults) or found)
 
 
-def _missing_files(folder: Path, modeling_files: Iterable[str]) -> list[str]:
+def _needed_sentence_files(folder: Path) -> tuple[str, ...]:
+    """Return what sentence-transformers needs of a model that gives sentence embeddings, by its config's class."""
+    return SENTENCE_FILES if architecture_of(read_config(folder), {}) in (MASKED_LM, ENCODER) else ()
+
+
+def _missing_files(folder: Path, others: Iterable[str]) -> list[str]:
     """Return needed files that are absent."""
-    return [f"{name} is missing" for name in (*NEEDED_FILES, *modeling_files) if not (folder / name).is_file()]
+    return [f"{name} is missing" for name in (*NEEDED_FILES, *others) if not (folder / name).is_file()]
 
 
 def _changed_files(folder: Path) -> list[str]:
@@ -270,11 +284,12 @@ def _run_isolated_onnx(folder: Path, reference: _Reference, python: str) -> list
         return [Check("ONNX graphs", FAIL, str(error))]
     if not files:
         return []
-    model = float_model(reference.config, reference.tensors)
+    model = float_model(reference.config, reference.tensors, reference.class_name)
+    pooling = reference.sentence_modules.pooling if reference.sentence_modules else "mean"
     return _run_script(
         ISOLATED_ONNX_SCRIPT,
         python,
-        lambda temporary: {**write_job(temporary, files, model, reference.tokenizer), "release": str(folder)},
+        lambda temporary: {**write_job(temporary, files, model, reference.tokenizer, pooling), "release": str(folder)},
     )
 
 
@@ -288,10 +303,12 @@ def _run_script(script: Path, python: str, make_job: Callable[[Path], dict[str, 
 
 def _write_job(temporary: Path, folder: Path, reference: _Reference) -> dict[str, Any]:
     """Write the expected numbers and return the job of the child."""
-    config, tokenizer = reference.config, reference.tokenizer
-    outputs = ReferenceOutputs(config, reference.tensors, tokenizer)
-    outputs.save(temporary / "reference.safetensors", normalize_embeddings=_is_normalized(folder))
-    fields = ("vocab_size", "hidden_size", "num_hidden_layers", "layer_types", "rope_parameters", "norm_type")
+    config, tokenizer, modules = reference.config, reference.tokenizer, reference.sentence_modules
+    outputs = ReferenceOutputs(config, reference.tensors, tokenizer, reference.class_name)
+    outputs.save(temporary / "reference.safetensors", modules)
+    fields = {name: getattr(config, name) for name in CONFIG_FIELDS}
+    if reference.is_native:
+        fields["norm_type"] = "layernorm"
     return {
         "release": str(folder),
         "reference": str(temporary / "reference.safetensors"),
@@ -299,24 +316,16 @@ def _write_job(temporary: Path, folder: Path, reference: _Reference) -> dict[str
         "blocked_package": PACKAGE,
         "dtype": reference.dtype,
         "threads": torch.get_num_threads(),
-        "tolerance": TOLERANCE,
-        "heads": list(HEADS),
-        "config": {name: getattr(config, name) for name in fields},
+        # The builder has measured the form of the release against this one.
+        "tolerance": NATIVE_TOLERANCES[reference.dtype] if reference.changes_norm else TOLERANCE,
+        "auto_class": AUTO_CLASSES[reference.class_name],
+        "heads": outputs.heads(),
+        "is_native": reference.is_native,
+        "is_sentence_encoder": modules is not None,
+        "config": fields,
         "digests": {name: digest(tensor) for name, tensor in reference.tensors.items()},
         "texts": list(PROBE_TEXTS),
         "text_ids": [tokenizer(text)["input_ids"] for text in PROBE_TEXTS],
         "masked_text": outputs.masked_text(),
-        "max_seq_length": _max_seq_length(folder, config.max_position_embeddings),
+        "max_seq_length": (modules and modules.max_length) or config.max_position_embeddings,
     }
-
-
-def _max_seq_length(folder: Path, default: int) -> int:
-    """Return the sentence encoder's longest text that the release declares."""
-    path = folder / "sentence_bert_config.json"
-    return int(read_json_object(path).get("max_seq_length", default)) if path.is_file() else default
-
-
-def _is_normalized(folder: Path) -> bool:
-    """Tell whether the release declares sentence embeddings of length 1."""
-    path = folder / MODULES_FILE
-    return path.is_file() and "Normalize" in path.read_text(encoding="utf-8")

@@ -31,6 +31,8 @@ def write_tiny_checkpoint(folder: Path, **overrides: Any) -> Path:
         model = ChineseModernBertForMaskedLM(ChineseModernBertConfig.preset("tiny", **{**sizes, **overrides}))
         for parameter in model.parameters():  # a wrong window or norm shall move the numbers
             parameter.add_(0.1 * torch.randn_like(parameter))
+        if model.config.zero_mean_residual:
+            model.center_residual()
     model.save_pretrained(folder)
     save_tokenizer(tokenizer, folder)
     return folder

@@ -46,7 +46,7 @@ def attention_of_the_runtime(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """The function that is registered under the runtime's name; `(1, heads, tokens, size)` in, `(tokens, width)` out."""
+    """What is registered under the runtime's name; takes `(1, heads, tokens, size)`, gives `(tokens, width)`."""
     tokens = query.shape[-2]
     flat = [part.transpose(1, 2).reshape(tokens, -1) for part in (query, key, value)]
     instance = kwargs["attention_instances"][module.layer_idx]  # as versions before 0.30 find it

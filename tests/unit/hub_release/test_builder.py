@@ -101,8 +101,11 @@ def test_the_records_are_those_of_the_trainer() -> None:
 
 
 def test_a_release_of_a_release_holds_the_same_weights_and_code(saved_release: Path, tmp_path: Path) -> None:
-    again = contents(release_of(saved_release, tmp_path, model_name="release"))
-    assert again == contents(saved_release)
+    again, first = contents(release_of(saved_release, tmp_path, model_name="release")), contents(saved_release)
+    # The first was measured against RMSNorm, the second against the layer norms that it has now: both say so.
+    for name in ("README.md", MANIFEST_FILE):
+        assert again.pop(name) != first.pop(name)
+    assert again == first
 
 
 def test_weights_are_the_checkpoints_with_the_head_and_without_the_tied_matrix(
@@ -258,7 +261,9 @@ def test_other_special_token_ids(checkpoint: Path, tmp_path: Path) -> None:
 
 
 def test_other_model_type(checkpoint: Path, tmp_path: Path) -> None:
-    edit_json(checkpoint / "config.json", model_type="modernbert")
+    values = json.loads((checkpoint / "config.json").read_text())
+    del values["mask_token_id"]
+    (checkpoint / "config.json").write_text(json.dumps({**values, "model_type": "modernbert"}))
     assert "'modernbert', 'chinese_modernbert' is needed; convert it first" in message(checkpoint, tmp_path)
 
 
@@ -278,8 +283,9 @@ def test_head_missing(checkpoint: Path, tmp_path: Path) -> None:
     assert "lacks the masked-language-model head (head.dense.weight)" in message(checkpoint, tmp_path)
 
 
-def test_classifier_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_classifier_that_calls_itself_a_language_model(checkpoint: Path, tmp_path: Path) -> None:
     ChineseModernBertForSequenceClassification.from_pretrained(checkpoint).save_pretrained(checkpoint)
+    edit_json(checkpoint / "config.json", architectures=["ChineseModernBertForMaskedLM"])
     assert "lacks the masked-language-model head (decoder.bias)" in message(checkpoint, tmp_path)
 
 

@@ -10,7 +10,9 @@ from transformers import ModernBertConfig, ModernBertForMaskedLM
 
 from chinese_modernbert import modeling
 from chinese_modernbert.hub_release import convert_checkpoint
+from chinese_modernbert.hub_release.native_form import native_config_values
 from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
+from reference.tiny_checkpoint import write_tiny_checkpoint
 
 TOLERANCE = 1e-5
 IDS = {"pad_token_id": 3, "cls_token_id": 1, "sep_token_id": 2, "bos_token_id": 1, "eos_token_id": 2}
@@ -58,19 +60,15 @@ def largest_difference(one: torch.Tensor, other: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_every_class_keeps_its_tensors_and_numbers_both_ways(kind: str, tmp_path: Path) -> None:
+def test_every_class_keeps_its_tensors_and_numbers(kind: str, tmp_path: Path) -> None:
     theirs = write_native(tmp_path / "native", kind)
     convert_checkpoint(tmp_path / "native", tmp_path / "ours")
     ours = getattr(modeling, f"ChineseModernBert{kind}").from_pretrained(tmp_path / "ours").eval()
     assert largest_difference(numbers(theirs, kind), numbers(ours, kind)) < TOLERANCE
-    convert_checkpoint(tmp_path / "ours", tmp_path / "back", native=True)
-    back = type(theirs).from_pretrained(tmp_path / "back").eval()
-    assert torch.equal(numbers(theirs, kind), numbers(back, kind))
     expected = load_file(tmp_path / "native" / "model.safetensors")
-    for folder in ("ours", "back"):
-        given = load_file(tmp_path / folder / "model.safetensors")
-        assert sorted(given) == sorted(expected)
-        assert all(torch.equal(given[name], expected[name]) for name in expected)
+    given = load_file(tmp_path / "ours" / "model.safetensors")
+    assert sorted(given) == sorted(expected)
+    assert all(torch.equal(given[name], expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize(
@@ -93,18 +91,16 @@ def test_every_field_that_changes_numbers_is_carried_over(fields: dict[str, Any]
     convert_checkpoint(tmp_path / "native", tmp_path / "ours")
     ours = ChineseModernBertForMaskedLM.from_pretrained(tmp_path / "ours").eval()
     assert largest_difference(numbers(theirs), numbers(ours)) < TOLERANCE
-    convert_checkpoint(tmp_path / "ours", tmp_path / "back", native=True)
-    back = ModernBertForMaskedLM.from_pretrained(tmp_path / "back").eval()
-    assert torch.equal(numbers(theirs), numbers(back))
 
 
 def test_every_field_comes_back(tmp_path: Path) -> None:
     write_native(tmp_path / "native", classifier_pooling="mean", sparse_prediction=True, mlp_dropout=0.1)
     convert_checkpoint(tmp_path / "native", tmp_path / "ours")
-    convert_checkpoint(tmp_path / "ours", tmp_path / "back", native=True)
+    values = native_config_values(ChineseModernBertConfig.from_pretrained(tmp_path / "ours"))
     expected = ModernBertConfig.from_pretrained(tmp_path / "native").to_dict()
-    given = ModernBertConfig.from_pretrained(tmp_path / "back").to_dict()
-    assert {key: given[key] for key in expected} == expected
+    given = ModernBertConfig.from_dict(values).to_dict()
+    same = set(expected) - {"architectures", "dtype", "_name_or_path", "transformers_version"}
+    assert {key: given[key] for key in same} == {key: expected[key] for key in same}
 
 
 def test_labels_of_a_classifier_are_kept(tmp_path: Path) -> None:
@@ -129,28 +125,10 @@ def test_old_spelling_of_thetas_and_layer_pattern_is_read(tmp_path: Path) -> Non
     assert largest_difference(numbers(theirs), numbers(ours)) < TOLERANCE
 
 
-def test_native_config_also_has_the_old_spelling(tmp_path: Path) -> None:
-    write_native(tmp_path / "native", layer_types=["full_attention", "sliding_attention"] * 2)
-    convert_checkpoint(tmp_path / "native", tmp_path / "ours")
-    convert_checkpoint(tmp_path / "ours", tmp_path / "back", native=True)
-    values = json.loads((tmp_path / "back" / "config.json").read_text())
-    assert (values["global_attn_every_n_layers"], values["global_rope_theta"], values["local_rope_theta"]) == (
-        2,
-        160000,
-        10000,
-    )
-    assert "auto_map" not in values and "norm_type" not in values
-    assert not list((tmp_path / "back").glob("*.py"))
-
-
-def test_a_pattern_that_the_old_spelling_cannot_say_is_warned_about(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    write_native(tmp_path / "native", layer_types=["sliding_attention"] * 4)
-    convert_checkpoint(tmp_path / "native", tmp_path / "ours")
-    convert_checkpoint(tmp_path / "ours", tmp_path / "back", native=True)
-    assert "global_attn_every_n_layers" not in json.loads((tmp_path / "back" / "config.json").read_text())
-    assert "only Transformers 5 reads it" in caplog.text
+def test_native_config_also_has_the_old_spelling() -> None:
+    values = native_config_values(ChineseModernBertConfig(num_hidden_layers=4, global_attn_every_n_layers=2))
+    spelled = (values["global_attn_every_n_layers"], values["global_rope_theta"], values["local_rope_theta"])
+    assert spelled == (2, 80000, 10000)
 
 
 def test_shards_become_one_file_with_the_same_tensors(tmp_path: Path) -> None:
@@ -179,23 +157,43 @@ def test_tokenizer_goes_along_and_gives_the_ids_that_the_config_lacks(checkpoint
     assert (tmp_path / "ours" / "tokenizer.json").read_bytes() == (checkpoint / "tokenizer.json").read_bytes()
 
 
-def test_rmsnorm_becomes_native_only_when_asked(checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="norm_type='rmsnorm' has no place in a modernbert checkpoint"):
-        convert_checkpoint(checkpoint, tmp_path / "native", native=True)
-    assert not (tmp_path / "native").exists()
-    convert_checkpoint(checkpoint, tmp_path / "native", native=True, allow_norm_change=True)
-    assert json.loads((tmp_path / "native" / "conversion.json").read_text())["norm_was_changed"] is True
-    ModernBertForMaskedLM.from_pretrained(tmp_path / "native")
+def test_an_rmsnorm_model_gets_a_mean_of_zero_and_the_change_is_recorded(tmp_path: Path) -> None:
+    source = write_tiny_checkpoint(tmp_path / "source", zero_mean_residual=False)
+    convert_checkpoint(source, tmp_path / "out", zero_mean_residual=True)
+    record = json.loads((tmp_path / "out" / "conversion.json").read_text())["zero_mean_residual"]
+    before, after = (
+        ChineseModernBertForMaskedLM.from_pretrained(folder).eval() for folder in (source, tmp_path / "out")
+    )
+    assert after.config.zero_mean_residual and after.residual_mean() < 1e-6
+    assert record["mean_before"] == pytest.approx(before.residual_mean())
+    assert 0.01 < record["difference"] < 10
+    # It is what centering does, and release can now make it native.
+    before.center_residual()
+    for name, value in before.state_dict().items():
+        torch.testing.assert_close(after.state_dict()[name], value)
+    assert (tmp_path / "out" / "tokenizer.json").is_file()
+    with pytest.raises(ValueError, match="which has it already; release it as it is"):
+        convert_checkpoint(tmp_path / "out", tmp_path / "again", zero_mean_residual=True)
 
 
-@pytest.mark.parametrize(
-    ("native", "expected"), [(False, "'modernbert' is needed"), (True, "'chinese_modernbert' is needed")]
-)
-def test_wrong_direction(native: bool, expected: str, checkpoint: Path, tmp_path: Path) -> None:
-    write_native(tmp_path / "native")
-    source = tmp_path / "native" if native else checkpoint
-    with pytest.raises(ValueError, match=expected):
-        convert_checkpoint(source, tmp_path / "out", native=native)
+def test_weights_that_lost_the_mean_of_zero_get_it_back(checkpoint: Path, tmp_path: Path) -> None:
+    model = ChineseModernBertForMaskedLM.from_pretrained(checkpoint)
+    with torch.no_grad():
+        model.model.layers[1].mlp.Wo.weight.add_(0.01)
+    model.save_pretrained(checkpoint)
+    convert_checkpoint(checkpoint, tmp_path / "out", zero_mean_residual=True)
+    assert ChineseModernBertForMaskedLM.from_pretrained(tmp_path / "out").residual_mean() < 1e-6
+
+
+def test_layer_norms_need_no_mean_of_zero(tmp_path: Path) -> None:
+    source = write_tiny_checkpoint(tmp_path / "source", norm_type="layernorm")
+    with pytest.raises(ValueError, match="layer norms take the mean out themselves; release it as it is"):
+        convert_checkpoint(source, tmp_path / "out", zero_mean_residual=True)
+
+
+def test_one_of_ours_needs_no_translation(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'modernbert' is needed; it is one of ours already"):
+        convert_checkpoint(checkpoint, tmp_path / "out")
 
 
 def test_tensors_that_do_not_fit_the_config(tmp_path: Path) -> None:

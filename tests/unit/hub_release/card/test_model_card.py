@@ -16,10 +16,14 @@ from chinese_modernbert.hub_release.card.training_facts import (
     read_training,
     training_rows,
 )
+from chinese_modernbert.hub_release.native_form import NativeForm
 from chinese_modernbert.modeling import ChineseModernBertConfig
 from chinese_modernbert.trainers.pretraining.log import LOG_FILE
 
 EMBEDDING = "model.embeddings.tok_embeddings.weight"
+
+
+NATIVE = NativeForm(difference=3e-7)
 
 
 def card(
@@ -27,10 +31,14 @@ def card(
     name: str = "owner/chinese-encoder",
     record_files: tuple[str, ...] = (),
     tokenizer_metrics: tuple[TokenizerMetric, ...] = (),
+    auto_class: str = "AutoModelForMaskedLM",
+    native: NativeForm = NATIVE,
     **provenance: Any,
 ) -> str:
     return render_model_card(
         name=name,
+        auto_class=auto_class,
+        native=native,
         config=ChineseModernBertConfig.preset("base"),
         parameter_sizes={EMBEDDING: 1_000, "decoder.bias": 234},
         dtype="bfloat16",
