@@ -2,7 +2,8 @@
 
 `modeling_digests.json` holds, for each version whose releases must still verify, the sha256 of its modeling files.
 Before a released version's modeling files change, their digests are added there under that version's number;
-`0.1.0.dev0` is the state of 0.1.0 before the library was arranged in rooms, commit 988dfe2.
+`0.1.0.dev0` is the state of 0.1.0 before the library was arranged in rooms, commit 988dfe2; `0.1.0.dev1` the one before
+the residual stream had a mean of zero, commit 5544064.
 """
 
 from __future__ import annotations

@@ -29,9 +29,9 @@ def build_norm(config: ChineseModernBertConfig, after_activation: bool = False) 
     """Return the norm that `config.norm_type` names; both kinds have the same parameter, `weight`.
 
     Args:
-        config: of the model.
-        after_activation: the input is no residual stream, so it has a mean even where `config.zero_mean_residual`
-            holds: a LayerNorm then.
+        config: configuration of the model
+        after_activation: the input comes from an activation, so it has a mean even where `config.zero_mean_residual`
+            holds, which makes it a LayerNorm
     """
     if config.norm_type == "rmsnorm" and not (after_activation and config.zero_mean_residual):
         return nn.RMSNorm(config.hidden_size, eps=config.norm_eps)

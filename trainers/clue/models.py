@@ -21,9 +21,10 @@ from transformers import (
 )
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-# Importing this package registers our model with the Auto classes.
-from ... import modeling  # noqa: F401
 from ...evaluation.clue.tasks import Task
+
+# Importing this package registers our model with the Auto classes.
+from ...modeling.loading import own_config
 from ..lora import merge_lora
 
 HEAD_DROPOUT = 0.1
@@ -92,22 +93,31 @@ def build_model(task: Task, name: str, trust_remote_code: bool = False, tags: Se
         trust_remote_code: allow the model's own code
         tags: tags of the tokens for entities
     """
-    options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "dtype": torch.float32}
     if task.kind == "spans":
-        encoder = AutoModel.from_pretrained(name, **options, **_without_pooler(name, trust_remote_code))
+        encoder = _load(AutoModel, name, trust_remote_code, **_without_pooler(name, trust_remote_code))
         return SpanPairClassifier(encoder, len(task.labels))
     if task.kind == "choice":
-        return ChoiceScorer(AutoModelForSequenceClassification.from_pretrained(name, num_labels=1, **options))
+        return ChoiceScorer(_load(AutoModelForSequenceClassification, name, trust_remote_code, num_labels=1))
     if task.kind == "answer":
-        return AutoModelForQuestionAnswering.from_pretrained(name, **options)
+        return _load(AutoModelForQuestionAnswering, name, trust_remote_code)
     labels = list(tags if task.kind == "entities" else task.labels)
-    options |= {
-        "num_labels": len(labels),
-        "id2label": dict(enumerate(labels)),
-        "label2id": {v: k for k, v in enumerate(labels)},
-    }
     family = AutoModelForTokenClassification if task.kind == "entities" else AutoModelForSequenceClassification
-    return family.from_pretrained(name, **options)
+    return _load(
+        family,
+        name,
+        trust_remote_code,
+        num_labels=len(labels),
+        id2label=dict(enumerate(labels)),
+        label2id={label: index for index, label in enumerate(labels)},
+    )
+
+
+def _load(family: Any, name: str, trust_remote_code: bool, **fields: Any) -> PreTrainedModel:
+    """Return a model with float32 weights; one of ours by the classes of this package, without any trust."""
+    config = own_config(name, **fields)
+    if config is not None:
+        return family.from_pretrained(name, config=config, dtype=torch.float32)
+    return family.from_pretrained(name, trust_remote_code=trust_remote_code, dtype=torch.float32, **fields)
 
 
 def length_limit(name: str, tokenizer: PreTrainedTokenizerBase, trust_remote_code: bool = False) -> int:

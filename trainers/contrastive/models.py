@@ -11,7 +11,8 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from transformers import PreTrainedModel, set_seed
 
-from ... import modeling as _registered  # noqa: F401  # our classes are known to AutoModel from here on
+from ...modeling import ChineseModernBertModel
+from ...modeling.loading import own_config
 from .arguments import ContrastiveArguments
 
 MODULES_FILE, CONFIG_FILE = "modules.json", "config.json"
@@ -33,13 +34,23 @@ def load_encoder(folder: str | Path, arguments: ContrastiveArguments) -> Sentenc
     options: dict[str, Any] = {"dtype": torch.float32}
     if (Path(folder) / MODULES_FILE).is_file():
         own: dict[str, Any] = {"prompts": prompts} if any(prompts.values()) else {}
-        return SentenceTransformer(str(folder), trust_remote_code=trust, model_kwargs=options, **own)
+        return _with_own_class(
+            SentenceTransformer(str(folder), trust_remote_code=trust, model_kwargs=options, **own), folder
+        )
     code = {"trust_remote_code": trust}
     transformer = Transformer(str(folder), model_kwargs=options | code, config_kwargs=code, processor_kwargs=code)
     dimension: Any = transformer.get_embedding_dimension()
     pooling = Pooling(dimension, "cls" if arguments.pooling == "cls" else "mean")
     modules = [transformer, pooling, *([Normalize()] if arguments.normalize else [])]
-    return SentenceTransformer(modules=modules, prompts=prompts)
+    return _with_own_class(SentenceTransformer(modules=modules, prompts=prompts), folder)
+
+
+def _with_own_class(model: SentenceTransformer, folder: str | Path) -> SentenceTransformer:
+    """Put this package's encoder in the place of the class that the Auto classes took for a release of ours."""
+    if own_config(str(folder)) is not None and not isinstance(transformer_of(model), ChineseModernBertModel):
+        module: Any = model[0]
+        module.model = ChineseModernBertModel.from_pretrained(folder, dtype=torch.float32).to(model.device)
+    return model
 
 
 def transformer_of(model: SentenceTransformer) -> PreTrainedModel | None:

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast, set_seed
 
 from ...evaluation.language_modeling.masked_words import UnigramBaseline
 from ...modeling import PRESETS, ChineseModernBertConfig, ChineseModernBertForMaskedLM
+from ...modeling.loading import own_config
 from ...runtime.files import write_text_atomically
 from ...runtime.options import recorded_options
 from ...runtime.processes import on_every_process, on_main_process, require_agreement
@@ -312,13 +313,13 @@ def _model_config(arguments: PretrainingArguments, tokenizer: PreTrainedTokenize
             raise FileNotFoundError(f"model='{arguments.model}' is neither a size ({presets}) nor a checkpoint folder")
         if overrides:
             raise ValueError("model_overrides is for a new model; a checkpoint keeps its own configuration")
-        found = json.loads((Path(arguments.model) / "config.json").read_text(encoding="utf-8"))
-        if found.get("model_type") != ChineseModernBertConfig.model_type:
+        config = own_config(arguments.model)
+        if config is None:
+            kind = json.loads((Path(arguments.model) / "config.json").read_text(encoding="utf-8")).get("model_type")
             raise ValueError(
-                f"{arguments.model} is a checkpoint of model type '{found.get('model_type')}', not "
+                f"{arguments.model} is a checkpoint of model type '{kind}', not "
                 f"'{ChineseModernBertConfig.model_type}'; convert it first"
             )
-        config = ChineseModernBertConfig.from_pretrained(arguments.model)
         if max(new_tokens(arguments.model, tokenizer), default=0) >= config.vocab_size:
             config.vocab_size = -(-len(tokenizer) // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
     check_vocabulary(tokenizer, config.vocab_size)

@@ -1,0 +1,52 @@
+"""Releases name Transformers' model type; this library's commands take its own classes all the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from transformers import AutoModelForSequenceClassification, BertConfig, ModernBertConfig
+
+from chinese_modernbert.evaluation.clue.tasks import TASKS
+from chinese_modernbert.modeling import ChineseModernBertForSequenceClassification, ChineseModernBertModel
+from chinese_modernbert.modeling.loading import own_config
+from chinese_modernbert.trainers.clue.models import build_model, encoder_of
+from chinese_modernbert.trainers.contrastive.arguments import ContrastiveArguments
+from chinese_modernbert.trainers.contrastive.models import load_encoder, transformer_of
+
+
+def test_checkpoints_and_releases_of_ours_are_known_and_others_are_not(
+    saved_checkpoint: Path, saved_release: Path, tmp_path: Path
+) -> None:
+    for folder in (saved_checkpoint, saved_release):
+        config = own_config(str(folder), num_labels=7)
+        assert config is not None and config.num_labels == 7
+    for number, other in enumerate((ModernBertConfig(), BertConfig())):
+        other.save_pretrained(tmp_path / str(number))
+        assert own_config(str(tmp_path / str(number))) is None
+
+
+def test_an_auto_class_takes_ours_when_it_is_given_the_configuration(saved_release: Path) -> None:
+    config = own_config(str(saved_release), num_labels=3)
+    model = AutoModelForSequenceClassification.from_pretrained(saved_release, config=config)
+    assert isinstance(model, ChineseModernBertForSequenceClassification) and model.num_labels == 3
+
+
+@pytest.mark.parametrize("task", ["tnews", "cluener", "csl", "chid", "cmrc2018", "cluewsc2020"])
+def test_fine_tuning_a_release_trains_our_class(task: str, saved_release: Path) -> None:
+    tags = ("O", "B", "I") if task == "cluener" else ()
+    encoder = encoder_of(build_model(TASKS[task], str(saved_release), tags=tags))
+    assert isinstance(encoder, ChineseModernBertModel) and encoder.config.norm_type == "layernorm"
+
+
+def test_contrastive_training_of_a_release_trains_our_class(saved_release: Path, tmp_path: Path) -> None:
+    arguments = ContrastiveArguments(output_dir=str(tmp_path), use_cpu=True)
+    natively = SentenceTransformer(str(saved_release), device="cpu")
+    assert not isinstance(transformer_of(natively), ChineseModernBertModel)
+    encoder = load_encoder(saved_release, arguments)
+    assert isinstance(transformer_of(encoder), ChineseModernBertModel)
+    texts = ["今天天气很好。", "北京"]
+    given, expected = (torch.from_numpy(one.encode(texts)) for one in (encoder.to("cpu"), natively))
+    torch.testing.assert_close(given, expected, atol=1e-5, rtol=1e-4)
