@@ -111,11 +111,15 @@ def native_config_values(config: ChineseModernBertConfig) -> dict[str, Any]:
 
     Both spellings of thetas and layer pattern are written, since servers and Transformers before 5 read the older one.
     """
-    values = ModernBertConfig(**_native_fields(config)).to_dict()
-    values |= {name: config.rope_theta(layer_type) for name, layer_type in OLD_THETAS.items()}
-    values["global_attn_every_n_layers"] = _global_layer_distance(config.layer_types)
+    values = ModernBertConfig(**_native_fields(config)).to_dict() | older_spellings(config)
     values |= {name: getattr(config, name) for name in TOKENIZER_ID_FIELDS}
     return {**values, "norm_type": "layernorm", "model_type": NATIVE_MODEL_TYPE}
+
+
+def older_spellings(config: ChineseModernBertConfig) -> dict[str, Any]:
+    """Return thetas and layer pattern as Transformers before 5 and most other runtimes read them."""
+    thetas = {name: config.rope_theta(layer_type) for name, layer_type in OLD_THETAS.items()}
+    return {**thetas, "global_attn_every_n_layers": _global_layer_distance(config.layer_types)}
 
 
 def native_class_name(class_name: str) -> str:

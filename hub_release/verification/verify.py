@@ -32,7 +32,7 @@ from ..checkpoint import (
     read_weights,
 )
 from ..manifest import MANIFEST_FILE, closest_version, read_release_manifest, release_files
-from ..native_form import NATIVE_TOLERANCES
+from ..native_form import NATIVE_TOLERANCES, older_spellings
 from ..onnx.check import write_job
 from ..onnx.files import ONNX_FOLDER, RECORD_FILE, exported_files, float_model, unrecorded_graphs
 from ..sentence_modules import SENTENCE_FILES, SentenceModules
@@ -176,6 +176,7 @@ def _static_checks(folder: Path) -> Iterator[Check]:
     yield _check("files are as built", _changed_files(folder))
     yield _check(OWN_CODE, _foreign_code(code, version, expected), f"version {version}")
     yield _check("auto_map is complete and ours", _auto_map_faults(folder))
+    yield _check("older spellings agree", _spelling_faults(folder))
     yield _check("ONNX graphs are on record", _unrecorded_graphs(folder))
     yield _check(SECURITY + "no pickles, archives or binaries", kind_faults(folder))
     yield _check(SECURITY + "no code from elsewhere", outside_code_faults(folder))
@@ -243,6 +244,22 @@ def _auto_map_faults(folder: Path) -> list[str]:
         f"{name} is {given.get(name)!r}, not {expected.get(name)!r}"
         for name in sorted({*expected, *given})
         if given.get(name) != expected.get(name)
+    ]
+
+
+def _spelling_faults(folder: Path) -> list[str]:
+    """Return settings that a native folder spells in two ways, of which the older, that servers read, is another."""
+    given = read_config(folder)
+    if given.get("model_type") != NATIVE_MODEL_TYPE:
+        return []
+    try:
+        expected = older_spellings(read_model_config(folder))
+    except ValueError as error:
+        return [str(error)]
+    return [
+        f"{name} is {given.get(name)!r}, the newer spelling says {value!r}"
+        for name, value in expected.items()
+        if given.get(name) != value
     ]
 
 

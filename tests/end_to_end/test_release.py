@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from chinese_modernbert import modeling
 from chinese_modernbert.hub_release import (
     ReleaseArguments,
     VerificationReport,
@@ -21,6 +22,7 @@ from chinese_modernbert.hub_release import (
 )
 from chinese_modernbert.hub_release.manifest import write_release_manifest
 from chinese_modernbert.hub_release.verification import verify
+from chinese_modernbert.tokenization.loading import load_tokenizer, save_tokenizer
 from reference.older_release import make_older
 from reference.tiny_checkpoint import write_tiny_checkpoint
 
@@ -55,7 +57,7 @@ def test_an_isolated_process_gets_the_numbers_of_the_checkpoint_and_asks_nothing
         torch.rand(3), torch.rand(3, generator=torch.Generator().manual_seed(7))
     )
     names = [check.name for check in report.checks]
-    assert len(names) == len(set(names)) == 28
+    assert len(names) == len(set(names)) == 38
     skipped = {check.name for check in report.checks if check.outcome == "skip"}
     assert skipped <= {"SentenceTransformer", "peft: a LoRA adapter"}, report.summary()
     assert not (tmp_path / "asked").exists()
@@ -68,6 +70,42 @@ def test_layer_norm_untied_in_bfloat16_and_normalised_holds_without_its_checkpoi
     folder = build_release(ReleaseArguments(str(checkpoint), str(tmp_path / "half"), **options))  # type: ignore[arg-type]
     report = verify_release(folder)
     assert report.is_ok, report.summary()
+
+
+@pytest.mark.parametrize(
+    ("head", "lines"),
+    [
+        ("Model", 23),
+        ("ForSequenceClassification", 24),
+        ("ForTokenClassification", 24),
+        ("ForQuestionAnswering", 24),
+        ("ForMultipleChoice", 24),
+    ],
+)
+def test_a_fine_tuned_model_of_any_head_is_verified_in_both_classes(
+    head: str, lines: int, saved_checkpoint: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    model = getattr(modeling, f"ChineseModernBert{head}").from_pretrained(saved_checkpoint)
+    model.save_pretrained(tmp_path / "tuned")
+    save_tokenizer(load_tokenizer(saved_checkpoint), tmp_path / "tuned")
+    arguments = ReleaseArguments(str(tmp_path / "tuned"), str(tmp_path / "release"), onnx=["fp32"])
+    report = verify_release(build_release(arguments), tmp_path / "tuned")
+    assert report.is_ok, report.summary()
+    natively = [check.name for check in report.checks if check.name.startswith("without trust: Auto")]
+    assert f"without trust: AutoModel{head.removeprefix('Model')}" in natively
+    assert len(report.checks) == lines, report.summary()
+
+
+def test_the_native_model_type_over_weights_that_are_not_native_fails(tmp_path: Path) -> None:
+    checkpoint = write_tiny_checkpoint(tmp_path / "checkpoint", zero_mean_residual=False)
+    release = build_release(ReleaseArguments(str(checkpoint), str(tmp_path / "release")))
+    path = release / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_type": "modernbert"}))
+    write_release_manifest(release, "float32", {})
+    failed = failed_names(verify_release(release, checkpoint))
+    assert {"AutoModel: hidden states", "without trust: AutoModel", "without trust: AutoModelForMaskedLM"} <= failed
+    assert "older spellings agree" in failed
 
 
 def test_a_release_of_an_older_version_still_verifies(
@@ -121,7 +159,14 @@ def pool_the_first_token(folder: Path) -> None:
 
 
 def change_a_theta(folder: Path) -> None:
-    replace_in_file(folder / "config.json", "80000.0", "160000.0")
+    path = folder / "config.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    values["rope_parameters"]["full_attention"]["rope_theta"] = 160_000.0
+    path.write_text(json.dumps(values), encoding="utf-8")
+
+
+def change_the_old_spelling_of_a_theta(folder: Path) -> None:
+    replace_in_file(folder / "config.json", '"global_rope_theta": 80000.0', '"global_rope_theta": 160000.0')
 
 
 def delete_a_modeling_file(folder: Path) -> None:
@@ -132,7 +177,8 @@ def delete_a_modeling_file(folder: Path) -> None:
 BREAKAGES: dict[tuple[Callable[[Path], None], ...], set[str]] = {
     (change_one_value,): {"weights file: every tensor", "AutoModel: every tensor", "AutoModelForMaskedLM: logits"},
     (widen_the_window, import_the_package): {"modeling files are this library's"},
-    (change_a_theta,): {"AutoConfig", "AutoModel: hidden states"},
+    (change_a_theta,): {"AutoConfig", "AutoModel: hidden states", "older spellings agree"},
+    (change_the_old_spelling_of_a_theta,): {"older spellings agree"},
     (change_the_tokenizer, pool_the_first_token): {"AutoTokenizer without trust", "SentenceTransformer"},
     (delete_a_modeling_file, drop_one_tensor): {
         "every file is there",
@@ -149,7 +195,7 @@ def test_a_broken_release_fails(
 ) -> None:
     for damage in damages:
         damage(release)
-    write_release_manifest(release, "float32")  # so that only the checks of contents can find the change
+    write_release_manifest(release, "float32", {})  # so that only the checks of contents can find the change
     report = verify_release(release, saved_checkpoint)
     assert not report.is_ok
     skipped = {check.name for check in report.checks if check.outcome == "skip"}

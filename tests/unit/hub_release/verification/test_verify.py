@@ -150,6 +150,7 @@ def test_every_static_check_can_fail(release: Path) -> None:
         lambda: (release / "LICENSE").unlink(),
         lambda: edit(release, "heads_chinese_modernbert.py", "import torch\n", "import torch\nimport os\n"),
         lambda: edit(release, "config.json", '"AutoModel"', '"AutoModelX"'),
+        lambda: edit(release, "config.json", '"global_attn_every_n_layers": 3', '"global_attn_every_n_layers": 2'),
         lambda: (release / "onnx").mkdir(),
         lambda: (release / "onnx" / "model.onnx").touch(),
         lambda: (release / "weights.bin").write_bytes(b""),
