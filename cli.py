@@ -131,6 +131,12 @@ COMMANDS: dict[str, Command] = {
         "checkpoint: {}",
         first="model",
     ),
+    "gguf": Command(
+        "write a Hub folder as one file for llama.cpp, with llama.cpp's own converter",
+        "hub_release.arguments:GgufArguments",
+        "hub_release.gguf.export:export_gguf",
+        first="model",
+    ),
     "push": Command(
         "upload a Hub folder, private unless --public",
         "hub_release.arguments:PushArguments",

@@ -21,6 +21,7 @@ FOLDERS = (
     "trainers.pretraining.objectives",
     "hub_release",
     "hub_release.card",
+    "hub_release.gguf",
     "hub_release.onnx",
     "hub_release.upload",
     "hub_release.verification",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .onnx.files import OnnxOptions
 
 DTYPES = ("float32", "bfloat16")
+GGUF_TYPES = ("f32", "f16", "q8_0")
 MAIN = "main"
 
 
@@ -91,6 +92,27 @@ class ConversionArguments:
         """
         if Path(self.model).resolve() == Path(self.output_dir).resolve():
             raise ValueError(f"output_dir {self.output_dir} is the model itself; give another folder")
+
+
+@dataclass
+class GgufArguments:
+    """Which release to write for llama.cpp, and with which checkout."""
+
+    model: str = argument(MISSING, "Released folder; may stand first.")
+    llama_cpp: str = argument(MISSING, "Source checkout of llama.cpp; if it is built, the file is checked with it.")
+    output_file: str = argument(MISSING, "GGUF file to write.")
+    outtype: str = argument("f16", "Type of the weights: f32, f16 or q8_0.")
+    overwrite: bool = argument(False, "Replace an earlier output_file.")
+    python: str = argument(sys.executable, "Interpreter of the converter's process.")
+
+    def __post_init__(self) -> None:
+        """Check the type.
+
+        Raises:
+            ValueError: For an unknown type.
+        """
+        if self.outtype not in GGUF_TYPES:
+            raise ValueError(f"outtype={self.outtype!r} is not offered; use one of {', '.join(GGUF_TYPES)}")
 
 
 @dataclass
