@@ -166,8 +166,8 @@ def main() -> None:
         write_converter_input(release, read_config(release), folder / "encoder")
         texts = read_texts(args.lines)
         joined = "".join(texts["validation"][:100]).replace("\n", "")
-        compare_states(binaries, models, tokenizer, folder / "encoder", joined)
         compare_ids(binaries, models["f32"], tokenizer, texts)
+        compare_states(binaries, models, tokenizer, folder / "encoder", joined)
 
 
 if __name__ == "__main__":
