@@ -78,7 +78,8 @@ def check_config(config: dict[str, Any], release: Path) -> None:
     """
     model_type = config.get("model_type")
     if model_type != "modernbert":
-        hint = "build the release again" if model_type == "chinese_modernbert" else "give a native release"
+        ours = "build it again with this version; if it stays so, its card says why it has no native form"
+        hint = ours if model_type == "chinese_modernbert" else "give a native release"
         raise ValueError(f"{release} has model_type={model_type!r}, llama.cpp reads only 'modernbert'; {hint}")
     given = (config.get("architectures") or [None])[0]
     if given not in ENCODERS:

@@ -95,6 +95,20 @@ def test_the_converter_gets_the_pre_tokenizer_and_the_types_of_bytes(
         export_gguf(arguments(native, checkout, target))
 
 
+def test_what_release_writes_is_read_and_its_masked_language_model_head_left_behind(
+    release: Path, checkout: Path, tmp_path: Path
+) -> None:
+    export_gguf(arguments(release, checkout, tmp_path / "model.gguf"))
+    folder = tmp_path / "encoder"
+    write_converter_input(release, read_config(release), folder)
+    ids = torch.arange(5, 50)[None]
+    with torch.no_grad():
+        wanted = ModernBertForMaskedLM.from_pretrained(release).model(ids).last_hidden_state
+        got = ModernBertModel.from_pretrained(folder)(ids).last_hidden_state
+    torch.testing.assert_close(got, wanted)
+    assert sorted(file.name for file in folder.iterdir() if file.suffix == ".py") == []
+
+
 def test_a_failing_converter_leaves_its_reason_and_no_file(native: Path, checkout: Path, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"llama\.cpp's converter ended with 1: ValueError: no such type here$"):
         export_gguf(arguments(native, checkout, tmp_path / "model.gguf", "q8_0"))
@@ -120,7 +134,7 @@ def test_the_converter_reads_the_encoder_alone_and_transformers_gives_the_same_f
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "chinese_modernbert"}, "llama.cpp reads only 'modernbert'; build the release again"),
+        ({"model_type": "chinese_modernbert"}, "llama.cpp reads only 'modernbert'; build it again with"),
         ({"model_type": "bert"}, "llama.cpp reads only 'modernbert'; give a native release"),
         ({"architectures": ["ModernBertForTokenClassification"]}, "holds a ModernBertForTokenClassification; only"),
         ({"norm_bias": True}, "norm_bias=True, which llama.cpp's ModernBERT cannot compute"),
