@@ -211,9 +211,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="base")
     parser.add_argument("--workloads", nargs="+", default=list(WORKLOADS), choices=WORKLOADS)
-    parser.add_argument(
-        "--openvino_python", help="interpreter with OpenVINO and nncf; none: left out"
-    )
+    parser.add_argument("--openvino_python", help="interpreter with OpenVINO and nncf; none: left out")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--results", type=Path, help="JSON lines; added to")
