@@ -31,6 +31,7 @@ from .checkpoint import (
     architecture_of,
     check_weights,
     drop_tied_decoder,
+    float_model,
     read_config,
     read_matching_tokenizer,
     read_model_config,
@@ -41,7 +42,7 @@ from .checkpoint import (
 )
 from .manifest import MANIFEST_FILE, modeling_files, write_release_manifest
 from .native_form import NativeForm, find_native_form, native_class_name, native_config_values
-from .onnx.files import ONNX_FOLDER, float_model, write_onnx_folder
+from .onnx.files import ONNX_FOLDER, write_onnx_folder
 from .provenance import PROVENANCE_FILE, write_provenance, yaml_without_local_folders
 from .sentence_modules import SentenceModules, check_reranker
 from .verification.probes import AUTO_CLASSES

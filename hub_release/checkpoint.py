@@ -252,6 +252,14 @@ def check_shapes(tensors: dict[str, torch.Tensor], expected: dict[str, tuple[int
             raise ValueError(f"{name} of {folder} has shape {given}, its {CONFIG_FILE} wants {shape}")
 
 
+def float_model(config: ChineseModernBertConfig, tensors: dict[str, torch.Tensor], class_name: str) -> PreTrainedModel:
+    """Return a local model with a checkpoint's tensors, float32, in evaluation mode."""
+    # A copy, since Transformers writes dtype and attention kind into the config that it is given.
+    model: PreTrainedModel = getattr(modeling, class_name)(copy.deepcopy(config)).float()
+    model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=False)
+    return model.eval()
+
+
 def read_matching_tokenizer(checkpoint: str | Path, config: ChineseModernBertConfig) -> PreTrainedTokenizerFast:
     """Return the checkpoint's tokenizer, checked against its config.
 

@@ -10,7 +10,7 @@ import copy
 import logging
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import AutoTokenizer, ModernBertConfig
@@ -26,6 +26,7 @@ from .checkpoint import (
     architecture_of,
     check_shapes,
     drop_tied_decoder,
+    float_model,
     parameter_shapes,
     read_config,
     read_model_config,
@@ -139,27 +140,24 @@ def with_zero_mean(
         )
     changed = copy.deepcopy(config)
     changed.zero_mean_residual = True
-    numbers, states = [], {}
-    for which in (config, changed):
-        model = getattr(modeling, class_name)(copy.deepcopy(which)).float()
-        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=False)
-        if which is changed:
-            before = model.residual_mean()
-            if config.zero_mean_residual and before < MEAN_OF_ROUNDING:
-                raise ValueError(f"zero_mean_residual=true for {source}, which has it already; release it as it is")
-            model.center_residual()
-            states = model.state_dict()
-        with torch.no_grad():
-            numbers.append(probe_forward(AUTO_CLASSES[class_name], model.eval(), probe_inputs(config)))
-    difference = float((numbers[0] - numbers[1]).abs().max() / numbers[0].abs().max())
+    given, centered = (cast(Any, float_model(which, tensors, class_name)) for which in (config, changed))
+    mean = given.residual_mean()
+    if config.zero_mean_residual and mean < MEAN_OF_ROUNDING:
+        raise ValueError(f"zero_mean_residual=true for {source}, which has it already; release it as it is")
+    centered.center_residual()
+    with torch.no_grad():
+        before, after = (
+            probe_forward(AUTO_CLASSES[class_name], model, probe_inputs(config)) for model in (given, centered)
+        )
+    difference = float((before - after).abs().max() / before.abs().max())
     logger.warning(
-        "the residual stream had a mean of %.1e of its size; without it the largest number moves by %.1e of itself: "
+        "the residual stream had a mean of %.1e of its size; without it the numbers move by up to %.1e of the largest: "
         "train further before use",
-        before,
+        mean,
         difference,
     )
-    kept = {name: states[name].to(tensor.dtype) for name, tensor in tensors.items()}
-    return changed, kept, {"mean_before": before, "difference": difference}
+    kept = {name: centered.state_dict()[name].to(tensor.dtype) for name, tensor in tensors.items()}
+    return changed, kept, {"mean_before": mean, "difference": difference}
 
 
 def _token_ids(source: Path, raw: dict[str, Any]) -> dict[str, int | None]:

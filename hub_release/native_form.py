@@ -7,7 +7,6 @@ a mean of zero (`config.zero_mean_residual`), which is measured here, on the wei
 
 from __future__ import annotations
 
-import copy
 import inspect
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +15,8 @@ import torch
 import transformers
 from transformers import ModernBertConfig, PreTrainedModel
 
-from .. import modeling
 from ..modeling import ChineseModernBertConfig
-from .checkpoint import NATIVE_MODEL_TYPE, NATIVE_PREFIX, OUR_PREFIX
+from .checkpoint import NATIVE_MODEL_TYPE, NATIVE_PREFIX, OUR_PREFIX, float_model
 from .verification.isolated_check import probe_forward
 from .verification.probes import AUTO_CLASSES, probe_inputs
 
@@ -95,14 +93,13 @@ def native_difference(config: ChineseModernBertConfig, tensors: dict[str, torch.
     """Return the largest difference of Transformers' class from ours, in float32, relative to the largest number."""
     native_class = getattr(transformers, native_class_name(class_name))
     native_config = ModernBertConfig(**{**_native_fields(config), "attn_implementation": "eager"})
-    inputs = probe_inputs(config)
-    numbers = []
-    for model_class, given in ((getattr(modeling, class_name), config), (native_class, native_config)):
-        model: PreTrainedModel = model_class(copy.deepcopy(given)).float()
-        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=False)
-        with torch.no_grad():
-            numbers.append(probe_forward(AUTO_CLASSES[class_name], model.eval(), inputs))
-    ours, native = numbers
+    native_model: PreTrainedModel = native_class(native_config).float()
+    native_model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=False)
+    with torch.no_grad():
+        ours, native = (
+            probe_forward(AUTO_CLASSES[class_name], model, probe_inputs(config))
+            for model in (float_model(config, tensors, class_name), native_model.eval())
+        )
     return float((ours - native).abs().max() / ours.abs().max())
 
 

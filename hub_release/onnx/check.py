@@ -163,7 +163,10 @@ def checked_agreement(
         ValueError: Where it misses the bar of its precision (`isolated_check.BARS`).
     """
     batches = model_batches(model, tokenizer, texts, file.shape)
-    expected = [(*batch, expected_outputs(model, file.outputs, batch, pooling)) for batch in batches]
+    expected = [
+        (batch.input_ids, batch.attention_mask, expected_outputs(model, file.outputs, batch, pooling))
+        for batch in batches
+    ]
     reached = check_graph(path, expected, torch.get_num_threads())
     missed = faults(reached, file.precision)
     if missed:

@@ -9,6 +9,7 @@ from ..checkpoint import (
     architecture_of,
     check_weights,
     drop_tied_decoder,
+    float_model,
     read_config,
     read_matching_tokenizer,
     read_model_config,
@@ -16,7 +17,7 @@ from ..checkpoint import (
 )
 from ..manifest import renew_manifest
 from ..sentence_modules import SentenceModules
-from .files import ONNX_FOLDER, OnnxOptions, float_model, write_onnx_folder
+from .files import ONNX_FOLDER, OnnxOptions, write_onnx_folder
 from .graphs import check_onnx_installed
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from ... import __version__, modeling
-from ...modeling import ChineseModernBertConfig
+from ... import __version__
 from ...runtime.files import new_output_folder
 from ..checkpoint import read_json_object, write_json
 from .check import GraphFile, checked_agreement, graph_file
@@ -77,14 +74,6 @@ class OnnxOptions:
         if wrong:
             raise ValueError(f"onnx_graphs={wrong[0]!r} is none of {class_name}, which has {', '.join(known)}")
         return {name: known[name] for name in self.graphs or [name for name in known if name != "encoder"]}
-
-
-def float_model(config: ChineseModernBertConfig, tensors: dict[str, torch.Tensor], class_name: str) -> PreTrainedModel:
-    """Return a local model with a checkpoint's tensors, float32, in evaluation mode."""
-    # A copy, since Transformers writes dtype and attention kind into the config that it is given.
-    model: PreTrainedModel = getattr(modeling, class_name)(copy.deepcopy(config)).float()
-    model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=False)
-    return model.eval()
 
 
 def write_onnx_folder(

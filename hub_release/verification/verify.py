@@ -26,6 +26,7 @@ from ..checkpoint import (
     architecture_of,
     check_weights,
     drop_tied_decoder,
+    float_model,
     read_config,
     read_matching_tokenizer,
     read_model_config,
@@ -34,7 +35,7 @@ from ..checkpoint import (
 from ..manifest import MANIFEST_FILE, closest_version, read_release_manifest, release_files
 from ..native_form import NATIVE_TOLERANCES, older_spellings
 from ..onnx.check import write_job
-from ..onnx.files import ONNX_FOLDER, RECORD_FILE, exported_files, float_model, unrecorded_graphs
+from ..onnx.files import ONNX_FOLDER, RECORD_FILE, exported_files, unrecorded_graphs
 from ..sentence_modules import SENTENCE_FILES, SentenceModules
 from .isolated_check import digest
 from .isolated_process import ProcessFailedError, run_script

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -48,8 +48,11 @@ def load_encoder(folder: str | Path, arguments: ContrastiveArguments) -> Sentenc
 def _with_own_class(model: SentenceTransformer, folder: str | Path) -> SentenceTransformer:
     """Put this package's encoder in the place of the class that the Auto classes took for a release of ours."""
     if own_config(str(folder)) is not None and not isinstance(transformer_of(model), ChineseModernBertModel):
-        module: Any = model[0]
-        module.model = ChineseModernBertModel.from_pretrained(folder, dtype=torch.float32).to(model.device)
+        module, ours = (
+            cast(Any, model[0]),
+            cast(Any, ChineseModernBertModel.from_pretrained(folder, dtype=torch.float32)),
+        )
+        module.model = ours.to(model.device)
     return model
 
 
