@@ -45,7 +45,7 @@ def run_model_speed(args: SpeedArguments) -> str:
     Returns:
         A table in Markdown, and where the JSON file is.
     """
-    rows = [row for dtype in args.dtypes for row in _measure(args, dtype)]
+    rows = measure_speed(args)
     record = {
         "settings": asdict(args),
         "environment": describe_environment(),
@@ -61,6 +61,11 @@ def run_model_speed(args: SpeedArguments) -> str:
         speeds = [f"{row[f'{name}_tokens_per_second']:,.1f}" for name in ("transformers", "ours")]
         table.append([row["case"], row["dtype"], row["kind"], spread, *speeds, f"{row['largest_difference']:.1e}"])
     return "\n".join([*markdown_table(TITLES, table), *([f"results: {file}"] if file else [])])
+
+
+def measure_speed(args: SpeedArguments) -> list[dict[str, Any]]:
+    """Return a row for every case in every dtype."""
+    return [row for dtype in args.dtypes for row in _measure(args, dtype)]
 
 
 def real_lengths(count: int) -> list[int]:
@@ -190,7 +195,7 @@ def _work(
     work = Workload()
     documents = (mask.cpu() - 1).numpy()  # 0 for the tokens of a row's text, -1 for padding
     masked = round(MASKED_SHARE * row["tokens"]) if args.training else 0
-    work.add(documents + (documents == 0) * _row_numbers(len(documents)), masked, config.local_attention // 2)
+    work.add(documents + (documents == 0) * _row_numbers(len(documents)), masked, config.window)
     operations = training_flops(config, work) / (1 if args.training else BACKWARD_AND_FORWARD)
     rate = operations * row["ours_tokens_per_second"] / row["tokens"]
     peak = peak_flops(torch.device(args.device), half_precision)

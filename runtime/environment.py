@@ -17,7 +17,7 @@ PACKAGES = ("chinese-modernbert", "transformers", "torch")
 def describe_environment(*packages: str) -> dict[str, str]:
     """Return the versions of this package, its two foundations and `packages`, the commit and the machine."""
     return {
-        **{name: metadata.version(name) for name in (*PACKAGES, *packages)},
+        **{name: _version(name) for name in (*PACKAGES, *packages)},
         "commit": _commit(),
         "python": platform.python_version(),
         "processor": _processor(),
@@ -25,6 +25,14 @@ def describe_environment(*packages: str) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
     }
+
+
+def _version(package: str) -> str:
+    """Return the installed version; a checkout may also be used without being installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _commit() -> str:
