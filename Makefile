@@ -1,7 +1,8 @@
 # Two commands from a bare Python 3.11 or newer: `make demo` and `make test`.
 # Everything is installed into .venv with the tested versions of constraints.txt.
 # `make test-fast` leaves out what starts processes or takes minutes: tests/end_to_end.
-# `make suite` runs Transformers' own model tests, `make compat` a release on Transformers 4.57; both need the network.
+# `make suite` runs Transformers' own model tests, `make compat` a release on Transformers 4.57, `make runtimes` tiny
+# releases in every runtime; all three need the network, the last one Node 20 too.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,8 +10,13 @@ RUN = $(VENV)/bin
 STAMP = $(VENV)/installed
 OLD_VENV ?= .venv-4.57
 OLD_STAMP = $(OLD_VENV)/installed
+RUNTIMES_VENV ?= .venv-runtimes
+RUNTIMES_STAMP = $(RUNTIMES_VENV)/installed
+NODE_SOURCE = benchmarks/runtimes/transformers_js
+NODE_PROJECT ?= outputs/transformers_js
+NODE_STAMP = $(NODE_PROJECT)/installed
 
-.PHONY: install demo test test-fast fast-trainers fast-others suite compat gpu check fix wheel clean
+.PHONY: install demo test test-fast fast-trainers fast-others suite compat gpu check fix wheel clean runtimes
 
 install: $(STAMP)
 
@@ -46,7 +52,8 @@ suite: $(STAMP)
 $(OLD_STAMP): constraints-4.57.txt
 	$(PYTHON) -m venv $(OLD_VENV)
 	$(OLD_VENV)/bin/pip install --quiet --constraint constraints-4.57.txt torch
-	$(OLD_VENV)/bin/pip install --quiet --constraint constraints-4.57.txt transformers sentence-transformers peft
+	$(OLD_VENV)/bin/pip install --quiet --constraint constraints-4.57.txt transformers sentence-transformers peft \
+		"optimum-onnx[onnxruntime]"
 	touch $(OLD_STAMP)
 
 compat: $(STAMP) $(OLD_STAMP)
@@ -56,6 +63,26 @@ compat: $(STAMP) $(OLD_STAMP)
 # Everything worth knowing from eight minutes with a GPU; DATA names a folder of shards for the training run.
 gpu: $(STAMP)
 	$(RUN)/python benchmarks/gpu/run.py --output outputs/gpu $(if $(DATA),--data $(DATA))
+# Runtimes whose packages do not fit into .venv. optimum asks for torchvision, and one of another build than torch's
+# breaks every model of Transformers; nothing here needs it.
+$(RUNTIMES_STAMP): constraints-runtimes.txt
+	$(PYTHON) -m venv $(RUNTIMES_VENV)
+	$(RUNTIMES_VENV)/bin/pip install --quiet --constraint constraints-runtimes.txt torch
+	$(RUNTIMES_VENV)/bin/pip install --quiet --constraint constraints-runtimes.txt \
+		fastembed nncf onnxruntime openvino optimum-intel sentence-transformers
+	$(RUNTIMES_VENV)/bin/pip uninstall --quiet --yes torchvision
+	touch $(RUNTIMES_STAMP)
+
+$(NODE_STAMP): $(NODE_SOURCE)/package.json $(NODE_SOURCE)/package-lock.json
+	mkdir -p $(NODE_PROJECT)
+	cp $(NODE_SOURCE)/package.json $(NODE_SOURCE)/package-lock.json $(NODE_PROJECT)
+	npm ci --prefix $(NODE_PROJECT) --ignore-scripts --no-audit --no-fund
+	touch $(NODE_STAMP)
+
+# Needs real texts, from the folder in CHINESE_MODERNBERT_DATA.
+runtimes: $(STAMP) $(OLD_STAMP) $(RUNTIMES_STAMP) $(NODE_STAMP)
+	$(RUN)/python benchmarks/runtimes/matrix.py --old_python $(OLD_VENV)/bin/python \
+		--runtimes_python $(RUNTIMES_VENV)/bin/python --node_project $(NODE_PROJECT)
 
 check: $(STAMP)
 	$(RUN)/ruff check .
@@ -72,4 +99,4 @@ wheel: $(STAMP)
 	$(RUN)/python -m build --outdir dist
 
 clean:
-	rm -rf $(VENV) $(OLD_VENV) build dist outputs
+	rm -rf $(VENV) $(OLD_VENV) $(RUNTIMES_VENV) build dist outputs
