@@ -63,6 +63,7 @@ compat: $(STAMP) $(OLD_STAMP)
 # Everything worth knowing from eight minutes with a GPU; DATA names a folder of shards for the training run.
 gpu: $(STAMP)
 	$(RUN)/python benchmarks/gpu/run.py --output outputs/gpu $(if $(DATA),--data $(DATA))
+
 # Runtimes whose packages do not fit into .venv. optimum asks for torchvision, and one of another build than torch's
 # breaks every model of Transformers; nothing here needs it.
 $(RUNTIMES_STAMP): constraints-runtimes.txt
