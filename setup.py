@@ -51,7 +51,7 @@ setup(
         f"{PACKAGE}.evaluation.clue": ["*.yaml"],
         f"{PACKAGE}.evaluation.sentences": ["*.yaml"],
         f"{PACKAGE}.hub_release": ["*.json", "assets/tokenizer/*"],
-        f"{PACKAGE}.hub_release.card": ["*.md"],
+        f"{PACKAGE}.hub_release.card": ["*.md", "*.json"],
         f"{PACKAGE}.demo.corpus": ["*.yaml"],
     },
     include_package_data=False,

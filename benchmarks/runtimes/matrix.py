@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from expected import read_documents, write_expected
 from folders import KINDS, TOKENIZER, build_folders
-from table import Row, failures, render, summarize
+from table import Row, failures, render, rows_of_the_card, summarize
 
 from chinese_modernbert.runtime.environment import describe_environment
 from chinese_modernbert.tokenization.loading import load_tokenizer
@@ -198,6 +198,9 @@ def main() -> int:
     record = {"date": datetime.date.today().isoformat(), "preset": args.preset, **describe_environment()}
     record |= {"rows": [{**asdict(row), "fault": row.fault()} for row in rows]}
     (folder / "record.json").write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+    # To be copied to hub_release/card/runtimes.json together with a new record.
+    card = {"date": record["date"], "preset": args.preset, "rows": rows_of_the_card(rows)}
+    (folder / "runtimes.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(render(rows))
     failed = failures(rows, args.allow_missing)
     print(f"{len(rows)} rows, {len(failed)} failed", file=sys.stderr)

@@ -69,6 +69,11 @@ def render(rows: Sequence[Row]) -> str:
 
 def summarize(rows: Sequence[Row]) -> str:
     """Return a table with one line for each runtime, version and precision: the worst of its tasks."""
+    return "\n".join(markdown_table(SUMMARY_HEADER, (_cells(row) for row in worst_of_tasks(rows))))
+
+
+def worst_of_tasks(rows: Sequence[Row]) -> list[Row]:
+    """Return one row for each runtime, version and precision; its task is how many there were."""
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.runtime, row.version, row.precision), []).append(row)
@@ -86,8 +91,16 @@ def summarize(rows: Sequence[Row]) -> str:
             error=error,
             is_missing=is_missing,
         )
-        lines.append(_cells(worst))
-    return "\n".join(markdown_table(SUMMARY_HEADER, lines))
+        lines.append(worst)
+    return lines
+
+
+def rows_of_the_card(rows: Sequence[Row]) -> list[dict[str, str | float | None]]:
+    """Return what `hub_release/card/runtimes.json` holds, for the model card of every native release."""
+    names = ("runtime", "version", "precision", "cosine", "difference")
+    return [
+        {name: getattr(row, name) for name in names} for row in worst_of_tasks(rows) if row.cosine and not row.fault()
+    ]
 
 
 def _cells(row: Row) -> tuple[str, ...]:

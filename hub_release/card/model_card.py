@@ -10,6 +10,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from ...modeling import ChineseModernBertConfig
 from ...runtime.markdown import markdown_table
+from ..checkpoint import read_json_object
 from ..native_form import NativeForm
 from .evaluation_facts import EvaluationFacts
 from .tokenizer_facts import TokenizerMetric
@@ -17,18 +18,22 @@ from .training_facts import CardRow, TrainingFacts
 
 CARD_FILE = "README.md"
 TEMPLATE_FILE = "model_card_template.md"
+# The recorded outcome of `make runtimes`.
+RUNTIMES_FILE = Path(__file__).with_name("runtimes.json")
 # Titles of the columns of each table, and the remark on a task whose training failed.
 TITLES = {
     "english": {
         "tokenizer": ("Text", "Characters per token", "Across a word boundary", "Bytes", "Unknown"),
         "tasks": ("Task", "Metric", "Mean ± deviation", "Runs", "Rows"),
         "similarity": ("Set", "Stage", "Pearson", "Spearman [interval]", "Pairs"),
+        "runtimes": ("Runtime", "Version", "Precision", "Lowest cosine", "Largest difference"),
         "collapsed": " (every run predicts one class: failed training)",
     },
     "chinese": {
         "tokenizer": ("文本", "每词元字符数", "跨词边界", "字节词元", "未知词元"),
         "tasks": ("任务", "指标", "均值 ± 标准差", "运行次数", "样本数"),
         "similarity": ("数据集", "阶段", "Pearson", "Spearman [区间]", "句对数"),
+        "runtimes": ("运行环境", "版本", "精度", "最小余弦", "最大差异"),
         "collapsed": "（每次运行都只预测一个类别：训练失败）",
     },
 }
@@ -38,8 +43,8 @@ KINDS = {
     "AutoModelForMaskedLM": ("fill-mask", "masked language model", "掩码语言模型"),
     "AutoModelForSequenceClassification": ("text-classification", "text classifier", "文本分类模型"),
     "AutoModelForTokenClassification": ("token-classification", "token classifier", "词元分类模型"),
-    "AutoModelForQuestionAnswering": ("question-answering", "model that finds answers in a text", "抽取式问答模型"),
-    "AutoModelForMultipleChoice": ("multiple-choice", "model that chooses among answers", "多项选择模型"),
+    "AutoModelForQuestionAnswering": ("question-answering", "question-answering model", "抽取式问答模型"),
+    "AutoModelForMultipleChoice": ("multiple-choice", "multiple-choice model", "多项选择模型"),
 }
 # The rest of its name says whether a head is around the encoder.
 EMBEDDING_NAME = "embeddings.tok_embeddings.weight"
@@ -100,6 +105,7 @@ def render_model_card(
         is_reranker=is_reranker,
         is_sentence_encoder=is_sentence_encoder,
         native=native,
+        runtimes_date=read_json_object(RUNTIMES_FILE)["date"],
         trust=", trust_remote_code=True" if native.fault else "",
         tokenizer_trust=", trust_remote_code=False" if native.fault else "",
         max_tokens=f"{config.max_position_embeddings:,}",
@@ -180,6 +186,13 @@ def _tables(
     tables["similarity"] = markdown_table(
         titles["similarity"],
         [(one.name, one.stage, f"{one.pearson:.4f}", one.interval, f"{one.pairs:,}") for one in evaluations.similarity],
+    )
+    tables["runtimes"] = markdown_table(
+        titles["runtimes"],
+        [
+            (row["runtime"], row["version"], row["precision"], f"{row['cosine']:.6f}", f"{row['difference']:.1e}")
+            for row in read_json_object(RUNTIMES_FILE)["rows"]
+        ],
     )
     return {name: "\n".join(lines) for name, lines in tables.items()}
 

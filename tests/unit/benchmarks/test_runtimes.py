@@ -1,6 +1,7 @@
 """benchmarks/runtimes: which rows of the matrix fail, how the table says so, and what a probe compares."""
 
 import importlib.util
+import json
 import math
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).parents[3] / "benchmarks" / "runtimes"
+ROOT = Path(__file__).parents[3]
+FOLDER = ROOT / "benchmarks" / "runtimes"
 
 
 def load(name: str) -> Any:
@@ -88,3 +90,16 @@ def test_a_probe_takes_numbers_that_are_not_finite_or_misshapen_for_no_result() 
     for wrong in (np.array([1.0, np.nan]), np.array([1.0, np.inf]), np.array([1.0])):
         with pytest.raises(ValueError, match="torch"):
             probing.agreement(wrong, np.array([1.0, 2.0]))
+
+
+def test_the_card_and_the_page_have_the_rows_of_one_record() -> None:
+    card = json.loads((ROOT / "hub_release" / "card" / "runtimes.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "runtimes.md").read_text(encoding="utf-8")
+    assert len(card["rows"]) > 10 and f"benchmarks/{card['date']}-runtimes.md" in page
+    for row in card["rows"]:
+        line = next(
+            line
+            for line in page.split("\n")
+            if line.startswith(f"| {row['runtime']} | {row['version']} |") and f"| {row['precision']} |" in line
+        )
+        assert f"| {row['cosine']:.6f} | {row['difference']:.1e} |" in line

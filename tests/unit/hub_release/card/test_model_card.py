@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def test_tables_are_whole(tmp_path: Path) -> None:
     for number, line in enumerate(lines):
         if line.startswith("| ---"):
             assert lines[number - 2] == "" and lines[number + 1].startswith("| ")
-    assert sum(line.startswith("| ---") for line in lines) == 4
+    assert sum(line.startswith("| ---") for line in lines) == 6
 
 
 def test_recorded_numbers_are_given_in_both_languages(tmp_path: Path) -> None:
@@ -222,3 +223,30 @@ def test_record_files_are_linked(tmp_path: Path) -> None:
     assert "[`recipe.yaml`](recipe.yaml), [`masking.yaml`](masking.yaml)." in card(
         tmp_path, record_files=("recipe.yaml", "masking.yaml")
     )
+
+
+@pytest.mark.parametrize(
+    ("auto_class", "labels", "task", "words"),
+    [
+        ("AutoModel", 2, "sentence-similarity", "SentenceTransformer("),
+        ("AutoModelForSequenceClassification", 3, "text-classification", 'pipeline("text-classification"'),
+        ("AutoModelForSequenceClassification", 1, "text-ranking", "CrossEncoder("),
+        ("AutoModelForTokenClassification", 3, "token-classification", 'pipeline("token-classification"'),
+        ("AutoModelForQuestionAnswering", 2, "question-answering", "outputs.start_logits.argmax()"),
+        ("AutoModelForMultipleChoice", 2, "multiple-choice", "value.unsqueeze(0)"),
+    ],
+)
+@pytest.mark.parametrize("native", [NATIVE, NativeForm("a reason")], ids=["native", "own"])
+def test_every_head_has_a_card_with_an_example_of_its_own(
+    auto_class: str, labels: int, task: str, words: str, native: NativeForm, tmp_path: Path, monkeypatch: Any
+) -> None:
+    config = ChineseModernBertConfig.preset("base", num_labels=labels)
+    monkeypatch.setattr(ChineseModernBertConfig, "preset", lambda name: config)
+    text = card(tmp_path, auto_class=auto_class, native=native)
+    assert ModelCard(text).data.pipeline_tag == task
+    examples = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert len(examples) == 1 and words in examples[0]
+    compile(examples[0], "card", "exec")
+    assert ("trust_remote_code=True" in examples[0]) is bool(native.fault)
+    assert ("## Runtimes" in text) is not bool(native.fault)
+    assert "{{" not in text and "\n\n\n" not in text
