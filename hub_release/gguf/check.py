@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from transformers import ModernBertModel
 
+from ..verification.isolated_process import last_line, run_captured
 from .tokenizer import prepare_text
 
 # Both scripts, Latin, long numbers, spaces, line breaks, backslashes, characters without an entry, a mask.
@@ -160,17 +160,7 @@ def _run(command: list[str], text: str) -> str:
     with tempfile.TemporaryDirectory(prefix="gguf_check_") as folder:
         file = Path(folder) / "text.txt"
         file.write_bytes(text.encode())
-        process = subprocess.run(
-            [*command, "--no-escape", "-f", str(file)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=TIME_LIMIT_SECONDS,
-            check=False,
-        )
+        process = run_captured([*command, "--no-escape", "-f", str(file)], TIME_LIMIT_SECONDS)
     if process.returncode:
-        last = (process.stderr.strip().splitlines() or [""])[-1]
-        raise RuntimeError(f"{Path(command[0]).name} ended with {process.returncode}: {last}")
+        raise RuntimeError(f"{Path(command[0]).name} ended with {process.returncode}: {last_line(process)}")
     return process.stdout

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 from ...runtime.verdict import CheckFailedError
 from ..arguments import GgufArguments
 from ..checkpoint import read_config, read_json_object, read_weights, write_json, write_weights
+from ..verification.isolated_process import last_line, run_captured
 from .check import check_gguf, find_binaries
 from .tokenizer import PRE_TOKENIZER, rewrite_tokenizer
 
@@ -144,17 +143,7 @@ def _convert(args: GgufArguments, folder: Path, target: Path) -> None:
     checkout = str(Path(args.llama_cpp).resolve())
     command = [args.python, "-P", str(CONVERTER_PROCESS), checkout, PRE_TOKENIZER, str(folder)]
     logger.info("converting with %s", Path(checkout) / CONVERTER)
-    process = subprocess.run(
-        [*command, "--outfile", str(target.absolute()), "--outtype", args.outtype],
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        timeout=TIME_LIMIT_SECONDS,
-        check=False,
-    )
+    command += ["--outfile", str(target.absolute()), "--outtype", args.outtype]
+    process = run_captured(command, TIME_LIMIT_SECONDS, env={**os.environ, "HF_HUB_OFFLINE": "1"})
     if process.returncode or not target.is_file():
-        last = (re.split(r"[\r\n]+", process.stderr.strip()) or [""])[-1]
-        raise RuntimeError(f"llama.cpp's converter ended with {process.returncode}: {last}")
+        raise RuntimeError(f"llama.cpp's converter ended with {process.returncode}: {last_line(process)}")

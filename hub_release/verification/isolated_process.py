@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -44,24 +45,44 @@ def run_script(script: Path, python: str, make_job: Callable[[Path], dict[str, A
         results = folder / "results.json"
         write_json(folder / "job.json", {**make_job(folder), "results": str(results)})
         try:
-            process = subprocess.run(
+            process = run_captured(
                 [python, "-P", "-s", str(script), str(folder / "job.json")],
+                TIME_LIMIT_SECONDS,
                 cwd=folder / "empty",
                 env=isolated_environment(folder),
-                stdin=subprocess.DEVNULL,  # a library that asks something gets no answer, and nobody waits
-                capture_output=True,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-                timeout=TIME_LIMIT_SECONDS,
-                check=False,
             )
         except subprocess.TimeoutExpired:
             raise ProcessFailedError(f"did not end within {TIME_LIMIT_SECONDS:.0f} s") from None
         if process.returncode != 0 or not results.is_file():
-            last_line = (process.stderr.strip().split("\n") or [""])[-1]
-            raise ProcessFailedError(f"ended with {process.returncode}: {last_line}")
+            raise ProcessFailedError(f"ended with {process.returncode}: {last_line(process)}")
         return json.loads(results.read_text(encoding="utf-8"))
+
+
+def run_captured(
+    command: list[str], seconds: float, cwd: Path | None = None, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program without a keyboard and return what it said; whoever asks something gets no answer.
+
+    Raises:
+        subprocess.TimeoutExpired: Where it does not end in time.
+    """
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=seconds,
+        check=False,
+    )
+
+
+def last_line(process: subprocess.CompletedProcess[str]) -> str:
+    """Return the last line of a program's errors; a progress bar writes many into one."""
+    return re.split(r"[\r\n]+", process.stderr.strip())[-1]
 
 
 def isolated_environment(folder: Path) -> dict[str, str]:
