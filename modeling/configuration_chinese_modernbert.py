@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .kernels_chinese_modernbert import attend  # noqa: F401
     from .layout_chinese_modernbert import TokenLayout  # noqa: F401
     from .modeling_chinese_modernbert import ChineseModernBertModel  # noqa: F401
+    from .residual_chinese_modernbert import center_residual  # noqa: F401
     from .rotary_chinese_modernbert import RotaryTable  # noqa: F401
 
 FULL_ATTENTION = "full_attention"

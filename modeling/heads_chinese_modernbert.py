@@ -30,6 +30,7 @@ from .modeling_chinese_modernbert import (
     build_norm,
     marked,
 )
+from .residual_chinese_modernbert import center_residual  # noqa: F401
 from .rotary_chinese_modernbert import RotaryTable  # noqa: F401
 
 # Annotations are evaluated here: who asks the signature of a head sees what its `**kwargs` may hold.

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
@@ -19,6 +19,7 @@ from transformers.utils.generic import can_return_tuple
 from .configuration_chinese_modernbert import SLIDING_ATTENTION, ChineseModernBertConfig
 from .kernels_chinese_modernbert import OWN_KERNELS, attend, check_kernel, foreign_arguments
 from .layout_chinese_modernbert import TokenLayout, build_layout, is_recording
+from .residual_chinese_modernbert import center_residual, residual_mean, subtract_mean
 from .rotary_chinese_modernbert import RotaryTable, apply_rotary, rotary_table
 
 if TYPE_CHECKING:  # never run, but read: see the configuration
@@ -36,11 +37,6 @@ def build_norm(config: ChineseModernBertConfig, after_activation: bool = False) 
     if config.norm_type == "rmsnorm" and not (after_activation and config.zero_mean_residual):
         return nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
     return nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.norm_bias)
-
-
-def _subtract_mean(weight: torch.Tensor, dim: int) -> None:
-    """Take the mean over one dimension out of a tensor, in place, computed in float32."""
-    weight.sub_(weight.float().mean(dim=dim, keepdim=True))
 
 
 def marked(linear: nn.Linear, kind: str) -> nn.Linear:
@@ -228,46 +224,18 @@ class ChineseModernBertPreTrainedModel(PreTrainedModel):
             and not is_loaded
             and (kind == "residual" or isinstance(module, nn.Embedding))
         ):
-            _subtract_mean(module.weight, dim=0 if kind == "residual" else 1)
+            subtract_mean(module.weight, dim=0 if kind == "residual" else 1)
 
-    def _residual_writers(self) -> Iterator[tuple[torch.Tensor, int]]:
-        """Yield every tensor that writes into the residual stream, and which of its dimensions is the width."""
-        encoder: Any = self.base_model
-        yield encoder.embeddings.tok_embeddings.weight, 1
-        for layer in encoder.layers:
-            for output in (layer.attn.Wo, layer.mlp.Wo):
-                yield output.weight, 0
-                if output.bias is not None:
-                    yield output.bias, 0
-
-    @torch.no_grad()
     def center_residual(self) -> None:
-        """Give the weights what `config.zero_mean_residual` says: writers of mean zero, one gain in the first norm.
+        """Give the weights what `config.zero_mean_residual` says; a trainer does this after each step of the optimizer.
 
-        A trainer does this after each step of the optimizer. It changes the numbers of a model that did not have it.
-        The means are taken in float32; sharded tensors (DTensor) stay sharded.
+        It changes the numbers of a model that did not have it.
         """
-        for weight, dim in self._residual_writers():
-            _subtract_mean(weight, dim)
-        encoder: Any = self.base_model
-        gain = encoder.embeddings.norm.weight
-        gain.copy_(gain.float().mean().expand_as(gain))
+        center_residual(self.base_model)
 
-    @torch.no_grad()
     def residual_mean(self) -> float:
-        """Return how far the weights are from `zero_mean_residual`: 0 for exactly there.
-
-        Returns:
-            The largest mean of a vector that is written into the residual stream, as a share of the root mean square
-            of its matrix, or the relative spread of the first norm's gains, whichever is larger.
-        """
-        encoder: Any = self.base_model
-        gain = encoder.embeddings.norm.weight.float()
-        found = [(gain - gain.mean()).abs().max() / gain.abs().mean().clamp(min=1e-12)]
-        for weight, dim in self._residual_writers():
-            values = weight.float()
-            found.append(values.mean(dim=dim).abs().max() / values.square().mean().sqrt().clamp(min=1e-12))
-        return max(float(one) for one in found)
+        """Return how far the weights are from `config.zero_mean_residual`; see the function of this name."""
+        return residual_mean(self.base_model)
 
 
 class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
