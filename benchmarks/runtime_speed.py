@@ -138,15 +138,18 @@ class Process:
         for line in stream or ():
             if line.startswith("{"):
                 return json.loads(line)
-        raise RuntimeError(f"{self.process.args} ended with {self.process.wait()}")
+        raise RuntimeError(f"ended with {self.process.wait()}")
 
     def work(self, workload: str, keep: Path | None = None) -> float:
         """Return the seconds of one run."""
         order = {"workload": workload, **({"keep": str(keep)} if keep else {})}
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
-        return float(self.read()["seconds"])
+        try:
+            self.process.stdin.write(json.dumps(order) + "\n")
+            self.process.stdin.flush()
+            return float(self.read()["seconds"])
+        except BrokenPipeError:
+            raise RuntimeError(f"ended with {self.process.wait()}") from None
 
 
 def write_release(preset: str, folder: Path) -> Path:
@@ -168,19 +171,24 @@ def write_release(preset: str, folder: Path) -> Path:
 
 def measure(args: argparse.Namespace, folder: Path) -> None:
     """Measure every workload and print a line for each contestant."""
-    release = write_release(args.preset, folder)
+    release = args.release or write_release(args.preset, folder)
     pythons = {"openvino": args.openvino_python}
     processes = {
         name: Process(pythons.get(engine) or sys.executable, release, engine, dtype, args.threads)
         for name, (engine, dtype) in CONTESTANTS.items()
-        if engine != "openvino" or args.openvino_python
+        if (engine != "openvino" or args.openvino_python) and (engine == "ours" or engine in args.engines)
     }
     for workload in args.workloads:
         lengths = WORKLOADS[workload]
         real = np.arange(max(lengths)) < np.array(lengths)[:, None]
         states = {}
-        for name, process in processes.items():
-            process.work(workload, folder / "states.npy")
+        for name, process in list(processes.items()):
+            try:
+                process.work(workload, folder / "states.npy")
+            except RuntimeError as error:  # out of memory, most likely: the others go on without it
+                report(args, {"workload": workload, "contestant": name, "failed": str(error)})
+                del processes[name]
+                continue
             states[name] = np.load(folder / "states.npy")[real].astype(np.float64).ravel()
         times: dict[str, list[float]] = {name: [] for name in processes}
         for _ in range(args.repeats):
@@ -211,6 +219,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="base")
     parser.add_argument("--workloads", nargs="+", default=list(WORKLOADS), choices=WORKLOADS)
+    parser.add_argument(
+        "--engines",
+        nargs="+",
+        default=["native", "onnxruntime", "openvino"],
+        help="beside ours; a text of 8,192 tokens wants them apart, since each keeps what memory it took",
+    )
+    parser.add_argument("--release", type=Path, help="an earlier release with its graphs; none: a new one")
     parser.add_argument("--openvino_python", help="interpreter with OpenVINO and nncf; none: left out")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
