@@ -43,6 +43,8 @@ class MaskedAutoEncoder(Objective):
             "num_hidden_layers": decoder_layers,
             "layer_types": (config.layer_types * decoder_layers)[:decoder_layers],
             "vocab_size": NO_EMBEDDINGS,
+            # What it reads are the encoder's states, which have a mean; nothing of it is released.
+            "zero_mean_residual": False,
         }
         own = ChineseModernBertConfig.from_dict(smaller)
         own._attn_implementation = config._attn_implementation
