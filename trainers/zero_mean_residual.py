@@ -15,13 +15,22 @@ class ZeroMeanResidualCallback(TrainerCallback):
 
     Works in any Trainer, with any optimizer (fused ones too), under DDP, FSDP2, gradient accumulation and gradient
     clipping: whatever the step was, the projection follows it. Models that do not ask for it are left alone.
+
+    Attributes:
+        skips_next: the step at hand changes no weight, so the projection, which rounds, must not either; a trainer that
+            drops a step sets it
     """
+
+    def __init__(self) -> None:
+        self.skips_next = False
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Project every encoder inside the model."""
-        center_residual(kwargs["model"])
+        if not self.skips_next:
+            center_residual(kwargs["model"])
+        self.skips_next = False
 
 
 def center_residual(model: nn.Module) -> None:

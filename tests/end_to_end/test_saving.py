@@ -42,7 +42,8 @@ CLASSES: dict[str, type[PreTrainedModel]] = {
     "AutoModelForMultipleChoice": ChineseModernBertForMultipleChoice,
 }
 FILES = {"config.json", "model.safetensors"} | {
-    f"{part}_chinese_modernbert.py" for part in ("configuration", "modeling", "heads", "kernels", "layout", "rotary")
+    f"{part}_chinese_modernbert.py"
+    for part in ("configuration", "modeling", "heads", "kernels", "layout", "residual", "rotary")
 }
 
 

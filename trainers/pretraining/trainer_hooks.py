@@ -13,6 +13,7 @@ from torch import nn
 from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from ..zero_mean_residual import ZeroMeanResidualCallback
 from .checkpoints import WRITING, CheckpointWriter, drop_old_checkpoints, find_damage
 from .guards import StepGuard
 from .log import RunLog
@@ -25,11 +26,13 @@ class TrainerHooks(Trainer):
         guard: judges each step
         writer: writes the checkpoints
         run_log: what is measured between two log lines
+        zero_mean_residual: projects the weights after each update
     """
 
     guard: StepGuard
     writer: CheckpointWriter
     run_log: RunLog
+    zero_mean_residual: ZeroMeanResidualCallback
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         """Return the gradient norm, the last moment before the weights change: a bad step is caught here.
@@ -42,6 +45,7 @@ class TrainerHooks(Trainer):
         if found is None:
             return norm
         self.guard.handle(*found, self.state, self._save_before_step)
+        self.zero_mean_residual.skips_next = True
         model.zero_grad()  # an optimizer passes over parameters without a gradient: neither weights nor moments move
         self.run_log.window.take_back_step(self._tr_loss)
         return None
