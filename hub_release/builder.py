@@ -44,7 +44,7 @@ from .manifest import MANIFEST_FILE, modeling_files, write_release_manifest
 from .native_form import NativeForm, find_native_form, native_class_name, native_config_values
 from .onnx.files import ONNX_FOLDER, write_onnx_folder
 from .provenance import PROVENANCE_FILE, write_provenance, yaml_without_local_folders
-from .sentence_modules import SentenceModules, check_reranker
+from .sentence_modules import SentenceModules, check_no_span_head, check_reranker
 from .verification.probes import AUTO_CLASSES
 
 logger = logging.getLogger(__name__)
@@ -96,8 +96,6 @@ def build_release(args: ReleaseArguments) -> Path:
     """
     model, output_dir = read_model(args), Path(args.output_dir)
     config, tensors, tokenizer = model.config, model.tensors, model.tokenizer
-    if model.native.fault:
-        logger.warning("the release loads with its own code alone: %s", model.native.fault)
     with new_output_folder(output_dir, overwrite=args.overwrite, marker=MANIFEST_FILE) as folder:
         _write_model(folder, model, args.dtype)
         evaluations = read_evaluations(args.clue_report, args.sts_report, (Path(args.model), folder))
@@ -110,7 +108,7 @@ def build_release(args: ReleaseArguments) -> Path:
         provenance = write_provenance(Path(args.model), folder)
         (folder / LICENSE_FILE).write_bytes(_license_bytes(Path(args.model)))
         if options := args.onnx_options():
-            pooling = model.sentence_modules.pooling if model.sentence_modules else ""
+            pooling = (model.sentence_modules or SentenceModules()).pooling
             float32 = float_model(config, tensors, model.class_name)
             write_onnx_folder(folder / ONNX_FOLDER, float32, tokenizer, options, pooling=pooling)
         card = render_model_card(
@@ -150,8 +148,11 @@ def read_model(args: ReleaseArguments) -> ReleasedModel:
     tensors = drop_tied_decoder(read_weights(args.model), config.tie_word_embeddings)
     class_name = architecture_of(read_config(args.model), tensors)
     check_weights(tensors, class_name, config, args.model)
+    check_no_span_head(Path(args.model))
     tensors = {name: tensor.to(RELEASE_DTYPES[args.dtype]) for name, tensor in tensors.items()}
     native = find_native_form(config, tensors, class_name, args.dtype)
+    if native.fault:
+        logger.warning("the release loads with its own code alone: %s", native.fault)
     return ReleasedModel(class_name, config, tensors, tokenizer, _sentence_modules(args, class_name), native)
 
 

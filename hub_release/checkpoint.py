@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from .. import modeling
 from ..modeling import ChineseModernBertConfig
+from ..modeling.configuration_chinese_modernbert import NATIVE_MODEL_TYPE
 from ..runtime.files import make_as_readable_as_others, write_text_atomically
 from ..tokenization.loading import TOKENIZER_FILE, check_vocabulary, load_tokenizer
 
@@ -25,7 +26,6 @@ TIED_PARAMETER = "decoder.weight"
 EMBEDDING_PARAMETER = "model.embeddings.tok_embeddings.weight"
 ENCODER_PREFIX = "model."
 HEAD_PREFIXES = ("head.", "decoder.")
-NATIVE_MODEL_TYPE = "modernbert"
 NATIVE_PREFIX, OUR_PREFIX = "ModernBert", "ChineseModernBert"
 MASKED_LM = f"{OUR_PREFIX}ForMaskedLM"
 TOKEN_ROLES = ("pad", "unk", "cls", "sep", "mask")

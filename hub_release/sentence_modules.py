@@ -20,6 +20,9 @@ TRANSFORMER_MODULE = "sentence_transformers.models.Transformer"
 POOLING_MODULE = "sentence_transformers.models.Pooling"
 NORMALIZE_MODULE = "sentence_transformers.models.Normalize"
 POOLINGS = ("mean", "cls")
+SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
+# What the weights of two span means go into in `clue`; a release has no place for it.
+SPAN_HEAD_FILE = "span_head.safetensors"
 # What a reranker's score goes through where nothing is said, as in sentence-transformers for one label.
 DEFAULT_SCORE = "torch.nn.modules.activation.Sigmoid"
 
@@ -34,6 +37,7 @@ class SentenceModules:
         max_length: longest text in tokens; None = the model's longest
         prompts: text put before a query or a document, by name
         default_prompt: name of the prompt that is used where none is named
+        similarity: how two embeddings are compared, one of `SIMILARITIES`
     """
 
     pooling: str = "mean"
@@ -41,13 +45,14 @@ class SentenceModules:
     max_length: int | None = None
     prompts: dict[str, str] = field(default_factory=dict)
     default_prompt: str | None = None
+    similarity: str = "cosine"
 
     @classmethod
     def read(cls, folder: Path) -> SentenceModules | None:
         """Return the modules of a folder, in any spelling of sentence-transformers; None where it has no modules.
 
         Raises:
-            ValueError: For modules or pooling that a release does not hold.
+            ValueError: For modules, pooling or settings that a release does not hold and would lose without a word.
         """
         if not (folder / MODULES_FILE).is_file():
             return None
@@ -58,13 +63,29 @@ class SentenceModules:
                 f"{folder / MODULES_FILE} has the modules {', '.join(kinds)}; a release holds Transformer, Pooling and "
                 "Normalize alone: merge or drop the others"
             )
-        encoder = read_json_object(folder / ENCODER_FILE) if (folder / ENCODER_FILE).is_file() else {}
+        place = str(rows[1].get("path"))
+        if Path(place).name != place:
+            raise ValueError(f"{folder / MODULES_FILE} names the folder {place!r}, a plain name is needed")
+        encoder = _object_of(folder / ENCODER_FILE)
+        pooling = read_json_object(folder / place / CONFIG_FILE)
+        similarity = encoder.get("similarity_fn_name") or "cosine"
+        lost = {
+            "truncate_dim": encoder.get("truncate_dim"),
+            "include_prompt": None if pooling.get("include_prompt", True) else False,
+            "do_lower_case": _object_of(folder / LENGTH_FILE).get("do_lower_case") or None,
+            "similarity_fn_name": None if similarity in SIMILARITIES else similarity,
+        }
+        for name, value in lost.items():
+            if value is not None:
+                raise ValueError(f"{folder} sets {name}={value!r}, which a release does not hold; save it without")
+        prompts = encoder.get("prompts")
         return cls(
-            pooling=_pooling_of(folder / str(rows[1].get("path")) / CONFIG_FILE),
+            pooling=_pooling_of(pooling, folder / place / CONFIG_FILE),
             normalize="Normalize" in kinds,
             max_length=_length_of(folder),
-            prompts={str(name): str(text) for name, text in (encoder.get("prompts") or {}).items() if text},
+            prompts={str(name): str(text) for name, text in prompts.items() if text} if prompts else {},
             default_prompt=encoder.get("default_prompt_name"),
+            similarity=similarity,
         )
 
     def write(self, folder: Path, config: ChineseModernBertConfig) -> None:
@@ -90,7 +111,7 @@ class SentenceModules:
         encoder = {
             "prompts": self.prompts,
             "default_prompt_name": self.default_prompt,
-            "similarity_fn_name": "cosine",
+            "similarity_fn_name": self.similarity,
         }
         write_json(folder / ENCODER_FILE, encoder)
 
@@ -102,7 +123,7 @@ def check_reranker(folder: Path) -> None:
         ValueError: For another function than the one that sentence-transformers takes by itself.
     """
     path = folder / ENCODER_FILE
-    given = read_json_object(path).get("activation_fn") if path.is_file() else None
+    given = _object_of(path).get("activation_fn")
     if given not in (None, DEFAULT_SCORE):
         raise ValueError(
             f"{path} sends scores through {given}, which a release does not name, since loading it would import it; "
@@ -110,9 +131,26 @@ def check_reranker(folder: Path) -> None:
         )
 
 
-def _pooling_of(path: Path) -> str:
-    """Return `mean` or `cls` from a pooling's config.json, in the old or the new spelling."""
-    values = read_json_object(path)
+def check_no_span_head(folder: Path) -> None:
+    """Refuse a folder whose encoder is half of a classifier of two spans.
+
+    Raises:
+        ValueError: Where the other half lies beside it.
+    """
+    if (folder / SPAN_HEAD_FILE).is_file():
+        raise ValueError(
+            f"{folder} holds {SPAN_HEAD_FILE}, a head that no Auto class loads and a release has no place for; "
+            "move it away to release the encoder alone"
+        )
+
+
+def _object_of(path: Path) -> dict[str, Any]:
+    """Return the JSON object of a file; empty where there is no file."""
+    return read_json_object(path) if path.is_file() else {}
+
+
+def _pooling_of(values: dict[str, Any], path: Path) -> str:
+    """Return `mean` or `cls` from the values of a pooling's config.json, in the old or the new spelling."""
     given = values.get("pooling_mode")
     if given is None:
         keys = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
@@ -127,7 +165,7 @@ def _length_of(folder: Path) -> int | None:
     """Return the longest text that a sentence encoder declares, in tokens."""
     # Where the first file does not say, sentence-transformers 6 leaves it to the tokenizer.
     for path, key in ((folder / LENGTH_FILE, "max_seq_length"), (folder / TOKENIZER_SETTINGS, "model_max_length")):
-        given = read_json_object(path).get(key) if path.is_file() else None
+        given = _object_of(path).get(key)
         if given is not None:
             return int(given)
     return None

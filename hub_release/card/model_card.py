@@ -187,14 +187,16 @@ def _tables(
         titles["similarity"],
         [(one.name, one.stage, f"{one.pearson:.4f}", one.interval, f"{one.pairs:,}") for one in evaluations.similarity],
     )
-    tables["runtimes"] = markdown_table(
-        titles["runtimes"],
-        [
-            (row["runtime"], row["version"], row["precision"], f"{row['cosine']:.6f}", f"{row['difference']:.1e}")
-            for row in read_json_object(RUNTIMES_FILE)["rows"]
-        ],
-    )
+    tables["runtimes"] = markdown_table(titles["runtimes"], _runtime_rows())
     return {name: "\n".join(lines) for name, lines in tables.items()}
+
+
+def _runtime_rows() -> list[tuple[str, ...]]:
+    """Return the cells of the recorded runtimes."""
+    return [
+        (row["runtime"], row["version"], row["precision"], f"{row['cosine']:.6f}", f"{row['difference']:.1e}")
+        for row in read_json_object(RUNTIMES_FILE)["rows"]
+    ]
 
 
 def missing_facts(

@@ -11,7 +11,15 @@ from typing import Any
 
 from ...runtime.verdict import CheckFailedError
 from ..arguments import GgufArguments
-from ..checkpoint import read_config, read_json_object, read_weights, write_json, write_weights
+from ..checkpoint import (
+    ENCODER_PREFIX,
+    NATIVE_MODEL_TYPE,
+    read_config,
+    read_json_object,
+    read_weights,
+    write_json,
+    write_weights,
+)
 from ..verification.isolated_process import last_line, run_captured
 from .check import check_gguf, find_binaries
 from .tokenizer import PRE_TOKENIZER, rewrite_tokenizer
@@ -22,7 +30,6 @@ CONVERTER = "convert_hf_to_gguf.py"
 VOCABULARY_SOURCE = "src/llama-vocab.cpp"
 CONVERTER_PROCESS = Path(__file__).parent / "converter_process.py"
 ENCODERS = ("ModernBertModel", "ModernBertForMaskedLM")
-ENCODER_PREFIX = "model."
 # What the converter reads beside config, weights and tokenizer.json: names of special tokens, and the pooling.
 COPIED = ("tokenizer_config.json", "special_tokens_map.json", "modules.json", "1_Pooling")
 # llama.cpp has no tensors for these biases and would stop when it loads the file.
@@ -76,7 +83,7 @@ def check_config(config: dict[str, Any], release: Path) -> None:
         ValueError: For another model type, a head that a GGUF file cannot hold, or a setting that llama.cpp lacks.
     """
     model_type = config.get("model_type")
-    if model_type != "modernbert":
+    if model_type != NATIVE_MODEL_TYPE:
         ours = "build it again with this version; if it stays so, its card says why it has no native form"
         hint = ours if model_type == "chinese_modernbert" else "give a native release"
         raise ValueError(f"{release} has model_type={model_type!r}, llama.cpp reads only 'modernbert'; {hint}")

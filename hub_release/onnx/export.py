@@ -52,7 +52,7 @@ def export_onnx(
     class_name = architecture_of(read_config(folder), tensors)
     check_weights(tensors, class_name, config, folder)
     modules = SentenceModules.read(folder) if "embedding" in options.outputs(class_name) else None
-    pooling = modules.pooling if modules else "mean"
+    pooling = (modules or SentenceModules()).pooling
     model = float_model(config, tensors, class_name)
     target = write_onnx_folder(folder / ONNX_FOLDER, model, tokenizer, options, texts, overwrite, pooling)
     renew_manifest(folder, ONNX_FOLDER)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +149,7 @@ def verify_release(
 class _Reference:
     """A checkpoint read once: its config and class, its tensors in the release's dtype, its tokenizer.
 
-    What the release says besides, its modules of sentence-transformers and its form, is read from the release.
+    What the builder's options decide (the form, length and scale of sentence embeddings) is read from the release.
     """
 
     def __init__(self, folder: Path, checkpoint: Path) -> None:
@@ -164,6 +164,11 @@ class _Reference:
         check_weights(tensors, self.class_name, self.config, checkpoint)
         self.tensors = {name: tensor.to(RELEASE_DTYPES[self.dtype]) for name, tensor in tensors.items()}
         self.sentence_modules = SentenceModules.read(folder)
+        if self.sentence_modules and checkpoint != folder:
+            # Length and scale are options of the builder; the rest is as the checkpoint says.
+            told = SentenceModules.read(checkpoint) or SentenceModules()
+            kept = {"normalize": self.sentence_modules.normalize, "max_length": self.sentence_modules.max_length}
+            self.sentence_modules = replace(told, **kept)
         self.is_native = read_config(folder).get("model_type") == NATIVE_MODEL_TYPE
         self.changes_norm = self.is_native and self.config.norm_type != "layernorm"
         self.tokenizer = read_matching_tokenizer(checkpoint, self.config)
@@ -303,7 +308,7 @@ def _run_isolated_onnx(folder: Path, reference: _Reference, python: str) -> list
     if not files:
         return []
     model = float_model(reference.config, reference.tensors, reference.class_name)
-    pooling = reference.sentence_modules.pooling if reference.sentence_modules else "mean"
+    pooling = (reference.sentence_modules or SentenceModules()).pooling
     return _run_script(
         ISOLATED_ONNX_SCRIPT,
         python,

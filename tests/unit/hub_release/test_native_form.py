@@ -233,3 +233,50 @@ def test_ours_reads_the_encoder_of_a_native_release_of_any_head(checkpoint: Path
     folder = release_of(checkpoint, tmp_path / "release")
     expected = numbers(ChineseModernBertModel.from_pretrained(checkpoint))
     torch.testing.assert_close(numbers(ChineseModernBertModel.from_pretrained(folder)), expected, atol=1e-5, rtol=1e-4)
+
+
+def edit(path: Path, **values: Any) -> None:
+    given = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    path.write_text(json.dumps({**given, **values}), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "expected"),
+    [
+        ("1_Pooling/config.json", {"include_prompt": False}, "sets include_prompt=False"),
+        ("config_sentence_transformers.json", {"truncate_dim": 16}, "sets truncate_dim=16"),
+        ("config_sentence_transformers.json", {"similarity_fn_name": "mine"}, "sets similarity_fn_name='mine'"),
+        ("sentence_bert_config.json", {"do_lower_case": True}, "sets do_lower_case=True"),
+        ("1_Pooling/config.json", {"pooling_mode_max_tokens": True}, "pools by"),
+    ],
+)
+def test_settings_of_an_encoder_that_would_be_lost_are_refused(
+    file: str, values: dict[str, Any], expected: str, release: Path, tmp_path: Path
+) -> None:
+    edit(release / file, **values)
+    with pytest.raises(ValueError, match=expected):
+        release_of(release, tmp_path / "again")
+
+
+def test_the_similarity_of_an_encoder_is_kept(release: Path, tmp_path: Path) -> None:
+    edit(release / "config_sentence_transformers.json", similarity_fn_name="dot")
+    folder = release_of(release, tmp_path / "again")
+    assert SentenceTransformer(str(folder), device="cpu").similarity_fn_name == "dot"
+
+
+def test_a_path_that_leaves_the_folder_is_not_followed(release: Path, tmp_path: Path) -> None:
+    rows = json.loads((release / "modules.json").read_text(encoding="utf-8"))
+    rows[1]["path"] = "../elsewhere"
+    (release / "modules.json").write_text(json.dumps(rows), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"names the folder '\.\./elsewhere', a plain name is needed"):
+        release_of(release, tmp_path / "again")
+
+
+def test_half_of_a_span_classifier_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    from chinese_modernbert.hub_release.sentence_modules import SPAN_HEAD_FILE
+    from chinese_modernbert.trainers.clue.models import HEAD_FILE
+
+    assert SPAN_HEAD_FILE == HEAD_FILE
+    (checkpoint / HEAD_FILE).write_bytes(b"")
+    with pytest.raises(ValueError, match=r"holds span_head.safetensors, a head that no Auto class loads"):
+        release_of(checkpoint, tmp_path / "release")
