@@ -137,6 +137,7 @@ class ChineseModernBertForMaskedLM(ChineseModernBertPreTrainedModel):
         position_ids: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        label_positions: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         **kwargs: Unpack[EncoderOptions],
     ) -> MaskedLMOutput:
@@ -144,17 +145,30 @@ class ChineseModernBertForMaskedLM(ChineseModernBertPreTrainedModel):
 
         Args:
             input_ids, attention_mask, position_ids, inputs_embeds, kwargs: as in `ChineseModernBertModel.forward`
-            labels (`torch.Tensor` of shape `(batch, length)`): ids to predict, `-100` where there is nothing to.
+            labels (`torch.Tensor` of shape `(batch, length)`, or `(labelled,)` with `label_positions`): ids to
+                predict, `-100` where there is nothing to.
+            label_positions (`torch.Tensor` of shape `(labelled,)`): where the labels stand in the flattened
+                `batch * length` tokens; a GPU then need not look for them.
             num_items_in_batch: labelled tokens of the whole optimizer step; default: of this batch
 
         Returns:
-            `MaskedLMOutput` with `logits` of shape `(batch, length, vocab_size)`, or with labels and
-            `sparse_prediction` of shape `(labelled, vocab_size)` in reading order.
+            `MaskedLMOutput` with `logits` of shape `(batch, length, vocab_size)`; of shape `(labelled, vocab_size)`
+            with `label_positions`, in their order, or with labels and `sparse_prediction`, in reading order.
+
+        Raises:
+            ValueError: If `label_positions` and `labels` do not belong together.
         """
+        if label_positions is not None and (labels is None or labels.shape != label_positions.shape):
+            raise ValueError(
+                f"label_positions has shape {tuple(label_positions.shape)} and labels "
+                f"{None if labels is None else tuple(labels.shape)}; give one label a position"
+            )
         outputs = self.model(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
         hidden_states = outputs.last_hidden_state
         ignored = self.config.sparse_pred_ignore_index
-        if labels is not None and self.config.sparse_prediction:
+        if label_positions is not None:
+            hidden_states = hidden_states.flatten(0, 1).index_select(0, label_positions)
+        elif labels is not None and self.config.sparse_prediction:
             place = (labels.reshape(-1) != ignored).nonzero().squeeze(1)
             hidden_states = hidden_states.flatten(0, 1).index_select(0, place)
             labels = labels.reshape(-1).index_select(0, place)

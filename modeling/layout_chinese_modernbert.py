@@ -9,7 +9,9 @@ attention, tracing and export use.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 
@@ -43,7 +45,7 @@ class TokenLayout:
         kept_index (`torch.Tensor` of shape `(tokens,)`, int64): for a flat row, the place of each token in the
             caller's `batch * length` tokens; `None` where nothing was dropped.
         cu_seq_lens (`torch.Tensor` of shape `(documents + 1,)`, int32): where the documents of a flat row begin.
-        lengths: length of each document of a flat row, in tokens
+        given_longest: bound that the caller gave on the length of a flat row's documents, in tokens; `None` = none
         masks: what kernels made from this layout, kept so that no layer makes it twice
     """
 
@@ -53,13 +55,22 @@ class TokenLayout:
     is_flat: bool = False
     kept_index: torch.Tensor | None = None
     cu_seq_lens: torch.Tensor | None = None
-    lengths: tuple[int, ...] = ()
+    given_longest: int | None = None
     masks: dict[object, torch.Tensor] = field(default_factory=dict)
+
+    @cached_property
+    def lengths(self) -> tuple[int, ...]:
+        """Length of each document of a flat row, in tokens; on a GPU, reading it waits for the device."""
+        if self.cu_seq_lens is None:
+            return ()
+        return tuple(length for length in self.cu_seq_lens.diff().tolist() if length)
 
     @property
     def longest(self) -> int:
-        """Length of the longest document, in tokens (of a row, for a dense layout)."""
-        return max(self.lengths, default=0) if self.is_flat else self.batch_shape[1]
+        """Length of the longest document or a bound on it, in tokens (of a row, for a dense layout)."""
+        if not self.is_flat:
+            return self.batch_shape[1]
+        return max(self.lengths, default=0) if self.given_longest is None else self.given_longest
 
     @property
     def longest_document(self) -> int:
@@ -101,6 +112,7 @@ def build_layout(
     document_ids: torch.Tensor | None = None,
     position_ids: torch.Tensor | None = None,
     cu_seq_lens: torch.Tensor | None = None,
+    longest: int | None = None,
     flat: bool = True,
 ) -> TokenLayout:
     """Return the layout of a batch.
@@ -113,6 +125,7 @@ def build_layout(
         position_ids (`torch.Tensor` of shape `(batch, length)` or `(1, length)`): a position that is not its left
             neighbour's plus one begins a new document.
         cu_seq_lens (`torch.Tensor` of shape `(documents + 1,)`): boundaries of one flat row, `[0, ..., length]`.
+        longest: no document of that row is longer, in tokens; on a GPU it saves waiting for the boundaries
         flat: drop padding and make one row; else keep the batch's shape
 
     Padding inside a row (a hole) parts no document: positions count it, a window does not.
@@ -122,6 +135,10 @@ def build_layout(
     """
     batch, length = shape
     _check_shapes(shape, attention_mask, document_ids, position_ids, cu_seq_lens)
+    if cu_seq_lens is not None and not is_recording():
+        longest = _check_boundaries(cu_seq_lens, length, longest)
+        if flat and attention_mask is None and document_ids is None:
+            return _layout_of_boundaries(shape, cu_seq_lens.to(device), position_ids, longest)
     documents = _document_ids(shape, device, document_ids, position_ids, cu_seq_lens)
     if attention_mask is not None:
         documents = documents.masked_fill(attention_mask.to(device) == 0, PADDING)
@@ -162,12 +179,42 @@ def _check_shapes(
         raise ValueError(
             f"cu_seq_lens describes one flat row, but the batch has {shape[0]} rows; flatten it to (1, tokens)"
         )
-    bounds = [] if is_recording() else cu_seq_lens.tolist()
-    if bounds and (bounds[0] != 0 or bounds[-1] != shape[1] or bounds != sorted(bounds)):
+
+
+def _check_boundaries(cu_seq_lens: torch.Tensor, length: int, longest: int | None) -> int | None:
+    """Check the boundaries of a flat row, where that costs no waiting, and return how long its documents may be."""
+    if longest is not None and cu_seq_lens.device.type != "cpu":
+        return longest
+    bounds = cu_seq_lens.tolist()
+    if not bounds or bounds[0] != 0 or bounds[-1] != length or bounds != sorted(bounds):
         raise ValueError(
-            f"cu_seq_lens goes from {bounds[0]} to {bounds[-1]} over a row of {shape[1]} tokens; "
-            f"it must rise from 0 to {shape[1]}, each document beginning where the one before ends"
+            f"cu_seq_lens goes from {bounds[0] if bounds else None} to {bounds[-1] if bounds else None} over a row of "
+            f"{length} tokens; it must rise from 0 to {length}, each document beginning where the one before ends"
         )
+    found = max((end - start for start, end in itertools.pairwise(bounds)), default=0)
+    if longest is not None and found > longest:
+        raise ValueError(f"cu_seq_lens holds a document of {found} tokens and max_length_q={longest}; give its length")
+    return found
+
+
+def _layout_of_boundaries(
+    shape: tuple[int, int], cu_seq_lens: torch.Tensor, position_ids: torch.Tensor | None, longest: int | None
+) -> TokenLayout:
+    """Return the layout of a flat row that came as one, without reading any value on the host."""
+    documents = _document_ids(shape, cu_seq_lens.device, None, None, cu_seq_lens)
+    if position_ids is None:
+        begins = cu_seq_lens.to(torch.int64).index_select(0, documents.squeeze(0))
+        positions = torch.arange(shape[1], device=cu_seq_lens.device) - begins
+    else:
+        positions = position_ids.to(cu_seq_lens.device).squeeze(0)
+    return TokenLayout(
+        document_ids=documents,
+        position_ids=positions.unsqueeze(0),
+        batch_shape=shape,
+        is_flat=True,
+        cu_seq_lens=cu_seq_lens.to(torch.int32),
+        given_longest=longest,
+    )
 
 
 def _document_ids(
@@ -224,5 +271,4 @@ def _flat_layout(layout: TokenLayout, is_padded: bool) -> TokenLayout:
         is_flat=True,
         kept_index=kept,
         cu_seq_lens=bounds,
-        lengths=tuple(bounds.diff().tolist()),
     )

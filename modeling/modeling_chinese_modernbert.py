@@ -274,6 +274,7 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
         inputs_embeds: torch.Tensor | None = None,
         document_ids: torch.Tensor | None = None,
         cu_seq_lens_q: torch.Tensor | None = None,
+        max_length_q: int | None = None,
         output_hidden_states: bool | int | Sequence[int] | None = None,
         output_attentions: bool | None = None,
         **kwargs: Any,
@@ -289,11 +290,12 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
             document_ids (`torch.Tensor` of shape `(batch, length)`): packed rows: equal neighbours are one document,
                 negative is padding; positions restart by themselves.
             cu_seq_lens_q (`torch.Tensor` of shape `(documents + 1,)`): boundaries of one flat row.
+            max_length_q: no document of that row is longer, in tokens; on a GPU no value is then read on the host
             output_hidden_states: also return the input of every layer and the final output; given indices among
                 those (negative ones count from the end), only these, and `None` in place of the others
             output_attentions: also return attention weights; this forward then runs the eager kernel, whichever is
                 set, since no fused one has weights to return
-            kwargs: what Transformers' data collators add (`cu_seq_lens_k`, `max_length_q`, ...), which says no more,
+            kwargs: what Transformers' data collators add (`cu_seq_lens_k`, `max_length_k`, ...), which says no more,
                 and what a runtime wants its own attention function to get
 
         Returns:
@@ -322,6 +324,7 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
             document_ids=document_ids,
             position_ids=position_ids,
             cu_seq_lens=cu_seq_lens_q,
+            longest=max_length_q,
             # Padding is dropped, but not for eager, nor while a graph is recorded, where sizes must be known.
             flat=implementation != "eager" and not is_recording(),
         )

@@ -42,10 +42,9 @@ def rotary_table(
     Source: RoFormer, arXiv 2104.09864, section 3.2.
     """
     frequencies, scale = _frequencies(position_ids.device, head_dim, parameters, longest, trained_length)
-    # Half precision would round large positions: keep float32, also under autocast.
-    with torch.autocast(device_type=position_ids.device.type, enabled=False):
-        angles = position_ids.unsqueeze(-1).float() * frequencies
-        return RotaryTable(angles.cos() * scale, angles.sin() * scale)
+    # Half precision would round large positions. Autocast lowers products of matrices only, and this is none.
+    angles = position_ids.unsqueeze(-1).float() * frequencies
+    return RotaryTable(angles.cos() * scale, angles.sin() * scale)
 
 
 def _frequencies(

@@ -11,6 +11,7 @@ from chinese_modernbert.modeling import (
     ChineseModernBertForSequenceClassification,
     ChineseModernBertModel,
 )
+from chinese_modernbert.modeling.rotary_chinese_modernbert import rotary_table
 
 
 def ids_of(*shape: int) -> torch.Tensor:
@@ -101,6 +102,14 @@ def test_autocast_in_bfloat16_trains_and_keeps_float32_weights(tiny_config) -> N
     assert loss.item() == pytest.approx(exact.item(), rel=2e-2)
     loss.backward()
     assert model.model.layers[1].mlp.Wi.weight.grad.dtype == torch.float32
+
+
+def test_autocast_does_not_round_positions() -> None:
+    positions, parameters = torch.arange(8_000, 8_192).unsqueeze(0), {"rope_type": "default", "rope_theta": 10_000.0}
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        table = rotary_table(positions, 64, parameters, 8_192, 8_192)
+    for found, expected in zip(table, rotary_table(positions, 64, parameters, 8_192, 8_192), strict=True):
+        assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("length", [40, 900])
