@@ -53,7 +53,9 @@ def test_loss_and_gradients_are_those_of_the_padded_batch(tiny_config, kernel: s
 
 def test_no_value_is_read_on_the_host(tiny_config, monkeypatch: pytest.MonkeyPatch) -> None:
     # A tensor on the device `meta` has no values: whatever reads one, or decides by one, raises.
-    def varlen(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *bounds, window_size) -> torch.Tensor:
+    def varlen(
+        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *bounds: object, window_size: object
+    ) -> torch.Tensor:
         assert bounds[2:] == (40, 40)
         return torch.empty_like(query) + 0 * (key + value)
 
