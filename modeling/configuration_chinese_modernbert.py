@@ -13,10 +13,15 @@ from transformers import PretrainedConfig
 # Never run. Transformers reads a file's imports as text: what is named here lies beside this file wherever it was
 # loaded from, and goes with it into every folder that `save_pretrained` writes.
 if TYPE_CHECKING:
+    from .bands_chinese_modernbert import banded_attention  # noqa: F401
+    from .buckets_chinese_modernbert import bucketed_attention  # noqa: F401
+    from .cpu_kernels_chinese_modernbert import dense_attention  # noqa: F401
     from .heads_chinese_modernbert import ChineseModernBertForMaskedLM  # noqa: F401
     from .kernels_chinese_modernbert import attend  # noqa: F401
     from .layout_chinese_modernbert import TokenLayout  # noqa: F401
+    from .losses_chinese_modernbert import mean_loss  # noqa: F401
     from .modeling_chinese_modernbert import ChineseModernBertModel  # noqa: F401
+    from .products_chinese_modernbert import linear  # noqa: F401
     from .residual_chinese_modernbert import center_residual  # noqa: F401
     from .rotary_chinese_modernbert import RotaryTable  # noqa: F401
 

@@ -7,7 +7,7 @@ number for the whole step (`num_items_in_batch`), so that four small batches giv
 
 import torch
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 from transformers.activations import ACT2FN
 from transformers.modeling_outputs import (
     MaskedLMOutput,
@@ -20,9 +20,13 @@ from transformers.utils.generic import can_return_tuple
 
 # The imports marked F401 look idle: from a local folder Transformers 4.57 copies an entry file of `auto_map` and what
 # that file names itself, not what those files import in turn.
+from .bands_chinese_modernbert import banded_attention  # noqa: F401
+from .buckets_chinese_modernbert import bucketed_attention  # noqa: F401
 from .configuration_chinese_modernbert import ChineseModernBertConfig
+from .cpu_kernels_chinese_modernbert import dense_attention  # noqa: F401
 from .kernels_chinese_modernbert import attend  # noqa: F401
 from .layout_chinese_modernbert import TokenLayout  # noqa: F401
+from .losses_chinese_modernbert import labelled_cross_entropy, mean_loss
 from .modeling_chinese_modernbert import (
     ChineseModernBertModel,
     ChineseModernBertPreTrainedModel,
@@ -30,6 +34,7 @@ from .modeling_chinese_modernbert import (
     build_norm,
     marked,
 )
+from .products_chinese_modernbert import linear
 from .residual_chinese_modernbert import center_residual  # noqa: F401
 from .rotary_chinese_modernbert import RotaryTable  # noqa: F401
 
@@ -51,31 +56,7 @@ class ChineseModernBertPredictionHead(nn.Module):
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Map `(..., hidden)` to the same shape."""
-        return self.norm(self.act(self.dense(hidden_states)))
-
-
-def mean_loss(
-    summed: torch.Tensor, count: torch.Tensor | int, num_items_in_batch: torch.Tensor | int | None
-) -> torch.Tensor:
-    """Divide a summed loss by its items, or by those of the whole optimizer step where `Trainer` gives them.
-
-    A batch without any item (nothing labelled) gives 0 and no NaN.
-    """
-    items = torch.as_tensor(count if num_items_in_batch is None else num_items_in_batch, device=summed.device)
-    return summed / items.clamp(min=1)
-
-
-def labelled_cross_entropy(
-    logits: torch.Tensor,
-    labels: torch.Tensor,
-    num_items_in_batch: torch.Tensor | int | None = None,
-    ignore_index: int = -100,
-) -> torch.Tensor:
-    """Return cross-entropy in float32 of logits `(..., classes)` against labels `(...)`, mean over labelled items."""
-    labels = labels.reshape(-1).to(logits.device)
-    logits = logits.reshape(-1, logits.shape[-1]).float()
-    summed = cross_entropy(logits, labels, reduction="sum", ignore_index=ignore_index)
-    return mean_loss(summed, (labels != ignore_index).sum(), num_items_in_batch)
+        return self.norm(self.act(linear(self.dense, hidden_states)))
 
 
 def pool(
@@ -172,7 +153,7 @@ class ChineseModernBertForMaskedLM(ChineseModernBertPreTrainedModel):
             place = (labels.reshape(-1) != ignored).nonzero().squeeze(1)
             hidden_states = hidden_states.flatten(0, 1).index_select(0, place)
             labels = labels.reshape(-1).index_select(0, place)
-        logits = self.decoder(self.head(hidden_states))
+        logits = linear(self.decoder, self.head(hidden_states))
         loss = None if labels is None else labelled_cross_entropy(logits, labels, num_items_in_batch, ignored)
         return MaskedLMOutput(
             loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions

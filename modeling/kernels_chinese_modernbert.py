@@ -22,10 +22,18 @@ from itertools import groupby
 from typing import Any, cast
 
 import torch
-from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from .layout_chinese_modernbert import PADDING, TokenLayout, is_exporting
+from .bands_chinese_modernbert import (
+    BANDED_FROM_TOKENS,
+    SLICED_FROM_TOKENS,
+    band_mask,
+    banded_attention,
+    sliced_attention,
+)
+from .buckets_chinese_modernbert import bucketed_attention
+from .cpu_kernels_chinese_modernbert import chunked_attention, dense_attention, prefers_chunks, prefers_products
+from .layout_chinese_modernbert import TokenLayout, is_exporting
 
 try:  # torch >= 2.10, and windows later still; the kernel itself needs CUDA
     from torch.nn.attention.varlen import varlen_attn
@@ -43,17 +51,6 @@ WITHOUT_DROPOUT = ("flex_attention", "varlen_attn")
 
 # First generation of GPUs (Ampere) on which the kernel behind `varlen_attn` runs. Source: torch.
 VARLEN_FROM_CAPABILITY = (8, 0)
-# Block of queries of a banded layer. Source: our measurement on CPU, blocks of 64 to 512.
-BAND_BLOCK_TOKENS = 128
-# Under this length the whole matrix with a mask is as fast as bands. Source: our measurement on CPU.
-BANDED_FROM_TOKENS = 768
-# Over this length bands cut out as views beat the whole matrix. Source: our measurement on CPU, without gradients.
-SLICED_FROM_TOKENS = 320
-# The length from which explicit products in bfloat16 beat sdpa on CPU, and how many weights a chunk of queries may
-# have so that they stay in the cache. Source: our measurement, with bfloat16 instructions.
-CHUNKED_FROM_TOKENS = 512
-CHUNK_WEIGHTS = 2**20
-SMALLEST_CHUNK_TOKENS, LARGEST_CHUNK_TOKENS = 64, 256
 
 
 def check_kernel(implementation: str | None, attention_dropout: float) -> None:
@@ -159,9 +156,11 @@ def sdpa_attention(
         if window is not None and not dropout and not is_exporting() and layout.longest >= BANDED_FROM_TOKENS:
             return banded_attention(query, key, value, window, layout.document_ids).transpose(1, 2)
         mask = visible(layout, window)
-        return scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout).transpose(1, 2)
+        return dense_attention(query, key, value, mask, dropout).transpose(1, 2)
     if _prefers_varlen(query, dropout):
         return varlen_attention(query, key, value, layout, window)
+    if prefers_products(query):
+        return bucketed_attention(query, key, value, layout, window, dropout)
     groups = [(length, len(list(same))) for length, same in groupby(layout.lengths)]
     sizes = [length * count for length, count in groups]
     # One split for all documents: cutting each out by itself would fill a gradient of the whole row for each.
@@ -187,107 +186,15 @@ def _whole_documents(
     """Attend within documents of one length, `(count, h, length, d)`, nothing padded."""
     length = query.shape[2]
     if window is None or length <= window + 1:
-        if _prefers_chunks(query, dropout):
+        if prefers_chunks(query, dropout):
             return chunked_attention(query, key, value)
-        return scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+        return dense_attention(query, key, value, dropout=dropout)
     if length >= SLICED_FROM_TOKENS and not dropout and query.device.type == "cpu" and not query.requires_grad:
         return sliced_attention(query, key, value, window, layout)
     if length >= BANDED_FROM_TOKENS and not dropout:
         return banded_attention(query, key, value, window)
-    mask = _band_mask(layout, length, length, window, query)
-    return scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
-
-
-def _band_mask(layout: TokenLayout, queries: int, keys: int, window: int, states: torch.Tensor) -> torch.Tensor:
-    """Return the additive mask `(queries, keys)` of a window, 0 within it and minus infinity outside.
-
-    Both begin at the same token, or the keys so much earlier as to be in the middle: a block with its reach.
-    """
-    name = ("band", queries, keys, window, states.dtype)
-    cached = layout.masks.get(name)
-    if cached is None:
-        place = torch.arange(queries, device=states.device)
-        offset = torch.arange(keys, device=states.device) - (keys - queries) // 2
-        outside = (place.unsqueeze(1) - offset.unsqueeze(0)).abs() > window
-        cached = torch.zeros(queries, keys, device=states.device, dtype=states.dtype).masked_fill(outside, -torch.inf)
-        layout.masks[name] = cached
-    return cached
-
-
-def sliced_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int, layout: TokenLayout
-) -> torch.Tensor:
-    """Local attention of whole documents, one call for each block of queries and no copy of any key.
-
-    Shapes and result as in `banded_attention`. Cheaper than that one where nothing keeps gradients; with gradients
-    every block would fill one of the whole row.
-    """
-    tokens, block = query.shape[2], max(BAND_BLOCK_TOKENS, window)
-    band = _band_mask(layout, block, block + 2 * window, window, query)
-    results = []
-    for start in range(0, tokens, block):
-        end, first = min(start + block, tokens), max(start - window, 0)
-        last = min(end + window, tokens)
-        reach = slice(first - (start - window), last - (start - window))
-        results.append(
-            scaled_dot_product_attention(
-                query[:, :, start:end],
-                key[:, :, first:last],
-                value[:, :, first:last],
-                attn_mask=band[: end - start, reach],
-            )
-        )
-    return torch.cat(results, dim=2)
-
-
-def banded_attention(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    window: int,
-    document_ids: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Local attention in O(t x window): each block of queries meets the keys within its reach, nothing else.
-
-    Args:
-        query, key, value (`torch.Tensor` of shape `(b, h, t, d)`).
-        window: largest distance seen, in tokens
-        document_ids (`torch.Tensor` of shape `(b, t)`, *optional*): documents that must not see each other;
-            without it each row is one document.
-
-    Returns:
-        `torch.Tensor` of shape `(b, h, t, d)`, equal to masked attention over the whole row.
-    """
-    tokens = query.shape[2]
-    block = max(BAND_BLOCK_TOKENS, window)
-    tail = -tokens % block
-    queries = _blocks(pad(query, (0, 0, 0, tail)), block, block)
-    keys, values = (
-        _blocks(pad(states, (0, 0, window, tail + window)), block + 2 * window, block) for states in (key, value)
-    )
-    if document_ids is None:
-        document_ids = torch.zeros(query.shape[0], tokens, dtype=torch.int64, device=query.device)
-    mask = _block_mask(document_ids, block, window)
-    result = scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
-    return result.unflatten(0, (query.shape[0], -1)).transpose(1, 2).flatten(2, 3)[:, :, :tokens]
-
-
-def _blocks(states: torch.Tensor, span: int, step: int) -> torch.Tensor:
-    """Cut `(b, h, t, d)` into blocks of `span` tokens every `step`: `(b * blocks, h, span, d)`, a view if b = 1."""
-    return states.unfold(2, span, step).permute(0, 2, 1, 4, 3).flatten(0, 1)
-
-
-def _block_mask(document_ids: torch.Tensor, block: int, window: int) -> torch.Tensor:
-    """Return the boolean mask `(b * blocks, 1, block, block + 2 * window)` of banded attention."""
-    place = torch.arange(block, device=document_ids.device)
-    offset = torch.arange(block + 2 * window, device=document_ids.device) - window
-    near = (place.unsqueeze(1) - offset.unsqueeze(0)).abs() <= window
-    tail = -document_ids.shape[1] % block
-    # Filler queries and keys get an id of their own: a filler query then sees filler, never an empty row.
-    queries = pad(document_ids, (0, tail), value=PADDING - 1).unfold(1, block, block)
-    keys = pad(document_ids, (window, tail + window), value=PADDING - 1).unfold(1, block + 2 * window, block)
-    same = queries.flatten(0, 1).unsqueeze(2) == keys.flatten(0, 1).unsqueeze(1)
-    return (near & same).unsqueeze(1)
+    mask = band_mask(layout, length, length, window, query)
+    return dense_attention(query, key, value, mask, dropout)
 
 
 def _prefers_varlen(query: torch.Tensor, dropout: float) -> bool:
@@ -299,35 +206,6 @@ def _prefers_varlen(query: torch.Tensor, dropout: float) -> bool:
         and not dropout
         and torch.cuda.get_device_capability(query.device) >= VARLEN_FROM_CAPABILITY
     )
-
-
-def _prefers_chunks(query: torch.Tensor, dropout: float) -> bool:
-    """Tell whether explicit products beat sdpa: long bfloat16 text on CPU, with no gradient to keep weights for."""
-    return (
-        query.device.type == "cpu"
-        and query.dtype == torch.bfloat16
-        and query.shape[2] >= CHUNKED_FROM_TOKENS
-        and not dropout
-        and not query.requires_grad
-    )
-
-
-def chunked_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """Global attention head by head in chunks of queries, as plain products of matrices in bfloat16.
-
-    Shapes as in `banded_attention`. torch's CPU kernel does its bfloat16 products less well than a plain matmul does.
-    The softmax of bfloat16 keeps maximum and sum in float32; asking for float32 weights would triple the time.
-    """
-    result = torch.empty_like(query)
-    tokens, scaled = query.shape[2], query * query.shape[-1] ** -0.5
-    step = max(SMALLEST_CHUNK_TOKENS, min(CHUNK_WEIGHTS // tokens, LARGEST_CHUNK_TOKENS))
-    for row in range(query.shape[0]):
-        for head in range(query.shape[1]):
-            keys, values = key[row, head].t(), value[row, head].contiguous()
-            for start in range(0, tokens, step):
-                weights = torch.softmax(torch.matmul(scaled[row, head, start : start + step], keys), dim=-1)
-                result[row, head, start : start + step] = torch.matmul(weights, values)
-    return result
 
 
 def varlen_attention(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 
@@ -56,7 +57,7 @@ class TokenLayout:
     kept_index: torch.Tensor | None = None
     cu_seq_lens: torch.Tensor | None = None
     given_longest: int | None = None
-    masks: dict[object, torch.Tensor] = field(default_factory=dict)
+    masks: dict[object, Any] = field(default_factory=dict)
 
     @cached_property
     def lengths(self) -> tuple[int, ...]:

@@ -19,11 +19,16 @@ from transformers.utils.generic import can_return_tuple
 from .configuration_chinese_modernbert import SLIDING_ATTENTION, ChineseModernBertConfig
 from .kernels_chinese_modernbert import OWN_KERNELS, attend, check_kernel, foreign_arguments
 from .layout_chinese_modernbert import TokenLayout, build_layout, is_recording
+from .products_chinese_modernbert import linear
 from .residual_chinese_modernbert import center_residual, residual_mean, subtract_mean
 from .rotary_chinese_modernbert import RotaryTable, apply_rotary, rotary_table
 
 if TYPE_CHECKING:  # never run, but read: see the configuration
+    from .bands_chinese_modernbert import banded_attention  # noqa: F401
+    from .buckets_chinese_modernbert import bucketed_attention  # noqa: F401
+    from .cpu_kernels_chinese_modernbert import dense_attention  # noqa: F401
     from .heads_chinese_modernbert import ChineseModernBertForMaskedLM  # noqa: F401
+    from .losses_chinese_modernbert import mean_loss  # noqa: F401
 
 
 def build_norm(config: ChineseModernBertConfig, after_activation: bool = False) -> nn.Module:
@@ -78,12 +83,15 @@ class ChineseModernBertMLP(nn.Module):
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Map `(rows, tokens, hidden)` to the same shape."""
-        gate, value = self.Wi(hidden_states).chunk(2, dim=-1)
-        return self.Wo(self.drop(self.act(gate) * value))
+        gate, value = linear(self.Wi, hidden_states).chunk(2, dim=-1)
+        return linear(self.Wo, self.drop(self.act(gate) * value))
 
 
 class ChineseModernBertAttention(nn.Module):
-    """Multi-head attention with rotary positions, global or local; the kernel is chosen by name in `attend`."""
+    """Multi-head attention with rotary positions, global or local; the kernel is chosen by name in `attend`.
+
+    Its three steps are called by the layer one by one: `project`, the kernel (`forward`), `output`.
+    """
 
     def __init__(self, config: ChineseModernBertConfig, layer_index: int) -> None:
         super().__init__()
@@ -97,23 +105,28 @@ class ChineseModernBertAttention(nn.Module):
         self.Wo = marked(nn.Linear(config.hidden_size, config.hidden_size, bias=config.attention_bias), "residual")
         self.out_drop = nn.Dropout(config.attention_dropout)
 
+    def project(self, hidden_states: torch.Tensor, rotary: RotaryTable) -> tuple[torch.Tensor, ...]:
+        """Return rotated queries, rotated keys and values, each `(rows, heads, tokens, head_dim)`."""
+        rows, tokens = hidden_states.shape[:2]
+        states = linear(self.Wqkv, hidden_states).view(rows, tokens, 3, -1, self.head_dim)
+        # Split once: the gradient of each slice would fill one of the whole.
+        turned, value = states.split((2, 1), dim=2)
+        query, key = apply_rotary(turned, rotary).unbind(dim=2)
+        return query.transpose(1, 2), key.transpose(1, 2), value.squeeze(2).transpose(1, 2)
+
     def forward(
         self,
-        hidden_states: torch.Tensor,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
         layout: TokenLayout,
-        rotary: RotaryTable,
         implementation: str,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return hidden states `(rows, tokens, hidden)` and, from `eager` alone, weights `(rows, heads, t, t)`.
+        """Return attended values `(rows, tokens, hidden)` and, from `eager` alone, weights `(rows, heads, t, t)`.
 
         A kernel that is not ours gets `kwargs` as they came to the model: a runtime hands its own things down so.
         """
-        rows, tokens = hidden_states.shape[:2]
-        states = self.Wqkv(hidden_states).view(rows, tokens, 3, -1, self.head_dim)
-        rotated = apply_rotary(states[:, :, :2], rotary)
-        query, key = (part.transpose(1, 2) for part in rotated.unbind(dim=2))
-        value = states[:, :, 2].transpose(1, 2)
         # The window is read at every call, so that a changed configuration is obeyed by layers that exist already.
         window = self.config.window if self.layer_type == SLIDING_ATTENTION else None
         dropout = self.config.attention_dropout if self.training else 0.0
@@ -124,11 +137,18 @@ class ChineseModernBertAttention(nn.Module):
             # vLLM looks for this lookup, and for one call of it with this `scaling`, in the text of this method.
             kernel = ALL_ATTENTION_FUNCTIONS[implementation]
             attended, weights = kernel(self, query, key, value, None, dropout=dropout, scaling=self.scaling, **given)
-        return self.out_drop(self.Wo(attended.reshape(rows, tokens, -1))), weights
+        return attended.reshape(query.shape[0], query.shape[2], -1), weights
+
+    def output(self, attended: torch.Tensor) -> torch.Tensor:
+        """Map attended values `(rows, tokens, hidden)` to what is added to the stream, of the same shape."""
+        return self.out_drop(linear(self.Wo, attended))
 
 
 class ChineseModernBertLayer(GradientCheckpointingLayer):
-    """Pre-norm block; the first one has no attention norm, since the embeddings end in one."""
+    """Pre-norm block; the first one has no attention norm, since the embeddings end in one.
+
+    What comes before and after the attention kernel are methods of their own, which `compile_layers` compiles.
+    """
 
     def __init__(self, config: ChineseModernBertConfig, layer_index: int) -> None:
         super().__init__()
@@ -137,6 +157,15 @@ class ChineseModernBertLayer(GradientCheckpointingLayer):
         self.mlp_norm = build_norm(config)
         self.mlp = ChineseModernBertMLP(config)
         self.attention_type = config.layer_types[layer_index]
+
+    def before_attention(self, hidden_states: torch.Tensor, rotary: RotaryTable) -> tuple[torch.Tensor, ...]:
+        """Return queries, keys and values of hidden states `(rows, tokens, hidden)`, see `project`."""
+        return self.attn.project(self.attn_norm(hidden_states), rotary)
+
+    def after_attention(self, hidden_states: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+        """Return the layer's hidden states from those that it got and the attended values."""
+        hidden_states = hidden_states + self.attn.output(attended)
+        return hidden_states + self.mlp(self.mlp_norm(hidden_states))
 
     def forward(
         self,
@@ -147,9 +176,9 @@ class ChineseModernBertLayer(GradientCheckpointingLayer):
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return hidden states `(rows, tokens, hidden)` and the attention weights, if the kernel gives them."""
-        attended, weights = self.attn(self.attn_norm(hidden_states), layout, rotary, implementation, **kwargs)
-        hidden_states = hidden_states + attended
-        return hidden_states + self.mlp(self.mlp_norm(hidden_states)), weights
+        query, key, value = self.before_attention(hidden_states, rotary)
+        attended, weights = self.attn(query, key, value, layout, implementation, **kwargs)
+        return self.after_attention(hidden_states, attended), weights
 
 
 class EncoderOptions(TypedDict, total=False):

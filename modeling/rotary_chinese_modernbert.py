@@ -17,7 +17,10 @@ from .configuration_chinese_modernbert import ROPE_TYPES, TRAINED_LENGTH
 
 
 class RotaryTable(NamedTuple):
-    """Cosine and sine of each token's angles, each `(rows, tokens, head_dim / 2)`, float32."""
+    """Cosine and sine of each token's angles, each `(rows, tokens, head_dim)`, float32.
+
+    A head has each angle twice, once in each half; the sine of the first half is negative, as the rotation has it.
+    """
 
     cosine: torch.Tensor
     sine: torch.Tensor
@@ -44,7 +47,8 @@ def rotary_table(
     frequencies, scale = _frequencies(position_ids.device, head_dim, parameters, longest, trained_length)
     # Half precision would round large positions. Autocast lowers products of matrices only, and this is none.
     angles = position_ids.unsqueeze(-1).float() * frequencies
-    return RotaryTable(angles.cos() * scale, angles.sin() * scale)
+    cosine, sine = angles.cos() * scale, angles.sin() * scale
+    return RotaryTable(torch.cat((cosine, cosine), dim=-1), torch.cat((-sine, sine), dim=-1))
 
 
 def _frequencies(
@@ -100,5 +104,4 @@ def apply_rotary(states: torch.Tensor, table: RotaryTable) -> torch.Tensor:
     states_32 = states.float()
     # One fused product with the halves exchanged: less than half the time of four products on halves, on CPU.
     exchanged = states_32.unflatten(-1, (2, -1)).flip(-2).flatten(-2)
-    both, signed = torch.cat((cosine, cosine), dim=-1), torch.cat((-sine, sine), dim=-1)
-    return torch.addcmul(states_32 * both, exchanged, signed).to(states.dtype)
+    return torch.addcmul(states_32 * cosine, exchanged, sine).to(states.dtype)

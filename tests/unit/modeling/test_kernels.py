@@ -82,19 +82,6 @@ def test_sdpa_on_a_flat_row_equals_eager_on_the_same_row(lengths: tuple[int, ...
     torch.testing.assert_close(kernels.sdpa_attention(query, key, value, dense, window, 0.0), expected)
 
 
-def test_chunks_in_bfloat16_stay_near_float32() -> None:
-    query, key, value = states(700, dtype=torch.float32)
-    exact = torch.nn.functional.scaled_dot_product_attention(query, key, value)
-    chunked = kernels.chunked_attention(*(tensor.bfloat16() for tensor in (query, key, value))).float()
-    error = (chunked - exact).norm() / exact.norm()
-    assert error < 1e-2
-    short = [tensor[:, :, :10].bfloat16() for tensor in (query, key, value)]
-    assert not kernels._prefers_chunks(short[0], 0.0)
-    long = torch.zeros(1, 1, kernels.CHUNKED_FROM_TOKENS, 8, dtype=torch.bfloat16)
-    assert kernels._prefers_chunks(long, 0.0)
-    assert not kernels._prefers_chunks(long.requires_grad_(), 0.0)
-
-
 def test_flex_attention_equals_eager() -> None:
     query, key, value = states(200, dtype=torch.float32)
     ids = (torch.arange(200) // 130).unsqueeze(0)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ....modeling import ChineseModernBertForMaskedLM
-from ....modeling.heads_chinese_modernbert import mean_loss
+from ....modeling.losses_chinese_modernbert import mean_loss
 from .documents import Documents, find_documents
 from .objective import MASKED, Items, Objective, ObjectiveBatch, masked_loss
 

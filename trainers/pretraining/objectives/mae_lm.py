@@ -3,7 +3,7 @@
 import torch
 
 from ....modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM, ChineseModernBertModel
-from ....modeling.heads_chinese_modernbert import labelled_cross_entropy
+from ....modeling.losses_chinese_modernbert import labelled_cross_entropy
 from .documents import find_documents
 from .objective import MASKED, Items, Objective, ObjectiveBatch
 

@@ -16,7 +16,7 @@ from torch import nn
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ....modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
-from ....modeling.heads_chinese_modernbert import labelled_cross_entropy
+from ....modeling.losses_chinese_modernbert import labelled_cross_entropy
 from ....runtime.token_rows import IGNORED_LABEL
 from ...masking.feedback_callback import sum_over_processes
 

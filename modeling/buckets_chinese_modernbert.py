@@ -1,0 +1,187 @@
+# Copyright 2026 The Chinese ModernBERT contributors. SPDX-License-Identifier: Apache-2.0
+"""Attention within the documents of a flat row by few, large products: documents of similar length at once.
+
+Each document is padded to a multiple of `ROUND_TO_TOKENS` for the attention alone; tokens are moved there and back by
+one gather. Used on a CPU in bfloat16, where a call for each document costs more than the padding.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import torch
+
+from .bands_chinese_modernbert import BAND_BLOCK_TOKENS, SLICED_FROM_TOKENS, banded_attention
+from .cpu_kernels_chinese_modernbert import EXPLICIT_TO_TOKENS, chunked_attention, dense_attention, prefers_chunks
+from .layout_chinese_modernbert import PADDING, TokenLayout
+
+# Fewer kinds of length against less padding. Our choice.
+ROUND_TO_TOKENS = 32
+# Weights that a call may make at once, so that they stay in the cache. Our choice.
+CALL_WEIGHTS = 2**22
+
+
+class Bucket(NamedTuple):
+    """Some documents padded to one length; `real`, boolean `(documents, length)`, tells the padding, `None` = none."""
+
+    documents: int
+    length: int
+    real: torch.Tensor | None
+
+
+class Buckets(NamedTuple):
+    """The documents of a flat row by padded length.
+
+    Attributes:
+        places (`torch.Tensor` of shape `(padded,)`, int64): token of each place of the buckets, 0 where there is none.
+        tokens (`torch.Tensor` of shape `(tokens,)`, int64): place of each token.
+        empty (`torch.Tensor` of shape `(padding,)`, int64): places without a token.
+        parts: the buckets, in the order of the places
+    """
+
+    places: torch.Tensor
+    tokens: torch.Tensor
+    empty: torch.Tensor
+    parts: tuple[Bucket, ...]
+
+
+def build_buckets(layout: TokenLayout) -> Buckets:
+    """Return the buckets of a flat layout, made once and kept in it."""
+    kept = layout.masks.get("buckets")
+    if kept is not None:
+        return kept
+    lengths = torch.tensor(layout.lengths)
+    padded = torch.where(lengths <= EXPLICIT_TO_TOKENS, -(-lengths // ROUND_TO_TOKENS) * ROUND_TO_TOKENS, lengths)
+    order = torch.argsort(padded, stable=True)
+    starts = lengths.cumsum(0) - lengths
+    places, parts, first = [], [], 0
+    for length, same in groupby(padded[order].tolist()):
+        documents = order[first : first + len(list(same))]
+        first += len(documents)
+        column = torch.arange(length)
+        real = column < lengths[documents].unsqueeze(1)
+        places.append(torch.where(real, starts[documents].unsqueeze(1) + column, -1).flatten())
+        parts.append(Bucket(len(documents), length, None if bool(real.all()) else real))
+    place = torch.cat(places)
+    tokens = torch.empty(int(lengths.sum()), dtype=torch.int64)
+    filled = (place >= 0).nonzero().squeeze(1)
+    tokens[place[filled]] = filled
+    found = Buckets(place.clamp(min=0), tokens, (place < 0).nonzero().squeeze(1), tuple(parts))
+    layout.masks["buckets"] = found
+    return found
+
+
+class _Move(torch.autograd.Function):
+    """Gather rows of `(n, ...)`; where `zeroed`, put zeros. Its gradient is the gather back."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        states: torch.Tensor,
+        index: torch.Tensor,
+        back: torch.Tensor,
+        zeroed: torch.Tensor | None,
+        zeroed_back: torch.Tensor | None,
+    ) -> torch.Tensor:
+        ctx.moves = index, back, zeroed, zeroed_back
+        moved = states.index_select(0, index)
+        return moved if zeroed is None or not len(zeroed) else moved.index_fill_(0, zeroed, 0)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        index, back, zeroed, zeroed_back = ctx.moves
+        return _Move.apply(gradients[0], back, index, zeroed_back, zeroed), None, None, None, None
+
+
+def bucketed_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    layout: TokenLayout,
+    window: int | None,
+    dropout: float,
+) -> torch.Tensor:
+    """Attend within each document of a flat row.
+
+    Args:
+        query, key, value (`torch.Tensor` of shape `(1, h, t, d)`).
+        layout: documents of the row
+        window: largest distance seen, in tokens; `None` = the whole document
+        dropout: probability of dropping an attention weight
+
+    Returns:
+        `torch.Tensor` of shape `(1, t, h, d)`.
+    """
+    buckets = build_buckets(layout)
+    rows = [states[0].transpose(0, 1) for states in (query, key, value)]  # (t, h, d)
+    if not rows[0].shape[0]:
+        return query.transpose(1, 2)
+    moves = buckets.places, buckets.tokens, buckets.empty, None
+    moved = [
+        _Move.apply(states, *moves).split([part.documents * part.length for part in buckets.parts]) for states in rows
+    ]
+    results = []
+    for part, *states in zip(buckets.parts, *moved, strict=True):
+        own_query, own_key, own_value = (
+            state.unflatten(0, (part.documents, part.length)).transpose(1, 2) for state in states
+        )
+        attended = _attend_bucket(own_query, own_key, own_value, part, layout, window, dropout)
+        results.append(attended.transpose(1, 2).flatten(0, 1))
+    result = results[0] if len(results) == 1 else torch.cat(results)
+    return _Move.apply(result, buckets.tokens, buckets.places, None, buckets.empty).unsqueeze(0)
+
+
+def _attend_bucket(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    bucket: Bucket,
+    layout: TokenLayout,
+    window: int | None,
+    dropout: float,
+) -> torch.Tensor:
+    """Attend within the documents of a bucket, `(documents, h, length, d)`."""
+    if window is not None and bucket.length <= window + 1:
+        window = None
+    if window is None and prefers_chunks(query, dropout) and bucket.real is None:
+        return chunked_attention(query, key, value)
+    is_banded = window is not None and bucket.length > SLICED_FROM_TOKENS and not dropout
+    keys = BAND_BLOCK_TOKENS + 2 * window if window is not None and is_banded else bucket.length
+    at_once, results = max(1, CALL_WEIGHTS // (query.shape[1] * bucket.length * keys)), []
+    for first in range(0, bucket.documents, at_once):
+        rows = slice(first, first + at_once)
+        real = None if bucket.real is None else bucket.real[rows]
+        if window is not None and is_banded:
+            ids = None if real is None else real.long() + PADDING
+            results.append(banded_attention(query[rows], key[rows], value[rows], window, ids))
+        else:
+            mask = _mask(layout, bucket, first, real, window, query.dtype)
+            results.append(dense_attention(query[rows], key[rows], value[rows], mask, dropout))
+    return results[0] if len(results) == 1 else torch.cat(results)
+
+
+def _mask(
+    layout: TokenLayout,
+    bucket: Bucket,
+    first: int,
+    real: torch.Tensor | None,
+    window: int | None,
+    dtype: torch.dtype,
+) -> torch.Tensor | None:
+    """Return what is added to the scores of some documents: 0 where a query sees a key, else minus infinity.
+
+    A padded query of a local layer sees the padding near it, so that no row of the softmax is empty.
+    """
+    if real is None and window is None:
+        return None
+    name = ("bucket", bucket.length, first if real is not None else None, window, dtype)
+    kept = layout.masks.get(name)
+    if kept is None:
+        seen = torch.ones(1, 1, 1, 1, dtype=torch.bool) if real is None else real[:, None, None, :]
+        if window is not None:
+            column = torch.arange(bucket.length)
+            near = (column.unsqueeze(1) - column).abs() <= window
+            seen = near if real is None else near & (real.unsqueeze(2) == real.unsqueeze(1)).unsqueeze(1)
+        kept = layout.masks[name] = torch.zeros(seen.shape, dtype=dtype).masked_fill_(~seen, -torch.inf)
+    return kept
