@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .cpu_kernels_chinese_modernbert import dense_attention  # noqa: F401
     from .heads_chinese_modernbert import ChineseModernBertForMaskedLM  # noqa: F401
     from .kernels_chinese_modernbert import attend  # noqa: F401
+    from .layers_chinese_modernbert import ChineseModernBertLayer  # noqa: F401
     from .layout_chinese_modernbert import TokenLayout  # noqa: F401
     from .losses_chinese_modernbert import mean_loss  # noqa: F401
     from .modeling_chinese_modernbert import ChineseModernBertModel  # noqa: F401

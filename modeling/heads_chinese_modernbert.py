@@ -25,15 +25,10 @@ from .buckets_chinese_modernbert import bucketed_attention  # noqa: F401
 from .configuration_chinese_modernbert import ChineseModernBertConfig
 from .cpu_kernels_chinese_modernbert import dense_attention  # noqa: F401
 from .kernels_chinese_modernbert import attend  # noqa: F401
+from .layers_chinese_modernbert import build_norm, marked
 from .layout_chinese_modernbert import TokenLayout  # noqa: F401
 from .losses_chinese_modernbert import labelled_cross_entropy, mean_loss
-from .modeling_chinese_modernbert import (
-    ChineseModernBertModel,
-    ChineseModernBertPreTrainedModel,
-    EncoderOptions,
-    build_norm,
-    marked,
-)
+from .modeling_chinese_modernbert import ChineseModernBertModel, ChineseModernBertPreTrainedModel, EncoderOptions
 from .products_chinese_modernbert import linear
 from .residual_chinese_modernbert import center_residual  # noqa: F401
 from .rotary_chinese_modernbert import RotaryTable  # noqa: F401

@@ -80,7 +80,20 @@ def _is_amd_with_avx512() -> bool:
 
 def _onednn(left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """Return `left @ right.T + bias`, `(..., k)` times `(m, k)`."""
+    if torch.compiler.is_compiling():  # torch's compiler takes the operator for its own and wants constant weights
+        return torch.ops.chinese_modernbert.product(left, right, bias)
     return torch.ops.mkldnn._linear_pointwise(left, right, bias, "none", [], "")
+
+
+def _shape_of_product(left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    return left.new_empty(*left.shape[:-1], right.shape[0])
+
+
+# A folder from the Hub is another module with the same operator: the first one of a process serves all.
+if not hasattr(torch.ops.chinese_modernbert, "product"):
+    torch.library.define("chinese_modernbert::product", "(Tensor left, Tensor right, Tensor? bias) -> Tensor")
+    torch.library.impl("chinese_modernbert::product", "cpu", _onednn)
+    torch.library.register_fake("chinese_modernbert::product", _shape_of_product)
 
 
 class _Product(torch.autograd.Function):

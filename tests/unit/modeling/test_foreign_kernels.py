@@ -17,7 +17,7 @@ from torch import nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertModel
-from chinese_modernbert.modeling.modeling_chinese_modernbert import ChineseModernBertAttention
+from chinese_modernbert.modeling.layers_chinese_modernbert import ChineseModernBertAttention
 from reference.vllm_backend import VllmBackend
 
 MakeConfig = Callable[..., ChineseModernBertConfig]

@@ -5,8 +5,8 @@ from torch.nn.functional import cross_entropy, linear, scaled_dot_product_attent
 from torch.utils.checkpoint import checkpoint
 
 from ....modeling import ChineseModernBertForMaskedLM
+from ....modeling.layers_chinese_modernbert import ChineseModernBertLayer, build_norm
 from ....modeling.losses_chinese_modernbert import mean_loss
-from ....modeling.modeling_chinese_modernbert import ChineseModernBertLayer, build_norm
 from ....modeling.rotary_chinese_modernbert import apply_rotary, rotary_table
 from ....runtime.token_rows import IGNORED_LABEL
 from .documents import Documents, find_documents, groups_by_length
