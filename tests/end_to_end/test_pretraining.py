@@ -13,7 +13,16 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerCallback
 from chinese_modernbert.trainers.pretraining.checkpoints import last_checkpoint, seal
 from chinese_modernbert.trainers.pretraining.log import read_training_log
 from chinese_modernbert.trainers.pretraining.run import build_trainer, check_pretraining, run_pretraining
-from reference.pretraining_run import Run, assert_same_weights, run_until, settings, start, training_lines, weights
+from reference.pretraining_run import (
+    Run,
+    assert_same_weights,
+    needs_muon,
+    run_until,
+    settings,
+    start,
+    training_lines,
+    weights,
+)
 from reference.processes import held_at, wait_until
 
 
@@ -50,13 +59,21 @@ def test_the_realized_rate_and_the_learning_rate_follow_one_clock(make_run: Run)
     assert all(abs(line["mask_rate"] - line["mask_rate_target"]) < 0.03 for line in lines)
 
 
-@pytest.mark.parametrize(("stop", "accumulation"), [(5, 1), (9, 2)])
-def test_a_resumed_run_equals_a_straight_one_bit_for_bit(make_run: Run, stop: int, accumulation: int) -> None:
-    straight = make_run("straight", gradient_accumulation_steps=accumulation)
+@pytest.mark.parametrize(
+    ("stop", "options"),
+    [
+        (5, {}),
+        (9, {"gradient_accumulation_steps": 2, "optimizer": "adamw", "weight_decay_embeddings": 0.1}),
+        pytest.param(9, {"optimizer": "muon", "muon_learning_rate": 1e-2}, marks=needs_muon),
+    ],
+    ids=str,
+)
+def test_a_resumed_run_equals_a_straight_one_bit_for_bit(make_run: Run, stop: int, options: dict[str, Any]) -> None:
+    straight = make_run("straight", **options)
     expected = run_pretraining(straight)
-    broken = make_run("broken", gradient_accumulation_steps=accumulation)
+    broken = make_run("broken", **options)
     run_until(stop, broken)
-    again = make_run("broken", gradient_accumulation_steps=accumulation, resume="auto")
+    again = make_run("broken", **options, resume="auto")
     final = run_pretraining(again)
     assert_same_weights(expected, final)
     assert training_lines(again.output_dir) == training_lines(straight.output_dir)
@@ -144,6 +161,7 @@ def test_the_second_stage_may_start_from_an_earlier_checkpoint(make_run: Run) ->
         ({"model_overrides": {"vocab_size": 999}}, "vocab"),
         ({"masking": "kidlm"}, "reads columns that shards do not hold: stratum"),
         ({"masking_options": {"hig": 0.4}}, "did you mean 'high'"),
+        ({"muon_learning_rate": 0.01}, "does nothing under optimizer='stable_adamw'"),
         ({"resume": "no/such/checkpoint"}, "not a complete checkpoint"),
     ],
 )

@@ -21,7 +21,16 @@ from chinese_modernbert.trainers.pretraining.guards import MINIMUM_STEPS
 from chinese_modernbert.trainers.pretraining.log import read_training_log
 from chinese_modernbert.trainers.pretraining.run import check_pretraining, run_pretraining
 from chinese_modernbert.trainers.pretraining.trainer import PretrainingTrainer
-from reference.pretraining_run import Run, assert_same_weights, run_until, settings, start, training_lines, weights
+from reference.pretraining_run import (
+    Run,
+    assert_same_weights,
+    needs_muon,
+    run_until,
+    settings,
+    start,
+    training_lines,
+    weights,
+)
 from reference.processes import PATIENCE_SECONDS, held_at, wait_until
 
 Poison = Callable[[int, torch.Tensor], torch.Tensor]
@@ -62,16 +71,19 @@ def test_bad_steps_are_skipped_alike_in_a_straight_and_in_a_resumed_run(
     assert all(record.get("loss", 0.0) < 1000 for record in records)
 
 
+@pytest.mark.parametrize("optimizer", ["stable_adamw", "adamw", pytest.param("muon", marks=needs_muon)])
 def test_a_skipped_step_changes_neither_weights_nor_moments(
-    make_run: Run, poisoned: Callable[[dict[int, float]], None]
+    make_run: Run, poisoned: Callable[[dict[int, float]], None], optimizer: str
 ) -> None:
     poisoned({5: float("nan")})
-    arguments = make_run(on_bad_batch="skip", max_steps=8, save_steps=1, save_total_limit=8)
+    arguments = make_run(on_bad_batch="skip", max_steps=8, save_steps=1, save_total_limit=8, optimizer=optimizer)
     run_pretraining(arguments)
     output = Path(str(arguments.output_dir))
     assert_same_weights(output / "checkpoint-5", output / "checkpoint-6")
     before, after = (torch.load(output / f"checkpoint-{step}" / "optimizer.pt", weights_only=True) for step in (5, 6))
-    assert all(torch.equal(before["state"][0][name], after["state"][0][name]) for name in before["state"][0])
+    assert before["state"]
+    for number, state in before["state"].items():
+        assert all(torch.equal(state[name], after["state"][number][name]) for name in state)
     assert not torch.equal(*(weights(output / f"checkpoint-{s}")["model.final_norm.weight"] for s in (6, 7)))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import TrainerCallback, set_seed
@@ -22,6 +23,8 @@ from chinese_modernbert.trainers.pretraining.run import build_trainer, check_pre
 from reference import processes
 
 Run = Callable[..., PretrainingArguments]
+
+needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
 
 STEPS = 12
 LOSSES = ("loss", "grad_norm", "learning_rate", "mask_rate", "mask_rate_target", "packing_efficiency")

@@ -1,6 +1,6 @@
 """Run by torchrun in tests: train a model sharded by accelerate's FSDP2 beside an unsharded twin, on two processes.
 
-Word: a folder for `said-RANK.json`.
+Words: a folder for `said-RANK.json`, the name of an optimizer.
 """
 
 import copy
@@ -17,7 +17,7 @@ from accelerate import FullyShardedDataParallelPlugin, PartialState
 from accelerate.utils.fsdp_utils import fsdp2_prepare_model
 from safetensors.torch import load_file, save_file
 from torch.distributed.checkpoint import state_dict as sharded
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
 from chinese_modernbert.runtime.process_end import ends_at_once
@@ -30,7 +30,7 @@ SIZES = {"vocab_size": 211, "hidden_size": 64, "num_hidden_layers": 4, "num_atte
 FULL = sharded.StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
 
 
-def build(is_sharded: bool, weights: Path | None = None) -> tuple[Any, torch.optim.Optimizer]:
+def build(is_sharded: bool, name: str, weights: Path | None = None) -> tuple[Any, torch.optim.Optimizer]:
     """Return a model, sharded as the Trainer would shard it on GPUs or whole, and its optimizer."""
     torch.manual_seed(0)
     model = ChineseModernBertForMaskedLM(ChineseModernBertConfig(**SIZES, intermediate_size=96))
@@ -43,7 +43,7 @@ def build(is_sharded: bool, weights: Path | None = None) -> tuple[Any, torch.opt
         accelerator = SimpleNamespace(state=SimpleNamespace(fsdp_plugin=plugin), mixed_precision="no")
         accelerator.is_main_process, accelerator.device = dist.get_rank() == 0, torch.device("cpu")
         model = fsdp2_prepare_model(accelerator, model)
-    return model, build_optimizer("stable_adamw", model, lr=1e-2)
+    return model, build_optimizer(name, model, lr=1e-2)
 
 
 def train(model: Any, optimizer: torch.optim.Optimizer, steps: range, is_sharded: bool) -> list[float]:
@@ -69,6 +69,19 @@ def difference(whole: dict[str, torch.Tensor], twin: dict[str, torch.Tensor]) ->
     return max([float((value - twin[name]).abs().max()) for name, value in whole.items()], default=0.0)
 
 
+def step_difference(name: str) -> float:
+    """Return the largest difference of weights after three steps under the same gradients, sharded and whole."""
+    (model, optimizer), (twin, twin_optimizer) = build(True, name), build(False, name)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        for one, other in zip(model.parameters(), twin.parameters(), strict=True):
+            other.grad = torch.randn(other.shape, generator=generator)
+            one.grad = distribute_tensor(other.grad, one.device_mesh, one.placements)
+        optimizer.step()
+        twin_optimizer.step()
+    return difference(sharded.get_model_state_dict(model, options=FULL), twin.state_dict())
+
+
 def twin_with(twin: Any, whole: dict[str, torch.Tensor]) -> Any:
     """Return a copy of a whole model with other weights."""
     again = copy.deepcopy(twin)
@@ -77,12 +90,12 @@ def twin_with(twin: Any, whole: dict[str, torch.Tensor]) -> Any:
 
 
 @ends_at_once
-def main(folder: str) -> None:
+def main(folder: str, name: str) -> None:
     """Train both, save the sharded one whole, load it again and go on; write down what was found."""
     PartialState(cpu=True)
     said: dict[str, Any] = {}
-    twin, twin_optimizer = build(is_sharded=False)
-    model, optimizer = build(is_sharded=True)
+    twin, twin_optimizer = build(False, name)
+    model, optimizer = build(True, name)
     said["sharded"] = sum(isinstance(parameter, DTensor) for parameter in model.parameters())
     said["parameters"] = len(list(model.parameters()))
     said["losses"] = train(model, optimizer, range(STEPS), is_sharded=True)
@@ -96,9 +109,10 @@ def main(folder: str) -> None:
     if dist.get_rank() == 0:
         save_file({name: value.clone() for name, value in whole.items()}, file)
     dist.barrier()
-    again, again_optimizer = build(True, file)
+    again, again_optimizer = build(True, name, file)
     sharded.set_optimizer_state_dict(again, again_optimizer, moments, options=FULL)
     later = range(STEPS, 2 * STEPS)
+    said["step_difference"] = step_difference(name)
     said["went_on"] = train(model, optimizer, later, is_sharded=True)
     said["resumed"] = train(again, again_optimizer, later, is_sharded=True)
     (Path(folder) / f"said-{dist.get_rank()}.json").write_text(json.dumps(said))
@@ -106,4 +120,4 @@ def main(folder: str) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("ACCELERATE_USE_FSDP", "true")
-    main(sys.argv[1])
+    main(*sys.argv[1:])

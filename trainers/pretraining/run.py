@@ -33,6 +33,7 @@ from .evaluation import Evaluation
 from .guards import BatchGuard
 from .log import LOG_FILE
 from .objectives import PLAIN, build_objective, check_objective
+from .optimizers import check_optimizer
 from .run_record import RUN_RECORD, run_record
 from .trainer import PretrainingTrainer
 
@@ -46,7 +47,8 @@ MICRO_BATCHES_HINT = "micro_batches_per_step is gradient_accumulation_steps time
 RESUME_FIELDS = (
     *("seed", "data_seed", "max_steps", "tokens_per_micro_batch", "masking", "masking_options", "z_loss"),
     *("learning_rate", "warmup_steps", "lr_schedule", "lr_cycles", "lr_gamma", "lr_floor", "lr_decay_share"),
-    *("optimizer", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm"),
+    *("optimizer", "weight_decay", "weight_decay_embeddings", "muon_learning_rate", "muon_momentum"),
+    *("adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm"),
     *("source_weights", "batch_size_warmup_share", "batch_size_warmup_start", "model_overrides", "bf16", "fp16"),
     *("objective", "objective_options"),
 )
@@ -280,12 +282,14 @@ def _identity(arguments: PretrainingArguments, shards: TokenShards, micro_batche
 
 
 def _check_watching(arguments: PretrainingArguments) -> None:
-    """Check what watches over the run and what it leaves.
+    """Check what watches over the run, what changes the weights, and what is left.
 
     Raises:
-        ValueError: For values out of range, or a choice of the best checkpoint.
+        ValueError: For values out of range, options that would not act, or a choice of the best checkpoint.
+        ImportError: If this torch lacks the optimizer.
     """
     BatchGuard.of_run(arguments)
+    check_optimizer(arguments)
     if arguments.z_loss < 0:
         raise ValueError(f"z_loss={arguments.z_loss} is negative; give a factor such as 1e-4, or 0 for none")
     if arguments.z_loss and arguments.objective != PLAIN:

@@ -27,7 +27,7 @@ from .evaluation import Evaluation
 from .guards import BatchGuard, StepGuard
 from .log import RunLog
 from .objectives import Objective, z_loss_part
-from .optimizers import build_optimizer
+from .optimizers import build_optimizer, check_optimizer
 from .schedules import build_schedule
 from .throughput import SpeedMeter
 from .trainer_hooks import TrainerHooks
@@ -116,7 +116,9 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
         """Build the optimizer over matrices (decayed) and norms and biases (not)."""
         if self.optimizer is None:
             args, betas = self.args, (self.args.adam_beta1, self.args.adam_beta2)
-            rest = (args.learning_rate, betas, args.adam_epsilon, args.weight_decay)
+            check_optimizer(args)
+            decay = (args.weight_decay, args.weight_decay_embeddings)
+            rest = (args.learning_rate, betas, args.adam_epsilon, *decay, args.muon_learning_rate, args.muon_momentum)
             self.optimizer = build_optimizer(args.optimizer, self.model if model is None else model, *rest)
         return self.optimizer
 
