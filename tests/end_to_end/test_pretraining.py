@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerCallback
 
+from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
 from chinese_modernbert.trainers.pretraining.checkpoints import last_checkpoint, seal
 from chinese_modernbert.trainers.pretraining.log import read_training_log
 from chinese_modernbert.trainers.pretraining.run import build_trainer, check_pretraining, run_pretraining
@@ -64,7 +65,7 @@ def test_the_realized_rate_and_the_learning_rate_follow_one_clock(make_run: Run)
     [
         (5, {}),
         (9, {"gradient_accumulation_steps": 2, "optimizer": "adamw", "weight_decay_embeddings": 0.1}),
-        pytest.param(9, {"optimizer": "muon", "muon_learning_rate": 1e-2}, marks=needs_muon),
+        pytest.param(9, {"optimizer": "muon", "muon_learning_rate": 1e-2, "ema_decay": 0.9}, marks=needs_muon),
     ],
     ids=str,
 )
@@ -76,6 +77,8 @@ def test_a_resumed_run_equals_a_straight_one_bit_for_bit(make_run: Run, stop: in
     again = make_run("broken", **options, resume="auto")
     final = run_pretraining(again)
     assert_same_weights(expected, final)
+    if "ema_decay" in options:
+        assert_same_weights(expected.with_name("final_averaged"), final.with_name("final_averaged"))
     assert training_lines(again.output_dir) == training_lines(straight.output_dir)
 
 
@@ -150,6 +153,34 @@ def test_the_second_stage_may_start_from_an_earlier_checkpoint(make_run: Run) ->
     assert all(torch.allclose(before[name], after[name], atol=1e-3) for name in before)
 
 
+def test_the_average_is_the_one_of_the_checkpoints_and_is_evaluated_where_asked(make_run: Run) -> None:
+    steps = {"save_steps": 1, "save_total_limit": None, "max_steps": 6}
+    arguments = make_run("averaged", ema_decay=0.9, ema_evaluation=True, **steps)
+    final = run_pretraining(arguments)
+    expected: dict[str, torch.Tensor] = {}
+    for step in range(6):
+        kept = 0.0 if step == 0 else min(0.9, (1 + step) / (10 + step))
+        for name, weight in weights(final.parent / f"checkpoint-{step + 1}").items():
+            expected[name] = kept * expected.get(name, torch.zeros(())) + (1 - kept) * weight.double()
+    averaged = weights(final.with_name("final_averaged"))
+    assert averaged.keys() == expected.keys()
+    for name, weight in averaged.items():
+        torch.testing.assert_close(weight.double(), expected[name], rtol=1e-4, atol=1e-5)
+    assert AutoModelForMaskedLM.from_pretrained(final.with_name("final_averaged")).residual_mean() < 1e-6
+    plain = make_run("plain", **steps)
+    assert_same_weights(run_pretraining(plain), final)
+    losses = [evaluated(arguments), evaluated(plain)]
+    assert losses[0] != losses[1]
+    again = make_run("again", model=str(final.with_name("final_averaged")), model_overrides=None)
+    trainer = build_trainer(again, check_pretraining(again))
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(losses[0], rel=1e-5)
+
+
+def evaluated(arguments: PretrainingArguments) -> float:
+    """Return the last loss of evaluation in a run's log."""
+    return [line["eval_loss"] for line in read_training_log(str(arguments.output_dir)) if "eval_loss" in line][-1]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -161,6 +192,8 @@ def test_the_second_stage_may_start_from_an_earlier_checkpoint(make_run: Run) ->
         ({"model_overrides": {"vocab_size": 999}}, "vocab"),
         ({"masking": "kidlm"}, "reads columns that shards do not hold: stratum"),
         ({"masking_options": {"hig": 0.4}}, "did you mean 'high'"),
+        ({"ema_decay": 1.5}, "ema_decay=1.5 is outside"),
+        ({"ema_evaluation": True}, "needs an average"),
         ({"muon_learning_rate": 0.01}, "does nothing under optimizer='stable_adamw'"),
         ({"resume": "no/such/checkpoint"}, "not a complete checkpoint"),
     ],

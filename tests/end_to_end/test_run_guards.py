@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from chinese_modernbert.trainers.pretraining import checkpoints
 from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
+from chinese_modernbert.trainers.pretraining.averages import AVERAGED_WEIGHTS
 from chinese_modernbert.trainers.pretraining.callbacks import EXIT_TO_RESUME
 from chinese_modernbert.trainers.pretraining.checkpoints import SEAL, WRITING, find_damage, last_checkpoint
 from chinese_modernbert.trainers.pretraining.guards import MINIMUM_STEPS
@@ -76,11 +78,16 @@ def test_a_skipped_step_changes_neither_weights_nor_moments(
     make_run: Run, poisoned: Callable[[dict[int, float]], None], optimizer: str
 ) -> None:
     poisoned({5: float("nan")})
-    arguments = make_run(on_bad_batch="skip", max_steps=8, save_steps=1, save_total_limit=8, optimizer=optimizer)
+    arguments = make_run(
+        on_bad_batch="skip", max_steps=8, save_steps=1, save_total_limit=8, optimizer=optimizer, ema_decay=0.5
+    )
     run_pretraining(arguments)
     output = Path(str(arguments.output_dir))
     assert_same_weights(output / "checkpoint-5", output / "checkpoint-6")
     before, after = (torch.load(output / f"checkpoint-{step}" / "optimizer.pt", weights_only=True) for step in (5, 6))
+    averages = [load_file(output / f"checkpoint-{step}" / AVERAGED_WEIGHTS) for step in (5, 6, 7)]
+    assert all(torch.equal(value, averages[1][name]) for name, value in averages[0].items())
+    assert not torch.equal(*(average["model.final_norm.weight"] for average in averages[1:]))
     assert before["state"]
     for number, state in before["state"].items():
         assert all(torch.equal(state[name], after["state"][number][name]) for name in state)

@@ -36,6 +36,14 @@ def test_under_the_same_gradients_a_step_of_the_optimizer_is_that_of_the_whole_m
     assert said["step_difference"] < 3e-7
 
 
+def test_the_average_of_a_sharded_model_is_that_of_the_whole_one(said: dict[str, Any]) -> None:
+    if said["optimizer"] != "muon":  # whose own steps differ by what bfloat16 rounds
+        assert said["averaged"] < 1e-5
+        assert said["averaged_logits"] < 1e-4
+    assert said["has_its_own_again"]
+    assert said["went_on_average"] == 0.0
+
+
 def test_the_embedding_and_the_decoder_stay_one_matrix_when_sharded(said: dict[str, Any]) -> None:
     assert said["tied"]
 

@@ -21,6 +21,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
 from chinese_modernbert.runtime.process_end import ends_at_once
+from chinese_modernbert.trainers.pretraining.averages import WeightAveraging
 from chinese_modernbert.trainers.pretraining.optimizers import build_optimizer
 from chinese_modernbert.trainers.zero_mean_residual import center_residual
 
@@ -82,6 +83,36 @@ def step_difference(name: str) -> float:
     return difference(sharded.get_model_state_dict(model, options=FULL), twin.state_dict())
 
 
+def averaged(folder: Path, name: str) -> dict[str, Any]:
+    """Return how the average of a sharded model differs from a whole one's: kept, saved and loaded, in a forward."""
+    (model, optimizer), (twin, twin_optimizer) = build(True, name), build(False, name)
+    ours, expected, again = (WeightAveraging(0.9) for _ in range(3))
+    ids = torch.randint(5, 200, (2, 32), generator=torch.Generator().manual_seed(1))
+    for step in range(3):
+        train(model, optimizer, range(step, step + 1), is_sharded=True)
+        train(twin, twin_optimizer, range(step, step + 1), is_sharded=False)
+        ours.update(model)
+        expected.update(twin)
+    ours.save(model, folder, writes=dist.get_rank() == 0)
+    dist.barrier()
+    again.load(folder)
+    said: dict[str, Any] = {}
+    with torch.no_grad():
+        last = model(input_ids=ids).logits
+        with again.in_place(model), expected.in_place(twin):
+            said["averaged_logits"] = float((model(input_ids=ids).logits - twin(input_ids=ids).logits).abs().max())
+            whole = sharded.get_model_state_dict(model, options=FULL)
+            said["averaged"] = difference(whole, twin.state_dict())
+        said["has_its_own_again"] = torch.equal(model(input_ids=ids).logits, last)
+    again.update(model)
+    ours.update(model)
+    with ours.in_place(model):
+        straight = sharded.get_model_state_dict(model, options=FULL)
+    with again.in_place(model):
+        said["went_on_average"] = difference(straight, sharded.get_model_state_dict(model, options=FULL))
+    return said
+
+
 def twin_with(twin: Any, whole: dict[str, torch.Tensor]) -> Any:
     """Return a copy of a whole model with other weights."""
     again = copy.deepcopy(twin)
@@ -113,6 +144,7 @@ def main(folder: str, name: str) -> None:
     sharded.set_optimizer_state_dict(again, again_optimizer, moments, options=FULL)
     later = range(STEPS, 2 * STEPS)
     said["step_difference"] = step_difference(name)
+    said |= averaged(Path(folder), name)
     said["went_on"] = train(model, optimizer, later, is_sharded=True)
     said["resumed"] = train(again, again_optimizer, later, is_sharded=True)
     (Path(folder) / f"said-{dist.get_rank()}.json").write_text(json.dumps(said))

@@ -27,6 +27,7 @@ from ..data.stages import Stage, StagedBatches, stage_ends, stage_weights, steps
 from ..masking import MASKING_PRESETS, Masker, MaskVocabulary, chinese_modernbert
 from ..masking.options import columns_of, masker_from_options
 from .arguments import PretrainingArguments
+from .averages import WeightAveraging
 from .callbacks import EXIT_TO_RESUME
 from .checkpoints import WRITING, CheckpointWriter, find_damage, last_checkpoint
 from .evaluation import Evaluation
@@ -42,13 +43,14 @@ logger = logging.getLogger(__name__)
 IDENTITY = "pretraining.json"
 RECIPE = "recipe.yaml"
 FINAL = "final"
+FINAL_AVERAGED = "final_averaged"
 MICRO_BATCHES_HINT = "micro_batches_per_step is gradient_accumulation_steps times processes: keep the product"
 # What decides the numbers of a run. What the guard does may change at a resume, and so may everything about logs.
 RESUME_FIELDS = (
     *("seed", "data_seed", "max_steps", "tokens_per_micro_batch", "masking", "masking_options", "z_loss"),
     *("learning_rate", "warmup_steps", "lr_schedule", "lr_cycles", "lr_gamma", "lr_floor", "lr_decay_share"),
     *("optimizer", "weight_decay", "weight_decay_embeddings", "muon_learning_rate", "muon_momentum"),
-    *("adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm"),
+    *("adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "ema_decay"),
     *("source_weights", "batch_size_warmup_share", "batch_size_warmup_start", "model_overrides", "bf16", "fp16"),
     *("objective", "objective_options"),
 )
@@ -108,7 +110,10 @@ def run_pretraining(arguments: PretrainingArguments) -> Path:
         trainer.evaluate()
     with trainer.writer.write(FINAL) as folder:
         trainer.save_model(str(folder))
-    logger.info("final checkpoint in %s", output / FINAL)
+    if trainer.averages is not None:
+        with trainer.writer.write(FINAL_AVERAGED) as folder, trainer.averaged_weights():
+            trainer.save_model(str(folder))
+    logger.info("final checkpoint in %s%s", output / FINAL, ", its average beside it" if trainer.averages else "")
     return output / FINAL
 
 
@@ -290,6 +295,10 @@ def _check_watching(arguments: PretrainingArguments) -> None:
     """
     BatchGuard.of_run(arguments)
     check_optimizer(arguments)
+    if arguments.ema_decay is not None:
+        WeightAveraging(arguments.ema_decay)
+    if arguments.ema_evaluation and (arguments.ema_decay is None or not arguments.eval_data):
+        raise ValueError("ema_evaluation: true needs an average (ema_decay) and something to evaluate on (eval_data)")
     if arguments.z_loss < 0:
         raise ValueError(f"z_loss={arguments.z_loss} is negative; give a factor such as 1e-4, or 0 for none")
     if arguments.z_loss and arguments.objective != PLAIN:
@@ -355,7 +364,7 @@ def _prepare_output(output: Path, arguments: PretrainingArguments, setup: Setup)
             raise FileExistsError(f"{output} is not empty and holds no run of ours; give output_dir another name")
         if not (arguments.overwrite or arguments.resume == "auto"):
             raise FileExistsError(f"{output} holds a run; add --resume auto to go on, or --overwrite to replace it")
-        for path in (*output.glob("checkpoint-*"), output / FINAL, output / WRITING):
+        for path in (*output.glob("checkpoint-*"), output / FINAL, output / FINAL_AVERAGED, output / WRITING):
             shutil.rmtree(path, ignore_errors=True)
         (output / LOG_FILE).unlink(missing_ok=True)
     write_text_atomically(output / IDENTITY, json.dumps(setup.identity, indent=1) + "\n")

@@ -7,6 +7,7 @@ weights, optimizer, dropout's generator and the guard's last losses.
 
 import time
 from collections.abc import Iterator, MutableMapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -21,6 +22,7 @@ from ..data.stages import StagedBatches
 from ..masking import Masker
 from ..masking.trainer import MaskingRateCallback, MaskingTrainer
 from .arguments import PretrainingArguments
+from .averages import WeightAveraging
 from .callbacks import StageCallback, StopOnSignal, heed_only_the_parent
 from .checkpoints import CheckpointWriter, read_run_state
 from .evaluation import Evaluation
@@ -64,6 +66,7 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
         self.run_log = RunLog(writer.output, batches, SpeedMeter.of_run(args, model.config))
         self.guard = StepGuard(BatchGuard.of_run(args), batches.documents_of, self.run_log.file.write)
         self.stop_on_signal = StopOnSignal()
+        self.averages = None if args.ema_decay is None else WeightAveraging(args.ema_decay)
         rows = None if evaluation is None else evaluation.rows
         super().__init__(trained, args, train_dataset=batches, masker=masker, eval_dataset=rows)
         self.model_accepts_loss_kwargs = True
@@ -72,10 +75,14 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
         self.callback_handler.callbacks.insert(0, watch)
         for callback in (StageCallback(batches.stages, batches.ends), self.run_log.file, self.stop_on_signal):
             self.add_callback(callback)
+        if self.averages is not None:
+            self.add_callback(self.averages)  # after the callback that gives the residual stream its mean of zero
 
     def restore(self, checkpoint: str) -> None:
-        """Restore from a checkpoint what the library knows nothing of: the guard, and the objective's own tensors."""
+        """Restore from a checkpoint what the library knows nothing of: guard, averages, the objective's own tensors."""
         super().restore(checkpoint)
+        if self.averages is not None:
+            self.averages.load(Path(checkpoint))
         self.guard.batch_guard.restore(read_run_state(checkpoint))
         if self.objective is not None and not self.is_fsdp_enabled:
             self.objective.load_own(checkpoint)
@@ -180,11 +187,16 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
         if self.evaluation is None:
             raise ValueError("evaluation needs eval_data; give a folder of prepared shards, or set eval_strategy: 'no'")
         began = time.perf_counter()
-        metrics = self.evaluation.metrics(self.model, self.objective, self.accelerator, metric_key_prefix)
+        with self.averaged_weights() if self.args.ema_evaluation else nullcontext():
+            metrics = self.evaluation.metrics(self.model, self.objective, self.accelerator, metric_key_prefix)
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self.run_log.meter.pause(time.perf_counter() - began)
         return metrics
+
+    def averaged_weights(self) -> AbstractContextManager[None]:
+        """Give the model the averaged weights for a while; without `ema_decay` nothing."""
+        return nullcontext() if self.averages is None else self.averages.in_place(self.model)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save weights, tokenizer, record and the guard's state, and in a checkpoint the objective's own tensors."""

@@ -14,6 +14,7 @@ from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..zero_mean_residual import ZeroMeanResidualCallback
+from .averages import WeightAveraging
 from .checkpoints import WRITING, CheckpointWriter, drop_old_checkpoints, find_damage
 from .guards import StepGuard
 from .log import RunLog
@@ -27,12 +28,14 @@ class TrainerHooks(Trainer):
         writer: writes the checkpoints
         run_log: what is measured between two log lines
         zero_mean_residual: projects the weights after each update
+        averages: averages the weights after each update, or None
     """
 
     guard: StepGuard
     writer: CheckpointWriter
     run_log: RunLog
     zero_mean_residual: ZeroMeanResidualCallback
+    averages: WeightAveraging | None
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         """Return the gradient norm, the last moment before the weights change: a bad step is caught here.
@@ -46,6 +49,8 @@ class TrainerHooks(Trainer):
             return norm
         self.guard.handle(*found, self.state, self._save_before_step)
         self.zero_mean_residual.skips_next = True
+        if self.averages is not None:
+            self.averages.skips_next = True
         model.zero_grad()  # an optimizer passes over parameters without a gradient: neither weights nor moments move
         self.run_log.window.take_back_step(self._tr_loss)
         return None
@@ -55,6 +60,9 @@ class TrainerHooks(Trainer):
         began, name = time.perf_counter(), f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         with self.writer.write(name):
             super()._save_checkpoint(model, trial)
+            if self.averages is not None:
+                trained: Any = self.model
+                self.averages.save(trained, self.writer.output / WRITING / name, self.args.should_save)
         if self.args.should_save:
             drop_old_checkpoints(self.writer.output, self.writer.output / name, self.args.save_total_limit)
         self.run_log.meter.pause(time.perf_counter() - began)
