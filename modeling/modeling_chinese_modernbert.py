@@ -110,7 +110,8 @@ class ChineseModernBertPreTrainedModel(PreTrainedModel):
         number of tokens takes seconds; one at a second number makes a graph for all others. On a CPU it needs a C++
         compiler. `torch.compile(model)` is something else: one graph of padded rows.
         """
-        for layer in self.base_model.layers:
+        encoder: Any = self.base_model
+        for layer in encoder.layers:
             layer.is_compiled = compiled
 
     def center_residual(self) -> None:

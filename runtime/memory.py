@@ -1,0 +1,32 @@
+"""Freed memory kept by the process: on a CPU a large tensor then costs no new pages from the system."""
+
+import ctypes
+import os
+
+# Parameters of glibc's `mallopt`; a value is a C int.
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+LARGEST_INT = 2**31 - 1
+# The largest that glibc accepts; tensors over it still come from the system each time.
+LARGEST_MMAP_THRESHOLD = 2**25
+# Who sets one of these has decided.
+VARIABLES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD")
+
+
+def keep_freed_memory() -> bool:
+    """Tell the C library to keep freed memory for the next tensor instead of giving it back to the system.
+
+    A step on a CPU allocates the same activations again and again, and every page that comes from the system is cleared
+    first. The process holds its largest need until it ends. Commands that compute for long call this; a library that is
+    only imported does not.
+
+    Returns:
+        Whether it acted: only with glibc (Linux), and unless the environment says otherwise.
+    """
+    if any(os.environ.get(name) for name in VARIABLES):
+        return False
+    try:
+        set_option = ctypes.CDLL(None).mallopt
+        ctypes.CDLL(None).gnu_get_libc_version  # noqa: B018, musl has an idle mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(set_option(TRIM_THRESHOLD, LARGEST_INT) and set_option(MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD))

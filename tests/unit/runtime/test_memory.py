@@ -1,0 +1,48 @@
+"""Freed memory is kept where the C library can, and the user's own choice stands."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from chinese_modernbert.runtime import memory
+
+FAULTS = """
+import resource, sys
+from chinese_modernbert.runtime.memory import keep_freed_memory
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+def use():  # nine blocks of 1 to 9 MiB, freed at once
+    blocks = [bytearray(size << 20) for size in range(1, 10)]
+    del blocks
+use()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    use()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc is what is asked")
+def test_memory_that_was_used_once_is_used_again() -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in memory.VARIABLES}
+    pages = {}
+    for choice in ("keep", "give back"):
+        command = [sys.executable, "-c", FAULTS, choice]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        pages[choice] = int(done.stdout)
+    assert pages["keep"] < pages["give back"] / 10
+
+
+@pytest.mark.parametrize("name", memory.VARIABLES)
+def test_a_choice_in_the_environment_stands(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "1")
+    assert not memory.keep_freed_memory()
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in memory.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: object())
+    assert not memory.keep_freed_memory()
