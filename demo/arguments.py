@@ -32,6 +32,7 @@ class SpeedArguments:
     )
     dtypes: list[str] = argument(list, "float32, bfloat16, float16; if empty, float32.", names=True)
     training: bool = argument(False, "Forward and backward of the loss at 30 % masking, under autocast, not encoding.")
+    compiled: bool = argument(False, "Compile: of ours the layers, of Transformers' model the whole.")
     attention: str = argument("sdpa", "Kernel of Transformers' model.")
     device: str = argument("", "cpu or cuda; the GPU if there is one by default.")
     repeats: int = argument(5, "Rounds of each case.")

@@ -25,6 +25,7 @@ from ..modeling import PRESETS, ChineseModernBertConfig, ChineseModernBertForMas
 from ..runtime.environment import describe_environment
 from ..runtime.files import write_text_atomically
 from ..runtime.markdown import markdown_table
+from ..runtime.memory import keep_freed_memory
 from ..runtime.token_rows import IGNORED_LABEL
 from ..trainers.pretraining.throughput import BACKWARD_AND_FORWARD, Workload, peak_flops, training_flops
 from .arguments import CASES, RESULTS_FILE, SpeedArguments
@@ -45,6 +46,7 @@ def run_model_speed(args: SpeedArguments) -> str:
     Returns:
         A table in Markdown, and where the JSON file is.
     """
+    keep_freed_memory()
     rows = measure_speed(args)
     record = {
         "settings": asdict(args),
@@ -86,7 +88,7 @@ def make_batch(case: str) -> tuple[torch.Tensor, torch.Tensor]:
     return ids * mask, mask
 
 
-def build_pair(model: str, device: str, attention: str) -> dict[str, Any]:
+def build_pair(model: str, device: str, attention: str, compiled: bool = False) -> dict[str, Any]:
     """Return Transformers' model and ours, of a size or of the sizes of a folder's model, with equal weights."""
     named = (
         ChineseModernBertConfig.preset(model) if model in PRESETS else ChineseModernBertConfig.from_pretrained(model)
@@ -101,13 +103,17 @@ def build_pair(model: str, device: str, attention: str) -> dict[str, Any]:
     theirs: Any = ModernBertForMaskedLM(ModernBertConfig(**options))
     ours: Any = ChineseModernBertForMaskedLM(config)
     ours.load_state_dict(theirs.state_dict())
+    if compiled:
+        ours.compile_layers()
+        theirs.compile()
+        theirs.model.compile()  # a forward of the encoder alone does not pass through the head
     return {"transformers": theirs.to(device), "ours": ours.to(device)}
 
 
 def _measure(args: SpeedArguments, dtype_name: str) -> list[dict[str, Any]]:
     """Measure every case in one dtype."""
     dtype = getattr(torch, dtype_name)
-    pair: dict[str, Any] = build_pair(args.model, args.device, args.attention)
+    pair: dict[str, Any] = build_pair(args.model, args.device, args.attention, args.compiled)
     if not args.training:
         pair = {name: model.to(dtype) for name, model in pair.items()}
     rows = []
@@ -124,6 +130,7 @@ def _measure(args: SpeedArguments, dtype_name: str) -> list[dict[str, Any]]:
             "case": case,
             "dtype": dtype_name,
             "kind": "training step" if args.training else "forward",
+            "compiled": args.compiled,
             **_compare(calls, args.repeats, int(mask.sum())),
             "largest_difference": float((gap if args.training else gap[mask.bool()]).abs().max()),
         }

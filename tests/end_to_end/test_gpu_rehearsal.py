@@ -49,8 +49,11 @@ def test_every_kernel_that_runs_here_equals_eager(rehearsal: Path) -> None:
 
 def test_speed_and_the_share_of_kernels_are_written_down(rehearsal: Path) -> None:
     rows = result(rehearsal, "speed")["rows"]
-    assert {(row["case"], row["kind"]) for row in rows} >= {("mixed", "training step"), ("mixed", "forward")}
-    assert all(row["ratio"] > 0 for row in rows)
+    measured = [row for row in rows if "ratio" in row]
+    assert {(row["case"], row["kind"]) for row in measured} >= {("mixed", "training step"), ("mixed", "forward")}
+    assert all(row["ratio"] > 0 for row in measured)
+    # Without a C++ compiler the compiled row says so, and the others are there.
+    assert [row["compiled"] for row in rows] == [False] * 4 + [True]
     shares = result(rehearsal, "trace")["rows"][0]["shares"]
     assert sum(shares.values()) == pytest.approx(1.0, abs=0.01) and shares["matrix products"] > 0
     assert (rehearsal / "chrome_trace.json.gz").is_file()
