@@ -20,7 +20,7 @@ from chinese_modernbert.trainers.pretraining.run import build_trainer, check_pre
 
 def digest(batch: dict[str, Any]) -> str:
     """Return a hash of what the model reads of a micro-batch, masks included."""
-    names = ("input_ids", "labels", "document_ids")
+    names = ("input_ids", "labels", "label_positions", "cu_seq_lens_q")
     return hashlib.sha256(b"".join(batch[name].contiguous().numpy().tobytes() for name in names)).hexdigest()
 
 
@@ -33,7 +33,7 @@ def main(fields: str, folder: str) -> None:
     original, path = trainer.training_step, Path(folder) / f"batches-{os.environ.get('RANK', '0')}.jsonl"
 
     def training_step(model: Any, inputs: dict[str, Any], *rest: Any, **more: Any) -> torch.Tensor:
-        number = inputs["micro_batch"]
+        number = inputs["facts"].micro_batch
         documents = [d for rows, row in trainer.batches.rows_of(number) for d in rows.documents_of(row).tolist()]
         line = {"step": trainer.state.global_step, "micro_batch": number, "documents": documents}
         epochs = sorted({rows.epoch for rows, _ in trainer.batches.rows_of(number)})

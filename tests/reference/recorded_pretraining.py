@@ -25,7 +25,7 @@ def main(fields: str, folder: str) -> None:
     def get_batch_samples(trainer: Any, *arguments: Any) -> tuple[list, Any]:
         batches, items = original(trainer, *arguments)
         with record.open("a") as stream:
-            numbers = " ".join(str(batch["micro_batch"]) for batch in batches)
+            numbers = " ".join(str(batch["facts"].micro_batch) for batch in batches)
             stream.write(f"{trainer.state.global_step} {numbers}\n")
         return batches, items
 

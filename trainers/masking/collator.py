@@ -24,9 +24,9 @@ class DataCollatorForWholeWordMasking:
     `document_ids` (packed rows), `sample_id` (else a hash of the ids), `epoch`, `tag_NAME`, `score_NAME`.
     The Trainer must run with `remove_unused_columns=False`.
 
-    With a masker the result has `input_ids`, `attention_mask`, `labels`. Its rate must be constant: a collator runs in
-    workers that prefetch, and no worker knows the step. For a curriculum leave the masker out here and give it to
-    `MaskingTrainer`, which masks when the step takes the batch.
+    With a masker the result has `input_ids`, `attention_mask`, `labels`. Its rate must be constant: a collator is given
+    rows without the number of their batch, in workers that prefetch, and so cannot know the step. For a curriculum
+    leave the masker out here and give it to `MaskingTrainer`, which masks when the step takes the batch.
 
     Args:
         tokenizer: any fast tokenizer with a pad and a mask token
@@ -49,8 +49,8 @@ class DataCollatorForWholeWordMasking:
     ) -> None:
         if masker is not None and not masker.schedule.is_constant:
             raise ValueError(
-                "the masker's rate changes during training, but a collator cannot know the step (workers prefetch); "
-                "give the masker to MaskingTrainer and leave it out here, or use a constant rate"
+                "the masker's rate changes during training, but a collator gets rows ahead of their step and cannot know "
+                "it; give the masker to MaskingTrainer and leave it out here, or use a constant rate"
             )
         for name in ("pad_token_id", "mask_token_id"):
             if getattr(tokenizer, name) is None:

@@ -34,20 +34,26 @@ class MaskingFeedback(TrainerCallback):
     def __init__(self, masker: Masker) -> None:
         found = masker.weights.live_tables() if masker.weights is not None else []
         self.tables = {tag or LABELS: table for tag, table in found if isinstance(table, FeedbackTable)}
+        # What was reported in the step at hand, on the device still: the next step's masks are the first to need it.
+        self._reported: list[tuple[Mapping[str, np.ndarray], torch.Tensor, torch.Tensor]] = []
 
-    def keys(self, masked: MaskedBatch, tags: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    def keys(self, masked: MaskedBatch, tags: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return for each table int64 `[M]`: its key of every masked token, in reading order."""
         columns = {**tags, LABELS: masked["labels"]}
-        return {name: torch.from_numpy(columns[name][masked["selected"]].astype(np.int64)) for name in self.tables}
+        return {name: columns[name][masked["selected"]].astype(np.int64) for name in self.tables}
 
-    def observe(self, keys: Mapping[str, torch.Tensor], losses: torch.Tensor, correct: torch.Tensor) -> None:
+    def observe(self, keys: Mapping[str, np.ndarray], losses: torch.Tensor, correct: torch.Tensor) -> None:
         """Report masked tokens: their keys, float `[M]` losses and bool `[M]` whether the best guess was right."""
-        loss, is_right = losses.detach().float().cpu().numpy(), correct.cpu().numpy()
-        for name, table in self.tables.items():
-            table.observe(keys[name].cpu().numpy(), loss, is_right)
+        self._reported.append((keys, losses.detach(), correct))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Renew the tables that are due; every process does so at the same step."""
+        """Count what the step reported and renew the tables that are due; every process does so at the same step."""
+        for keys, losses, correct in self._reported:
+            loss, is_right = losses.float().cpu().numpy(), correct.cpu().numpy()
+            for name, table in self.tables.items():
+                seen = keys[name].size  # fillers come last
+                table.observe(keys[name], loss[:seen], is_right[:seen])
+        self._reported = []
         for table in self.tables.values():
             table.commit(state.global_step, lambda counts: sum_over_processes(counts, args.device))
 
@@ -98,23 +104,49 @@ def sum_over_processes(counts: np.ndarray, device: torch.device) -> np.ndarray:
     return total.cpu().numpy()
 
 
+def ratio_over_processes(above: float, below: float, device: torch.device) -> float | torch.Tensor:
+    """Return a ratio of two sums over all processes of the run; of several on the device, which is not waited for."""
+    distributed = torch.distributed
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return above / max(below, 1e-12)
+    sums = torch.stack([torch.full((), one, dtype=torch.float64, device=device) for one in (above, below)])
+    distributed.all_reduce(sums)
+    return sums[0] / sums[1].clamp(min=1e-12)
+
+
+def at_labels(values: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return of values `(batch, length, ...)` those at the labelled positions `(M, ...)`, in reading order.
+
+    Values of labels `(M,)`, which came with their positions, are returned as they are. To look for labels is to wait
+    for the device.
+    """
+    return values if labels.dim() == 1 else values[labels != IGNORED_LABEL]
+
+
+def labelled_logits(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return logits `(M, V)` and ids `(M,)` at the labelled positions, in reading order.
+
+    Args:
+        logits: `(M, V)` already, or `(batch, length, V)`
+        labels: int64 `(batch, length)`, -100 where there is nothing to predict; or `(M,)`, -100 being a filler that
+            stays
+    """
+    return (at_labels(logits, labels) if logits.dim() == 3 else logits), at_labels(labels, labels)
+
+
 def masked_token_losses(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the cross-entropy of every labelled token, and whether its best guess is right.
 
     Args:
-        logits: `(batch, length, vocabulary)`, or `(labelled, vocabulary)` in reading order
-        labels: int64 `(batch, length)`, -100 where there is nothing to predict
+        logits, labels: see `labelled_logits`
 
     Returns:
-        float32 `[M]`, with gradients where the logits have them, and bool `[M]`.
+        float32 `[M]`, with gradients where the logits have them, and bool `[M]`; 0 and False for a filler.
     """
-    labelled = labels != IGNORED_LABEL
-    if logits.dim() == 3:
-        logits = logits[labelled]
-    expected = labels[labelled].split(TOKENS_AT_ONCE)
-    losses, correct = [logits.new_zeros(0, dtype=torch.float32)], [labelled.new_zeros(0)]
-    for part, ids in zip(logits.split(TOKENS_AT_ONCE), expected, strict=False):
-        losses.append(nn.functional.cross_entropy(part.float(), ids, reduction="none"))
+    logits, expected = labelled_logits(logits, labels)
+    losses, correct = [logits.new_zeros(0, dtype=torch.float32)], [expected.new_zeros(0, dtype=torch.bool)]
+    for part, ids in zip(logits.split(TOKENS_AT_ONCE), expected.split(TOKENS_AT_ONCE), strict=False):
+        losses.append(nn.functional.cross_entropy(part.float(), ids, reduction="none", ignore_index=IGNORED_LABEL))
         correct.append(part.argmax(-1) == ids)
     return torch.cat(losses), torch.cat(correct)
 

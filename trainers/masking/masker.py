@@ -81,6 +81,11 @@ class Masker:
         """The rate as a schedule."""
         return Piecewise([(0.0, self.rate)]) if isinstance(self.rate, int | float) else self.rate
 
+    @property
+    def follows_model(self) -> bool:
+        """Whether a table that changes during training weighs the units, so that no batch can be masked ahead."""
+        return self.weights is not None and bool(self.weights.live_tables())
+
     def target_rate(self, progress: float) -> float:
         """Return the mean target share at `progress` (0 = first step, 1 = last)."""
         return self.schedule.expected(progress)

@@ -1,11 +1,63 @@
 """What the masker did since the last log: the rate and the lengths of the masked units."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from .batch import MaskedBatch
 
 # Lengths 1, 2, 3 and "4 or more".
 LENGTH_BINS = 4
+
+
+@dataclass(frozen=True)
+class MaskingCounts:
+    """What one masked batch adds to the statistics: a few numbers, so that whoever masked it need not send the batch.
+
+    Attributes:
+        maskable_tokens: tokens that carried a word id
+        masked_tokens: tokens to predict
+        target_tokens: tokens that the rate asked for
+        loss_weight: sum of the loss weights of the masked tokens; None where all count equally
+        units: all units that could have been masked
+        single_token_units: those of them with one token
+        masked_units: int64 `[4]`, masked units of 1, 2, 3, and 4 or more tokens
+        masked_words: int64 `[4]`, the same by characters; zeros where the characters are not known
+    """
+
+    maskable_tokens: int
+    masked_tokens: int
+    target_tokens: float
+    loss_weight: float | None
+    units: int
+    single_token_units: int
+    masked_units: np.ndarray
+    masked_words: np.ndarray
+
+
+def count_masks(masked: MaskedBatch, characters_per_id: np.ndarray | None = None) -> MaskingCounts:
+    """Count what a masked batch holds.
+
+    Args:
+        masked: the batch
+        characters_per_id: see `MaskingStatistics`
+    """
+    units, weight = masked["units"], masked["loss_weight"]
+    lengths = units.length[masked["chosen"]]
+    words = np.zeros(LENGTH_BINS, dtype=np.int64)
+    if characters_per_id is not None and lengths.size:
+        characters = characters_per_id[masked["labels"][masked["selected"]]]
+        words = _histogram(np.add.reduceat(characters, np.cumsum(lengths) - lengths))
+    return MaskingCounts(
+        maskable_tokens=masked["maskable_tokens"],
+        masked_tokens=int(lengths.sum()),
+        target_tokens=masked["target_rate"] * masked["maskable_tokens"],
+        loss_weight=None if weight is None else float(weight.sum(dtype=np.float64)),
+        units=units.length.size,
+        single_token_units=int(np.count_nonzero(units.length == 1)),
+        masked_units=_histogram(lengths),
+        masked_words=words,
+    )
 
 
 class MaskingStatistics:
@@ -32,17 +84,21 @@ class MaskingStatistics:
 
     def observe(self, masked: MaskedBatch) -> None:
         """Add one masked batch."""
-        units, chosen = masked["units"], masked["chosen"]
-        lengths = units.length[chosen]
-        self.maskable_tokens += masked["maskable_tokens"]
-        self.masked_tokens += int(lengths.sum())
-        self.target_tokens += masked["target_rate"] * masked["maskable_tokens"]
-        self.masked_units += _histogram(lengths)
-        self.units_seen += units.length.size
-        self.single_token_units_seen += int(np.count_nonzero(units.length == 1))
-        if self._characters_per_id is not None and lengths.size:
-            characters = self._characters_per_id[masked["labels"][masked["selected"]]]
-            self.masked_words += _histogram(np.add.reduceat(characters, np.cumsum(lengths) - lengths))
+        self.add(self.count(masked))
+
+    def count(self, masked: MaskedBatch) -> MaskingCounts:
+        """Return what one masked batch would add."""
+        return count_masks(masked, self._characters_per_id)
+
+    def add(self, counts: MaskingCounts) -> None:
+        """Add the counts of one masked batch."""
+        self.maskable_tokens += counts.maskable_tokens
+        self.masked_tokens += counts.masked_tokens
+        self.target_tokens += counts.target_tokens
+        self.masked_units += counts.masked_units
+        self.masked_words += counts.masked_words
+        self.units_seen += counts.units
+        self.single_token_units_seen += counts.single_token_units
 
     @property
     def realized_rate(self) -> float:

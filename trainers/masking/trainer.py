@@ -1,8 +1,10 @@
 """The masking curriculum in a training run: masks at the rate of the step, logs, and a check for lost word starts.
 
-The rate is a pure function of `global_step / max_steps`. A collator runs in workers that prefetch and cannot know the
-step, so the batch is masked when the trainer takes it: every micro-batch of one optimizer step has the same rate, any
-number of workers gives the same masks, and a resumed run continues exactly, because there is no state to restore.
+The rate is a pure function of `global_step / max_steps`. A collator is given rows and no number, and runs in workers
+that prefetch: it cannot know the step. So the batch is masked when the trainer takes it: every micro-batch of one
+optimizer step has the same rate, any number of workers gives the same masks, and a resumed run continues exactly,
+because there is no state to restore. Where the number of a batch says which step it belongs to, as in pre-training, a
+worker can mask it as exactly, ahead of time.
 """
 
 import logging
@@ -17,18 +19,18 @@ from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint
 
-from ...runtime.token_rows import IGNORED_LABEL
 from ..zero_mean_residual import ZeroMeanResidualCallback
 from .batch import MaskedBatch, PackedBatch
 from .feedback_callback import (
     MaskingFeedback,
+    at_labels,
     divides_its_loss,
     masked_token_losses,
     masked_token_mean,
-    sum_over_processes,
+    ratio_over_processes,
 )
 from .masker import Masker
-from .statistics import MaskingStatistics
+from .statistics import MaskingCounts, MaskingStatistics
 
 logger = logging.getLogger(__name__)
 
@@ -136,6 +138,7 @@ class MaskingTrainer(Trainer):
         self.evaluation_masker = evaluation_masker_of(masker, evaluation_rate)
         self.masking_statistics = MaskingStatistics() if statistics is None else statistics
         self.masking_feedback = MaskingFeedback(masker)
+        self._step_counts: list[MaskingCounts] = []
         super().__init__(*args, **kwargs)
         self.add_callback(self.masking_feedback)
         self.zero_mean_residual = ZeroMeanResidualCallback()
@@ -146,15 +149,15 @@ class MaskingTrainer(Trainer):
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple[list, Any]:
         """Take the micro-batches of one optimizer step and mask them; their loss weights are scaled to a mean of 1."""
-        masked = map(self._mask_training_batch, epoch_iterator)
+        self._step_counts = []
+        masked = map(self._take_batch, epoch_iterator)
         batches, count = super().get_batch_samples(masked, num_batches, device)
         if batches and LOSS_WEIGHT in batches[0]:
-            sums = [
-                [float((batch["labels"] != IGNORED_LABEL).sum()), float(batch[LOSS_WEIGHT].sum())] for batch in batches
-            ]
-            labelled, weight = sum_over_processes(np.sum(sums, axis=0), self.args.device)
+            labelled = sum(counts.masked_tokens for counts in self._step_counts)
+            weight = sum(counts.loss_weight or 0.0 for counts in self._step_counts)
+            factor = ratio_over_processes(labelled, weight, self.args.device)
             for batch in batches:
-                batch[LOSS_WEIGHT] *= labelled / max(weight, 1e-12)
+                batch[LOSS_WEIGHT] *= factor
         return batches, count
 
     def compute_loss(
@@ -175,7 +178,7 @@ class MaskingTrainer(Trainer):
             if keys:
                 self.masking_feedback.observe(keys, losses, correct)
             if weight is not None:
-                loss = self._weighted_mean(losses, weight[labels != IGNORED_LABEL], num_items_in_batch)
+                loss = self._weighted_mean(losses, at_labels(weight, labels), num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
 
     def _weighted_mean(
@@ -211,13 +214,20 @@ class MaskingTrainer(Trainer):
         if Path(output_dir or "").name.startswith(PREFIX_CHECKPOINT_DIR):
             self.masking_feedback.save(str(output_dir), self.args)
 
-    def _mask_training_batch(self, inputs: MutableMapping[str, Any]) -> dict[str, Any]:
+    def _take_batch(self, inputs: MutableMapping[str, Any]) -> dict[str, Any]:
+        """Return a batch masked for the step at hand, counted."""
+        masked_inputs, counts = self._mask_training_batch(inputs)
+        self.masking_statistics.add(counts)
+        self._step_counts.append(counts)
+        return masked_inputs
+
+    def _mask_training_batch(self, inputs: MutableMapping[str, Any]) -> tuple[dict[str, Any], MaskingCounts]:
+        """Mask a collated batch at the rate of the step at hand; return it and what was masked."""
         progress = self.state.global_step / max(self.state.max_steps, 1)
         epoch = inputs.get("epochs")
         masked_inputs, masked = mask_tensors(
             self.masker, inputs, progress, int(self.state.epoch or 0) if epoch is None else epoch.cpu().numpy()
         )
-        self.masking_statistics.observe(masked)
         if self.masking_feedback.tables:
             tags = {
                 name.removeprefix(TAG_PREFIX): value.cpu().numpy()
@@ -225,7 +235,7 @@ class MaskingTrainer(Trainer):
                 if name.startswith(TAG_PREFIX)
             }
             masked_inputs[FEEDBACK_KEYS] = self.masking_feedback.keys(masked, tags)
-        return masked_inputs
+        return masked_inputs, self.masking_statistics.count(masked)
 
 
 def evaluation_masker_of(masker: Masker, rate: float) -> Masker:

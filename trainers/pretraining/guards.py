@@ -119,15 +119,19 @@ class StepLosses:
         self.numbers.append(number)
         self.losses.append(loss.detach().float())
 
-    def summary(self, device: torch.device) -> torch.Tensor:
-        """Return float32 `[1, 3]`: sum, largest share (infinite if not a number), index of that one."""
+    def summary(self, gradient_norm: torch.Tensor | float | None, device: torch.device) -> torch.Tensor:
+        """Return float32 `[1, 4]`: sum, largest share (infinite if not a number), index of that one, gradient norm."""
         losses = torch.stack(self.losses)
         height = torch.nan_to_num(losses, nan=math.inf, posinf=math.inf)
-        worst = height.argmax()
-        return torch.stack([losses.sum(), height[worst], worst.float()]).to(device)[None]
+        worst = height.argmax()  # indexing by it would wait for the device
+        norm = getattr(gradient_norm, "full_tensor", lambda: gradient_norm)()  # of sharded weights it is sharded too
+        if not isinstance(norm, torch.Tensor):
+            norm = torch.full((), norm or 0.0, device=losses.device)
+        parts = (losses.sum(), height.amax(), worst.float(), norm.float().to(losses.device))
+        return torch.stack(parts).to(device)[None]
 
     def worst(self, sums: torch.Tensor, process: int) -> int:
-        """Return the micro-batch with the largest loss, from the summaries of all processes, `[processes, 3]`."""
+        """Return the micro-batch with the largest loss, from the summaries of all processes, `[processes, 4]`."""
         worst_process = int(sums[:, 1].argmax())
         # Processes take the micro-batches of a step in turn.
         return self.numbers[int(sums[worst_process, 2])] - process + worst_process
@@ -165,9 +169,13 @@ class StepGuard:
             self.losses.remember_generators()
 
     def find_problem(self, gradient_norm: Any, accelerator: Accelerator) -> tuple[str, int] | None:
-        """Return what is wrong with the step and its worst micro-batch, or None; every process must call this."""
-        sums: Any = accelerator.gather(self.losses.summary(accelerator.device))
-        norm = None if gradient_norm is None else float(gradient_norm)
+        """Return what is wrong with the step and its worst micro-batch, or None; every process must call this.
+
+        Here alone a step waits for the device: losses and norm come in one transfer.
+        """
+        sums: Any = accelerator.gather(self.losses.summary(gradient_norm, accelerator.device))
+        sums = sums.cpu()
+        norm = None if gradient_norm is None else float(sums[accelerator.process_index, 3])
         problem = self.batch_guard.judge(float(sums[:, 0].mean()), norm)
         return None if problem is None else (problem, self.losses.worst(sums, accelerator.process_index))
 

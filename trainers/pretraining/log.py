@@ -10,9 +10,10 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ...runtime.files import write_text_atomically
-from ...runtime.token_rows import IGNORED_LABEL, begins_run
+from ...runtime.token_rows import begins_run
 from ..data.stages import StagedBatches, stage_at
-from .objectives.z_loss import labelled_logits
+from ..masking.feedback_callback import labelled_logits
+from .batches import BatchFacts
 from .throughput import SpeedMeter
 
 LOG_FILE = "training_log.jsonl"
@@ -107,11 +108,11 @@ class RunLog:
         is_logged = (step + 1) % state.logging_steps == 0 or (step == 0 and args.logging_first_step)
         self.accuracy.is_due = has_plain_head and is_logged and args.logging_strategy == "steps"
 
-    def observe_batch(self, document_ids: torch.Tensor, word_ids: torch.Tensor, labels: torch.Tensor) -> None:
-        """Count a masked micro-batch, columns of `[B, L]`."""
-        self.meter.observe(document_ids.cpu().numpy(), int((labels != IGNORED_LABEL).sum()))
+    def observe_batch(self, facts: BatchFacts) -> None:
+        """Count a micro-batch that the step takes."""
+        self.meter.observe(facts.work)
         if self.accuracy.is_due:
-            self.accuracy.sample(word_ids, labels)
+            self.accuracy.sample(facts.words)
 
     def complete(self, logs: dict[str, Any], step: int, mean: Callable[[torch.Tensor], Any]) -> None:
         """Add all of it to a training log and start anew; see `LogWindow.correct`."""
@@ -167,39 +168,22 @@ class LogWindow:
         self.parts = {}
 
 
-def masked_words(word_ids: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Number the words of the labelled tokens: neighbors share a number exactly if they belong to one word.
-
-    Args:
-        word_ids: integer `[B, L]`
-        labels: integer `[B, L]`, -100 where there is nothing to predict
-
-    Returns:
-        int64 `[M]`, in reading order, starting at 0.
-    """
-    rows, columns = np.nonzero(labels != IGNORED_LABEL)
-    return np.cumsum(begins_run(word_ids[rows, columns], rows)) - 1
-
-
 class TrainingAccuracy:
     """Masked tokens and masked words that the model had right since the last log line, in sampled micro-batches.
 
     Attributes:
-        is_due: whether the next micro-batch that is masked is sampled
+        is_due: whether the next micro-batch that is taken is sampled
     """
 
     def __init__(self) -> None:
         self.is_due = False
         self._words: np.ndarray | None = None
-        self._clear()
+        # Guesses stay on the device until a log line is due, for to read them is to wait.
+        self._seen: list[tuple[torch.Tensor, np.ndarray]] = []
 
-    def _clear(self) -> None:
-        self.tokens = self.correct_tokens = self.words = self.correct_words = 0
-
-    def sample(self, word_ids: torch.Tensor, labels: torch.Tensor) -> None:
-        """Remember the words of a masked micro-batch; see `masked_words`."""
-        self._words = masked_words(word_ids.cpu().numpy(), labels.cpu().numpy())
-        self.is_due = False
+    def sample(self, words: np.ndarray) -> None:
+        """Remember the words of a micro-batch; see `masked_words`."""
+        self._words, self.is_due = words, False
 
     def observe_sample(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
         """Add the micro-batch if it was sampled; see `labelled_logits`."""
@@ -213,22 +197,21 @@ class TrainingAccuracy:
 
         Args:
             predictions: int64 `[M]`, the ids with the highest score at the labelled positions, in reading order
-            labels: int64 `[M]`, the right ids
-            words: int64 `[M]`, see `masked_words`
+            labels: int64 `[M]`, the right ids; more of either than there are words are fillers
+            words: integer `[M]`, see `masked_words`
         """
-        right = (predictions == labels).cpu().numpy()
-        if not right.size:
-            return
-        first = np.flatnonzero(begins_run(words))
-        self.tokens += right.size
-        self.correct_tokens += int(right.sum())
-        self.words += first.size
-        self.correct_words += int(np.logical_and.reduceat(right, first).sum())
+        if words.size:
+            self._seen.append(((predictions == labels)[: words.size], words))
 
     def as_logs(self) -> dict[str, float]:
         """Return the shares and forget the counts; empty if no batch was seen."""
-        if not self.tokens:
+        if not self._seen:
             return {}
-        logs = {"token_accuracy": self.correct_tokens / self.tokens, "word_accuracy": self.correct_words / self.words}
-        self._clear()
-        return {name: round(value, 5) for name, value in logs.items()}
+        tokens = [right.cpu().numpy() for right, _ in self._seen]
+        whole = [
+            np.logical_and.reduceat(right, np.flatnonzero(begins_run(words)))
+            for right, (_, words) in zip(tokens, self._seen, strict=True)
+        ]
+        self._seen = []
+        logs = {"token_accuracy": np.concatenate(tokens).mean(), "word_accuracy": np.concatenate(whole).mean()}
+        return {name: round(float(value), 5) for name, value in logs.items()}

@@ -37,7 +37,7 @@ class PretrainingOptions:
     batch_size_warmup_share: float = argument(0.0, "Share of the steps in which the batch grows to its size.")
     batch_size_warmup_start: float = argument(0.25, "First size of a growing batch as a share of the full.")
     source_weights: dict | None = argument(None, "Samples per epoch by source, {news: 2.0}; others 1.")
-    dataloader_num_workers: int = argument(0, "Processes that read and pack.")
+    dataloader_num_workers: int = argument(0, "Processes that read, pack and mask.")
     seed: int = argument(42, "Seed of weights, dropout, reading order and masks.")
 
     learning_rate: float = argument(5e-4, "Peak learning rate.", group="Optimizer and schedule")

@@ -76,6 +76,11 @@ class Workload:
         self.global_pairs += int((lengths**2).sum())
         self.local_pairs += int(near.sum())
 
+    def merge(self, other: "Workload") -> None:
+        """Add the work of other micro-batches."""
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
+
 
 def training_flops(config: ChineseModernBertConfig, work: Workload) -> float:
     """Return the floating-point operations of forward and backward.
@@ -122,9 +127,9 @@ class SpeedMeter:
         peak = args.peak_flops or peak_flops(args.device, args.bf16 or args.fp16)
         return cls(config, args.world_size, peak)
 
-    def observe(self, document_ids: np.ndarray, masked: int) -> None:
-        """Count a micro-batch; see `Workload.add`."""
-        self.work.add(document_ids, masked, self.config.local_attention // 2)
+    def observe(self, work: Workload) -> None:
+        """Count a micro-batch."""
+        self.work.merge(work)
 
     def begin(self) -> None:
         """Start the clock if it does not run yet."""

@@ -2,7 +2,8 @@
 
 What a step sees follows from its number alone: the batch (`StagedBatches`), the masks (a hash of seed, epoch, row), the
 learning rate and the masking rate (both functions of step / max_steps). So a resumed run has nothing to restore but
-weights, optimizer, dropout's generator and the guard's last losses.
+weights, optimizer, dropout's generator and the guard's last losses; and batches are made ahead, masks and all
+(`MaskedBatches`). From their arrival to the guard's judgement no step waits for the device.
 """
 
 import time
@@ -20,9 +21,11 @@ from transformers import PreTrainedModel
 
 from ..data.stages import StagedBatches
 from ..masking import Masker
-from ..masking.trainer import MaskingRateCallback, MaskingTrainer
+from ..masking.statistics import MaskingCounts
+from ..masking.trainer import FEEDBACK_KEYS, MaskingRateCallback, MaskingTrainer
 from .arguments import PretrainingArguments
 from .averages import WeightAveraging
+from .batches import FACTS, UNMASKED, MaskedBatches
 from .callbacks import StageCallback, StopOnSignal, heed_only_the_parent
 from .checkpoints import CheckpointWriter, read_run_state
 from .evaluation import Evaluation
@@ -46,10 +49,14 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
         writer: writes the checkpoints
         evaluation: what is evaluated on, or None
         objective: the module around the model that gives the loss; None takes the model's own
+
+    Raises:
+        ValueError: If the run has other steps than its batches, or this process would spread a batch over devices.
     """
 
     args: PretrainingArguments
     model: PreTrainedModel
+    train_dataset: MaskedBatches
 
     def __init__(
         self,
@@ -61,6 +68,7 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
         evaluation: Evaluation | None = None,
         objective: Objective | None = None,
     ) -> None:
+        check_run(args, batches)
         trained: Any = model if objective is None else objective
         self.batches, self.writer, self.evaluation, self.objective = batches, writer, evaluation, objective
         self.run_log = RunLog(writer.output, batches, SpeedMeter.of_run(args, model.config))
@@ -68,7 +76,10 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
         self.stop_on_signal = StopOnSignal()
         self.averages = None if args.ema_decay is None else WeightAveraging(args.ema_decay)
         rows = None if evaluation is None else evaluation.rows
-        super().__init__(trained, args, train_dataset=batches, masker=masker, eval_dataset=rows)
+        # An objective reads rows, and a recorded graph of one long row would attend from every token to every other.
+        flat = objective is None and not args.torch_compile
+        ready = MaskedBatches(batches, masker, model.config.local_attention // 2, flat)
+        super().__init__(trained, args, train_dataset=ready, masker=masker, eval_dataset=rows)
         self.model_accepts_loss_kwargs = True
         # First of all, so that trackers see what it adds to a log.
         watch = MaskingRateCallback(self.masking_statistics, args.maximum_single_token_share)
@@ -89,17 +100,23 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """Return the micro-batches in order; skipping to a step skips numbers, it reads nothing."""
-        workers = self.args.dataloader_num_workers
+        workers, prefetched = self.args.dataloader_num_workers, self.args.dataloader_prefetch_factor
+        if workers and prefetched is None:
+            # A step takes all its micro-batches at once: those of the next are to be ready by then. Our default.
+            prefetched = max(2, -(-2 * self.args.gradient_accumulation_steps // workers))
+        is_pinned = self.args.dataloader_pin_memory and self.args.device.type == "cuda"
         loader = DataLoader(
-            self.batches,
+            self.train_dataset,
             batch_size=1,
             collate_fn=itemgetter(0),  # the one item of a list is a batch already
             num_workers=workers,
-            pin_memory=self.args.dataloader_pin_memory and torch.cuda.is_available(),
+            pin_memory=is_pinned,
             persistent_workers=workers > 0,
-            prefetch_factor=self.args.dataloader_prefetch_factor if workers else None,
+            prefetch_factor=prefetched,
             worker_init_fn=heed_only_the_parent,
         )
+        # From pinned memory the host need not wait for a copy to end.
+        self.accelerator.dataloader_config.non_blocking |= is_pinned
         return self.accelerator.prepare(loader)
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple[list, Any]:
@@ -112,12 +129,15 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
             self.objective.prepare_step(samples, progress, device, self.args.average_tokens_across_devices)
         return samples, items
 
-    def _mask_training_batch(self, inputs: MutableMapping[str, Any]) -> dict[str, Any]:
-        """Mask one micro-batch, measure it, and keep its number for messages."""
-        number, document_ids, word_ids = int(inputs.pop("micro_batch")), inputs["document_ids"], inputs["word_ids"]
-        masked = super()._mask_training_batch(inputs)
-        self.run_log.observe_batch(document_ids, word_ids, masked["labels"])
-        return {**masked, "micro_batch": number}
+    def _mask_training_batch(self, inputs: MutableMapping[str, Any]) -> tuple[dict[str, Any], MaskingCounts]:
+        """Take a micro-batch that came masked, or mask one whose masks follow the model, and measure it."""
+        taken = dict(inputs)
+        if UNMASKED in inputs:
+            taken, masked = self.train_dataset.mask(inputs[UNMASKED].columns)
+            if self.masking_feedback.tables:
+                taken[FEEDBACK_KEYS] = self.masking_feedback.keys(masked, {})
+        self.run_log.observe_batch(taken[FACTS])
+        return taken, taken[FACTS].masks
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Build the optimizer over matrices (decayed) and norms and biases (not)."""
@@ -143,10 +163,10 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """Forward and backward of one micro-batch; its loss is judged with the step's others, before the update."""
-        number = inputs.pop("micro_batch")
+        facts = inputs.pop(FACTS)
         self.guard.begin_micro_batch()
         loss = super().training_step(model, inputs, *args, **kwargs)
-        self.guard.losses.add(number, loss)
+        self.guard.losses.add(facts.micro_batch, loss)
         return loss
 
     def compute_loss(
@@ -208,3 +228,21 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
             if self.args.should_save:
                 self.objective.save(folder, state)
         self.writer.add_records(folder, self.guard.batch_guard.state())
+
+
+def check_run(args: PretrainingArguments, batches: StagedBatches) -> None:
+    """Refuse what would train on other batches than the run's.
+
+    Raises:
+        ValueError: If the run has other steps than its batches, or this process would spread a batch over devices.
+    """
+    if args.max_steps != batches.ends[-1]:
+        raise ValueError(
+            f"max_steps={args.max_steps}, but the stages end at step {batches.ends[-1]}, and masks and learning rate "
+            "follow one clock; give both the same number"
+        )
+    if args.n_gpu > 1:
+        raise ValueError(
+            f"this process sees {args.n_gpu} GPUs and a batch is for one; start a process for each with torchrun "
+            f"--nproc_per_node {args.n_gpu}, or set CUDA_VISIBLE_DEVICES to one"
+        )

@@ -1,20 +1,23 @@
 """The private methods of `transformers.Trainer` that pre-training needs, all of them, as of Transformers 5.23.
 
-No callback and no public method can do what they do: stop an update after the gradient norm is known, and give a
-checkpoint its name when it is whole. `tests/unit/trainers/pretraining/test_trainer_hooks.py` fails when a signature
-has changed, or when another private method is overridden.
+No callback and no public method can do what they do: stop an update after the gradient norm is known, give a
+checkpoint its name when it is whole, and count labels without asking the device.
+`tests/unit/trainers/pretraining/test_trainer_hooks.py` fails when a signature has changed, or when another private
+method is overridden.
 """
 
 import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..zero_mean_residual import ZeroMeanResidualCallback
 from .averages import WeightAveraging
+from .batches import FACTS
 from .checkpoints import WRITING, CheckpointWriter, drop_old_checkpoints, find_damage
 from .guards import StepGuard
 from .log import RunLog
@@ -36,6 +39,18 @@ class TrainerHooks(Trainer):
     run_log: RunLog
     zero_mean_residual: ZeroMeanResidualCallback
     averages: WeightAveraging | None
+
+    def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> torch.Tensor | int | None:
+        """Return how many tokens of a step are labelled, over all processes; who masked the batches has counted."""
+        if not batch_samples:
+            return None
+        own = sum(batch[FACTS].masks.masked_tokens for batch in batch_samples)
+        # Written on the device: a copy from the host would wait for it.
+        items = torch.full((), own, dtype=torch.int64, device=device)
+        if self.args.average_tokens_across_devices and self.args.world_size > 1:
+            everywhere: Any = self.accelerator.reduce(items, reduction="sum")
+            return everywhere
+        return items
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         """Return the gradient norm, the last moment before the weights change: a bad step is caught here.

@@ -98,6 +98,15 @@ def test_losses_of_full_and_of_sparse_logits_are_those_of_torch(labelled: int) -
     torch.testing.assert_close(masked_token_losses(logits[labels != -100], labels)[0], losses)
 
 
+def test_labels_that_came_with_their_positions_give_the_same_losses_and_a_filler_none() -> None:
+    torch.manual_seed(0)
+    logits, ids = torch.randn(7, 11), torch.randint(11, (7,))
+    expected, right = masked_token_losses(logits, ids)
+    losses, correct = masked_token_losses(torch.cat((logits, logits[:2])), torch.tensor([*ids.tolist(), -100, -100]))
+    torch.testing.assert_close(losses, torch.cat((expected, torch.zeros(2))))
+    assert correct.tolist() == [*right.tolist(), False, False]
+
+
 def test_a_masker_without_tables_has_no_feedback() -> None:
     assert MaskingFeedback(Masker(TokenUnits(), 0.3, REPLACE)).tables == {}
     assert isinstance(MaskingFeedback(masker()).tables["pos"], FeedbackTable)

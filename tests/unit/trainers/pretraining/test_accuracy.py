@@ -1,7 +1,8 @@
 import numpy as np
 import torch
 
-from chinese_modernbert.trainers.pretraining.log import TrainingAccuracy, masked_words
+from chinese_modernbert.trainers.pretraining.batches import masked_words
+from chinese_modernbert.trainers.pretraining.log import TrainingAccuracy
 
 WORD_IDS = np.array([[-1, 1, 1, 2, 3, 3], [-1, 1, 2, 2, 3, -1]])
 LABELS = np.array([[-100, 5, 6, 7, -100, 8], [-100, 9, -100, 5, 6, -100]])

@@ -59,13 +59,14 @@ def test_the_worst_micro_batch_of_a_step_is_the_one_that_is_not_a_number() -> No
     losses = StepLosses()
     for number, loss in ((10, 5.0), (12, math.nan), (14, 7.0)):
         losses.add(number, torch.tensor(loss))
-    total, worst, index = losses.summary(torch.device("cpu"))[0].tolist()
+    total, worst, index, norm = losses.summary(torch.tensor(0.5), torch.device("cpu"))[0].tolist()
     assert math.isnan(total)
     assert worst > 1e30
     assert losses.numbers[int(index)] == 12
+    assert norm == 0.5
     losses = StepLosses()
     losses.add(20, torch.tensor(2.5))
-    assert losses.summary(torch.device("cpu")).tolist() == [[2.5, 2.5, 0.0]]
+    assert losses.summary(None, torch.device("cpu")).tolist() == [[2.5, 2.5, 0.0, 0.0]]
 
 
 def test_the_message_of_a_bad_step_names_its_first_documents_and_the_log_all() -> None:

@@ -47,11 +47,14 @@ def test_documents_are_counted_apart_and_padding_not_at_all() -> None:
 
 def test_a_meter_tells_the_work_between_two_lines_and_forgets_it() -> None:
     meter = SpeedMeter(config(), processes=2, peak=1e9)
-    meter.observe(np.array([[0, 0, 0, -1]]), masked=1)
+    work = Workload()
+    work.add(np.array([[0, 0, 0, -1]]), masked=1, window=2)
+    for _ in range(2):
+        meter.observe(work)
     meter.began -= 10.0
     logs = meter.as_logs()
     assert logs["packing_efficiency"] == 0.75
-    assert logs["tokens_per_second"] == pytest.approx(0.6, abs=0.1)
+    assert logs["tokens_per_second"] == pytest.approx(1.2, abs=0.1)
     assert logs["mfu"] == pytest.approx(logs["tflops"] * 1e12 / 2 / 1e9, abs=1e-3)
     assert meter.as_logs() == {}
 
@@ -59,7 +62,7 @@ def test_a_meter_tells_the_work_between_two_lines_and_forgets_it() -> None:
 def test_there_is_no_mfu_where_the_peak_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     assert peak_flops(torch.device("cpu"), half_precision=True) is None
     meter = SpeedMeter(config())
-    meter.observe(np.zeros((1, 4), np.int32), masked=1)
+    meter.observe(Workload(positions=4, tokens=4, masked=1))
     assert "mfu" not in meter.as_logs()
     names = {"NVIDIA H100 80GB HBM3": 989e12, "NVIDIA H100 PCIe": 756e12, "NVIDIA A100-SXM4-80GB": 312e12, "Toy": None}
     for name, peak in names.items():

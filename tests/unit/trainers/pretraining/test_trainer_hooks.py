@@ -11,6 +11,7 @@ from chinese_modernbert.trainers.pretraining.trainer_hooks import TrainerHooks
 READ_FROM = "5.23.0"
 SIGNATURES = {
     "_get_grad_norm": "(self, model, grad_norm=None)",
+    "_get_num_items_in_batch": "(self, batch_samples, device)",
     "_get_output_dir": "(self, trial)",
     "_save_checkpoint": "(self, model, trial)",
 }

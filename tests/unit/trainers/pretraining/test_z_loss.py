@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from chinese_modernbert.trainers.pretraining.objectives.z_loss import labelled_logits, z_loss
+from chinese_modernbert.trainers.masking.feedback_callback import labelled_logits
+from chinese_modernbert.trainers.pretraining.objectives.z_loss import z_loss, z_loss_part
 
 LOGITS = torch.tensor([[0.0, math.log(3.0)], [1.0, 1.0], [-2.0, -2.0]])
 BY_HAND = [math.log(4.0) ** 2, (1 + math.log(2.0)) ** 2, (math.log(2.0) - 2) ** 2]
@@ -16,6 +17,13 @@ def test_the_z_loss_is_the_mean_of_the_squared_log_of_the_sum_of_exponentials() 
 def test_the_terms_of_accumulated_micro_batches_add_up_to_that_of_one_batch() -> None:
     parts = z_loss(LOGITS[:1], items=3) + z_loss(LOGITS[1:], items=torch.tensor(3))
     assert parts.item() == pytest.approx(z_loss(LOGITS).item())
+
+
+def test_labels_that_came_with_their_positions_are_taken_as_they_are_and_fillers_count_for_nothing() -> None:
+    labels = torch.tensor([1, -100, 0])
+    expected = 0.5 * (BY_HAND[0] + BY_HAND[2]) / 2
+    assert z_loss_part(0.5, LOGITS, labels, 2)["z_loss"].item() == pytest.approx(expected)
+    assert z_loss_part(0.0, LOGITS, labels, 2) == {}
 
 
 def test_the_gradient_pulls_the_sum_of_exponentials_towards_one() -> None:

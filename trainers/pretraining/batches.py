@@ -1,0 +1,163 @@
+"""Batches that are ready: what a step sees follows from its number, so whoever reads micro-batch i masks it too.
+
+A worker that prefetches knows the number of the micro-batch, hence the step, hence the rate. So it masks, drops the
+padding and counts; the process that trains takes tensors that can be copied ahead, and facts that never leave the host.
+
+Legend: B rows, L tokens per row, T real tokens, M masked tokens, D documents.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from ...runtime.token_rows import IGNORED_LABEL, begins_run
+from ..data.stages import StagedBatches
+from ..masking import MaskedBatch, Masker
+from ..masking.statistics import MaskingCounts, count_masks
+from ..masking.trainer import LOSS_WEIGHT, mask_tensors
+from .throughput import Workload
+
+# Keys of an item beside the model's inputs.
+FACTS = "facts"
+UNMASKED = "unmasked"
+
+
+@dataclass(frozen=True)
+class BatchFacts:
+    """What the process that trains wants to know of a micro-batch; no tensor, so nothing moves it to a device.
+
+    Attributes:
+        micro_batch: its number in the run
+        masks: counts for the statistics of masking
+        work: what it asks of the model
+        words: int32 `[M]`, see `masked_words`
+    """
+
+    micro_batch: int
+    masks: MaskingCounts
+    work: Workload
+    words: np.ndarray
+
+
+@dataclass(frozen=True)
+class UnmaskedBatch:
+    """A micro-batch whose masks follow the model: it is masked when its step comes, and on the host until then.
+
+    Attributes:
+        columns: item of `StagedBatches`
+    """
+
+    columns: dict[str, torch.Tensor]
+
+
+class MaskedBatches(Dataset[dict[str, Any]]):
+    """The micro-batches of a run, masked; item i depends on i alone, so it may be made ahead and in any process.
+
+    Args:
+        batches: micro-batches of the whole run
+        masker: the masker with its rate schedule
+        window: half of the model's window: a token sees so many on each side
+        flat: give one row without padding, see `flat_row`; else rows as they were packed, with `document_ids`
+        label_capacity: see `flat_row`
+
+    Raises:
+        ValueError: For a `label_capacity` of rows that are not flat.
+    """
+
+    def __init__(
+        self,
+        batches: StagedBatches,
+        masker: Masker,
+        window: int,
+        flat: bool = True,
+        label_capacity: int | None = None,
+    ) -> None:
+        if label_capacity is not None and not flat:
+            raise ValueError(f"label_capacity={label_capacity} is for flat rows; leave it out, or give flat=True")
+        self.batches, self.masker, self.window = batches, masker, window
+        self.flat, self.label_capacity = flat, label_capacity
+
+    def __len__(self) -> int:
+        """Return the number of micro-batches of the run."""
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return a micro-batch: the model's inputs and `facts`, or as `unmasked` what only its step can mask."""
+        columns = self.batches[index]
+        return {UNMASKED: UnmaskedBatch(columns)} if self.masker.follows_model else self.mask(columns)[0]
+
+    def mask(self, columns: dict[str, torch.Tensor]) -> tuple[dict[str, Any], MaskedBatch]:
+        """Mask an item of `StagedBatches` at the rate of its step.
+
+        Returns:
+            The model's inputs with `facts`, and what the masker did.
+        """
+        number = int(columns["micro_batch"])
+        progress = number // self.batches.micro_batches_per_step / self.batches.ends[-1]
+        columns = {name: column for name, column in columns.items() if name != "micro_batch"}
+        documents, words = columns["document_ids"].numpy(), columns["word_ids"].numpy()
+        inputs, masked = mask_tensors(self.masker, columns, progress, columns["epochs"].numpy())
+        work = Workload()
+        work.add(documents, int(np.count_nonzero(masked["selected"])), self.window)
+        facts = BatchFacts(number, count_masks(masked), work, masked_words(words, masked["labels"]))
+        if self.flat:
+            inputs = flat_row(masked, documents, self.label_capacity)
+        return {**inputs, FACTS: facts}, masked
+
+
+def flat_row(masked: MaskedBatch, document_ids: np.ndarray, label_capacity: int | None = None) -> dict[str, Any]:
+    """Bring a masked batch into one row of real tokens, so that the model need not look for anything.
+
+    Args:
+        masked: the batch, `[B, L]`
+        document_ids: integer `[B, L]`, -1 = padding
+        label_capacity: fill labels up to this many, with -100 at the last token, so that their shape never changes;
+            None takes as many as there are
+
+    Returns:
+        `input_ids` int64 `[1, T]`, `cu_seq_lens_q` int32 `[D + 1]`, `max_length_q`, `labels` int64 `[M]` and their
+        `label_positions` int64 `[M]` in the row, ascending, and `loss_weight` float32 `[M]` where the masker gives one.
+
+    Raises:
+        ValueError: If the batch has more labels than `label_capacity`.
+    """
+    real = document_ids.reshape(-1) >= 0
+    place = np.cumsum(real) - 1
+    tokens = int(real.sum())
+    bounds = np.append(place[begins_run(document_ids).reshape(-1) & real], tokens).astype(np.int32)
+    selected = np.flatnonzero(masked["selected"])
+    fillers = 0 if label_capacity is None else label_capacity - selected.size
+    if fillers < 0:
+        raise ValueError(
+            f"a micro-batch has {selected.size} masked tokens and label_capacity={label_capacity}; raise it, or leave "
+            "it out"
+        )
+    columns = {
+        "labels": np.pad(masked["labels"].reshape(-1)[selected], (0, fillers), constant_values=IGNORED_LABEL),
+        "label_positions": np.pad(place[selected], (0, fillers), constant_values=max(tokens - 1, 0)),
+    }
+    if masked["loss_weight"] is not None:
+        columns[LOSS_WEIGHT] = np.pad(masked["loss_weight"].reshape(-1)[selected], (0, fillers))
+    return {
+        "input_ids": torch.from_numpy(masked["input_ids"].reshape(-1)[real]).unsqueeze(0),
+        "cu_seq_lens_q": torch.from_numpy(bounds),
+        "max_length_q": int(np.diff(bounds).max(initial=0)),
+        **{name: torch.from_numpy(column) for name, column in columns.items()},
+    }
+
+
+def masked_words(word_ids: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Number the words of the labelled tokens: neighbors share a number exactly if they belong to one word.
+
+    Args:
+        word_ids: integer `[B, L]`
+        labels: integer `[B, L]`, -100 where there is nothing to predict
+
+    Returns:
+        int32 `[M]`, in reading order, starting at 0.
+    """
+    rows, columns = np.nonzero(labels != IGNORED_LABEL)
+    return np.cumsum(begins_run(word_ids[rows, columns], rows), dtype=np.int32) - 1
