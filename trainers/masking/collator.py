@@ -49,8 +49,8 @@ class DataCollatorForWholeWordMasking:
     ) -> None:
         if masker is not None and not masker.schedule.is_constant:
             raise ValueError(
-                "the masker's rate changes during training, but a collator gets rows ahead of their step and cannot know "
-                "it; give the masker to MaskingTrainer and leave it out here, or use a constant rate"
+                "the masker's rate changes during training, but a collator gets rows ahead of a step, unknown to it; "
+                "give the masker to MaskingTrainer and leave it out here, or use a constant rate"
             )
         for name in ("pad_token_id", "mask_token_id"):
             if getattr(tokenizer, name) is None:
