@@ -6,7 +6,8 @@ r"""Speed of each runtime on the same release and the same work on CPU: which on
 Random weights of one size, written as a release with ONNX graphs of the hidden states. Every contestant is a process
 of its own that stays alive and works when it is its turn: round by round, workload by workload, so that what else runs
 on the machine meets them all. A number is the median of real tokens in a second; a ratio the median over rounds of
-ours in float32 by the contestant's time. OpenVINO compiles the ONNX graph; nncf compresses its weights to int8.
+ours in float32 by the contestant's time. OpenVINO compiles the ONNX graph; nncf compresses its weights to int8. All
+processes with torch keep freed memory (`runtime/memory.py`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ SHIPPED_TOKENIZER = Path(__file__).parents[1] / "hub_release" / "assets" / "toke
 # Lengths of the texts of a batch, in tokens; shorter ones are padded to the longest.
 WORKLOADS: dict[str, list[int]] = {
     "16 mixed": [8, 12, 16, 24, 32, 40, 48, 64, 80, 96, 128, 160, 200, 256, 384, 512],
+    "16 x 18": [18] * 16,
+    "4 x 512": [512] * 4,
     "1 x 16": [16],
     "1 x 512": [512],
     "1 x 2,048": [2048],
@@ -37,6 +40,8 @@ WORKLOADS: dict[str, list[int]] = {
 CONTESTANTS = {
     "ours, float32": ("ours", "float32"),
     "ours, bfloat16": ("ours", "bfloat16"),
+    "ours, layers compiled, float32": ("ours compiled", "float32"),
+    "ours, layers compiled, bfloat16": ("ours compiled", "bfloat16"),
     "Transformers without trust, float32": ("native", "float32"),
     "Transformers without trust, bfloat16": ("native", "bfloat16"),
     "ONNX Runtime, float32": ("onnxruntime", "float32"),
@@ -61,8 +66,14 @@ def torch_call(release: Path, engine: str, dtype: str, threads: int) -> Call:
     import torch
     from transformers import AutoModel
 
+    from chinese_modernbert.runtime.memory import keep_freed_memory
+
+    keep_freed_memory()
     torch.set_num_threads(threads)
-    model = AutoModel.from_pretrained(release, trust_remote_code=engine == "ours", dtype=getattr(torch, dtype)).eval()
+    trust = engine.startswith("ours")
+    model = AutoModel.from_pretrained(release, trust_remote_code=trust, dtype=getattr(torch, dtype)).eval()
+    if engine == "ours compiled":
+        model.compile_layers()
 
     def run(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
@@ -101,7 +112,7 @@ def openvino_call(release: Path, dtype: str, threads: int) -> Call:
 
 def contestant(release: Path, engine: str, dtype: str, threads: int) -> None:
     """Work whenever a line names a workload, and answer with seconds; the first answer says what was loaded."""
-    if engine in ("ours", "native"):
+    if engine in ("ours", "ours compiled", "native"):
         call = torch_call(release, engine, dtype, threads)
     else:
         call = (onnxruntime_call if engine == "onnxruntime" else openvino_call)(release, dtype, threads)
@@ -176,7 +187,7 @@ def measure(args: argparse.Namespace, folder: Path) -> None:
     processes = {
         name: Process(pythons.get(engine) or sys.executable, release, engine, dtype, args.threads)
         for name, (engine, dtype) in CONTESTANTS.items()
-        if (engine != "openvino" or args.openvino_python) and (engine == "ours" or engine in args.engines)
+        if (engine != "openvino" or args.openvino_python) and (engine.startswith("ours") or engine in args.engines)
     }
     for workload in args.workloads:
         lengths = WORKLOADS[workload]
