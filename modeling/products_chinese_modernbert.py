@@ -133,6 +133,7 @@ def takes_products(states: torch.Tensor) -> bool:
         not is_exporting()
         and states.device.type == "cpu"
         and states.dtype == torch.float32
+        and states.dim() > 1
         and states.numel() > 0
         and not torch.is_autocast_enabled("cpu")
         and products() == "onednn"

@@ -79,7 +79,9 @@ class PretrainingOptions:
     check_hashes: bool = argument(False, "Compare the SHA-256 of every shard before training.")
 
     bf16: bool = argument(False, "Autocast to bfloat16; the weights stay float32.", group="Machine")
-    torch_compile: bool = argument(False, "Compile the model.")
+    compile_layers: bool = argument(False, "Compile the layers beside their attention; rows stay flat.")
+    torch_compile: bool = argument(False, "Compile the whole model, in padded rows.")
+    cpu_products: str = argument("auto", "Who multiplies float32 on CPU: auto, torch, onednn; kept on resume.")
     use_cpu: bool = argument(False, "Do not use a GPU.")
     peak_flops: float | None = argument(None, "Peak operations/s of a device, for mfu; null: by GPU name.")
     report_to: None | str | list[str] = argument("none", "Trackers: tensorboard, wandb, ...", names=True)

@@ -33,6 +33,7 @@ from .checkpoints import WRITING, CheckpointWriter, find_damage, last_checkpoint
 from .evaluation import Evaluation
 from .guards import BatchGuard
 from .log import LOG_FILE
+from .machine import check_compiling, choose_products
 from .objectives import PLAIN, build_objective, check_objective
 from .optimizers import check_optimizer
 from .run_record import RUN_RECORD, run_record
@@ -42,6 +43,7 @@ logger = logging.getLogger(__name__)
 
 IDENTITY = "pretraining.json"
 RECIPE = "recipe.yaml"
+PRODUCTS = "cpu_products"
 FINAL = "final"
 FINAL_AVERAGED = "final_averaged"
 MICRO_BATCHES_HINT = "micro_batches_per_step is gradient_accumulation_steps times processes: keep the product"
@@ -52,7 +54,7 @@ RESUME_FIELDS = (
     *("optimizer", "weight_decay", "weight_decay_embeddings", "muon_learning_rate", "muon_momentum"),
     *("adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "ema_decay"),
     *("source_weights", "batch_size_warmup_share", "batch_size_warmup_start", "model_overrides", "bf16", "fp16"),
-    *("objective", "objective_options"),
+    *("objective", "objective_options", "compile_layers"),
 )
 # Names that older runs recorded for today's options.
 RENAMED_FIELDS = {"batch_ramp_share": "batch_size_warmup_share", "batch_ramp_start": "batch_size_warmup_start"}
@@ -127,6 +129,7 @@ def check_pretraining(arguments: PretrainingArguments) -> Setup:
         if not getattr(arguments, name):
             raise ValueError(f"{name} is not given; set it in the recipe or with --{name}")
     _check_watching(arguments)
+    check_compiling(arguments)
     check_objective(arguments.objective, arguments.objective_options)
     tokenizer = load_tokenizer(arguments.tokenizer)
     made_with = tokenizer_hash(tokenizer)
@@ -260,6 +263,7 @@ def find_resume(arguments: PretrainingArguments, identity: dict[str, Any]) -> Pa
         if damage is not None:
             raise FileNotFoundError(f"resume={chosen} is not a complete checkpoint: {damage}; give another, or 'auto'")
     old = _in_todays_terms(json.loads((chosen / IDENTITY).read_text(encoding="utf-8")))
+    identity[PRODUCTS] = choose_products(arguments, recorded=old[PRODUCTS])
     different = differing_settings(old, identity)
     if different:
         hint = "" if "micro_batches_per_step" not in " ".join(different) else f"; {MICRO_BATCHES_HINT}"
@@ -272,7 +276,7 @@ def _in_todays_terms(old: dict[str, Any]) -> dict[str, Any]:
     options = {field.name: field.default for field in fields(PretrainingArguments) if field.name in RESUME_FIELDS}
     stage = {field.name: field.default for field in fields(Stage) if field.default is not MISSING}
     named = {RENAMED_FIELDS.get(name, name): value for name, value in old.items()}
-    return {**options, **named, "stages": [{**stage, **given} for given in old["stages"]]}
+    return {**options, PRODUCTS: "torch", **named, "stages": [{**stage, **given} for given in old["stages"]]}
 
 
 def _identity(arguments: PretrainingArguments, shards: TokenShards, micro_batches: int) -> dict[str, Any]:
@@ -282,6 +286,7 @@ def _identity(arguments: PretrainingArguments, shards: TokenShards, micro_batche
         "shards": [entry["files"]["ids"]["sha256"] for entry in shards.manifest["shards"]],
         "stages": [asdict(stage) for stage in arguments.stages],
         "micro_batches_per_step": micro_batches,
+        PRODUCTS: choose_products(arguments),
         **{name: getattr(arguments, name) for name in RESUME_FIELDS},
     }
 

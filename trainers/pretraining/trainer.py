@@ -78,7 +78,9 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
         rows = None if evaluation is None else evaluation.rows
         # An objective reads rows, and a recorded graph of one long row would attend from every token to every other.
         flat = objective is None and not args.torch_compile
-        ready = MaskedBatches(batches, masker, model.config.local_attention // 2, flat)
+        ready = MaskedBatches(batches, masker, model.config.local_attention // 2, flat, filled=args.compile_layers)
+        if args.compile_layers:
+            model.compile_layers()  # pyright: ignore[reportCallIssue]
         super().__init__(trained, args, train_dataset=ready, masker=masker, eval_dataset=rows)
         self.model_accepts_loss_kwargs = True
         # First of all, so that trackers see what it adds to a log.

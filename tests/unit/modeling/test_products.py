@@ -106,6 +106,7 @@ def test_lora_acts_and_other_dtypes_and_transforms_go_to_torch(tiny_config, monk
         assert products.linear(layer, states).dtype == torch.bfloat16
     assert products.linear(nn.Linear(8, 8).double(), states.double()).dtype == torch.float64
     assert products.linear(layer, states[:0]).shape == (0, 8)
+    torch.testing.assert_close(products.linear(layer, states[0]), layer(states)[0])
     mapped = torch.func.vmap(torch.func.grad(lambda one: products.linear(layer, one).sum()))(states)
     torch.testing.assert_close(mapped, layer.weight.sum(0).expand(3, 8))
     assert not calls

@@ -13,7 +13,9 @@ from ...masking import MaskedBatch
 from ...masking.trainer import LOSS_WEIGHT
 
 
-def flat_row(masked: MaskedBatch, document_ids: np.ndarray, label_capacity: int | None = None) -> dict[str, Any]:
+def flat_row(
+    masked: MaskedBatch, document_ids: np.ndarray, label_capacity: int | None = None, filled: bool = False
+) -> dict[str, Any]:
     """Bring a masked batch into one row of real tokens, so that the model need not look for anything.
 
     Args:
@@ -21,6 +23,8 @@ def flat_row(masked: MaskedBatch, document_ids: np.ndarray, label_capacity: int 
         document_ids: integer `[B, L]`, -1 = padding
         label_capacity: fill labels up to this many, with -100 at the last token, so that their shape never changes;
             None takes as many as there are
+        filled: keep the padding, moved to the end, as documents of at most a row: T is then B * L, which is the same
+            for every micro-batch of a stage, as compiled layers want it
 
     Returns:
         `input_ids` int64 `[1, T]`, `cu_seq_lens_q` int32 `[D + 1]`, `max_length_q`, `labels` int64 `[M]` and their
@@ -32,7 +36,12 @@ def flat_row(masked: MaskedBatch, document_ids: np.ndarray, label_capacity: int 
     real = document_ids.reshape(-1) >= 0
     place = np.cumsum(real) - 1
     tokens = int(real.sum())
-    bounds = np.append(place[begins_run(document_ids).reshape(-1) & real], tokens).astype(np.int32)
+    ids = masked["input_ids"].reshape(-1)[real]
+    begins = place[begins_run(document_ids).reshape(-1) & real]
+    if filled:
+        begins = np.append(begins, np.arange(tokens, real.size, document_ids.shape[1]))
+        ids = np.append(ids, masked["input_ids"].reshape(-1)[~real])
+    bounds = np.append(begins, ids.size).astype(np.int32)
     selected = np.flatnonzero(masked["selected"])
     fillers = 0 if label_capacity is None else label_capacity - selected.size
     if fillers < 0:
@@ -47,7 +56,7 @@ def flat_row(masked: MaskedBatch, document_ids: np.ndarray, label_capacity: int 
     if masked["loss_weight"] is not None:
         columns[LOSS_WEIGHT] = np.pad(masked["loss_weight"].reshape(-1)[selected], (0, fillers))
     return {
-        "input_ids": torch.from_numpy(masked["input_ids"].reshape(-1)[real]).unsqueeze(0),
+        "input_ids": torch.from_numpy(ids).unsqueeze(0),
         "cu_seq_lens_q": torch.from_numpy(bounds),
         "max_length_q": int(np.diff(bounds).max(initial=0)),
         **{name: torch.from_numpy(column) for name, column in columns.items()},

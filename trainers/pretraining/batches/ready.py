@@ -61,7 +61,7 @@ class MaskedBatches(Dataset[dict[str, Any]]):
         masker: the masker with its rate schedule
         window: half of the model's window: a token sees so many on each side
         flat: give one row without padding, see `flat_row`; else rows as they were packed, with `document_ids`
-        label_capacity: see `flat_row`
+        label_capacity, filled: see `flat_row`
 
     Raises:
         ValueError: For a `label_capacity` of rows that are not flat.
@@ -74,11 +74,12 @@ class MaskedBatches(Dataset[dict[str, Any]]):
         window: int,
         flat: bool = True,
         label_capacity: int | None = None,
+        filled: bool = False,
     ) -> None:
         if label_capacity is not None and not flat:
             raise ValueError(f"label_capacity={label_capacity} is for flat rows; leave it out, or give flat=True")
         self.batches, self.masker, self.window = batches, masker, window
-        self.flat, self.label_capacity = flat, label_capacity
+        self.flat, self.label_capacity, self.filled = flat, label_capacity, filled
 
     def __len__(self) -> int:
         """Return the number of micro-batches of the run."""
@@ -104,5 +105,5 @@ class MaskedBatches(Dataset[dict[str, Any]]):
         work.add(documents, int(np.count_nonzero(masked["selected"])), self.window)
         facts = BatchFacts(number, count_masks(masked), work, masked_words(words, masked["labels"]))
         if self.flat:
-            inputs = flat_row(masked, documents, self.label_capacity)
+            inputs = flat_row(masked, documents, self.label_capacity, self.filled)
         return {**inputs, FACTS: facts}, masked

@@ -68,6 +68,26 @@ def test_a_ready_batch_is_the_batch_that_its_step_would_mask_without_the_padding
         assert facts.words.tolist() == words_of_labels(staged[number]["word_ids"].numpy(), masked["labels"])
 
 
+def test_a_filled_row_has_every_position_and_the_padding_in_documents_of_its_own(staged: StagedBatches) -> None:
+    ready, filled = MaskedBatches(staged, PAPER, WINDOW), MaskedBatches(staged, PAPER, WINDOW, filled=True)
+    paddings = 0
+    for number in range(len(ready)):
+        expected, found = ready[number], filled[number]
+        tokens, positions = expected["input_ids"].shape[1], staged[number]["input_ids"].numel()
+        assert found["input_ids"].shape == (1, positions)
+        assert torch.equal(found["input_ids"][:, :tokens], expected["input_ids"])
+        assert (found["input_ids"][:, tokens:] == 0).all()
+        documents = len(expected["cu_seq_lens_q"]) - 1
+        assert torch.equal(found["cu_seq_lens_q"][:documents], expected["cu_seq_lens_q"][:-1])
+        assert found["cu_seq_lens_q"][-1] == positions
+        assert found["max_length_q"] <= staged[number]["input_ids"].shape[1]
+        assert torch.equal(found["label_positions"], expected["label_positions"])
+        assert torch.equal(found["labels"], expected["labels"])
+        assert found[FACTS].work == expected[FACTS].work
+        paddings += positions - tokens
+    assert paddings
+
+
 def test_rows_are_those_that_the_step_would_mask(staged: StagedBatches) -> None:
     for number in (0, 29, 59):
         rows, _ = mask_in_step(staged, PAPER, number)
