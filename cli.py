@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .runtime.process_end import ends_at_once
+from .runtime.threads import fit_threads, let_threads_sleep
 from .runtime.verdict import CheckFailedError
 
 logger = logging.getLogger(__name__)
@@ -215,6 +216,7 @@ def _run(name: str, words: list[str]) -> int:
     if any(word in ("-h", "--help", *ALL_HELP) for word in words):
         _write(_help(name, any(word in ALL_HELP for word in words)))
         return 0
+    let_threads_sleep()
     from .runtime.options import load_recipe
 
     if command.first and words and not words[0].startswith("-"):
@@ -223,7 +225,9 @@ def _run(name: str, words: list[str]) -> int:
     (given,) = load_recipe([imported(command.arguments)], recipe, words)
     if command.tokenizer:
         _fill_in_tokenizer(given, command.tokenizer)
-    result = imported(command.run)(given)
+    run = imported(command.run)
+    fit_threads()
+    result = run(given)
     if _is_main_process():
         _write(command.result.format(result))
     return 0

@@ -1,4 +1,4 @@
-"""What a run writes down of itself in every checkpoint, with recipe and identity: its packages and its data."""
+"""What a run writes down of itself in every checkpoint, with recipe and identity: packages, threads and data."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ...runtime.files import file_sha256
+from ...runtime.threads import usable_cores
 from ..data.shards import MANIFEST, read_shard_manifest
 
 RUN_RECORD = "run_record.json"
@@ -14,12 +17,13 @@ PACKAGES = ("chinese-modernbert", "torch", "transformers", "tokenizers", "accele
 
 
 def run_record(train_data: str | Path) -> str:
-    """Return the record of a run as JSON: versions of packages, and what the manifest of its shards says.
+    """Return the record of a run as JSON: packages, threads of torch, and what the manifest of its shards says.
 
     Args:
         train_data: folder of the shards
     """
-    record = {"packages": package_versions(), "data": summarise_manifest(train_data)}
+    machine = {"threads": torch.get_num_threads(), "cores": usable_cores()}
+    record = {"packages": package_versions(), "machine": machine, "data": summarise_manifest(train_data)}
     return json.dumps(record, ensure_ascii=False, indent=1) + "\n"
 
 
