@@ -15,7 +15,7 @@ import time
 import torch
 
 from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
-from chinese_modernbert.trainers.pretraining.stable_adamw import StableAdamW
+from chinese_modernbert.trainers.pretraining.optimizers.stable_adamw import StableAdamW
 
 MASKED_SHARE = 0.30
 

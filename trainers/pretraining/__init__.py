@@ -8,10 +8,9 @@ if TYPE_CHECKING:
     from .arguments import PretrainingArguments
     from .curves import draw_comparison, draw_curves
     from .log import read_training_log
-    from .optimizers import build_optimizer
+    from .optimizers import StableAdamW, build_optimizer
     from .run import run_pretraining
     from .schedules import build_schedule
-    from .stable_adamw import StableAdamW
     from .trainer import PretrainingTrainer
 else:
     __getattr__, __dir__ = lazy_names(__name__)

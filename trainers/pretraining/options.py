@@ -32,10 +32,10 @@ class PretrainingOptions:
     stages: list[Stage] = argument(
         list, "Each with context_length and share or steps; see docs/pretraining.md for the rest."
     )
-    tokens_per_micro_batch: int = argument(8_192, "Positions per micro-batch and device, in all stages.")
+    tokens_per_micro_batch: int = argument(8_192, "Positions per micro-batch and device, always.")
     gradient_accumulation_steps: int = argument(1, "Micro-batches per step and device.")
-    batch_size_warmup_share: float = argument(0.0, "Share of the steps in which the batch grows to its size.")
-    batch_size_warmup_start: float = argument(0.25, "First size of a growing batch as a share of the full.")
+    batch_size_warmup_share: float = argument(0.0, "Share of the steps in which the batch grows.")
+    batch_size_warmup_start: float = argument(0.25, "First size of a growing batch, as a share.")
     source_weights: dict | None = argument(None, "Samples per epoch by source, {news: 2.0}; others 1.")
     dataloader_num_workers: int = argument(0, "Processes that read, pack and mask.")
     seed: int = argument(42, "Seed of weights, dropout, reading order and masks.")

@@ -7,9 +7,9 @@ from torch import nn
 
 from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
 from chinese_modernbert.trainers.pretraining.optimizers import build_optimizer, check_optimizer
+from chinese_modernbert.trainers.pretraining.optimizers.stable_adamw import StableAdamW
 from chinese_modernbert.trainers.pretraining.options import PretrainingOptions
 from chinese_modernbert.trainers.pretraining.schedules import build_schedule
-from chinese_modernbert.trainers.pretraining.stable_adamw import StableAdamW
 from chinese_modernbert.trainers.zero_mean_residual import center_residual
 from reference.pretraining_run import needs_muon
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from chinese_modernbert.trainers.pretraining import stable_adamw as module
-from chinese_modernbert.trainers.pretraining.stable_adamw import StableAdamW
+from chinese_modernbert.trainers.pretraining.optimizers import stable_adamw as module
+from chinese_modernbert.trainers.pretraining.optimizers.stable_adamw import StableAdamW
 from reference.stable_adamw import PerTensorStableAdamW, stable_adamw
 
 # One that is cut, one whose rows lie apart in memory, small ones that share a batch.

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from ..options import PretrainingOptions
 from .muon import MuonWithStableAdamW, torch_muon
-from .options import PretrainingOptions
 from .stable_adamw import StableAdamW
 
 logger = logging.getLogger(__name__)
