@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from .runtime.memory import keep_freed_memory
 from .runtime.process_end import ends_at_once
 from .runtime.threads import fit_threads, let_threads_sleep
 from .runtime.verdict import CheckFailedError
@@ -41,6 +42,7 @@ class Command:
         first: the option that leading words without `--` stand for; None: every word belongs to a named option
         tokenizer: the option that is the shipped tokenizer where it is not given; None: no option is
         own_options: the part of `arguments` that is ours, which `--help` shows without importing the library; None: all
+        runs_model: it runs a model for long, so its process keeps freed memory
     """
 
     purpose: str
@@ -50,6 +52,7 @@ class Command:
     first: str | None = None
     tokenizer: str | None = None
     own_options: str | None = None
+    runs_model: bool = False
 
 
 COMMANDS: dict[str, Command] = {
@@ -91,6 +94,7 @@ COMMANDS: dict[str, Command] = {
         "checkpoint: {}",
         own_options="trainers.pretraining.options:PretrainingOptions",
         tokenizer="tokenizer",
+        runs_model=True,
     ),
     "pretrain plot": Command(
         "draw the curves of a run, or of several side by side",
@@ -105,6 +109,7 @@ COMMANDS: dict[str, Command] = {
         "trainers.contrastive.run:run_contrastive",
         "sentence encoder: {}/final",
         own_options="trainers.contrastive.options:ContrastiveOptions",
+        runs_model=True,
     ),
     "clue": Command(
         "fine-tune and score a model on CLUE, or on a task of your own",
@@ -112,6 +117,7 @@ COMMANDS: dict[str, Command] = {
         "trainers.clue.run:run_clue",
         "report: {}",
         own_options="trainers.clue.options:ClueOptions",
+        runs_model=True,
     ),
     "release": Command(
         "build a Hub folder from a checkpoint",
@@ -148,12 +154,14 @@ COMMANDS: dict[str, Command] = {
         "time the encoder against Transformers' ModernBERT with the same weights",
         "demo.arguments:SpeedArguments",
         "demo.speed:run_model_speed",
+        runs_model=True,
     ),
     "demo": Command(
         "the whole path on a generated corpus, in minutes on a CPU",
         "demo.arguments:DemoArguments",
         "demo.run:run_demo",
         "Hub folder: {}",
+        runs_model=True,
     ),
 }
 SHORT_NAMES = {"tokenizer": "tokenizer train"}
@@ -227,6 +235,8 @@ def _run(name: str, words: list[str]) -> int:
         _fill_in_tokenizer(given, command.tokenizer)
     run = imported(command.run)
     fit_threads()
+    if command.runs_model:
+        keep_freed_memory()
     result = run(given)
     if _is_main_process():
         _write(command.result.format(result))

@@ -36,6 +36,7 @@ from transformers import (
 
 from chinese_modernbert.cli import SHIPPED_TOKENIZER
 from chinese_modernbert.runtime.environment import describe_environment
+from chinese_modernbert.runtime.memory import keep_freed_memory
 from chinese_modernbert.tokenization import load_tokenizer
 from chinese_modernbert.trainers.data.arguments import Stage
 from chinese_modernbert.trainers.data.prepare import PrepareArguments, run_prepare
@@ -79,7 +80,8 @@ def prepare(folder: Path) -> Path:
 
 
 def ours(rows: int, dtype: str, folder: Path, compiled: bool) -> float:
-    """Return real tokens per second of our loop."""
+    """Return real tokens per second of our loop, in a process set up as the command's is."""
+    keep_freed_memory()
     arguments = PretrainingArguments(
         output_dir=str(folder / "run"),
         overwrite=True,
@@ -170,7 +172,8 @@ def measure(side: str, rows: int, dtype: str, folder: Path) -> float:
 def in_process(side: str, rows: int, dtype: str, folder: Path) -> float:
     """Return the tokens per second of a side, measured in a process of its own."""
     command = [sys.executable, __file__, "--output_dir", str(folder), "--one", side, str(rows), dtype]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}  # as `chinese-modernbert` sets it for itself
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise SystemExit(f"{side} with rows of {rows} in {dtype} failed:\n{done.stderr[-2000:]}")
     return float(done.stdout.strip().split("\n")[-1])

@@ -25,7 +25,6 @@ from ..modeling import PRESETS, ChineseModernBertConfig, ChineseModernBertForMas
 from ..runtime.environment import describe_environment
 from ..runtime.files import write_text_atomically
 from ..runtime.markdown import markdown_table
-from ..runtime.memory import keep_freed_memory
 from ..runtime.token_rows import IGNORED_LABEL
 from ..trainers.pretraining.throughput import BACKWARD_AND_FORWARD, Workload, peak_flops, training_flops
 from .arguments import CASES, RESULTS_FILE, SpeedArguments
@@ -46,7 +45,6 @@ def run_model_speed(args: SpeedArguments) -> str:
     Returns:
         A table in Markdown, and where the JSON file is.
     """
-    keep_freed_memory()
     rows = measure_speed(args)
     record = {
         "settings": asdict(args),

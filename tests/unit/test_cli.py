@@ -212,3 +212,13 @@ def test_every_accepted_option_is_read_somewhere() -> None:
         library = {field.name for field in dataclasses.fields(LIBRARIES[command])} if command in LIBRARIES else set()
         unread = {name for name in accepted_names(kind) if name not in (ours | theirs if name in library else ours)}
         assert not unread, command
+
+
+def test_a_command_that_runs_a_model_keeps_freed_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    kept: list[bool] = []
+    monkeypatch.setattr(cli, "keep_freed_memory", lambda: kept.append(True))
+    assert cli.main(["pretrain", "--output_dir", str(tmp_path / "run")]) != 0  # without data
+    assert kept
+    kept.clear()
+    assert cli.main(["verify", str(tmp_path)]) != 0
+    assert not kept
