@@ -4,12 +4,10 @@ import ctypes
 import os
 
 # Parameters of glibc's `mallopt`; a value is a C int.
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+TRIM_THRESHOLD, MMAP_MAX = -1, -4
 LARGEST_INT = 2**31 - 1
-# The largest that glibc accepts; tensors over it still come from the system each time.
-LARGEST_MMAP_THRESHOLD = 2**25
 # Who sets one of these has decided.
-VARIABLES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD")
+VARIABLES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_", "GLIBC_TUNABLES", "LD_PRELOAD")
 
 
 def keep_freed_memory() -> bool:
@@ -29,4 +27,5 @@ def keep_freed_memory() -> bool:
         ctypes.CDLL(None).gnu_get_libc_version  # noqa: B018, musl has an idle mallopt
     except (AttributeError, OSError, TypeError):
         return False
-    return bool(set_option(TRIM_THRESHOLD, LARGEST_INT) and set_option(MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD))
+    # Blocks that are mapped each by itself always go back; the threshold for them cannot be set over 32 MiB.
+    return bool(set_option(MMAP_MAX, 0) and set_option(TRIM_THRESHOLD, LARGEST_INT))

@@ -13,8 +13,8 @@ import resource, sys
 from chinese_modernbert.runtime.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
-def use():  # nine blocks of 1 to 9 MiB, freed at once
-    blocks = [bytearray(size << 20) for size in range(1, 10)]
+def use():  # nine blocks of 1 to 65 MiB, freed at once
+    blocks = [bytearray(size << 20) for size in range(1, 66, 8)]
     del blocks
 use()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
