@@ -179,10 +179,10 @@ def in_process(side: str, rows: int, dtype: str, folder: Path) -> float:
     return float(done.stdout.strip().split("\n")[-1])
 
 
-def run_rounds(folder: Path, repeats: int) -> Results:
+def run_rounds(folder: Path, repeats: int, lengths: list[int]) -> Results:
     """Return a row for every length and dtype, with the medians of the sides and of their ratio to theirs."""
     found: Results = []
-    for rows in ROWS:
+    for rows in lengths:
         for dtype in DTYPES:
             rounds = [{side: in_process(side, rows, dtype, folder) for side in SIDES} for _ in range(repeats)]
             medians = {side: round(statistics.median(one[side] for one in rounds), 1) for side in SIDES}
@@ -204,6 +204,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--rows", type=int, nargs="+", default=list(ROWS), choices=ROWS)
     parser.add_argument("--one", nargs=3, metavar=("SIDE", "ROWS", "DTYPE"))
     options = parser.parse_args()
     prepare(options.output_dir / "shards")
@@ -211,7 +212,7 @@ def main() -> None:
         side, rows, dtype = options.one
         print(measure(side, int(rows), dtype, options.output_dir))
         return
-    results = run_rounds(options.output_dir, options.repeats)
+    results = run_rounds(options.output_dir, options.repeats, options.rows)
     record = {"environment": describe_environment(), "results": results}
     (options.output_dir / "training_speed.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 

@@ -61,7 +61,9 @@ def _has_onednn() -> bool:
     if not torch.backends.mkldnn.is_available():
         return False
     try:
-        left, right = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), torch.tensor([[1.0, 0.5], [-1.0, 2.0]])
+        # Named in full: an import may stand under another default device or dtype.
+        left = torch.arange(6, dtype=torch.float32, device="cpu").view(3, 2)
+        right = torch.tensor([[1.0, 0.5], [-1.0, 2.0]], dtype=torch.float32, device="cpu")
         return bool(torch.equal(_onednn(left, right), left @ right.t()))
     except (AttributeError, RuntimeError, TypeError):
         return False
