@@ -2,7 +2,7 @@
 """Attention within the documents of a flat row by few, large products: documents of similar length at once.
 
 Each document is padded to a multiple of `ROUND_TO_TOKENS` for the attention alone; tokens are moved there and back by
-one gather. Used on a CPU in bfloat16, where a call for each document costs more than the padding.
+one gather. Used on a CPU in bfloat16 for many documents, where a call for each costs more than the padding.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .bands_chinese_modernbert import BAND_BLOCK_TOKENS, SLICED_FROM_TOKENS, banded_attention
+from .bands_chinese_modernbert import SLICED_FROM_TOKENS, banded_attention
 from .cpu_kernels_chinese_modernbert import EXPLICIT_TO_TOKENS, chunked_attention, dense_attention, prefers_chunks
 from .layout_chinese_modernbert import PADDING, TokenLayout
 
 # Fewer kinds of length against less padding. Our choice.
 ROUND_TO_TOKENS = 32
-# Weights that a call may make at once, so that they stay in the cache. Our choice.
-CALL_WEIGHTS = 2**22
 
 
 class Bucket(NamedTuple):
@@ -146,36 +144,26 @@ def _attend_bucket(
         window = None
     if window is None and prefers_chunks(query, dropout) and bucket.real is None:
         return chunked_attention(query, key, value)
-    is_banded = window is not None and bucket.length > SLICED_FROM_TOKENS and not dropout
-    keys = BAND_BLOCK_TOKENS + 2 * window if window is not None and is_banded else bucket.length
-    at_once, results = max(1, CALL_WEIGHTS // (query.shape[1] * bucket.length * keys)), []
-    for first in range(0, bucket.documents, at_once):
-        rows = slice(first, first + at_once)
-        real = None if bucket.real is None else bucket.real[rows]
-        if window is not None and is_banded:
-            ids = None if real is None else real.long() + PADDING
-            results.append(banded_attention(query[rows], key[rows], value[rows], window, ids))
-        else:
-            mask = _mask(layout, bucket, first, real, window, query.dtype)
-            results.append(dense_attention(query[rows], key[rows], value[rows], mask, dropout))
-    return results[0] if len(results) == 1 else torch.cat(results)
+    if window is not None and bucket.length > SLICED_FROM_TOKENS and not dropout:
+        ids = None if bucket.real is None else bucket.real.long() + PADDING
+        return banded_attention(query, key, value, window, ids)
+    return dense_attention(query, key, value, _mask(layout, bucket, window, query.dtype), dropout)
 
 
 def _mask(
     layout: TokenLayout,
     bucket: Bucket,
-    first: int,
-    real: torch.Tensor | None,
     window: int | None,
     dtype: torch.dtype,
 ) -> torch.Tensor | None:
-    """Return what is added to the scores of some documents: 0 where a query sees a key, else minus infinity.
+    """Return what is added to the scores of a bucket: 0 where a query sees a key, else minus infinity.
 
     A padded query of a local layer sees the padding near it, so that no row of the softmax is empty.
     """
+    real = bucket.real
     if real is None and window is None:
         return None
-    name = ("bucket", bucket.length, first if real is not None else None, window, dtype)
+    name = ("bucket", bucket.length, window, dtype)
     kept = layout.masks.get(name)
     if kept is None:
         seen = torch.ones(1, 1, 1, 1, dtype=torch.bool) if real is None else real[:, None, None, :]

@@ -19,6 +19,8 @@ from .products_chinese_modernbert import product, takes_products
 # With gradients the weights of all queries are kept; over this length they would take more memory than the rest of the
 # layer. Our choice.
 EXPLICIT_TO_TOKENS = 1024
+# Weights that are made at once, so that they stay in the cache. Our choice.
+CALL_WEIGHTS = 2**22
 # The lengths from which products in chunks of queries beat sdpa where no gradient is kept, and how many weights a
 # chunk may have so that they stay in the cache. Source: our measurement, with bfloat16 instructions and without.
 CHUNKED_FROM_TOKENS = {torch.bfloat16: 1024, torch.float32: 1024}
@@ -56,6 +58,16 @@ def dense_attention(
     """
     if not prefers_products(query) or query.shape[2] > EXPLICIT_TO_TOKENS:
         return scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+    rows, heads, tokens, _ = query.shape
+    at_once = max(1, CALL_WEIGHTS // (heads * tokens * key.shape[2]))
+    if rows > at_once:
+        is_shared = mask is None or mask.dim() < 4 or mask.shape[0] == 1
+        results = []
+        for first in range(0, rows, at_once):
+            some = slice(first, first + at_once)
+            own_mask = mask if is_shared or mask is None else mask[some]
+            results.append(dense_attention(query[some], key[some], value[some], own_mask, dropout))
+        return torch.cat(results)
     scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(2, 3))
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask

@@ -51,7 +51,7 @@ def test_a_bucket_too_large_for_one_call_is_cut(monkeypatch: pytest.MonkeyPatch)
     lengths = (40, 50, 60, 33, 64)  # one bucket of five documents
     flat, _ = layouts(lengths)
     whole = buckets.bucketed_attention(*states(sum(lengths)), flat, 20, 0.0)
-    monkeypatch.setattr(buckets, "CALL_WEIGHTS", 2 * 2 * 64 * 64)
+    monkeypatch.setattr(cpu, "CALL_WEIGHTS", 2 * 2 * 64 * 64)
     flat, _ = layouts(lengths)
     torch.testing.assert_close(buckets.bucketed_attention(*states(sum(lengths)), flat, 20, 0.0), whole)
 
@@ -67,7 +67,7 @@ def test_buckets_drop_weights_at_the_given_rate() -> None:
 
 
 def test_a_flat_row_in_bfloat16_takes_buckets_where_the_processor_multiplies_bfloat16(monkeypatch) -> None:
-    flat, _ = layouts((40, 50))
+    flat, _ = layouts((40, 50))  # two lengths, one bucket
     taken = []
     monkeypatch.setattr(kernels, "bucketed_attention", lambda query, *_: taken.append(1) or query.transpose(1, 2))
     for has in (True, False):
@@ -77,6 +77,21 @@ def test_a_flat_row_in_bfloat16_takes_buckets_where_the_processor_multiplies_bfl
         taken.clear()
     kernels.sdpa_attention(*states(90, dtype=torch.float32), flat, None, 0.0)
     assert not taken
+    monkeypatch.setattr(cpu, "has_bfloat16_products", lambda: True)
+    for lengths in ((45, 45), (20, 70)):  # one call does for both; no call is saved
+        kernels.sdpa_attention(*states(90, dtype=torch.bfloat16), layouts(lengths)[0], None, 0.0)
+    assert not taken
+
+
+@pytest.mark.usefixtures("explicit")
+@pytest.mark.parametrize("window", [None, 20])
+@pytest.mark.parametrize("lengths", [(500, 500), (30, 700), (18,) * 5])
+def test_documents_one_by_one_equal_eager(lengths: tuple[int, ...], window: int | None, monkeypatch) -> None:
+    monkeypatch.setattr(kernels, "prefers_products", lambda _: True)
+    monkeypatch.setattr(cpu, "CALL_WEIGHTS", 1)
+    flat, dense = layouts(lengths)
+    expected, _ = kernels.eager_attention(*states(sum(lengths)), dense, window, 0.0)
+    torch.testing.assert_close(kernels.sdpa_attention(*states(sum(lengths)), flat, window, 0.0), expected)
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.bfloat16, 1e-2), (torch.float32, 1e-6)])
