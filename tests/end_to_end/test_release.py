@@ -138,7 +138,7 @@ def drop_one_tensor(folder: Path) -> None:
 
 def widen_the_window(folder: Path) -> None:
     before = "self.config.window if"
-    replace_in_file(folder / "modeling_chinese_modernbert.py", before, f"1 + {before}")
+    replace_in_file(folder / "layers_chinese_modernbert.py", before, f"1 + {before}")
 
 
 def import_the_package(folder: Path) -> None:

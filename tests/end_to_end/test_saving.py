@@ -43,7 +43,10 @@ CLASSES: dict[str, type[PreTrainedModel]] = {
 }
 FILES = {"config.json", "model.safetensors"} | {
     f"{part}_chinese_modernbert.py"
-    for part in ("configuration", "modeling", "heads", "kernels", "layout", "residual", "rotary")
+    for part in (
+        *("configuration", "modeling", "layers", "heads", "layout", "residual", "rotary"),
+        *("kernels", "bands", "buckets", "cpu_kernels", "products", "losses"),
+    )
 }
 
 
