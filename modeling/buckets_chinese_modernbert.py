@@ -12,8 +12,20 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .bands_chinese_modernbert import SLICED_FROM_TOKENS, banded_attention
-from .cpu_kernels_chinese_modernbert import EXPLICIT_TO_TOKENS, chunked_attention, dense_attention, prefers_chunks
+from .bands_chinese_modernbert import (
+    BANDED_FROM_TOKENS,
+    SLICED_FROM_TOKENS,
+    band_mask,
+    banded_attention,
+    sliced_attention,
+)
+from .cpu_kernels_chinese_modernbert import (
+    EXPLICIT_TO_TOKENS,
+    chunked_attention,
+    dense_attention,
+    prefers_chunks,
+    prefers_products,
+)
 from .layout_chinese_modernbert import PADDING, TokenLayout
 
 # Fewer kinds of length against less padding. Our choice.
@@ -113,63 +125,69 @@ def bucketed_attention(
     """
     buckets = build_buckets(layout)
     rows = [states[0].transpose(0, 1) for states in (query, key, value)]  # (t, h, d)
-    if not rows[0].shape[0]:
-        return query.transpose(1, 2)
     moves = buckets.places, buckets.tokens, buckets.empty, None
-    moved = [
-        _Move.apply(states, *moves).split([part.documents * part.length for part in buckets.parts]) for states in rows
-    ]
+    sizes = [part.documents * part.length for part in buckets.parts]
+    moved = [_Move.apply(states, *moves).split(sizes) for states in rows]
     results = []
     for part, *states in zip(buckets.parts, *moved, strict=True):
         own_query, own_key, own_value = (
             state.unflatten(0, (part.documents, part.length)).transpose(1, 2) for state in states
         )
-        attended = _attend_bucket(own_query, own_key, own_value, part, layout, window, dropout)
+        attended = attend_documents(own_query, own_key, own_value, layout, window, dropout, part.real)
         results.append(attended.transpose(1, 2).flatten(0, 1))
     result = results[0] if len(results) == 1 else torch.cat(results)
     return _Move.apply(result, buckets.tokens, buckets.places, None, buckets.empty).unsqueeze(0)
 
 
-def _attend_bucket(
+def attend_documents(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    bucket: Bucket,
     layout: TokenLayout,
     window: int | None,
     dropout: float,
+    real: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Attend within the documents of a bucket, `(documents, h, length, d)`."""
-    if window is not None and bucket.length <= window + 1:
-        window = None
-    if window is None and prefers_chunks(query, dropout) and bucket.real is None:
-        return chunked_attention(query, key, value)
-    if window is not None and bucket.length > SLICED_FROM_TOKENS and not dropout:
-        ids = None if bucket.real is None else bucket.real.long() + PADDING
-        return banded_attention(query, key, value, window, ids)
-    return dense_attention(query, key, value, _mask(layout, bucket, window, query.dtype), dropout)
+    """Attend within documents of one length, `(documents, h, length, d)`, by the kernel that suits it.
+
+    Args:
+        query, key, value: as above
+        layout: where masks are kept
+        window, dropout: see `bucketed_attention`
+        real: see `Bucket`
+    """
+    length = query.shape[2]
+    if window is None or length <= window + 1:
+        if real is None and prefers_chunks(query, dropout):
+            return chunked_attention(query, key, value)
+        return dense_attention(query, key, value, _mask(layout, length, real, None, query), dropout)
+    if not dropout:
+        by_products = prefers_products(query)
+        keeps_gradients = query.requires_grad or query.device.type != "cpu"
+        if length >= SLICED_FROM_TOKENS and not by_products and not keeps_gradients:
+            return sliced_attention(query, key, value, window, layout)
+        if length >= (SLICED_FROM_TOKENS if by_products else BANDED_FROM_TOKENS):
+            ids = None if real is None else real.long() + PADDING
+            return banded_attention(query, key, value, window, ids)
+    return dense_attention(query, key, value, _mask(layout, length, real, window, query), dropout)
 
 
 def _mask(
-    layout: TokenLayout,
-    bucket: Bucket,
-    window: int | None,
-    dtype: torch.dtype,
+    layout: TokenLayout, length: int, real: torch.Tensor | None, window: int | None, query: torch.Tensor
 ) -> torch.Tensor | None:
-    """Return what is added to the scores of a bucket: 0 where a query sees a key, else minus infinity.
+    """Return what is added to the scores of documents of one length: 0 where a query sees a key, else minus infinity.
 
     A padded query of a local layer sees the padding near it, so that no row of the softmax is empty.
     """
-    real = bucket.real
-    if real is None and window is None:
-        return None
-    name = ("bucket", bucket.length, window, dtype)
+    if real is None:
+        return None if window is None else band_mask(layout, length, length, window, query)
+    name = ("bucket", length, window, query.dtype)
     kept = layout.masks.get(name)
     if kept is None:
-        seen = torch.ones(1, 1, 1, 1, dtype=torch.bool) if real is None else real[:, None, None, :]
+        seen = real[:, None, None, :]
         if window is not None:
-            column = torch.arange(bucket.length)
+            column = torch.arange(length)
             near = (column.unsqueeze(1) - column).abs() <= window
-            seen = near if real is None else near & (real.unsqueeze(2) == real.unsqueeze(1)).unsqueeze(1)
-        kept = layout.masks[name] = torch.zeros(seen.shape, dtype=dtype).masked_fill_(~seen, -torch.inf)
+            seen = near & (real.unsqueeze(2) == real.unsqueeze(1)).unsqueeze(1)
+        kept = layout.masks[name] = torch.zeros(seen.shape, dtype=query.dtype).masked_fill_(~seen, -torch.inf)
     return kept

@@ -24,15 +24,9 @@ from typing import Any, cast
 import torch
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from .bands_chinese_modernbert import (
-    BANDED_FROM_TOKENS,
-    SLICED_FROM_TOKENS,
-    band_mask,
-    banded_attention,
-    sliced_attention,
-)
-from .buckets_chinese_modernbert import bucketed_attention, build_buckets
-from .cpu_kernels_chinese_modernbert import chunked_attention, dense_attention, prefers_chunks, prefers_products
+from .bands_chinese_modernbert import BANDED_FROM_TOKENS, banded_attention
+from .buckets_chinese_modernbert import attend_documents, bucketed_attention, build_buckets
+from .cpu_kernels_chinese_modernbert import dense_attention, prefers_products
 from .layout_chinese_modernbert import TokenLayout, is_exporting
 
 try:  # torch >= 2.10, and windows later still; the kernel itself needs CUDA
@@ -52,8 +46,8 @@ WITHOUT_DROPOUT = ("flex_attention", "varlen_attn")
 # First generation of GPUs (Ampere) on which the kernel behind `varlen_attn` runs. Source: torch.
 VARLEN_FROM_CAPABILITY = (8, 0)
 
-# Calls, one for each run of documents of one length, that a bucket must save to be worth its padding and gathers.
-# Source: our measurement on CPU, 16 texts of 8 to 512 tokens against packed rows of 256.
+# Calls, one for each run of documents of one length, that a bucket must replace to be worth its padding and gathers.
+# Our choice: buckets slow down texts of one length, and speed up packed rows.
 CALLS_FOR_ONE = 2
 
 
@@ -163,6 +157,8 @@ def sdpa_attention(
         return dense_attention(query, key, value, mask, dropout).transpose(1, 2)
     if _prefers_varlen(query, dropout):
         return varlen_attention(query, key, value, layout, window)
+    if not layout.lengths:
+        return query.transpose(1, 2)
     groups = [(length, len(list(same))) for length, same in groupby(layout.lengths)]
     if prefers_products(query) and len(groups) >= CALLS_FOR_ONE * len(build_buckets(layout).parts):
         return bucketed_attention(query, key, value, layout, window, dropout)
@@ -172,35 +168,9 @@ def sdpa_attention(
     results = []
     for (length, count), part in zip(groups, parts, strict=True):  # neighbours of one length are one call
         documents = [states.unflatten(0, (count, length)).transpose(1, 2) for states in part]
-        result = _whole_documents(*documents, layout=layout, window=window, dropout=dropout)
+        result = attend_documents(*documents, layout=layout, window=window, dropout=dropout)
         results.append(result.transpose(1, 2).flatten(0, 1))
-    if not results:
-        return query.transpose(1, 2)
     return (results[0] if len(results) == 1 else torch.cat(results)).unsqueeze(0)
-
-
-def _whole_documents(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    layout: TokenLayout,
-    window: int | None,
-    dropout: float,
-) -> torch.Tensor:
-    """Attend within documents of one length, `(count, h, length, d)`, nothing padded."""
-    length = query.shape[2]
-    if window is None or length <= window + 1:
-        if prefers_chunks(query, dropout):
-            return chunked_attention(query, key, value)
-        return dense_attention(query, key, value, dropout=dropout)
-    if length > SLICED_FROM_TOKENS and not dropout and prefers_products(query):
-        return banded_attention(query, key, value, window)
-    if length >= SLICED_FROM_TOKENS and not dropout and query.device.type == "cpu" and not query.requires_grad:
-        return sliced_attention(query, key, value, window, layout)
-    if length >= BANDED_FROM_TOKENS and not dropout:
-        return banded_attention(query, key, value, window)
-    mask = band_mask(layout, length, length, window, query)
-    return dense_attention(query, key, value, mask, dropout)
 
 
 def _prefers_varlen(query: torch.Tensor, dropout: float) -> bool:

@@ -15,7 +15,8 @@ LENGTHS = [(5,), (64, 65, 66), (129, 129, 129), (900, 3, 800), (1, 1, 1), (32, 6
 @pytest.fixture
 def explicit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the explicit form in any dtype, whatever the processor."""
-    monkeypatch.setattr(cpu, "prefers_products", lambda _: True)
+    for module in (cpu, buckets):
+        monkeypatch.setattr(module, "prefers_products", lambda _: True)
 
 
 def states(tokens: int, dtype: torch.dtype = torch.float64, grad: bool = False) -> list[torch.Tensor]:
@@ -44,6 +45,14 @@ def test_buckets_and_their_gradients_equal_eager(lengths: tuple[int, ...], windo
     theirs.backward(upstream)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one.grad, other.grad)
+
+
+def test_a_row_without_a_token_has_no_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "prefers_products", lambda _: True)
+    padding = torch.full((2, 3), -1)
+    layout = build_layout((2, 3), torch.device("cpu"), document_ids=padding)
+    empty = torch.zeros(1, 2, 0, 8, dtype=torch.bfloat16)
+    assert kernels.sdpa_attention(empty, empty, empty, layout, 20, 0.0).shape == (1, 0, 2, 8)
 
 
 @pytest.mark.usefixtures("explicit")
@@ -87,7 +96,8 @@ def test_a_flat_row_in_bfloat16_takes_buckets_where_the_processor_multiplies_bfl
 @pytest.mark.parametrize("window", [None, 20])
 @pytest.mark.parametrize("lengths", [(500, 500), (30, 700), (18,) * 5])
 def test_documents_one_by_one_equal_eager(lengths: tuple[int, ...], window: int | None, monkeypatch) -> None:
-    monkeypatch.setattr(kernels, "prefers_products", lambda _: True)
+    for module in (kernels, buckets):
+        monkeypatch.setattr(module, "prefers_products", lambda _: True)
     monkeypatch.setattr(cpu, "CALL_WEIGHTS", 1)
     flat, dense = layouts(lengths)
     expected, _ = kernels.eager_attention(*states(sum(lengths)), dense, window, 0.0)

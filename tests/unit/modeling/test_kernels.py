@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from chinese_modernbert.modeling import bands_chinese_modernbert as bands
+from chinese_modernbert.modeling import buckets_chinese_modernbert as buckets
 from chinese_modernbert.modeling import kernels_chinese_modernbert as kernels
 from chinese_modernbert.modeling.layout_chinese_modernbert import build_layout
 
@@ -34,12 +36,12 @@ def test_bands_equal_the_definition(tokens: int, window: int) -> None:
     expected = slow_attention(query, key, value, lambda _, i, j: abs(i - j) <= window)
     torch.testing.assert_close(kernels.banded_attention(query, key, value, window), expected)
     layout = build_layout((1, tokens), torch.device("cpu"), flat=True)
-    torch.testing.assert_close(kernels.sliced_attention(query, key, value, window, layout), expected)
+    torch.testing.assert_close(bands.sliced_attention(query, key, value, window, layout), expected)
 
 
 def test_slices_are_for_long_text_without_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
-    monkeypatch.setattr(kernels, "sliced_attention", lambda *_: taken.append(1) or torch.zeros(1, 2, 400, 8))
+    monkeypatch.setattr(buckets, "sliced_attention", lambda *_: taken.append(1) or torch.zeros(1, 2, 400, 8))
     layout = build_layout((1, 400), torch.device("cpu"), flat=True)
     kernels.sdpa_attention(*states(400, grad=True), layout, 64, 0.0)
     kernels.sdpa_attention(*states(400), layout, 64, dropout=0.1)
