@@ -194,8 +194,9 @@ class ChineseModernBertForSequenceClassification(ChineseModernBertClassifierMode
         Args:
             input_ids, attention_mask, position_ids, inputs_embeds, kwargs: as in `ChineseModernBertModel.forward`
             labels: `(batch,)` class ids, `(batch, num_labels)` floats 0/1 for several labels at once, or numbers for
-                regression. `config.problem_type` decides; where it is not set, `num_labels` (1 is regression) and the
-                dtype of the labels do (floats are several labels).
+                regression. `config.problem_type` decides; where it is not set, the first labels set it as
+                Transformers' own heads do: regression with one label, one class with `int32` or `int64` labels, else
+                several labels. A saved model then says how its logits are to be read.
             num_items_in_batch: labels of the whole optimizer step; default: of this batch
 
         Returns:
@@ -213,19 +214,22 @@ class ChineseModernBertForSequenceClassification(ChineseModernBertClassifierMode
         self, logits: torch.Tensor, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None
     ) -> torch.Tensor:
         """Return the loss of the kind of problem at hand."""
-        problem = self.config.problem_type or self._problem_type(labels)
+        if self.config.problem_type is None:
+            self.config.problem_type = self._problem_type(labels)
+        problem = self.config.problem_type
         if problem == "single_label_classification":
-            return labelled_cross_entropy(logits, labels, num_items_in_batch)
+            return labelled_cross_entropy(logits, labels.long(), num_items_in_batch)
         logits = logits.float()
         labels = labels.reshape(logits.shape).float()
         compute = mse_loss if problem == "regression" else binary_cross_entropy_with_logits
         return mean_loss(compute(logits, labels, reduction="sum"), labels.numel(), num_items_in_batch)
 
     def _problem_type(self, labels: torch.Tensor) -> str:
-        """Tell the kind of problem from the labels, without writing it into the configuration."""
+        """Tell the kind of problem from the first labels, by the rule of Transformers' own heads."""
         if self.num_labels == 1:
             return "regression"
-        return "multi_label_classification" if labels.is_floating_point() else "single_label_classification"
+        is_class = labels.dtype in (torch.long, torch.int)
+        return "single_label_classification" if is_class else "multi_label_classification"
 
 
 class ChineseModernBertForTokenClassification(ChineseModernBertClassifierModel):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import json
+from contextlib import suppress
+from types import SimpleNamespace
 from typing import get_args
 
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from transformers import Trainer, TrainingArguments
+from transformers.loss.loss_utils import ForSequenceClassificationLoss
 
 from chinese_modernbert.modeling import (
     ChineseModernBertForMaskedLM,
@@ -106,7 +110,37 @@ def test_the_loss_follows_the_kind_of_labels(tiny_config, num_labels: int, label
     output = model(**batch(), labels=labels)
     assert output.logits.shape == (4, num_labels)
     torch.testing.assert_close(output.loss, expected(output.logits, labels))
-    assert model.config.problem_type is None  # not written back: a later batch may be of another kind
+
+
+@pytest.mark.parametrize(
+    ("num_labels", "labels"),
+    [
+        (3, torch.tensor([0, 2, 1, 1])),
+        (3, torch.tensor([0, 2, 1, 1], dtype=torch.int32)),
+        (3, torch.rand(4, 3).round()),
+        (3, torch.rand(4, 3).round().half()),
+        (1, torch.rand(4)),
+        (1, torch.tensor([0, 2, 1, 1])),
+    ],
+    ids=["class", "int32", "several", "half", "number", "whole number"],
+)
+def test_the_kind_of_problem_is_saved_as_the_stock_head_saves_it(
+    tiny_config, num_labels: int, labels, tmp_path
+) -> None:
+    model = ChineseModernBertForSequenceClassification(tiny_config(num_labels=num_labels)).eval()
+    stock = SimpleNamespace(num_labels=num_labels, problem_type=None)
+    with suppress(RuntimeError):  # labels that the stock loss names and then cannot take
+        ForSequenceClassificationLoss(labels, torch.zeros(4, num_labels), stock)
+    model(**batch(), labels=labels)
+    model.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["problem_type"] == stock.problem_type is not None
+
+
+def test_a_kind_of_problem_that_is_given_is_not_changed_by_labels(tiny_config) -> None:
+    model = ChineseModernBertForSequenceClassification(tiny_config(num_labels=3, problem_type="regression")).eval()
+    output = model(**batch(), labels=torch.tensor([[0, 1, 0]] * 4))
+    assert model.config.problem_type == "regression"
+    torch.testing.assert_close(output.loss, mse_loss(output.logits, torch.tensor([[0.0, 1.0, 0.0]] * 4)))
 
 
 def test_token_labels_of_minus_100_do_not_count(tiny_config) -> None:
