@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from .configuration_chinese_modernbert import ROPE_TYPES, TRAINED_LENGTH
+from .layout_chinese_modernbert import is_recording
 
 
 class RotaryTable(NamedTuple):
@@ -102,6 +103,12 @@ def apply_rotary(states: torch.Tensor, table: RotaryTable) -> torch.Tensor:
     """
     cosine, sine = (part.unsqueeze(2).unsqueeze(2) for part in table)
     states_32 = states.float()
-    # One fused product with the halves exchanged: less than half the time of four products on halves, on CPU.
-    exchanged = states_32.unflatten(-1, (2, -1)).flip(-2).flatten(-2)
-    return torch.addcmul(states_32 * cosine, exchanged, sine).to(states.dtype)
+    turned = states_32 * cosine
+    if is_recording() or (torch.is_grad_enabled() and states.requires_grad):
+        # One fused product with the halves exchanged: less than half the time of four products on halves, on CPU.
+        exchanged = states_32.unflatten(-1, (2, -1)).flip(-2).flatten(-2)
+        return torch.addcmul(turned, exchanged, sine).to(states.dtype)
+    half = states.shape[-1] // 2
+    turned[..., :half].addcmul_(states_32[..., half:], sine[..., :half])
+    turned[..., half:].addcmul_(states_32[..., :half], sine[..., half:])
+    return turned.to(states.dtype)

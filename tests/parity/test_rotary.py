@@ -1,11 +1,12 @@
-"""Rotary tables against the frequencies of Transformers, for every type that both know."""
+"""Rotary positions against Transformers: the tables of every type that both know, and the rotation."""
 
 import pytest
 import torch
 from transformers import ModernBertConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+from transformers.models.modernbert.modeling_modernbert import apply_rotary_pos_emb
 
-from chinese_modernbert.modeling.rotary_chinese_modernbert import rotary_table
+from chinese_modernbert.modeling.rotary_chinese_modernbert import apply_rotary, rotary_table
 
 TRAINED = 512
 
@@ -37,3 +38,16 @@ def test_dynamic_scaling_leaves_texts_of_the_trained_length_alone() -> None:
     given = rotary_table(positions, 64, scaled, TRAINED, TRAINED)
     assert torch.equal(given.cosine, wanted.cosine)
     assert torch.equal(given.sine, wanted.sine)
+
+
+@pytest.mark.parametrize("keeps_gradients", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_states_are_turned_as_in_transformers(dtype: torch.dtype, keeps_gradients: bool) -> None:
+    states = torch.randn(1, 7, 2, 3, 8, generator=torch.Generator().manual_seed(0)).to(dtype)
+    table = rotary_table(torch.arange(7).unsqueeze(0), 8, {"rope_type": "default", "rope_theta": 10_000.0}, 7, TRAINED)
+    sine = torch.cat((table.sine[..., 4:], table.sine[..., 4:]), dim=-1)
+    query, key = apply_rotary(states.requires_grad_(keeps_gradients), table).unbind(dim=2)
+    theirs_query, theirs_key = (states[:, :, part].transpose(1, 2) for part in (0, 1))
+    wanted = apply_rotary_pos_emb(theirs_query, theirs_key, table.cosine, sine)
+    for given, expected in zip((query, key), wanted, strict=True):
+        torch.testing.assert_close(given.transpose(1, 2), expected)
