@@ -5,6 +5,8 @@ Every loss is a sum divided by the number of things it sums over. Under gradient
 number for the whole step (`num_items_in_batch`), so that four small batches give the gradient of one large batch.
 """
 
+from typing import Literal
+
 import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
@@ -224,7 +226,9 @@ class ChineseModernBertForSequenceClassification(ChineseModernBertClassifierMode
         compute = mse_loss if problem == "regression" else binary_cross_entropy_with_logits
         return mean_loss(compute(logits, labels, reduction="sum"), labels.numel(), num_items_in_batch)
 
-    def _problem_type(self, labels: torch.Tensor) -> str:
+    def _problem_type(
+        self, labels: torch.Tensor
+    ) -> Literal["regression", "single_label_classification", "multi_label_classification"]:
         """Tell the kind of problem from the first labels, by the rule of Transformers' own heads."""
         if self.num_labels == 1:
             return "regression"

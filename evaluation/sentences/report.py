@@ -33,12 +33,13 @@ class ScoredEncoder:
 
     Attributes:
         name: what the rows call it
-        role: `baseline` (trained on no pairs), `other` (another model) or `stage` (the model itself)
+        role: `baseline` (trained on no pairs), `other` (another model), `stage` (the model itself) or `size` (its
+            vectors cut short)
         scores: all its results
     """
 
     name: str
-    role: Literal["baseline", "other", "stage"]
+    role: Literal["baseline", "other", "stage", "size"]
     scores: SentenceScores
 
 
@@ -48,6 +49,7 @@ def write_sentence_report(
     settings: Mapping[str, Any],
     resamples: int,
     mteb_scores: Mapping[str, float] | None = None,
+    data: Mapping[str, str] | None = None,
 ) -> Path:
     """Write the report.
 
@@ -57,6 +59,7 @@ def write_sentence_report(
         settings: what was asked for; `model` is in the title
         resamples: bootstrap samples of the paired differences
         mteb_scores: main score of each task of mteb, of the last encoder; none by default
+        data: what was trained on, left out and found in both training and evaluation, by title; none by default
 
     Returns:
         The Markdown file.
@@ -72,6 +75,7 @@ def write_sentence_report(
         "environment": environment,
         "encoders": [_plain(one, gains.get(one.name, {})) for one in encoders],
         "mteb": dict(mteb_scores or {}),
+        "data": dict(data or {}),
     }
     write_text_atomically(output / REPORT_JSON, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
     pictures = {}
@@ -79,8 +83,10 @@ def write_sentence_report(
         stages = [one for one in encoders if one.role == "stage"]
         shown = [stages[0], stages[-1]] if len(stages) > 1 else stages
         pictures["cosines of alike and of different pairs"] = draw_similarity(shown, output / SIMILARITY_PICTURE)
-        pictures["share of the variance by principal component"] = draw_spectrum(encoders, output / SPECTRUM_PICTURE)
-    lines = _markdown(encoders, gains, settings, environment, pictures, mteb_scores or {})
+        pictures["share of the variance by principal component"] = draw_spectrum(
+            [one for one in encoders if one.role != "size"], output / SPECTRUM_PICTURE
+        )
+    lines = _markdown(encoders, gains, content, pictures)
     write_text_atomically(output / REPORT, "\n".join(lines) + "\n")
     return output / REPORT
 
@@ -98,11 +104,10 @@ def _plain(one: ScoredEncoder, gains: Mapping[str, Estimate]) -> dict[str, Any]:
 def _markdown(
     encoders: Sequence[ScoredEncoder],
     gains: Mapping[str, Mapping[str, Estimate]],
-    settings: Mapping[str, Any],
-    environment: Mapping[str, str],
+    content: Mapping[str, Any],
     pictures: Mapping[str, Path],
-    mteb_scores: Mapping[str, float],
 ) -> list[str]:
+    settings, mteb_scores = content["settings"], content["mteb"]
     lines = [
         f"# Sentence embeddings: {settings['model']}",
         "",
@@ -120,8 +125,10 @@ def _markdown(
         lines += ["", f"## mteb, {encoders[-1].name}", "", *markdown_table(("task", "main score"), rows)]
     for title, file in pictures.items():
         lines += ["", f"![{title}]({file.name})"]
-    lines += ["", "## Settings", "", *(f"- {name}: {_written(value)}" for name, value in settings.items())]
-    return [*lines, "", "## Machine", "", *(f"- {name}: {value}" for name, value in environment.items())]
+    for title, rows in (("Data", content["data"]), ("Settings", settings), ("Machine", content["environment"])):
+        if rows:
+            lines += ["", f"## {title}", "", *(f"- {name}: {_written(value)}" for name, value in rows.items())]
+    return lines
 
 
 def _names(tables: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -127,10 +127,42 @@ def _once(
     return scores
 
 
+def score_sizes(
+    folder: Path,
+    arguments: ContrastiveArguments,
+    scored: Mapping[str, Sequence[ScoredPair]],
+    retrieval: Mapping[str, RetrievalTask],
+) -> list[tuple[int, SentenceScores]]:
+    """Score the model of a stage with its vectors cut to each of `matryoshka_sizes` below its own, longest first.
+
+    Args:
+        folder: folder of the stage; its scores are kept there
+        arguments: see `ContrastiveArguments`
+        scored: pairs of each set
+        retrieval: task of each set
+    """
+    if not arguments.matryoshka_sizes:
+        return []
+    model = load_encoder(folder / "model", arguments)
+    own, found = model.get_embedding_dimension(), []
+    for size in sorted((one for one in set(arguments.matryoshka_sizes) if own is None or one < own), reverse=True):
+        file = folder / f"scores-{size}.json"
+        if not file.is_file():
+            model.truncate_dim = size
+            evaluate_encoder(model.eval(), scored, retrieval, arguments.bootstrap_resamples).save(file)
+        found.append((size, SentenceScores.load(file)))
+    return found
+
+
+def finished_stages(folder: Path) -> list[Path]:
+    """Return the folders of the stages that a run has finished, in their order."""
+    found = [path.parent for path in folder.glob(f"stage-[0-9]*/{SCORES}")]
+    return sorted(found, key=lambda one: int(one.name.removeprefix("stage-")))
+
+
 def _last_stage(folder: Path) -> Path | None:
     """Return the folder of the last stage that a run has finished, None where it has none."""
-    numbers = [int(path.parent.name.removeprefix("stage-")) for path in folder.glob(f"stage-[0-9]*/{SCORES}")]
-    return folder / f"stage-{max(numbers)}" if numbers else None
+    return next(reversed(finished_stages(folder)), None)
 
 
 def _score_bm25(

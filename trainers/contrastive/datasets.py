@@ -26,6 +26,7 @@ Row = TypeVar("Row", ScoredPair, Triplet)
 
 # A mined negative comes from the nearest this many texts of the set. Source: our default.
 MINING_DEPTH = 50
+LEAKING = "holds a text of the evaluation"
 
 
 @dataclass(frozen=True)
@@ -99,17 +100,24 @@ def without_leaks(named: Sequence[NamedRows], leaks: LeakageReport) -> list[Name
         ]
         dropped = len(one.rows.triplets) + len(one.rows.pairs) - len(pairs) - len(triplets)
         logger.info("%s: %d rows dropped that hold texts of the evaluation", one.name, dropped)
-        kept.append(NamedRows(one.name, ReadRows(pairs, triplets, one.rows.dropped)))
+        reasons = {**one.rows.dropped, **({LEAKING: dropped} if dropped else {})}
+        kept.append(NamedRows(one.name, ReadRows(pairs, triplets, reasons)))
     return kept
 
 
 def stage_datasets(
-    named: Sequence[NamedRows], stage: ContrastiveStage, seed: int, model: SentenceTransformer, margin: float
+    named: Sequence[NamedRows],
+    stage: ContrastiveStage,
+    seed: int,
+    model: SentenceTransformer,
+    margin: float,
+    fewest: int = 2,
 ) -> dict[str, Dataset]:
     """Return the data sets of a stage by name; rows of one data set have the same columns.
 
     Triplets become columns `anchor`, `positive`, `negative_1` ...; rows with fewer negatives than the stage takes make
-    a data set of their own without any, so that no row is lost and no negative counts twice.
+    a data set of their own without any, so that no negative counts twice. Where too few rows have the negatives, all
+    rows go without; where too few have not, those are left out and the log says so.
 
     Args:
         named: what the stage trains on
@@ -117,6 +125,7 @@ def stage_datasets(
         seed: decides which rows are taken under `max_rows`, and the order
         model: mines negatives where the stage asks for them
         margin: see `ContrastiveArguments.mining_margin`
+        fewest: rows that a data set needs for a batch
 
     Raises:
         ValueError: If a set has no rows that the stage's loss can use.
@@ -134,6 +143,17 @@ def stage_datasets(
         count = max(stage.hard_negatives, stage.mined_negatives)
         rich = [triplet for triplet in triplets if count and len(triplet.negatives) >= count]
         poor = [triplet for triplet in triplets if not count or len(triplet.negatives) < count]
+        if len(rich) < fewest:
+            if rich:
+                logger.warning(
+                    "%s: %d rows with %d negatives make no batch; they go without", one.name, len(rich), count
+                )
+            rich, poor = [], triplets
+        elif 0 < len(poor) < fewest:
+            logger.warning(
+                "%s: %d rows with fewer than %d negatives make no batch; they are left out", one.name, len(poor), count
+            )
+            poor = []
         if rich:
             datasets[f"{one.name} with negatives"] = Dataset.from_dict(_columns(rich, count))
         if poor:

@@ -25,9 +25,9 @@ from ...runtime.processes import on_main_process
 from ...runtime.settings import differing_settings
 from ..lora import add_lora, merge_lora
 from .arguments import ContrastiveArguments
-from .baselines import SCORES, check_against, score_baselines
+from .baselines import SCORES, check_against, finished_stages, score_baselines, score_sizes
 from .datasets import NamedRows, read_named, rows_fingerprint, stage_datasets, texts_of, without_leaks
-from .leakage import find_leaks
+from .leakage import LeakageReport, find_leaks
 from .models import is_encoder_folder, load_encoder, transformer_of
 from .options import ContrastiveStage
 from .trainer import ContrastiveTrainer
@@ -66,8 +66,9 @@ def run_contrastive(arguments: ContrastiveArguments) -> Path:
     check_arguments(arguments)
     training = [read_named(stage.data, arguments.data, "train") for stage in arguments.stages]
     scored, retrieval = read_evaluation(arguments)
-    training = check_leakage(training, scored, retrieval, arguments)
+    training, leaks = check_leakage(training, scored, retrieval, arguments)
     output = Path(arguments.output_dir or "")
+    on_main_process(lambda: _clear_later_stages(output, arguments))
     rows = [rows_fingerprint(chain(*training[:number]), scored, retrieval) for number in range(len(training) + 1)]
     folder = _first_stage(output, arguments, scored, retrieval, rows[0])
     encoders: list[ScoredEncoder] = []
@@ -77,7 +78,8 @@ def run_contrastive(arguments: ContrastiveArguments) -> Path:
         record = _record(number, stage, arguments, rows[number])
         folder = _run_stage(number, stage, named, folder, arguments, scored, retrieval, record)
         encoders.append(ScoredEncoder(f"stage {number}, {stage.loss}", "stage", SentenceScores.load(folder / SCORES)))
-    on_main_process(lambda: _finish(output, folder, encoders, arguments))
+    data = {"leakage": f"{leaks.summary()}; leakage: {arguments.leakage}", **_rows_of_stages(output, training)}
+    on_main_process(lambda: _finish(output, folder, encoders, arguments, scored, retrieval, data))
     return output
 
 
@@ -123,8 +125,11 @@ def check_leakage(
     scored: Mapping[str, Sequence[ScoredPair]],
     retrieval: Mapping[str, RetrievalTask],
     arguments: ContrastiveArguments,
-) -> list[list[NamedRows]]:
+) -> tuple[list[list[NamedRows]], LeakageReport]:
     """Compare training with evaluation texts and refuse, drop or report what both hold.
+
+    Returns:
+        The rows that train, and what was found.
 
     Raises:
         ValueError: If texts leak and `leakage` is `refuse`.
@@ -137,14 +142,37 @@ def check_leakage(
     leaks = find_leaks(texts_of([one for stage in training for one in stage]), evaluation, arguments.leakage_similarity)
     logger.info("leakage: %s", leaks.summary())
     if not leaks.texts or arguments.leakage == "report":
-        return training
+        return training, leaks
     if arguments.leakage == "refuse":
         raise ValueError(f"training texts occur in the evaluation: {leaks.summary()}; leakage: drop leaves them out")
-    return [without_leaks(stage, leaks) for stage in training]
+    return [without_leaks(stage, leaks) for stage in training], leaks
 
 
-def _finish(output: Path, folder: Path, encoders: Sequence[ScoredEncoder], arguments: ContrastiveArguments) -> None:
-    """Copy the last stage's model to `final`, score it on what is asked of mteb, and write the report."""
+def _rows_of_stages(output: Path, training: Sequence[Sequence[NamedRows]]) -> dict[str, str]:
+    """Return what every stage was trained on, for the report: rows of its data sets, and those left out of its sets."""
+    told = {}
+    for number, named in enumerate(training, start=1):
+        rows = json.loads((output / f"stage-{number}" / STAGE).read_text(encoding="utf-8")).get("trained_rows", {})
+        parts = [f"{name} {count:,} rows" for name, count in rows.items()]
+        parts += [
+            f"{count:,} of {one.name} left out ({reason})"
+            for one in named
+            for reason, count in one.rows.dropped.items()
+        ]
+        told[f"stage {number}"] = "; ".join(parts)
+    return told
+
+
+def _finish(
+    output: Path,
+    folder: Path,
+    encoders: Sequence[ScoredEncoder],
+    arguments: ContrastiveArguments,
+    scored: Mapping[str, Sequence[ScoredPair]],
+    retrieval: Mapping[str, RetrievalTask],
+    data: Mapping[str, str],
+) -> None:
+    """Copy the last stage's model to `final`, score it cut to sizes and on what is asked of mteb; write the report."""
     final = output / FINAL
     shutil.rmtree(final, ignore_errors=True)
     shutil.copytree(folder / "model", final)
@@ -152,7 +180,11 @@ def _finish(output: Path, folder: Path, encoders: Sequence[ScoredEncoder], argum
     if arguments.mteb:  # its own cache keeps the tasks that an interrupted run had finished
         weights = model_fingerprint(final).rsplit(" ", maxsplit=1)[-1]  # mteb calls every folder alike
         scores = run_mteb(load_encoder(final, arguments), named_tasks(arguments.mteb), output / "mteb" / weights)
-    write_sentence_report(output, encoders, _settings(arguments), arguments.bootstrap_resamples, scores)
+    *before, last = encoders
+    sizes = score_sizes(folder, arguments, scored, retrieval) if arguments.stages else []
+    named = [ScoredEncoder(f"{last.name}, {size} dimensions", "size", found) for size, found in sizes]
+    rows = [*before, *named, last]
+    write_sentence_report(output, rows, _settings(arguments), arguments.bootstrap_resamples, scores, data)
 
 
 def _first_stage(
@@ -189,7 +221,8 @@ def _run_stage(
     set_seed(arguments.seed)
     model = load_encoder(before / "model", arguments)
     model.max_seq_length = stage.max_length
-    datasets = stage_datasets(named, stage, arguments.seed, model, arguments.mining_margin)
+    fewest = stage.batch_size if arguments.world_size > 1 else 2  # processes share whole batches
+    datasets = stage_datasets(named, stage, arguments.seed, model, arguments.mining_margin, fewest)
     inner = transformer_of(model)
     if arguments.lora_rank and inner is not None:
         add_lora(inner, arguments.lora_rank, arguments.lora_alpha)
@@ -198,6 +231,7 @@ def _run_stage(
     if arguments.lora_rank:
         merge_lora(model)
     record["log"] = [line for line in trainer.state.log_history if "loss" in line]
+    record["trained_rows"] = {name: len(rows) for name, rows in datasets.items()}
     on_main_process(lambda: _keep(folder, model, record, arguments, scored, retrieval))
     return folder
 
@@ -246,6 +280,22 @@ def _is_finished(folder: Path, record: dict[str, Any], arguments: ContrastiveArg
     return (folder / SCORES).is_file()
 
 
+def _clear_later_stages(output: Path, arguments: ContrastiveArguments) -> None:
+    """Refuse a folder of more stages than this command has, or remove them: its last stage would be another's.
+
+    Raises:
+        FileExistsError: If there are such stages and `overwrite` is off.
+    """
+    later = [folder for folder in finished_stages(output) if int(folder.name.partition("-")[2]) > len(arguments.stages)]
+    if later and not arguments.overwrite:
+        raise FileExistsError(
+            f"{output} holds {later[0].name}, and this command has {len(arguments.stages)} stages; give another "
+            "output_dir, or --overwrite"
+        )
+    for folder in later:
+        shutil.rmtree(folder)
+
+
 def _clear_unfinished(folder: Path, record: dict[str, Any], arguments: ContrastiveArguments) -> None:
     if not (folder / SCORES).is_file() or not (folder / STAGE).is_file():
         shutil.rmtree(folder, ignore_errors=True)
@@ -263,8 +313,9 @@ def _clear_unfinished(folder: Path, record: dict[str, Any], arguments: Contrasti
 
 
 def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what decides the result of a stage under one name each; its log is a part of the result."""
-    return {**record["settings"], **{name: value for name, value in record.items() if name not in ("settings", "log")}}
+    """Return what decides the result of a stage under one name each; its log and its rows are a part of the result."""
+    told = ("settings", "log", "trained_rows")
+    return {**record["settings"], **{name: value for name, value in record.items() if name not in told}}
 
 
 def _keep(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from scipy.stats import spearmanr
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
@@ -158,18 +159,31 @@ def test_texts_of_the_evaluation_are_refused_or_dropped(settings: dict[str, Any]
         run_contrastive(arguments(leaking, leakage="drop"))
 
 
-def test_rows_with_too_few_negatives_make_a_set_of_their_own(settings: dict[str, Any]) -> None:
-    rows = ReadRows([], [Triplet("甲", "乙", ("丙", "丁")), Triplet("戊", "己"), Triplet("庚", "辛", ("壬",))])
+RICH = [Triplet("甲", "乙", ("丙", "丁")), Triplet("子", "丑", ("寅", "卯"))]
+POOR = [Triplet("戊", "己"), Triplet("庚", "辛", ("壬",))]
+
+
+def parted(settings: dict[str, Any], triplets: list[Triplet], fewest: int = 2) -> dict[str, Dataset]:
     model = load_encoder(settings["model"], arguments(settings))
     stage = ContrastiveStage(["x"], hard_negatives=2)
-    found = stage_datasets([NamedRows("x", rows)], stage, 0, model, 0.05)
-    assert found["x with negatives"].to_dict() == {
-        "anchor": ["甲"],
-        "positive": ["乙"],
-        "negative_1": ["丙"],
-        "negative_2": ["丁"],
-    }
+    return stage_datasets([NamedRows("x", ReadRows([], triplets))], stage, 0, model, 0.05, fewest)
+
+
+def test_rows_with_too_few_negatives_make_a_set_of_their_own(settings: dict[str, Any]) -> None:
+    found = parted(settings, [*RICH, *POOR])
+    assert {tuple(row.values()) for row in found["x with negatives"]} == {tuple("甲乙丙丁"), tuple("子丑寅卯")}
     assert sorted(found["x"]["anchor"]) == ["庚", "戊"] and found["x"].column_names == ["anchor", "positive"]
+
+
+def test_a_set_that_makes_no_batch_is_left_out_or_goes_with_the_others_and_it_is_said(
+    settings: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert list(parted(settings, [*RICH, POOR[0]])) == ["x with negatives"]
+    assert caplog.messages[-1] == "x: 1 rows with fewer than 2 negatives make no batch; they are left out"
+    (found,) = parted(settings, [*POOR, RICH[0]]).values()
+    assert len(found) == 3 and found.column_names == ["anchor", "positive"]
+    assert caplog.messages[-1] == "x: 1 rows with 2 negatives make no batch; they go without"
+    assert list(parted(settings, [*RICH, *POOR], fewest=3)) == ["x"]  # processes share whole batches
 
 
 def test_mined_negatives_are_no_positives_of_their_anchor(settings: dict[str, Any]) -> None:
@@ -192,6 +206,46 @@ def test_leaking_rows_go_and_a_leaking_negative_goes_alone() -> None:
     kept = without_leaks([NamedRows("x", rows)], LeakageReport({"甲"}))[0].rows
     assert kept.pairs == [] and kept.triplets == [Triplet("丙", "丁", ("戊",))]
     assert set(texts_of([NamedRows("x", rows)])["x"]) == set("甲乙丙丁戊己")
+
+
+def test_a_run_that_leakage_leaves_one_row_without_its_negative_ends(settings: dict[str, Any], tmp_path: Path) -> None:
+    """One triplet loses its negative and would be a set of one row, which makes no batch."""
+    rows = (tmp_path / "triplets.jsonl").read_text(encoding="utf-8").splitlines()
+    leaked = {
+        **json.loads(rows[0]),
+        "negative": json.loads((tmp_path / "held.jsonl").read_text("utf-8").split("\n")[0])["sentence1"],
+    }
+    (tmp_path / "triplets.jsonl").write_text("\n".join([json.dumps(leaked), *rows[1:]]), encoding="utf-8")
+    output = run_contrastive(arguments(settings, stages=settings["stages"][:1], leakage="drop"))
+    report = (output / "report.md").read_text(encoding="utf-8")
+    assert "- leakage: triplets:train and held:test share 1 exact; leakage: drop" in report
+    assert f"- stage 1: triplets:train with negatives {len(rows) - 1} rows" in report
+
+
+def test_vectors_that_were_trained_to_be_cut_are_scored_at_every_size(settings: dict[str, Any]) -> None:
+    sizes = {"matryoshka_sizes": [8, 16, model_size(settings)], "stages": settings["stages"][:1]}
+    output = run_contrastive(arguments(settings, **sizes))
+    rows = {row["name"]: row for row in json.loads((output / "report.json").read_text("utf-8"))["encoders"]}
+    last = "stage 1, in_batch_negatives"
+    assert list(rows) == ["before training", f"{last}, 16 dimensions", f"{last}, 8 dimensions", last]
+    pairs = [json.loads(line) for line in Path(settings["evaluation"][0]).read_text("utf-8").splitlines()]
+    vectors = [
+        SentenceTransformer(str(output / "final"), truncate_dim=8).encode([pair[name] for pair in pairs])
+        for name in ("sentence1", "sentence2")
+    ]
+    cosines = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(*vectors, strict=True)]
+    expected = spearmanr(cosines, [pair["score"] for pair in pairs]).statistic
+    found = rows[f"{last}, 8 dimensions"]["similarity"]["held:test"]["scores"]["spearman"]["value"]
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_folder_of_more_stages_is_refused_and_an_overwrite_leaves_none_of_them(settings: dict[str, Any]) -> None:
+    output = run_contrastive(arguments(settings))
+    fewer = {"stages": settings["stages"][:1]}
+    with pytest.raises(FileExistsError, match="holds stage-2, and this command has 1 stages"):
+        run_contrastive(arguments(settings, **fewer))
+    run_contrastive(arguments(settings, **fewer, overwrite=True))
+    assert not (output / "stage-2").exists()
 
 
 @pytest.mark.parametrize(
