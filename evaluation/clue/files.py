@@ -1,14 +1,11 @@
 """Opening the data of a task: an official archive, an unpacked folder, the Hub, or files of one's own.
 
-An archive is read in location: nothing is unpacked, so no path in it can leave anything anywhere.
+An archive is read in place: nothing is unpacked, so no path in it can leave anything anywhere.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import json
 import logging
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -16,13 +13,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .readers import READERS, Example, ParsedFile, Row, is_without_gold, observed_labels
-from .tasks import TASKS, Task
+from .forms import Layout, parse_json, read_rows
+from .labels import is_without_gold, observed_labels
+from .readers import READERS, Example
+from .rows import ParsedFile, Row
+from .tasks import Task
 
 logger = logging.getLogger(__name__)
 
 HUB = "hub"
-"""In location of a folder: read the task from the Hugging Face Hub."""
+"""In place of a folder: read the task from the Hugging Face Hub."""
 
 
 @dataclass
@@ -61,8 +61,7 @@ class TaskFiles:
     """The files of one task, in a folder or in a zip.
 
     Args:
-        data: folder that holds `<task>_public.zip` or a folder of the task's name; or the zip or that folder itself. A
-            task of one's own names its files whole, and `data` is but their name in reports.
+        data: folder that holds `<task>_public.zip` or a folder of the task's name; or the zip or that folder itself
         task: the task
 
     Raises:
@@ -74,9 +73,6 @@ class TaskFiles:
         candidates = [root] if root.is_file() else [root / f"{name}_public.zip", root / f"{name}.zip", root / name]
         candidates += [root / f"{name}_public", root]
         expected = {file for files in task.files.values() for file in files}
-        if all(Path(file).is_absolute() for file in expected):  # a task of one's own
-            self.container, self.members = root, {file: file for file in expected if Path(file).is_file()}
-            return
         for container in candidates:
             members = self._members(container)
             if expected & members.keys():
@@ -100,7 +96,7 @@ class TaskFiles:
         return file in self.members
 
     def read(self, file: str) -> ParsedFile:
-        """Read one file: CSV, one JSON document, or one JSON object per line (lines end with a line feed only).
+        """Read one file: one JSON document, or one JSON object per line (lines end with a line feed only).
 
         Raises:
             ValueError: If it is not UTF-8, or a line is not JSON; with file and line.
@@ -116,52 +112,7 @@ class TaskFiles:
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
             raise ValueError(f"{location}:{line}: not UTF-8 ({error.reason}); convert the file") from None
-        return _parse_csv(text, location) if file.endswith(".csv") else parse_json(text, location)
-
-
-def parse_json(text: str, location: str) -> ParsedFile:
-    """Read a JSON document, or one JSON object per line.
-
-    Raises:
-        ValueError: With the line of what is not JSON.
-    """
-    first, _, rest = text.strip().partition("\n")
-    is_lines = first.startswith("{") and first.rstrip().endswith("}") and rest.lstrip().startswith("{")
-    if not is_lines:
-        try:
-            content = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{location}:{error.lineno}: not JSON ({error.msg})") from None
-        rows = content if isinstance(content, list) else [content]
-        return ParsedFile(location, [Row(location, row) for row in rows if isinstance(row, dict)], content)
-    rows = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{location}:{number}: not JSON ({error.msg})") from None
-        if not isinstance(row, dict):
-            raise ValueError(f"{location}:{number}: expected a JSON object, got {type(row).__name__}")
-        rows.append(Row(f"{location}:{number}", row))
-    return ParsedFile(location, rows, None)
-
-
-def _parse_csv(text: str, location: str) -> ParsedFile:
-    """Read a CSV file with a header; a quoted field may hold line feeds, so locations count lines of the reader."""
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    rows = []
-    try:
-        for values in reader:
-            if None in values or None in values.values():
-                raise ValueError(
-                    f"{location}:{reader.line_num}: the row has not the {len(reader.fieldnames or ())} columns"
-                )
-            rows.append(Row(f"{location}:{reader.line_num}", values))
-    except csv.Error as error:
-        raise ValueError(f"{location}:{reader.line_num}: not CSV ({error})") from None
-    return ParsedFile(location, rows, None)
+        return parse_json(text, location)
 
 
 def read_task(task: Task, data: str | Path, extra_training: Sequence[Task] = ()) -> TaskData:
@@ -169,14 +120,14 @@ def read_task(task: Task, data: str | Path, extra_training: Sequence[Task] = ())
 
     Args:
         task: a row of `TASKS`, or a task of one's own
-        data: folder, zip, or "hub"
+        data: folder, zip, or "hub"; a task of one's own takes only the rows of `extra_training` from there
         extra_training: tasks with the same labels whose training rows are added (`train_from`)
 
     Raises:
         FileNotFoundError: If there is no training or no dev file.
         ValueError: If a row is wrong; with file and line.
     """
-    parsed, source = _open_hub(task) if str(data) == HUB else _open_files(task, data)
+    parsed, source = _open(task, data)
     if extra_training and "train" not in parsed:
         parsed["train"] = []
     for split in ("train", "dev"):
@@ -184,7 +135,7 @@ def read_task(task: Task, data: str | Path, extra_training: Sequence[Task] = ())
             raise FileNotFoundError(
                 f"{source} holds no {' or '.join(task.files[split])}, the {split} rows of {task.name}"
             )
-    if not task.labels and task.kind in ("classification", "entities"):
+    if not task.labels and task.kind in ("classification", "multi_label", "entities"):
         task = replace(task, labels=observed_labels(parsed["train"], task))
     splits = {split: list(READERS[task.reader](found, task)) for split, found in parsed.items()}
     counts: dict[str, int] = {}
@@ -203,6 +154,18 @@ def read_task(task: Task, data: str | Path, extra_training: Sequence[Task] = ())
         del splits[split]
     found.repeated_dev_rows = _repeated(splits["train"], splits["dev"])
     return found
+
+
+def _open(task: Task, data: str | Path) -> tuple[dict[str, list[ParsedFile]], str]:
+    """Return the parsed files of each split that is there, and where they are from."""
+    if task.own_file:
+        layout = Layout(task.columns, task.fields, task.label_field, is_tagged=task.kind == "entities")
+        found = {
+            split: [ParsedFile(name, list(read_rows(name, layout)), None) for name in names]
+            for split, names in task.files.items()
+        }
+        return found, Path(task.own_file).absolute().parent.name
+    return _open_hub(task) if str(data) == HUB else _open_files(task, data)
 
 
 def _open_files(task: Task, data: str | Path) -> tuple[dict[str, list[ParsedFile]], str]:
@@ -242,7 +205,7 @@ def _c3_content(rows: Iterable[Row]) -> list[list[Any]]:
 
 
 def _dropped(parsed: dict[str, list[ParsedFile]], task: Task) -> dict[str, int]:
-    if task.reader != "fields":
+    if task.kind != "classification" or task.reader != "fields":
         return {}
     counted = {
         split: sum(is_without_gold(row, task) for file in found for row in file.rows) for split, found in parsed.items()
@@ -277,7 +240,7 @@ def _repeated(train: Sequence[Example], dev: Sequence[Example]) -> list[int]:
 
 def describe(data: TaskData) -> str:
     """Return one line on what was read: rows, official rows where they differ, dropped and repeated rows."""
-    official = TASKS[data.task.name].rows if data.task.name in TASKS else {}
+    official = data.task.rows
     parts = []
     for split, count in data.counts().items():
         read = count + data.dropped.get(split, 0) - (sum(data.borrowed.values()) if split == "train" else 0)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .tasks import Task, label_text
-
-NO_GOLD_LABEL = "-"
-"""Label of rows on which the annotators did not agree; such rows are dropped and counted. Source: OCNLI, CMNLI."""
+from .labels import Label, entity_spans, is_without_gold, named_tag, read_label, token_tags
+from .rows import ParsedFile, Row
+from .tasks import Task
 
 DIALOGUE_SEPARATOR = "\n"
 KEYWORD_SEPARATOR = "；"
 CHOICE_BLANK = "{choice}"
 PLACEHOLDER_ANSWER = "FAKE_ANSWER"
 _IDIOM = re.compile(r"#idiom\d+#")
-_TAG = re.compile(r"O|([BIMES])-(.+)")
 
 
 class Span(NamedTuple):
@@ -42,7 +39,7 @@ class Example:
     Attributes:
         identity: what the row is called in predictions: its id, or its number in the file
         texts: one or two texts, in the order in which a model reads them
-        label: number of the right label or choice; None where it is not given
+        label: what is right, see `Label`; None where it is not given
         group: rows of one group (same text, passage or document) never lie on both sides of a split of ours
         spans: the two marked spans of a text
         entities: the entities of a text; None: not given
@@ -52,7 +49,7 @@ class Example:
 
     identity: str | int
     texts: tuple[str, ...]
-    label: int | None = None
+    label: Label | None = None
     group: str = ""
     spans: tuple[Span, ...] = ()
     entities: tuple[Span, ...] | None = None
@@ -65,56 +62,7 @@ class Example:
         return self.label is not None or bool(self.answers) or self.entities is not None
 
 
-class Row(NamedTuple):
-    """A row with the location it was read from, `file:line` or `file, question 3`."""
-
-    location: str
-    values: dict[str, Any]
-
-    def get(self, name: str, kind: type | tuple[type, ...] = str) -> Any:
-        """Return a field.
-
-        Raises:
-            ValueError: If it is missing or of another type.
-        """
-        if name not in self.values:
-            known = ", ".join(map(str, self.values)) or "nothing"
-            raise ValueError(f"{self.location}: the row has no field '{name}', it has {known}")
-        if not isinstance(self.values[name], kind):
-            names = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
-            raise ValueError(f"{self.location}: field '{name}' is {type(self.values[name]).__name__}, expected {names}")
-        return self.values[name]
-
-
-class ParsedFile(NamedTuple):
-    """A file that was read: JSON of the whole (`content`) or its rows, with its name for messages."""
-
-    location: str
-    rows: list[Row]
-    content: Any
-
-
 Reader = Callable[[Sequence[ParsedFile], Task], Iterator[Example]]
-
-
-def _label(row: Row, task: Task) -> int | None:
-    """Return the number of a row's label, None where the row has no such column.
-
-    Raises:
-        ValueError: If the label is not one of the task's.
-    """
-    if task.label_field not in row.values:
-        return None
-    written = label_text(row.get(task.label_field, (str, int, bool)))
-    if written not in task.labels:
-        shown = ", ".join(task.labels[:8]) + (", ..." if len(task.labels) > 8 else "")
-        raise ValueError(f"{row.location}: label {written!r} of {task.name} is not one of {shown}")
-    return task.labels.index(written)
-
-
-def is_without_gold(row: Row, task: Task) -> bool:
-    """Return whether a row is labelled "-", where that is not one of the task's labels."""
-    return NO_GOLD_LABEL not in task.labels and label_text(row.values.get(task.label_field)) == NO_GOLD_LABEL
 
 
 def _identity(row: Row, number: int) -> str | int:
@@ -127,7 +75,7 @@ def read_fields(files: Sequence[ParsedFile], task: Task) -> Iterator[Example]:
         if is_without_gold(row, task):
             continue
         texts = tuple(row.get(name) for name in task.fields)
-        yield Example(_identity(row, number), texts, _label(row, task), group=texts[0])
+        yield Example(_identity(row, number), texts, read_label(row, task), group=texts[0])
 
 
 def read_csl(files: Sequence[ParsedFile], task: Task) -> Iterator[Example]:
@@ -135,7 +83,7 @@ def read_csl(files: Sequence[ParsedFile], task: Task) -> Iterator[Example]:
     for number, row in enumerate(row for file in files for row in file.rows):
         keywords = row.get("keyword", (list, str))
         joined = keywords if isinstance(keywords, str) else KEYWORD_SEPARATOR.join(map(str, keywords))
-        yield Example(_identity(row, number), (joined, row.get("abst")), _label(row, task), group=row.get("abst"))
+        yield Example(_identity(row, number), (joined, row.get("abst")), read_label(row, task), group=row.get("abst"))
 
 
 def read_wsc(files: Sequence[ParsedFile], task: Task) -> Iterator[Example]:
@@ -155,7 +103,7 @@ def read_wsc(files: Sequence[ParsedFile], task: Task) -> Iterator[Example]:
                     f"{text[start : start + len(written)]!r}"
                 )
             spans.append(Span(start, start + len(written)))
-        yield Example(_identity(row, number), (text,), _label(row, task), group=text, spans=tuple(spans))
+        yield Example(_identity(row, number), (text,), read_label(row, task), group=text, spans=tuple(spans))
 
 
 def _choice(row: Row, texts: tuple[str, ...], number: int, group: str, label_field: str) -> Example:
@@ -166,6 +114,8 @@ def _choice(row: Row, texts: tuple[str, ...], number: int, group: str, label_fie
     label = None
     if label_field in row.values:
         answer = row.get(label_field, (str, int))
+        if isinstance(answer, str) and answer not in choices and answer.isascii() and answer.isdigit():
+            answer = int(answer)  # a cell of a table
         if isinstance(answer, str) and answer not in choices:
             raise ValueError(f"{row.location}: {label_field} {answer!r} is none of the choices")
         label = choices.index(answer) if isinstance(answer, str) else int(answer)
@@ -254,85 +204,46 @@ def _answers(row: Row, context: str) -> tuple[tuple[str, int], ...]:
 
 
 def read_cluener(files: Sequence[ParsedFile], task: Task) -> Iterator[Example]:
-    """Read texts with entities: `{type: {mention: [[first, last], ...]}}`, or `tokens` with `labels`.
+    """Read texts with entities (`entity_spans`), or tokens with tags (`token_tags`).
 
-    Such labels are BIO, BMES or BIOES tags, one per token: M and E continue as I does, and S is an entity of one token.
+    Tags are BIO, BMES or BIOES, one per token: M and E continue as I does, and S is an entity of one token.
 
     Raises:
         ValueError: If a mention is not at its offsets, or a tag is not one of the task's.
     """
     for number, row in enumerate(row for file in files for row in file.rows):
-        if "tokens" in row.values:
-            yield _tagged_tokens(row, number, task)
+        tagged = token_tags(row, task)
+        if tagged is not None:
+            yield _tagged_tokens(row, number, task, *tagged)
             continue
         text, spans = row.get(task.fields[0]), None
-        if task.label_field in row.values:
-            spans = []
-            for kind, mentions in row.get(task.label_field, dict).items():
+        if row.values.get(task.label_field) is not None:
+            found = entity_spans(row, task)
+            for kind, _, _ in found:
                 _check_entity_type(kind, row.location, task)
-                for mention, ranges in mentions.items():
-                    for first, last in ranges:
-                        if text[first : last + 1] != mention:
-                            raise ValueError(
-                                f"{row.location}: {mention!r} is not at [{first}, {last}] of the text; there is "
-                                f"{text[first : last + 1]!r}"
-                            )
-                        spans.append(Span(first, last + 1, kind))
-            spans = tuple(sorted(spans))
+            spans = tuple(sorted(Span(start, end, kind) for kind, start, end in found))
         yield Example(_identity(row, number), (text,), group=text, entities=spans)
 
 
-def _tagged_tokens(row: Row, number: int, task: Task) -> Example:
+def _tagged_tokens(row: Row, number: int, task: Task, tokens: list[str], tags: list[Any] | None) -> Example:
     """Return a text of joined tokens; a space stands between two words of Latin letters or digits."""
-    tokens = list(map(str, row.get("tokens", list)))
-    tags = row.get("labels", list) if "labels" in row.values else ["O"] * len(tokens)
-    if len(tags) != len(tokens):
-        raise ValueError(f"{row.location}: {len(tokens)} tokens but {len(tags)} labels")
     text, spans, open_type = "", [], ""  # open_type: of an entity that may go on
-    for token, tag in zip(tokens, tags, strict=True):
+    for token, tag in zip(tokens, ["O"] * len(tokens) if tags is None else tags, strict=True):
         if text and text[-1].isascii() and token[:1].isascii() and text[-1].isalnum() and token[:1].isalnum():
             text += " "
         start, text = len(text), text + token
-        prefix, kind = _tag_parts(tag, row.location)
+        prefix, kind = named_tag(tag, row.location, task) if tags is not None else ("O", "")
         if kind:
             _check_entity_type(kind, row.location, task)
             begins = prefix in "BS" or kind != open_type
             spans.append(Span(start if begins else spans.pop().start, len(text), kind))
         open_type = kind if prefix in "BIM" else ""
-    given = tuple(spans) if "labels" in row.values else None
-    return Example(_identity(row, number), (text,), group=text, entities=given)
-
-
-def _tag_parts(tag: Any, location: str) -> tuple[str, str]:
-    """Return the letter and the type of a tag; of "O" the type is empty.
-
-    Raises:
-        ValueError: If it is no tag, such as a number.
-    """
-    found = _TAG.fullmatch(str(tag))
-    if found is None:
-        raise ValueError(f"{location}: tag {tag!r} is not O or a type after B-, I-, M-, E- or S-; write the tags so")
-    return found[1] or "O", found[2] or ""
+    return Example(_identity(row, number), (text,), group=text, entities=None if tags is None else tuple(spans))
 
 
 def _check_entity_type(kind: str, location: str, task: Task) -> None:
     if kind not in task.labels:
         raise ValueError(f"{location}: entity type {kind!r} of {task.name} is not one of {', '.join(task.labels)}")
-
-
-def observed_labels(files: Sequence[ParsedFile], task: Task) -> tuple[str, ...]:
-    """Return the labels that occur in the training rows of a task of one's own, sorted."""
-    seen: dict[str, None] = defaultdict()
-    for row in (row for file in files for row in file.rows):
-        if task.kind == "classification":
-            seen[label_text(row.get(task.label_field, (str, int)))] = None
-        elif "tokens" in row.values:
-            kinds = (_tag_parts(tag, row.location)[1] for tag in row.get("labels", list))
-            seen.update(dict.fromkeys(kind for kind in kinds if kind))
-        else:
-            seen.update(dict.fromkeys(row.get(task.label_field, dict)))
-    seen.pop(NO_GOLD_LABEL, None)
-    return tuple(sorted(seen))
 
 
 READERS: dict[str, Reader] = {

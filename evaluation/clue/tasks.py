@@ -1,25 +1,30 @@
-"""What a task is: those of CLUE, from the table tasks.yaml, and a task of one's own."""
+"""What a task is, and those of CLUE, from the table tasks.yaml."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
-Kind = Literal["classification", "spans", "choice", "answer", "entities"]
+Kind = Literal["classification", "multi_label", "regression", "spans", "choice", "answer", "entities"]
 
 MAIN_METRIC: Mapping[str, str] = {
     "classification": "accuracy",
+    "multi_label": "f1",
+    "regression": "pearson",
     "spans": "accuracy",
     "choice": "accuracy",
     "answer": "average",
     "entities": "f1",
 }
 """The metric that a kind of task is selected and reported by. "average" is the mean of exact match and F1, as the
-official CMRC 2018 script ranks by."""
+official CMRC 2018 script ranks by; the F1 of several labels is taken over all rows and labels (micro)."""
+
+COMPARED_METRIC: Mapping[str, str] = {**MAIN_METRIC, "regression": "r2"}
+"""The metric of a kind that is a ratio of sums over rows, so that two models can be compared row by row."""
 
 # What the rows are taken from, shown in reports.
 OFFICIAL = "official CLUE PyTorch recipe"
@@ -39,13 +44,17 @@ class Task:
         files: split -> names of its files in the official archive `<archive>_public.zip`, read one after another;
             "train" and "dev" must be there, the others are used where they are
         fields: columns of the texts, one or two, in the order in which the model reads them
-        labels: labels as they are written in the files; empty where every row brings its own choices
+        labels: names of the labels; empty where a row has a number or brings its own choices
+        label_names: label as it is written in the files -> its name, where the two differ
         max_length: longest input in tokens
         batch_size: rows of an optimizer step
         epochs: passes over the training rows
         learning_rate: peak, where no grid is searched
         recipe: source of the four values above
         label_field: column of the label
+        separator: what stands between several labels in one cell of a table
+        columns: names of the columns of files of one's own that do not name them
+        own_file: the file that describes a task of one's own; empty for those of CLUE
         main_metric: the metric that is selected and reported by; empty: `MAIN_METRIC` of the kind
         archive: name of the official archive; empty: the task's name
         submissions: split without labels -> file name that the CLUE site expects
@@ -68,6 +77,10 @@ class Task:
     learning_rate: float
     recipe: str = OFFICIAL
     label_field: str = "label"
+    label_names: Mapping[str, str] = field(default_factory=dict)
+    separator: str = ","
+    columns: tuple[str, ...] = ()
+    own_file: str = ""
     main_metric: str = ""
     archive: str = ""
     submissions: Mapping[str, str] = field(default_factory=dict)
@@ -81,6 +94,16 @@ class Task:
     def metric(self) -> str:
         """The metric that the task is selected and reported by."""
         return self.main_metric or MAIN_METRIC[self.kind]
+
+    def label_name(self, written: object) -> str:
+        """Return the name of a label as it is written in a file."""
+        text = label_text(written)
+        return self.label_names.get(text, text)
+
+
+def label_text(value: object) -> str:
+    """Return a label as labels are compared: without spaces around it, true and false as JSON writes them."""
+    return str(value).lower() if isinstance(value, bool) else str(value).strip()
 
 
 def _read_table(path: Path) -> dict[str, Task]:
@@ -97,104 +120,3 @@ def _task(name: str, row: dict[str, Any]) -> Task:
 
 TASKS: Mapping[str, Task] = _read_table(Path(__file__).with_suffix(".yaml"))
 """The tasks by name, in the order of reports."""
-
-
-@dataclass
-class OwnTask:
-    """What a YAML file says about a task of one's own.
-
-    Attributes:
-        kind: "classification" (one or two texts), "entities" (tokens or spans) or "choice"
-        train, dev, test: files, seen from the folder of the YAML file, `.jsonl`, `.json` (one object a line) or `.csv`;
-            `test` may be left out
-        fields: columns of the texts, by kind 1 or 2, 1, 2; default: text, text, context and question
-        label_field: column of the label
-        labels: labels in order; default: those of the training file, sorted. A row labelled "-" has no gold label,
-            unless "-" is one of them.
-        metric: "accuracy" or "macro_f1" for a classification; the other kinds have one metric
-        max_length, batch_size, epochs, learning_rate: default 128, 16, 3, 2e-5 (ours)
-    """
-
-    kind: str
-    train: str
-    dev: str
-    test: str = ""
-    fields: list[str] = field(default_factory=list)
-    label_field: str = "label"
-    labels: list[str] = field(default_factory=list)
-    metric: str = ""
-    max_length: int = 128
-    batch_size: int = 16
-    epochs: float = 3
-    learning_rate: float = 2e-5
-
-
-OWN_FIELDS = {"classification": ("text",), "entities": ("text",), "choice": ("context", "question")}
-OWN_FIELD_COUNTS = {"classification": (1, 2), "entities": (1,), "choice": (2,)}
-OWN_READERS = {"classification": "fields", "entities": "cluener", "choice": "choices"}
-OWN_METRICS = {"classification": ("accuracy", "macro_f1"), "entities": ("f1",), "choice": ("accuracy",)}
-
-
-def label_text(value: object) -> str:
-    """Return a label as labels are compared: without spaces around it, true and false as JSON writes them."""
-    return str(value).lower() if isinstance(value, bool) else str(value).strip()
-
-
-def read_own_task(path: str | Path) -> Task:
-    """Return the task that a YAML file describes; its name is the file's.
-
-    Raises:
-        FileNotFoundError: If the file, or one that it names, is not there.
-        ValueError: If a key is unknown or missing, or a value is not one that `OwnTask` allows.
-    """
-    file = Path(path)
-    values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    known = [one.name for one in fields(OwnTask)]
-    if not isinstance(values, dict) or not set(values) <= set(known):
-        unknown = sorted(set(values) - set(known)) if isinstance(values, dict) else values
-        raise ValueError(f"{file}: unknown keys {unknown}; a task has {', '.join(known)}")
-    missing = [name for name in ("kind", "train", "dev") if not values.get(name)]
-    if missing:
-        raise ValueError(f"{file}: a task needs {', '.join(missing)}")
-    own = OwnTask(**values)
-    _check_own_task(own, file)
-    splits = {
-        split: str(file.absolute().parent / getattr(own, split))
-        for split in ("train", "dev", "test")
-        if getattr(own, split)
-    }
-    for split, path in splits.items():
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"{file}: the {split} file {path} is not there")
-    return Task(
-        name=file.stem,
-        kind=own.kind,  # pyright: ignore[reportArgumentType]
-        reader=OWN_READERS[own.kind],
-        files={split: (path,) for split, path in splits.items()},
-        fields=tuple(own.fields or OWN_FIELDS[own.kind]),
-        labels=tuple(map(label_text, own.labels or ())),
-        max_length=int(own.max_length),
-        batch_size=int(own.batch_size),
-        epochs=float(own.epochs),
-        learning_rate=float(own.learning_rate),
-        recipe="the task's own file",
-        label_field=own.label_field,
-        main_metric=own.metric,
-        hub=None,
-        submissions={"test": f"{file.stem}_predict.json"},
-        citation="",
-    )
-
-
-def _check_own_task(own: OwnTask, file: Path) -> None:
-    """Raise a ValueError where a value is not one that its kind allows."""
-    if own.kind not in OWN_FIELDS:
-        raise ValueError(f"{file}: kind={own.kind!r} is not one of {', '.join(OWN_FIELDS)}")
-    if own.metric and own.metric not in OWN_METRICS[own.kind]:
-        raise ValueError(f"{file}: metric={own.metric!r} is not one of {', '.join(OWN_METRICS[own.kind])}")
-    counts, given = OWN_FIELD_COUNTS[own.kind], own.fields or list(OWN_FIELDS[own.kind])
-    if not isinstance(given, list) or len(given) not in counts or not all(isinstance(name, str) for name in given):
-        expected = " or ".join(map(str, counts))
-        raise ValueError(f"{file}: fields={given!r} is not a list of column names, {expected} for {own.kind}")
-    if own.labels and not isinstance(own.labels, list):
-        raise ValueError(f"{file}: labels={own.labels!r} is not a list")

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from transformers import TrainingArguments
 
-from ...evaluation.clue.tasks import TASKS, Task, read_own_task
+from ...evaluation.clue.own_tasks import read_own_task
+from ...evaluation.clue.tasks import TASKS, Task
 from ...runtime.options import LibraryOptions, refuse_unread
 from ...runtime.training_arguments import library_options
 from .options import ClueOptions

@@ -7,8 +7,10 @@ from typing import Any
 import datasets
 import pytest
 
-from chinese_modernbert.evaluation.clue.files import TaskData, describe, parse_json, read_task
-from chinese_modernbert.evaluation.clue.tasks import TASKS, read_own_task
+from chinese_modernbert.evaluation.clue.files import TaskData, describe, read_task
+from chinese_modernbert.evaluation.clue.forms import parse_json
+from chinese_modernbert.evaluation.clue.own_tasks import read_own_task
+from chinese_modernbert.evaluation.clue.tasks import TASKS
 from reference.clue_files import task_files, write_task
 
 # What the official archives hold, for the sets that are complete in the folder of real data. Two figures differ from
@@ -151,7 +153,7 @@ def test_a_csv_of_ones_own_is_read_with_its_labels_from_the_training_rows(tmp_pa
     assert found.task.labels == tuple(sorted(["坏", "好"]))
     assert [example.texts for example in found.splits["train"]] == [("一,\n二",), ("三",)]
     (tmp_path / "train.csv").write_text("text,label\n一\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"train\.csv:2: the row has not the 2 columns"):
+    with pytest.raises(ValueError, match=r"train\.csv:2 has 1 cells, .*train\.csv:1 names 2: text, label"):
         read_task(read_own_task(tmp_path / "mood.yaml"), tmp_path)
 
 

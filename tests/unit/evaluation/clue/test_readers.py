@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
-from chinese_modernbert.evaluation.clue.files import parse_json, read_task
-from chinese_modernbert.evaluation.clue.readers import CHOICE_BLANK, READERS, ParsedFile, Row, Span, observed_labels
+from chinese_modernbert.evaluation.clue.files import read_task
+from chinese_modernbert.evaluation.clue.forms import parse_json
+from chinese_modernbert.evaluation.clue.labels import observed_labels
+from chinese_modernbert.evaluation.clue.readers import CHOICE_BLANK, READERS, Span
+from chinese_modernbert.evaluation.clue.rows import ParsedFile, Row
 from chinese_modernbert.evaluation.clue.tasks import TASKS, Task
 from reference.clue_files import task_files
 

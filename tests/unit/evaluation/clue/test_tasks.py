@@ -3,8 +3,10 @@ from pathlib import Path
 import pytest
 
 from chinese_modernbert.evaluation.clue.files import TaskFiles
-from chinese_modernbert.evaluation.clue.readers import NO_GOLD_LABEL, READERS
-from chinese_modernbert.evaluation.clue.tasks import TASKS, label_text, read_own_task
+from chinese_modernbert.evaluation.clue.labels import NO_GOLD_LABEL
+from chinese_modernbert.evaluation.clue.own_tasks import read_own_task
+from chinese_modernbert.evaluation.clue.readers import READERS
+from chinese_modernbert.evaluation.clue.tasks import TASKS, label_text
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -63,20 +65,24 @@ def test_files_of_ones_own_lie_beside_the_description_below_it_or_anywhere(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("kind: classification\ntrain: a\ndev: b\nlables: [x]", "unknown keys"),
-        ("kind: classification\ntrain: a", "needs dev"),
+        ("kind: classification\ntrain: a\ndev: b\nlables: [x]", "unknown key 'lables'.*did you mean 'labels'"),
+        ("kind: classification\ntrain: a", "gives no 'dev'"),
         ("kind: answer\ntrain: a\ndev: b", "is not one of classification"),
         ("kind: entities\ntrain: a\ndev: b\nmetric: accuracy", "is not one of f1"),
-        ("- 1", "unknown keys"),
+        ("kind: multi_label\ntrain: a\ndev: b\nmetric: pearson", "is not one of f1, macro_f1, accuracy"),
+        ("- 1", "must be a mapping"),
+        ("kind: classification\ntrain: a\ndev: b\nfields: [a, b, c]", "are 3 columns, expected 1 or 2 for"),
+        ("kind: entities\ntrain: a\ndev: b\nfields: [a, b]", "are 2 columns, expected 1 for"),
+        ("kind: choice\ntrain: a\ndev: b\nfields: [question]", "are 1 columns, expected 2 for"),
+        ("kind: classification\ntrain: a\ndev: b\nlabels: good", "labels='good' is neither a list nor a mapping"),
+        ("kind: regression\ntrain: a\ndev: b\nlabels: [good]", "labels are not read for regression"),
+        ("kind: classification\ntrain: a\ndev: b\ncolumns: [label]", "lack text, which fields name"),
+        ("kind: classification\ntrain: a\ndev: b\nbatch_size: 0", "batch_size=0 is not above 0"),
+        ("kind: classification\ntrain: a\ndev: b\nepochs: many", "epochs='many' in .* is not of type float"),
         (
-            "kind: classification\ntrain: a\ndev: b\nfields: text",
-            "fields='text' is not a list of column names, 1 or 2 for",
+            "kind: classification\ntrain: own.yaml\ndev: own.yaml",
+            r"own\.yaml has an unknown suffix; readable are \.jsonl",
         ),
-        ("kind: classification\ntrain: a\ndev: b\nfields: [a, b, c]", "is not a list of column names, 1 or 2 for"),
-        ("kind: classification\ntrain: a\ndev: b\nfields: [1]", "is not a list of column names, 1 or 2 for"),
-        ("kind: entities\ntrain: a\ndev: b\nfields: [a, b]", "is not a list of column names, 1 for"),
-        ("kind: choice\ntrain: a\ndev: b\nfields: [question]", "is not a list of column names, 2 for"),
-        ("kind: classification\ntrain: a\ndev: b\nlabels: good", "labels='good' is not a list"),
     ],
 )
 def test_a_wrong_description_is_refused_in_one_line(text: str, message: str, tmp_path: Path) -> None:
@@ -85,3 +91,26 @@ def test_a_wrong_description_is_refused_in_one_line(text: str, message: str, tmp
     with pytest.raises(ValueError, match=message) as caught:
         read_own_task(file)
     assert "\n" not in str(caught.value)
+
+
+def test_a_task_of_ones_own_has_no_name_of_clue(tmp_path: Path) -> None:
+    (tmp_path / "tnews.yaml").write_text("kind: classification\ntrain: a\ndev: b\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="tnews is the name of a task of CLUE"):
+        read_own_task(tmp_path / "tnews.yaml")
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "expected"),
+    [
+        ("classification", "{0: bad, 1: good}", ("bad", "good")),
+        ("multi_label", "{a: news, b: sport, c: news}", ("news", "sport")),
+        ("entities", "{0: O, 1: B-PER, 2: I-PER, 3: B-LOC, 4: I-LOC}", ("PER", "LOC")),
+        ("entities", "{PER: person, LOC: place}", ("person", "place")),
+        ("entities", "[PER, LOC]", ("PER", "LOC")),
+    ],
+)
+def test_labels_may_be_written_in_one_way_and_named_in_another(
+    kind: str, labels: str, expected: tuple[str, ...], tmp_path: Path
+) -> None:
+    task = read_own_task(write_own_task(tmp_path, f"kind: {kind}\ntrain: a.csv\ndev: b.csv\nlabels: {labels}\n"))
+    assert task.labels == expected
