@@ -15,7 +15,9 @@ DEFAULT_ALPHABET = 7_500
 class TokenizerArguments:
     """What to train a tokenizer on, and how."""
 
-    corpus: list[str] = argument(list, "Text files, folders or patterns: .txt .jsonl(.gz/.zst) .parquet.", group="Text")
+    corpus: list[str] = argument(
+        list, "Text files, folders or patterns: .txt .jsonl(.gz/.zst/.xz/.bz2) .parquet.", group="Text"
+    )
     text_field: str = argument("text", "Field of the text in JSON lines and Parquet files.")
     sample_share: float = argument(1.0, "Share of the documents to train on, the same for every source and length.")
     seed: int = argument(0, "Decides where the sample starts in every source and length.")

@@ -1,13 +1,20 @@
 """Reading documents from a data set of the Hub, or from local files in such a form, row by row and without a copy."""
 
+import gc
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from .documents import TextDocument, checked_field
+from ..runtime.text_files import open_members
+from .documents import TextDocument, checked_field, document_text
 
 logger = logging.getLogger(__name__)
+
+# What `save_to_disk` writes of one split, and of several.
+SAVED_TO_DISK = ("state.json", "dataset_dict.json")
+FSSPEC_NAMES = {"gzip": ".gz", "bz2": ".bz2", "xz": ".xz", "zstd": ".zst"}
 
 
 def read_dataset_documents(
@@ -22,7 +29,8 @@ def read_dataset_documents(
     """Yield every document of a data set that is not empty, in the order of its rows, streamed by `datasets`.
 
     Args:
-        name: name on the Hub (`BAAI/CCI3-HQ`), a local folder, or a form (`json`, `parquet`, `text`) for `data_files`
+        name: name on the Hub (`BAAI/CCI3-HQ`), a local folder (one of `save_to_disk` too), or a form (`json`,
+            `parquet`, `text`) for `data_files`
         config: configuration of the data set; default None, its only one
         split: name of the split; default "train"
         revision: commit, tag or branch; a commit makes a run repeatable; default None, the newest
@@ -41,10 +49,10 @@ def read_dataset_documents(
     n_documents = n_empty = 0
     for number, row in enumerate(_stream(name, config, split, revision, data_files), start=1):
         location = f"{name}[{split}]:{number}"
-        if text_field in row and row[text_field] in (None, ""):
+        text = document_text(row, text_field, location)
+        if not text:
             n_empty += 1
             continue
-        text = checked_field(row, text_field, location)
         n_documents += 1
         yield TextDocument(text, checked_field(row, source_field, location) if source_field else source, location)
     if n_empty:
@@ -58,15 +66,54 @@ def _stream(
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows; an error of the data set other than an OSError becomes a ValueError that names the data set."""
     try:
-        from datasets import load_dataset
         from datasets.exceptions import DatasetsError
     except ImportError as error:
         raise ImportError("reading a data set needs datasets: pip install 'chinese-modernbert[train]'") from error
     try:
-        yield from load_dataset(
-            name, config, split=split, revision=revision, data_files=list(data_files) or None, streaming=True
-        )
+        with _whole_files():
+            yield from _load(name, config, split, revision, data_files)
     except (DatasetsError, ValueError) as error:
         if isinstance(error, OSError):
             raise
         raise ValueError(f"the data set {name}, split {split}, cannot be read: {error}") from error
+    finally:
+        # Where threads of pyarrow's scanner still hold a Parquet file when the interpreter ends, it aborts or hangs.
+        gc.collect()
+
+
+def _load(name: str, config: str | None, split: str, revision: str | None, data_files: Sequence[str]) -> Iterable[Any]:
+    """Return the rows of a data set, or of a folder that `save_to_disk` wrote."""
+    from datasets import Dataset, load_dataset, load_from_disk
+
+    if not any(Path(name, file).is_file() for file in SAVED_TO_DISK):
+        return load_dataset(
+            name, config, split=split, revision=revision, data_files=list(data_files) or None, streaming=True
+        )
+    if config or revision or data_files:
+        raise ValueError("save_to_disk wrote it; leave configuration, revision and data files out")
+    saved = load_from_disk(name)
+    if isinstance(saved, Dataset):
+        splits = {str(saved.split or split): saved}
+    else:
+        splits = {str(key): value for key, value in saved.items()}
+    if split not in splits:
+        raise ValueError(f"it has no such split; it has {', '.join(splits)}")
+    return splits[split]
+
+
+@contextmanager
+def _whole_files() -> Iterator[None]:
+    """Let `datasets` decompress as this package does: the others take a zstd file that was cut off for a whole one."""
+    from fsspec import compression
+
+    openers: dict[Any, Any] = compression.compr
+
+    def opener(suffix: str) -> Callable[..., IO[bytes]]:
+        return lambda raw, mode="rb", **options: open_members(raw, suffix)
+
+    before = dict(openers)
+    openers.update({name: opener(suffix) for name, suffix in FSSPEC_NAMES.items()})
+    try:
+        yield
+    finally:
+        openers.update(before)

@@ -1,26 +1,26 @@
 """Reading documents from text, JSON-lines and Parquet files, one at a time, with errors that name file and line."""
 
-import codecs
 import glob
-import gzip
-import io
 import json
 import logging
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
+from ..runtime.text_files import COMPRESSIONS, ReadPosition, read_lines
 from .normalization import check_encodable
 
 logger = logging.getLogger(__name__)
 
-TEXT_SUFFIXES = (".txt", ".txt.gz", ".txt.zst")
-JSON_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+TEXT_SUFFIXES = (".txt", *(f".txt{compression}" for compression in COMPRESSIONS))
+JSON_SUFFIXES = (".jsonl", *(f".jsonl{compression}" for compression in COMPRESSIONS))
 PARQUET_SUFFIX = ".parquet"
 SUFFIXES = (*TEXT_SUFFIXES, *JSON_SUFFIXES, PARQUET_SUFFIX)
+READABLE = f".txt and .jsonl (alone, or with {', '.join(COMPRESSIONS)} behind) and .parquet"
+# What a Mac packs next to every file.
+RESOURCE_FOLDER = "__MACOSX"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,45 +35,26 @@ class TextDocument:
     """`file:line` (for Parquet `file:row`) of its beginning, counted from 1."""
 
 
-@dataclass(slots=True)
-class ReadPosition:
-    """How far reading has come, for a progress bar; the reader updates it."""
-
-    n_bytes: int = 0
-    """Bytes of the files that have been read, counted before decompression."""
-
-
 def find_text_files(paths: Sequence[str | Path]) -> list[Path]:
     """Return the readable files among `paths`, folders and patterns (`*`, `?`) in the order of names.
 
+    Links are followed; a file with several names is read once, under the first. In a folder hidden files and folders
+    (`.name`, `__MACOSX`) are left out; a log line counts what a folder holds beside readable files.
+
     Raises:
-        FileNotFoundError: If a path does not exist or a folder holds no readable file.
-        ValueError: If nothing is given or a file has an unknown suffix.
+        FileNotFoundError: If a path does not exist or a folder holds no readable file; for a link to nothing.
+        ValueError: If nothing is given, or a file has an unknown suffix or a name that is not UTF-8.
     """
     if isinstance(paths, str | Path):
         paths = [paths]
-    files: dict[Path, None] = {}
+    files: dict[str, Path] = {}
     for path in map(Path, paths):
-        if glob.has_magic(str(path)) and not path.exists():
-            matches = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
-            found = [file for match in matches for file in _readable_files(match)]
-            if not found:
-                raise FileNotFoundError(f"no readable file matches {path}; give files or folders of text")
-            files.update(dict.fromkeys(found))
-        elif path.is_dir():
-            found = _readable_files(path)
-            if not found:
-                raise FileNotFoundError(f"the folder {path} holds no file ending in {', '.join(SUFFIXES)}")
-            files.update(dict.fromkeys(found))
-        elif not path.exists():
-            raise FileNotFoundError(f"{path} does not exist; give files or folders of text")
-        elif not _suffix(path):
-            raise ValueError(f"{path} has an unknown suffix; readable are {', '.join(SUFFIXES)}")
-        else:
-            files[path] = None
+        for file in _find(path):
+            _check_name(file)
+            files.setdefault(os.path.realpath(file), file)
     if not files:
         raise ValueError("no corpus was given; name at least one file or folder of text")
-    return list(files)
+    return list(files.values())
 
 
 def read_documents(
@@ -85,7 +66,7 @@ def read_documents(
     """Yield every document that is not empty, in the order of the files.
 
     A blank line separates the documents of a `.txt` file; a line of a `.jsonl` file or a row of a Parquet file is
-    one document. Empty documents are skipped and their number is logged.
+    one document. Empty documents, and nulls in their place, are skipped and their number is logged.
 
     Args:
         paths: files or folders, see `find_text_files`
@@ -95,8 +76,8 @@ def read_documents(
 
     Raises:
         FileNotFoundError: If a path is missing.
-        ValueError: With file and line, for broken JSON, a missing or wrong field, a lone surrogate or bytes that are
-            not UTF-8; if the whole corpus holds no document.
+        ValueError: With file and line, for broken JSON, a missing or wrong field, a lone surrogate, bytes that are
+            not UTF-8 or a damaged file; if the whole corpus holds no document.
     """
     position = position or ReadPosition()
     n_documents = n_empty = n_bytes = 0
@@ -115,10 +96,74 @@ def read_documents(
         raise ValueError(f"the corpus holds no document with text: {', '.join(map(str, paths))}")
 
 
-def _readable_files(path: Path) -> list[Path]:
-    """Return the readable files of a folder and of those in it, or a readable file itself."""
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    return [file for file in files if file.is_file() and _suffix(file)]
+def _find(path: Path) -> list[Path]:
+    """Return the readable files of a file's name, a folder or a pattern."""
+    if glob.has_magic(str(path)) and not path.exists():
+        found = _files_within(sorted(map(Path, glob.glob(str(path), recursive=True))))
+        if not found:
+            raise FileNotFoundError(f"no readable file matches {path}; give files or folders of text")
+        return found
+    if path.is_dir():
+        found = _files_within([path])
+        if not found:
+            raise FileNotFoundError(f"the folder {path} holds no readable file; readable are {READABLE}")
+        return found
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; give files or folders of text")
+    if not _suffix(path):
+        raise ValueError(f"{path} has an unknown suffix; readable are {READABLE}")
+    return [path]
+
+
+def _files_within(paths: Iterable[Path]) -> list[Path]:
+    """Return the readable files among `paths` and in the folders among them, and log what is left out."""
+    found: list[Path] = []
+    left_out: Counter[str] = Counter()
+    for path in paths:
+        files = _walk(path, left_out) if path.is_dir() else [path]
+        found += (file for file in files if _suffix(file))
+        left_out.update(file.suffix or "without suffix" for file in files if not _suffix(file))
+    for file in found:
+        if not file.exists():
+            raise FileNotFoundError(f"{file} is a link to nothing; remove it or mend it")
+    if found and left_out:
+        kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(left_out.items()))
+        logger.warning("%d files to read, from %s on; left out: %s", len(found), found[0], kinds)
+    return found
+
+
+def _walk(folder: Path, left_out: Counter[str]) -> list[Path]:
+    """Return all files of a folder in the order of names, linked folders included, each folder once."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    files: list[Path] = []
+    seen = {os.path.realpath(folder)}
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
+        shown = {name for name in (*folders, *names) if not name.startswith(".") and name != RESOURCE_FOLDER}
+        if len(shown) < len(folders) + len(names):
+            left_out["hidden"] += len(folders) + len(names) - len(shown)
+        files += (Path(place, name) for name in names if name in shown)
+        inner = sorted(name for name in folders if name in shown)
+        folders.clear()
+        for name in inner:
+            real = os.path.realpath(os.path.join(place, name))
+            if real not in seen:
+                seen.add(real)
+                folders.append(name)
+    return sorted(files)
+
+
+def _check_name(file: Path) -> None:
+    """Raise a ValueError for a name that cannot be written into a manifest."""
+    try:
+        str(file).encode("utf-8")
+    except UnicodeEncodeError:
+        shown = os.fsencode(file).decode("utf-8", "backslashreplace")
+        raise ValueError(
+            f"the name of {shown} is not UTF-8; rename it, for example with convmv -f gb18030 -t utf-8 --notest"
+        ) from None
 
 
 def _suffix(path: Path) -> str:
@@ -137,64 +182,6 @@ def _read_file(file: Path, text_field: str, source_field: str | None, position: 
 
 def _stem(file: Path) -> str:
     return file.name[: -len(_suffix(file))]
-
-
-class _CountedFile(io.FileIO):
-    """A file that tells a position how many of its bytes were read."""
-
-    def __init__(self, file: Path, position: ReadPosition) -> None:
-        super().__init__(file)
-        self._position = position
-
-    def readinto(self, buffer: Any) -> int:
-        n_bytes = super().readinto(buffer)
-        self._position.n_bytes += n_bytes or 0
-        return n_bytes
-
-
-@contextmanager
-def _open_bytes(file: Path, position: ReadPosition) -> Iterator[IO[bytes]]:
-    with io.BufferedReader(_CountedFile(file, position), 1 << 17) as raw, _decompressed(file, raw) as stream:
-        yield stream
-
-
-@contextmanager
-def _decompressed(file: Path, raw: IO[bytes]) -> Iterator[IO[bytes]]:
-    name = file.name.lower()
-    if name.endswith(".gz"):
-        with gzip.open(raw, "rb") as stream:
-            yield stream  # type: ignore[misc]
-    elif name.endswith(".zst"):
-        try:
-            import zstandard
-        except ImportError as error:
-            raise ImportError(f"reading {file} needs zstandard: pip install 'chinese-modernbert[train]'") from error
-        with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream:
-            yield io.BufferedReader(stream)  # type: ignore[arg-type]
-    else:
-        yield raw
-
-
-def read_lines(file: Path, position: ReadPosition) -> Iterator[tuple[int, str]]:
-    """Yield (number, line without its end); only LF ends a line, and a CR before it belongs to the line end."""
-    number = 0
-    with _open_bytes(file, position) as stream:
-        try:
-            for number, raw in enumerate(stream, start=1):
-                line = raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
-                yield number, line.removeprefix("\ufeff") if number == 1 else line
-        except UnicodeDecodeError as error:
-            encoding = "utf-16" if error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "gb18030"
-            raise ValueError(
-                f"{file}:{number} is not UTF-8 (byte {error.start} of the line); "
-                f"convert it, for example: iconv -f {encoding} -t utf-8"
-            ) from error
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ValueError(f"{file} is a broken gzip file after line {number} ({error}); fetch it again") from error
-        except Exception as error:
-            if type(error).__name__ != "ZstdError":
-                raise
-            raise ValueError(f"{file} is a broken zstd file after line {number} ({error}); fetch it again") from error
 
 
 def _read_plain_text(file: Path, position: ReadPosition) -> Iterator[TextDocument]:
@@ -221,25 +208,25 @@ def read_word_list(path: str | Path) -> list[str]:
     file = Path(path)
     if not file.is_file():
         raise FileNotFoundError(f"{path} does not exist; give a text file with one word per line")
-    words = [line.strip() for _, line in read_lines(file, ReadPosition()) if line.strip()]
+    words = [line.strip() for _, line in read_lines(file) if line.strip()]
     if not words:
         raise ValueError(f"{path} holds no word; write one per line")
     return words
 
 
 def read_json_rows(file: Path, position: ReadPosition | None = None) -> Iterator[tuple[str, dict[str, object]]]:
-    """Yield (`file:line`, object) for every line of a `.jsonl` file (plain, `.gz` or `.zst`) that is not blank.
+    """Yield (`file:line`, object) for every line of a `.jsonl` file (plain or compressed) that is not blank.
 
     Raises:
         ValueError: With file and line, for broken JSON, a line that is not an object, or bytes that are not UTF-8.
     """
-    for number, line in read_lines(file, position or ReadPosition()):
+    for number, line in read_lines(file, position):
         if not line.strip():
             continue
         location = f"{file}:{number}"
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # a number of over 4,300 digits is a plain ValueError
             raise ValueError(f"{location} is not valid JSON ({error}); write one JSON object per line") from error
         if not isinstance(row, dict):
             raise ValueError(f"{location} is a JSON {type(row).__name__}; write one JSON object per line")
@@ -250,9 +237,23 @@ def _read_json_lines(
     file: Path, text_field: str, source_field: str | None, position: ReadPosition
 ) -> Iterator[TextDocument]:
     for location, row in read_json_rows(file, position):
-        text = checked_field(row, text_field, location)
+        text = document_text(row, text_field, location)
         source = checked_field(row, source_field, location) if source_field else _stem(file)
         yield TextDocument(text, source, location)
+
+
+def document_text(row: Mapping[str, object], field: str, location: str) -> str:
+    """Return the text of a document; a null is an empty one, in every container alike.
+
+    Args:
+        row: fields of one document
+        field: name of the field to return
+        location: where the row lies, for messages
+
+    Raises:
+        ValueError: See `checked_field`.
+    """
+    return "" if field in row and row[field] is None else checked_field(row, field, location)
 
 
 def checked_field(row: Mapping[str, object], field: str, location: str) -> str:
@@ -278,26 +279,50 @@ def checked_field(row: Mapping[str, object], field: str, location: str) -> str:
 def _read_parquet(
     file: Path, text_field: str, source_field: str | None, position: ReadPosition
 ) -> Iterator[TextDocument]:
+    columns = [text_field, *([source_field] if source_field else [])]
+    number = 0
+    for rows, share in _parquet_rows(file, columns):
+        for row in rows:
+            number += 1
+            location = f"{file}:{number}"
+            source = checked_field(row, source_field, location) if source_field else _stem(file)
+            yield TextDocument(document_text(row, text_field, location), source, location)
+        position.n_bytes += int(file.stat().st_size * share)
+
+
+def _parquet_rows(file: Path, columns: list[str]) -> Iterator[tuple[list[dict[str, object]], float]]:
+    """Yield some rows of a Parquet file and their share of all, until all that the file promises were read.
+
+    Raises:
+        ValueError: With file and row, for a file that is not Parquet or is damaged, or that lacks a column.
+    """
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         raise ImportError(f"reading {file} needs pyarrow: pip install 'chinese-modernbert[train]'") from error
-    try:
-        table = pyarrow.parquet.ParquetFile(file)
-    except pyarrow.ArrowInvalid as error:
-        raise ValueError(f"{file} is not a valid Parquet file ({error})") from error
-    columns = [text_field, *([source_field] if source_field else [])]
-    names = table.schema_arrow.names
-    for column in columns:
-        if column not in names:
-            raise ValueError(f"{file} has no column {column!r}; its columns are {', '.join(names)}")
     number = 0
-    with table:
-        for batch in table.iter_batches(batch_size=256, columns=columns):
-            for row in batch.to_pylist():
-                number += 1
-                location = f"{file}:{number}"
-                source = checked_field(row, source_field, location) if source_field else _stem(file)
-                yield TextDocument(checked_field(row, text_field, location), source, location)
-            position.n_bytes += file.stat().st_size * batch.num_rows // table.metadata.num_rows
+    with file.open("rb") as stream:  # an OSError of pyarrow is then one about the content
+        try:
+            table = pyarrow.parquet.ParquetFile(stream, page_checksum_verification=True)
+            promised, names = table.metadata.num_rows, table.schema_arrow.names
+        except (pyarrow.ArrowException, OSError) as error:
+            raise ValueError(f"{file} is not a valid Parquet file ({_one_line(error)})") from error
+        for column in columns:
+            if column not in names:
+                raise ValueError(f"{file} has no column {column!r}; its columns are {', '.join(names)}")
+        batches = table.iter_batches(batch_size=256, columns=columns)
+        while number < promised:
+            try:
+                rows = next(batches).to_pylist()
+            except (pyarrow.ArrowException, OSError, UnicodeDecodeError, StopIteration) as error:
+                problem = _one_line(error) or f"it promises {promised} rows"
+                raise ValueError(
+                    f"{file} is a broken Parquet file after row {number} ({problem}); fetch it again"
+                ) from error
+            number += len(rows)
+            yield rows, len(rows) / promised
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from ..runtime.text_files import read_lines
 from .pre_tokenization import HAN
 
 SEGMENTER_NAMES = ("rjieba", "jieba", "lexicon", "none")
@@ -92,16 +93,12 @@ def read_user_dictionary(path: str | Path) -> list[str]:
 
     Raises:
         FileNotFoundError: If the file is not there.
-        ValueError: If it is not UTF-8 or holds no word.
+        ValueError: With file and line, for bytes that are not UTF-8; or if it holds no word.
     """
     file = Path(path)
     if not file.is_file():
         raise FileNotFoundError(f"no user dictionary at {file}; give a UTF-8 text file with one word per line")
-    try:
-        lines = file.read_bytes().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not UTF-8 (byte {error.start}); save the dictionary as UTF-8") from error
-    words = [line.split()[0] for line in lines if line.strip()]
+    words = [line.split()[0] for _, line in read_lines(file) if line.strip()]
     if not words:
         raise ValueError(f"{file} holds no word; give one word per line")
     return words

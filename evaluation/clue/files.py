@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ...runtime.text_files import decode_text, read_text
 from .forms import Layout, parse_json, read_rows
 from .labels import is_without_gold, observed_labels
 from .readers import READERS, Example
@@ -104,14 +105,9 @@ class TaskFiles:
         location = str(self.container / self.members[file])
         if self.container.is_file():
             with zipfile.ZipFile(self.container) as archive:
-                content = archive.read(self.members[file])
+                text = decode_text(archive.read(self.members[file]), location)
         else:
-            content = Path(location).read_bytes()
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = content.count(b"\n", 0, error.start) + 1
-            raise ValueError(f"{location}:{line}: not UTF-8 ({error.reason}); convert the file") from None
+            text = read_text(Path(location))
         return parse_json(text, location)
 
 

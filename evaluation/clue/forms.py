@@ -9,7 +9,7 @@
 | `.txt` | the same without a line of names: texts, then the label; of entities, tagged tokens |
 | `.conll`, `.bio`, `.bmes`, `.iob2` | lines of a token and its tag, up to a blank line |
 
-`.gz` or `.zst` may follow.
+A suffix of `COMPRESSIONS` may follow.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from ...tokenization.documents import ReadPosition, read_json_rows, read_lines
+from ...runtime.text_files import COMPRESSIONS, read_lines, read_text
+from ...tokenization.documents import read_json_rows
 from .labels import split_cell
 from .rows import ParsedFile, Row
 
 logger = logging.getLogger(__name__)
 
-COMPRESSIONS = (".gz", ".zst")
 TAGGED_SUFFIXES = (".conll", ".bio", ".bmes", ".bioes", ".iob", ".iob2")
 FORMS = (".jsonl", ".json", ".csv", ".tsv", ".txt", *TAGGED_SUFFIXES)
 DOCUMENT_START = "-DOCSTART-"
@@ -85,7 +85,7 @@ def read_rows(path: str | Path, layout: Layout) -> Iterator[Row]:
     if form == ".jsonl":
         return (Row(location, values) for location, values in read_json_rows(file))
     if form == ".json":
-        return iter(parse_json("\n".join(line for _, line in _lines(file)), str(file)).rows)
+        return iter(parse_json(read_text(file), str(file)).rows)
     if form == ".csv":
         return _read_csv(file, layout)
     if form in TAGGED_SUFFIXES or (form == ".txt" and layout.is_tagged and not _has_wide_cells(file)):
@@ -93,14 +93,10 @@ def read_rows(path: str | Path, layout: Layout) -> Iterator[Row]:
     return _read_tabs(file, layout, has_names=form == ".tsv")
 
 
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    return read_lines(file, ReadPosition())
-
-
 def _read_csv(file: Path, layout: Layout) -> Iterator[Row]:
     """Read comma-separated values; a cell within quotes may hold line feeds, and a row is named by its last line."""
     csv.field_size_limit(LONGEST_CELL)  # the module's own limit would refuse a text of 131,072 characters
-    reader = csv.reader((f"{line}\n" for _, line in _lines(file)), strict=True)
+    reader = csv.reader((f"{line}\n" for _, line in read_lines(file)), strict=True)
     cells = ((reader.line_num, row) for row in reader if row)
     try:
         yield from _named_rows(cells, file, layout, has_names=True)
@@ -109,7 +105,7 @@ def _read_csv(file: Path, layout: Layout) -> Iterator[Row]:
 
 
 def _read_tabs(file: Path, layout: Layout, has_names: bool) -> Iterator[Row]:
-    cells = ((number, line.split("\t")) for number, line in _lines(file) if line.strip())
+    cells = ((number, line.split("\t")) for number, line in read_lines(file) if line.strip())
     quoted, quoted_at = 0, 0
     for row in _named_rows(cells, file, layout, has_names):
         yield row
@@ -145,7 +141,7 @@ def _named_rows(cells: Iterator[tuple[int, list[str]]], file: Path, layout: Layo
 
 def _has_wide_cells(file: Path) -> bool:
     """Tell by its first line a text and its tags, with a tab between, from a token and its tag."""
-    first = next((line for _, line in _lines(file) if line.strip()), "")
+    first = next((line for _, line in read_lines(file) if line.strip()), "")
     return "\t" in first and len(split_cell(first.split("\t")[-1])) > 1
 
 
@@ -158,7 +154,7 @@ def _read_tagged(file: Path, layout: Layout) -> Iterator[Row]:
     tokens: list[str] = []
     tags: list[str] = []
     first, width = 1, 0
-    for number, line in chain(_lines(file), [(0, "")]):
+    for number, line in chain(read_lines(file), [(0, "")]):
         if line.strip() and not line.startswith(DOCUMENT_START):
             first = first if tokens else number
             parts = line.rstrip().split("\t" if "\t" in line else " ")

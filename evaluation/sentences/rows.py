@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...tokenization.documents import ReadPosition, read_json_rows, read_lines
+from ...runtime.text_files import COMPRESSIONS, read_lines
+from ...tokenization.documents import read_json_rows
 from ...tokenization.normalization import check_encodable
 
-TABLE_SUFFIXES = (".tsv", ".tsv.gz", ".tsv.zst")
+TABLE_SUFFIXES = (".tsv", *(f".tsv{compression}" for compression in COMPRESSIONS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def open_rows(path: Path) -> Rows:
 
 def read_cells(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Yield (`file:line`, cells) of every line that is not blank, cut at tabs; quotes have no meaning."""
-    for number, line in read_lines(path, ReadPosition()):
+    for number, line in read_lines(path):
         if line.strip():
             yield f"{path}:{number}", line.split("\t")
 

@@ -36,7 +36,7 @@ class PrepareArguments:
     """What `prepare` reads, how, and where it writes."""
 
     corpus: list[str] = argument(
-        list, "Text files, folders or patterns: .txt .jsonl(.gz/.zst) .parquet.", group="Input and output"
+        list, "Text files, folders or patterns: .txt .jsonl(.gz/.zst/.xz/.bz2) .parquet.", group="Input and output"
     )
     tokenizer: str = argument("", "Folder of the tokenizer; if empty, the shipped one.")
     output_dir: str = argument("", "Folder for the shards.")
@@ -46,7 +46,9 @@ class PrepareArguments:
     max_documents: int | None = argument(None, "Read no more documents than this, for a trial.")
 
     dataset: str | None = argument(
-        None, "Data set of the Hub, or a local folder, read as a stream.", group="Data set, instead of corpus"
+        None,
+        "Data set of the Hub, or a local folder (of save_to_disk too), as a stream.",
+        group="Data set, instead of corpus",
     )
     dataset_config: str | None = argument(None, "Configuration of the data set.")
     dataset_split: str = argument("train", "Split of the data set.")

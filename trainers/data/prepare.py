@@ -19,8 +19,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ...runtime.text_files import ReadPosition
 from ...tokenization.dataset_documents import read_dataset_documents
-from ...tokenization.documents import ReadPosition, TextDocument, find_text_files, read_documents
+from ...tokenization.documents import TextDocument, find_text_files, read_documents
 from ...tokenization.loading import load_tokenizer
 from ...tokenization.word_segmentation import load_segmenter
 from .arguments import PrepareArguments

@@ -1,11 +1,27 @@
+import bz2
+import gzip
 import json
+import lzma
+import subprocess
+import sys
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
+import zstandard
+from datasets import Dataset, DatasetDict
 
 from chinese_modernbert.tokenization.dataset_documents import read_dataset_documents
 
 ROWS = [{"text": "第一篇", "site": "a"}, {"text": None, "site": "a"}, {"text": "第二\u2028篇\n两行", "site": "b"}]
+
+PACKERS = {
+    ".gz": gzip.compress,
+    ".zst": zstandard.ZstdCompressor().compress,
+    ".xz": lzma.compress,
+    ".bz2": bz2.compress,
+}
 
 
 @pytest.fixture
@@ -57,6 +73,49 @@ def test_broken_rows_wrong_columns_and_splits_are_named(folder: Path) -> None:
 def test_files_that_are_missing_are_named(folder: Path) -> None:
     with pytest.raises(FileNotFoundError, match="none.jsonl"):
         list(read_dataset_documents("json", data_files=[str(folder / "none.jsonl")]))
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zst"])
+def test_a_compressed_file_that_was_cut_off_is_an_error_and_a_whole_one_is_not(tmp_path: Path, suffix: str) -> None:
+    # `datasets` alone takes what there is of a zstd file for all of it.
+    file = tmp_path / f"a.txt{suffix}"
+    lines = [f"第 {number} 篇，{number * 7919 % 10007} 字" for number in range(30_000)]
+    packed = PACKERS[suffix]("\n".join(lines).encode())
+    file.write_bytes(packed)
+    assert [document.text for document in read_dataset_documents("text", data_files=[str(file)])] == lines
+    file.write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(ValueError, match="the data set text, split train, cannot be read: its end is missing"):
+        list(read_dataset_documents("text", data_files=[str(file)]))
+
+
+def test_a_folder_of_save_to_disk_is_read_and_its_splits_are_named(tmp_path: Path) -> None:
+    train, test = Dataset.from_list(ROWS, split="train"), Dataset.from_list(ROWS[:1], split="test")
+    DatasetDict({"train": train, "test": test}).save_to_disk(str(tmp_path / "both"))
+    test.save_to_disk(str(tmp_path / "one"))
+    found = {split: list(read_dataset_documents(str(tmp_path / "both"), split=split)) for split in ("train", "test")}
+    assert [document.text for document in found["train"]] == ["第一篇", "第二\u2028篇\n两行"]
+    assert [document.text for document in found["test"]] == ["第一篇"]
+    for folder, options, message in (
+        ("both", {"split": "dev"}, "split dev, cannot be read: it has no such split; it has train, test"),
+        ("one", {}, "split train, cannot be read: it has no such split; it has test"),
+        ("one", {"split": "test", "config": "zh"}, "leave configuration, revision and data files out"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            list(read_dataset_documents(str(tmp_path / folder), **options))
+
+
+def test_a_process_that_read_parquet_ends_well(tmp_path: Path) -> None:
+    # Left to itself, about every second such process is aborted at its end.
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["一", None, "二"] * 1_000}), tmp_path / "a.parquet")
+    module = read_dataset_documents.__module__
+    code = (
+        f"import itertools\nfrom {module} import read_dataset_documents\n"
+        f"rows = read_dataset_documents('parquet', data_files=[{str(tmp_path / 'a.parquet')!r}])\n"
+        "print(len(list(itertools.islice(rows, 10))))\n"
+    )
+    for rest in ("del rows\n", "print(len(list(rows)))\n"):
+        done = subprocess.run([sys.executable, "-c", code + rest], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
 
 
 def test_a_data_set_without_text_is_refused(folder: Path) -> None:

@@ -1,5 +1,8 @@
+import bz2
 import gzip
 import json
+import lzma
+import os
 from pathlib import Path
 
 import pyarrow
@@ -8,15 +11,19 @@ import pytest
 import zstandard
 
 from chinese_modernbert.tokenization import find_text_files, read_documents
+from chinese_modernbert.tokenization.dataset_documents import read_dataset_documents
+
+PACKERS = {
+    ".gz": gzip.compress,
+    ".zst": zstandard.ZstdCompressor().compress,
+    ".xz": lzma.compress,
+    ".bz2": bz2.compress,
+}
 
 
 def write(path: Path, content: str) -> Path:
     data = content.encode("utf-8")
-    if path.suffix == ".gz":
-        data = gzip.compress(data)
-    if path.suffix == ".zst":
-        data = zstandard.ZstdCompressor().compress(data)
-    path.write_bytes(data)
+    path.write_bytes(PACKERS.get(path.suffix, bytes)(data))
     return path
 
 
@@ -24,7 +31,7 @@ def texts(path: Path) -> list[str]:
     return [document.text for document in read_documents([path])]
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "jsonl.zst"])
+@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "jsonl.zst", "jsonl.xz", "jsonl.bz2"])
 def test_json_lines_give_one_document_a_line(tmp_path: Path, suffix: str) -> None:
     rows = ["第一篇", "第二\u2028篇\n两行"]
     path = write(tmp_path / f"a.b.{suffix}", "".join(json.dumps({"text": t}, ensure_ascii=False) + "\n" for t in rows))
@@ -34,7 +41,7 @@ def test_json_lines_give_one_document_a_line(tmp_path: Path, suffix: str) -> Non
     assert documents[1].location == f"{path}:2"
 
 
-@pytest.mark.parametrize("suffix", ["txt", "txt.gz", "txt.zst"])
+@pytest.mark.parametrize("suffix", ["txt", "txt.gz", "txt.zst", "txt.xz", "txt.bz2"])
 def test_a_blank_line_parts_the_documents_of_plain_text(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"a.{suffix}", "\ufeff一\r\n二\r\n \r\n\n三\u2028\x85\x0c四")
     assert texts(path) == ["一\n二", "三\u2028\x85\x0c四"]
@@ -77,7 +84,8 @@ def test_one_character_and_a_million_characters_are_documents(tmp_path: Path) ->
         ('{"text": "a"}\n{"text": \n', "a.jsonl:2 is not valid JSON"),
         ('{"text": "a"}\n["a"]\n', "a.jsonl:2 is a JSON list"),
         ('{"body": "a"}\n', "a.jsonl:1 has no field 'text'; its fields are body"),
-        ('{"text": null}\n', "a.jsonl:1: field 'text' is NoneType"),
+        ('{"text": 1}\n', "a.jsonl:1: field 'text' is int"),
+        ('{"text": "a"}\n{"text": ' + "1" * 5000 + "}\n", "a.jsonl:2 is not valid JSON"),
         ('{"text": "好\\ud800"}\n', r"a.jsonl:1 holds the lone surrogate U\+D800 at character 1"),
         ('{"text": ""}\n', "holds no document with text"),
         ("", "holds no document with text"),
@@ -88,33 +96,107 @@ def test_broken_json_lines_are_named_with_file_and_line(tmp_path: Path, content:
         texts(write(tmp_path / "a.jsonl", content))
 
 
-@pytest.mark.parametrize(("encoding", "line"), [("gb18030", 2), ("utf-16", 1), ("utf-16-le", 1), ("big5", 2)])
-@pytest.mark.parametrize("suffix", ["txt", "jsonl"])
-def test_another_encoding_is_named_with_file_line_and_a_way_out(
-    tmp_path: Path, suffix: str, encoding: str, line: int
-) -> None:
-    path = tmp_path / f"a.{suffix}"
-    path.write_bytes('{"text": "ok"}\n{"text": "中文"}\n'.encode(encoding))
-    # Without a mark at its beginning UTF-16 is valid UTF-8 up to its first Chinese character.
-    line = 2 if (encoding, suffix) == ("utf-16-le", "txt") else line
-    with pytest.raises(ValueError, match=rf"a.{suffix}:{line} is n") as caught:
+def test_a_null_is_an_empty_document_in_every_container(folder_of_rows: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for file in sorted(folder_of_rows.iterdir()):
+        caplog.clear()
+        assert texts(file) == ["一", "二"]
+        assert "skipped 2 empty documents" in caplog.text
+        caplog.clear()
+        form = {".jsonl": "json", ".parquet": "parquet"}[file.suffix]
+        assert [document.text for document in read_dataset_documents(form, data_files=[str(file)])] == ["一", "二"]
+        assert "skipped 2 empty documents" in caplog.text
+
+
+@pytest.fixture
+def folder_of_rows(tmp_path: Path) -> Path:
+    folder, column = tmp_path / "rows", ["一", None, "", "二"]
+    folder.mkdir()
+    write(folder / "a.jsonl", "".join(json.dumps({"text": text}) + "\n" for text in column))
+    pyarrow.parquet.write_table(pyarrow.table({"text": column}), folder / "a.parquet")
+    return folder
+
+
+@pytest.mark.parametrize("compression", ["none", "snappy"])
+def test_a_damaged_parquet_file_is_named_with_the_rows_before(tmp_path: Path, compression: str) -> None:
+    path = tmp_path / "a.parquet"
+    table = pyarrow.table({"text": [f"第 {number} 篇" for number in range(2_000)]})
+    options = {
+        "compression": compression,
+        "row_group_size": 512,
+        "write_page_checksum": True,
+        "write_statistics": False,
+    }
+    pyarrow.parquet.write_table(table, path, use_dictionary=False, **options)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"a.parquet is not a valid Parquet file \("):
         texts(path)
-    assert "\n" not in str(caught.value)
-    if encoding in ("gb18030", "utf-16"):
-        assert f"iconv -f {encoding} " in str(caught.value)
-
-
-def test_broken_archives_are_clear_errors(tmp_path: Path) -> None:
-    whole = gzip.compress(b"abc\n" * 1000)
-    (tmp_path / "b.txt.gz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="broken gzip"):
-        texts(tmp_path / "b.txt.gz")
-    (tmp_path / "c.txt.zst").write_bytes(b"no archive")
-    with pytest.raises(ValueError, match="broken zstd"):
-        texts(tmp_path / "c.txt.zst")
-    (tmp_path / "d.parquet").write_bytes(b"no table")
+    place = whole.index("第 1000 篇".encode()) if compression == "none" else len(whole) // 2
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    with pytest.raises(ValueError, match=r"a.parquet is a broken Parquet file after row (512|1024) \(.*; fetch it"):
+        texts(path)
+    path.write_bytes(b"no table")
     with pytest.raises(ValueError, match="not a valid Parquet"):
-        texts(tmp_path / "d.parquet")
+        texts(path)
+
+
+def test_links_are_followed_and_every_file_is_read_once(tmp_path: Path) -> None:
+    corpus, elsewhere = tmp_path / "corpus", tmp_path / "data"
+    (elsewhere / "sub").mkdir(parents=True)
+    corpus.mkdir()
+    write(elsewhere / "sub" / "b.txt", "二")
+    write(elsewhere / "c.txt", "三")
+    first = write(corpus / "a.txt", "一")
+    (corpus / "circle").symlink_to(corpus)
+    (corpus / "link").symlink_to(elsewhere / "sub")
+    (corpus / "same").symlink_to(elsewhere / "sub")
+    (corpus / "z.txt").symlink_to(elsewhere / "c.txt")
+    expected = [first, corpus / "link" / "b.txt", corpus / "z.txt"]
+    assert find_text_files([corpus]) == expected
+    assert find_text_files([corpus, elsewhere, corpus / "circle" / "a.txt"]) == expected
+    (corpus / "y.txt").symlink_to(tmp_path / "nothing.txt")
+    with pytest.raises(FileNotFoundError, match=r"corpus/y.txt is a link to nothing"):
+        find_text_files([corpus])
+
+
+def test_hidden_files_are_no_documents_and_what_is_left_out_is_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for folder in (".ipynb_checkpoints", "__MACOSX", "part.parquet"):
+        (tmp_path / folder).mkdir()
+    hidden = write(tmp_path / ".ipynb_checkpoints" / "a.txt", "no")
+    for name in ("__MACOSX/._a.txt", "._a.txt", "README.md", "rows.csv", "LICENSE"):
+        write(tmp_path / name, "no")
+    files = [write(tmp_path / "a.txt", "一"), write(tmp_path / "part.parquet" / "b.txt", "二")]
+    assert find_text_files([tmp_path]) == files
+    assert "left out: 1 .csv, 1 .md, 3 hidden, 1 without suffix" in caplog.text
+    assert find_text_files([tmp_path / "*"]) == files
+    assert find_text_files([hidden.parent]) == [hidden]  # what is named is meant
+    caplog.clear()
+    assert find_text_files(files) == files
+    assert not caplog.text
+
+
+def test_a_folder_that_cannot_be_opened_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a.txt", "一")
+
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError):
+        find_text_files([tmp_path])
+
+
+def test_a_name_that_is_not_utf_8_is_refused_before_any_work(tmp_path: Path) -> None:
+    for name in ("北京.txt".encode("gb18030"), "北京/a.txt".encode("gb18030")):
+        path = os.path.join(os.fsencode(tmp_path), name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        Path(os.fsdecode(path)).write_text("一", encoding="utf-8")
+        with pytest.raises(ValueError, match=r"the name of \S*\\xb1\\xb1\\xbe\\xa9\S* is not UTF-8") as caught:
+            find_text_files([tmp_path])
+        assert str(caught.value).isprintable()
+        Path(os.fsdecode(path)).unlink()
 
 
 def test_missing_empty_and_unknown_inputs_are_clear_errors(tmp_path: Path) -> None:
@@ -122,7 +204,7 @@ def test_missing_empty_and_unknown_inputs_are_clear_errors(tmp_path: Path) -> No
         find_text_files([])
     with pytest.raises(FileNotFoundError, match="does not exist"):
         find_text_files([tmp_path / "none.txt"])
-    with pytest.raises(FileNotFoundError, match="holds no file ending in"):
+    with pytest.raises(FileNotFoundError, match="holds no readable file; readable are"):
         find_text_files([tmp_path])
     with pytest.raises(ValueError, match="unknown suffix"):
         find_text_files([write(tmp_path / "a.csv", "x")])

@@ -93,7 +93,7 @@ def test_bytes_that_are_not_utf8_are_named_by_their_line(tmp_path: Path) -> None
     content = (folder / "dev.json").read_bytes().split(b"\n")
     content[3] = b"\xff" + content[3]
     (folder / "dev.json").write_bytes(b"\n".join(content))
-    with pytest.raises(ValueError, match=r"dev\.json:4: not UTF-8"):
+    with pytest.raises(ValueError, match=r"dev\.json:4 is not UTF-8"):
         read_task(TASKS["afqmc"], tmp_path)
 
 

@@ -1,0 +1,251 @@
+"""Text files for every command: opened through their compression, whole or not at all, decoded as UTF-8.
+
+A compressed file is read member by member and each must be whole: the libraries' own file objects take the end of a
+file for the end of a zstd frame, and what follows the first sound bzip2 or xz stream for nothing.
+"""
+
+import bz2
+import io
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+# Compressed bytes that are decompressed at once: 8 kB of zstd can hold 256 MB. Our default.
+PIECE = 1 << 13
+# Largest window of a zstd frame that its format's own program can be asked for (`--long=31`).
+ZSTD_WINDOW = 1 << 31
+# Bytes of a file's beginning that its encoding is recognized by. Our default.
+SAMPLE = 1 << 16
+# The first bytes of what is no text, and what to do about it.
+FOREIGN = {
+    b"\x1f\x8b": "a gzip file; add .gz to its name",
+    b"\x28\xb5\x2f\xfd": "a zstd file; add .zst to its name",
+    b"\xfd7zXZ\x00": "an xz file; add .xz to its name",
+    b"BZh": "a bzip2 file; add .bz2 to its name",
+    b"PK\x03\x04": "a zip archive; unpack it",
+    b"PAR1": "a Parquet file; add .parquet to its name",
+}
+
+
+@dataclass(slots=True)
+class ReadPosition:
+    """How far reading has come, for a progress bar; the reader updates it."""
+
+    n_bytes: int = 0
+    """Bytes of the files that have been read, counted before decompression."""
+
+
+@dataclass(frozen=True)
+class Compression:
+    """How the members of a compressed file are read.
+
+    Attributes:
+        name: for messages
+        load: returns what makes a decompressor for one member, and the errors that it raises
+    """
+
+    name: str
+    load: Callable[[], tuple[Callable[[], Any], tuple[type[Exception], ...]]]
+
+
+def _load_zstd() -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
+    try:
+        import zstandard
+    except ImportError as error:
+        raise ImportError("reading .zst needs zstandard: pip install 'chinese-modernbert[train]'") from error
+    frames = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
+    return frames.decompressobj, (zstandard.ZstdError,)
+
+
+COMPRESSIONS = {
+    ".gz": Compression("gzip", lambda: (lambda: zlib.decompressobj(wbits=31), (zlib.error,))),
+    ".zst": Compression("zstd", _load_zstd),
+    ".xz": Compression("xz", lambda: (lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ), (lzma.LZMAError,))),
+    ".bz2": Compression("bzip2", lambda: (bz2.BZ2Decompressor, (OSError, ValueError))),
+}
+
+
+class _CountedFile(io.FileIO):
+    """A file that tells a position how many of its bytes were read."""
+
+    def __init__(self, file: Path, position: ReadPosition) -> None:
+        super().__init__(file)
+        self._position = position
+
+    def readinto(self, buffer: Any) -> int:
+        n_bytes = super().readinto(buffer)
+        self._position.n_bytes += n_bytes or 0
+        return n_bytes
+
+
+class DamagedFileError(ValueError):
+    """A compressed file, or a member of it, is not whole."""
+
+
+class _Members(io.RawIOBase):
+    """The content of a compressed file, member after member; zero bytes may pad it after a member, as tapes do."""
+
+    def __init__(self, raw: IO[bytes], compression: Compression) -> None:
+        self._raw = raw
+        self._new_member, self._errors = compression.load()
+        self._member: Any = None
+        self._is_first = True
+        self._input, self._output = b"", memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._output:
+            self._input = self._input or self._raw.read(PIECE)
+            if not self._input:
+                if self._member is None and not self._is_first:
+                    return 0
+                raise DamagedFileError("it is empty" if self._is_first else "its end is missing")
+            self._advance()
+        n_bytes = min(len(buffer), len(self._output))
+        buffer[:n_bytes] = self._output[:n_bytes]
+        self._output = self._output[n_bytes:]
+        return n_bytes
+
+    def _advance(self) -> None:
+        """Decompress the piece at hand, up to the end of its member."""
+        if self._member is None:
+            self._input = self._input if self._is_first else self._input.lstrip(b"\0")
+            if not self._input:
+                return
+            self._member, self._is_first = self._new_member(), False
+        try:
+            self._output = memoryview(self._member.decompress(self._input))
+        except self._errors as error:
+            raise DamagedFileError(str(error)) from error
+        self._input = b""
+        if self._member.eof:
+            self._input, self._member = self._member.unused_data, None
+
+
+def open_members(raw: IO[bytes], suffix: str) -> IO[bytes]:
+    """Return a stream of the content of a compressed one.
+
+    Args:
+        raw: the compressed bytes
+        suffix: one of `COMPRESSIONS`
+
+    Raises:
+        DamagedFileError: From the stream, where a member is not whole or something else follows the last.
+    """
+    return io.BufferedReader(_Members(raw, COMPRESSIONS[suffix]), 1 << 17)
+
+
+@contextmanager
+def _opened(file: Path, position: ReadPosition) -> Iterator[IO[bytes]]:
+    """Yield the bytes of a file, decompressed where its suffix names a compression."""
+    suffix = file.suffix.lower()
+    with io.BufferedReader(_CountedFile(file, position), 1 << 17) as raw:
+        yield open_members(raw, suffix) if suffix in COMPRESSIONS else raw
+
+
+def _damaged(file: Path, place: str, error: Exception) -> ValueError:
+    name = COMPRESSIONS[file.suffix.lower()].name
+    return ValueError(f"{file} is a broken {name} file{place} ({error}); fetch it again")
+
+
+def read_lines(file: Path, position: ReadPosition | None = None) -> Iterator[tuple[int, str]]:
+    """Yield (number, line without its end); only LF ends a line, and a CR before it belongs to the line end.
+
+    Args:
+        file: a text file, compressed where its name ends in one of `COMPRESSIONS`
+        position: kept at the number of bytes read so far; default None
+
+    Raises:
+        ValueError: With file and line, for bytes that are not UTF-8, a NUL, or a compressed file that is not whole.
+    """
+    number = 0
+    with _opened(file, position or ReadPosition()) as stream:
+        try:
+            for number, raw in enumerate(stream, start=1):
+                if b"\0" in raw:
+                    raise _not_utf8(f"{file}:{number}", raw.index(b"\0"), raw, _first_bytes(file))
+                line = raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
+                yield number, line.removeprefix("\ufeff") if number == 1 else line
+        except UnicodeDecodeError as error:
+            raise _not_utf8(f"{file}:{number}", error.start, error.object, _first_bytes(file)) from None
+        except DamagedFileError as error:
+            raise _damaged(file, f" after line {number}", error) from error
+
+
+def read_text(file: Path) -> str:
+    """Return the whole text of a file.
+
+    Args:
+        file: a text file, compressed where its name ends in one of `COMPRESSIONS`
+
+    Raises:
+        ValueError: See `decode_text`; and if a compressed file is not whole.
+    """
+    with _opened(file, ReadPosition()) as stream:
+        try:
+            return decode_text(stream.read(), str(file))
+        except DamagedFileError as error:
+            raise _damaged(file, "", error) from error
+
+
+def decode_text(content: bytes, location: str) -> str:
+    """Decode UTF-8, with a byte order mark or without.
+
+    Args:
+        content: all bytes of a text
+        location: where it lies, for messages
+
+    Raises:
+        ValueError: With the line, for bytes that are not UTF-8, or a NUL.
+    """
+    try:
+        if b"\0" not in content:
+            return content.decode("utf-8-sig")
+        place = content.index(b"\0")
+    except UnicodeDecodeError as error:
+        place = error.start
+    begin, line = content.rfind(b"\n", 0, place) + 1, content.count(b"\n", 0, place) + 1
+    raise _not_utf8(f"{location}:{line}", place - begin, content[begin : begin + SAMPLE], content[:SAMPLE])
+
+
+def _first_bytes(file: Path) -> bytes:
+    with _opened(file, ReadPosition()) as stream:
+        try:
+            return stream.read(SAMPLE)
+        except DamagedFileError:
+            return b""
+
+
+def _not_utf8(location: str, byte: int, line: bytes, sample: bytes) -> ValueError:
+    """Return the error for a line that is not text in UTF-8, with what its file is in place of it.
+
+    Args:
+        location: file and line
+        byte: number of the first wrong byte of the line
+        line: the bytes of the line
+        sample: the first bytes of the file
+    """
+    from charset_normalizer import from_bytes
+
+    kind = next((kind for first, kind in FOREIGN.items() if sample.startswith(first)), None)
+    if kind is not None:
+        return ValueError(f"{location} is no text: the file is {kind}")
+    where = f"{location} is not UTF-8 (byte {byte} of the line)"
+    found = sample.decode("utf-8", "replace")
+    wrong = found.count("\ufffd") + found.count("\0")
+    # Other encodings give two-byte characters by chance, and next to none of the three bytes of Chinese.
+    if sum("\u0800" <= character < "\ufffd" for character in found) > 4 * wrong:
+        what = "a NUL; remove it" if line[byte] == 0 else "a damaged character; repair the line or leave it out"
+        return ValueError(f"{where}, and the file around it is: it holds {what}")
+    best = from_bytes(sample).best()
+    name = None if best is None else best.encoding.replace("_", "-")
+    if name in (None, "utf-8", "ascii"):
+        return ValueError(f"{where}, and its encoding is unknown; find out how it was written and convert it to UTF-8")
+    command = name.replace("-le", "le").replace("-be", "be").replace("hkscs", "-hkscs")
+    return ValueError(f"{where}; it looks like {name}; convert it, for example: iconv -f {command} -t utf-8")
