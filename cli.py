@@ -119,6 +119,14 @@ COMMANDS: dict[str, Command] = {
         own_options="trainers.clue.options:ClueOptions",
         runs_model=True,
     ),
+    "minimal-pairs": Command(
+        "score masked language models on minimal pairs of grammar (ZhoBLiMP), without training",
+        "evaluation.language_modeling.minimal_pairs_command:MinimalPairsArguments",
+        "evaluation.language_modeling.minimal_pairs_command:run_minimal_pairs",
+        "report: {}",
+        first="models",
+        runs_model=True,
+    ),
     "release": Command(
         "build a Hub folder from a checkpoint",
         "hub_release.arguments:ReleaseArguments",

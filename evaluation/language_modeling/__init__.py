@@ -1,4 +1,4 @@
-"""Scores of a masked language model: masked words and blanks."""
+"""Scores of a masked language model: masked words, blanks, whole texts, minimal pairs."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,19 @@ from ...runtime.lazy import lazy_names
 if TYPE_CHECKING:
     from .fill_mask import WordCandidate, fill_blank
     from .masked_words import MaskedLanguageModelingScores, MaskedTokens, UnigramBaseline
+    from .minimal_pairs import MinimalPair, read_pairs, score_pairs
+    from .pseudo_likelihood import score_texts
 else:
     __getattr__, __dir__ = lazy_names(__name__)
 
-__all__ = ["MaskedLanguageModelingScores", "MaskedTokens", "UnigramBaseline", "WordCandidate", "fill_blank"]
+__all__ = [
+    "MaskedLanguageModelingScores",
+    "MaskedTokens",
+    "MinimalPair",
+    "UnigramBaseline",
+    "WordCandidate",
+    "fill_blank",
+    "read_pairs",
+    "score_pairs",
+    "score_texts",
+]

@@ -14,10 +14,10 @@ from ...runtime.environment import describe_environment
 from ...runtime.files import write_text_atomically
 from ...runtime.markdown import markdown_table
 from ...runtime.pictures import COLORS, new_figure, save_picture_atomically
+from ..estimates import Estimate
 from .files import NEGATIVE_SCORE, POSITIVE_SCORE
 from .retrieval import PRECISIONS
 from .scores import SentenceScores
-from .similarity import Estimate
 
 REPORT, REPORT_JSON, SIMILARITY_PICTURE, SPECTRUM_PICTURE = "report.md", "report.json", "similarity.png", "spectrum.png"
 PACKAGES = ("sentence-transformers", "tokenizers", "numpy", "scipy", "scikit-learn", "bm25s")

@@ -12,11 +12,10 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from ...runtime.files import write_text_atomically
+from ..estimates import RESAMPLES, Estimate
 from .files import ScoredPair
 from .retrieval import PRECISIONS, RetrievalTask, encode_task, score_retrieval, search_quantized, search_vectors
 from .similarity import (
-    RESAMPLES,
-    Estimate,
     SpaceMetrics,
     compare_similarity,
     measure_space,

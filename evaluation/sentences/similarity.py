@@ -14,20 +14,7 @@ import numpy as np
 from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
-LEVEL = 0.95
-RESAMPLES = 1_000
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with the bounds of its bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.4f} ({self.low:.4f} to {self.high:.4f})"
+from ..estimates import RESAMPLES, Estimate, bounds
 
 
 def score_similarity(
@@ -72,12 +59,6 @@ def compare_similarity(
         chosen = random.integers(len(gold), size=len(gold))
         gains[number] = _spearman(gold[chosen], cosines[chosen]) - _spearman(gold[chosen], baseline[chosen])
     return Estimate(float(_spearman(gold, cosines) - _spearman(gold, baseline)), *bounds(gains))
-
-
-def bounds(samples: np.ndarray) -> tuple[float, float]:
-    """Return the two ends of the middle 95 % of bootstrap samples; a sample without variance (NaN) is left out."""
-    low, high = np.nanquantile(samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
 
 
 def spearman_ceiling(gold: np.ndarray) -> float:

@@ -198,7 +198,7 @@ def names_read(files: list[Path]) -> set[str]:
 def test_every_accepted_option_is_read_somewhere() -> None:
     """An option that no code reads cannot act: each is looked for in the code of those who declare it."""
     declaring = ("arguments.py", "options.py", "training_arguments.py")
-    rooms = ("tokenization", "trainers", "hub_release", "demo")
+    rooms = ("tokenization", "evaluation", "trainers", "hub_release", "demo")
     files = [file for room in rooms for file in (ROOT / room).rglob("*.py") if file.name not in declaring]
     files += [ROOT / room / "arguments.py" for room in ("tokenization", "hub_release", "demo")]
     files += [ROOT / "trainers" / room / "arguments.py" for room in ("data", "clue")]

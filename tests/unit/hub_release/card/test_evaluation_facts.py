@@ -9,9 +9,9 @@ import pytest
 from huggingface_hub import ModelCard
 
 from chinese_modernbert.evaluation.clue.report import summarize
+from chinese_modernbert.evaluation.estimates import Estimate
 from chinese_modernbert.evaluation.sentences.report import ScoredEncoder, write_sentence_report
 from chinese_modernbert.evaluation.sentences.scores import SentenceScores, SimilarityResult
-from chinese_modernbert.evaluation.sentences.similarity import Estimate
 from chinese_modernbert.hub_release import ReleaseArguments, build_release
 from chinese_modernbert.runtime.files import model_fingerprint
 

@@ -1,0 +1,28 @@
+"""A value with its bootstrap interval, as every report of this room prints it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+LEVEL = 0.95
+RESAMPLES = 1_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with the bounds of its bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.4f} ({self.low:.4f} to {self.high:.4f})"
+
+
+def bounds(samples: np.ndarray) -> tuple[float, float]:
+    """Return the two ends of the middle 95 % of bootstrap samples; a sample without variance (NaN) is left out."""
+    low, high = np.nanquantile(samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
