@@ -40,7 +40,7 @@ from .checkpoint import (
     write_json,
     write_weights,
 )
-from .manifest import MANIFEST_FILE, modeling_files, write_release_manifest
+from .manifest import MANIFEST_FILE, write_modeling_files, write_release_manifest
 from .native_form import NativeForm, find_native_form, native_class_name, native_config_values
 from .onnx.files import ONNX_FOLDER, write_onnx_folder
 from .provenance import PROVENANCE_FILE, write_provenance, yaml_without_local_folders
@@ -190,8 +190,7 @@ def _write_model(folder: Path, model: ReleasedModel, dtype: str) -> None:
     for key in ("torch_dtype", "_name_or_path", "_attn_implementation", "attn_implementation"):
         values.pop(key, None)
     write_json(folder / CONFIG_FILE, values)
-    for path in modeling_files():
-        (folder / path.name).write_bytes(path.read_bytes())
+    write_modeling_files(folder)
 
 
 def _copy_records(folder: Path, checkpoint: Path) -> None:

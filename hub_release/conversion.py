@@ -34,6 +34,7 @@ from .checkpoint import (
     write_json,
     write_weights,
 )
+from .manifest import write_modeling_files
 from .native_form import LABEL_FIELDS, TOKENIZER_ID_FIELDS, shared_fields
 from .verification.isolated_check import probe_forward
 from .verification.probes import AUTO_CLASSES, probe_inputs
@@ -72,7 +73,8 @@ def run_conversion(args: ConversionArguments) -> Path:
         args: input, output and what to convert
 
     Returns:
-        The output folder: config.json, one model.safetensors, the source's tokenizer, and what was changed.
+        The output folder: config.json, one model.safetensors, the modeling files, the source's tokenizer, and what was
+        changed.
 
     Raises:
         FileNotFoundError: Where the source, its config or its weights are missing.
@@ -93,6 +95,7 @@ def run_conversion(args: ConversionArguments) -> Path:
     with new_output_folder(args.output_dir, overwrite=args.overwrite, marker=CONVERSION_FILE) as folder:
         write_weights(tensors, folder / WEIGHTS_FILE)
         write_json(folder / CONFIG_FILE, values)
+        write_modeling_files(folder)
         _carry_files(source, folder)
         write_json(folder / CONVERSION_FILE, record)
     return Path(args.output_dir)
@@ -166,7 +169,7 @@ def _token_ids(source: Path, raw: dict[str, Any]) -> dict[str, int | None]:
         return {name: raw[name] for name in TOKENIZER_ID_FIELDS}
     if not (source / "tokenizer.json").is_file():
         return {name: raw.get(name) for name in TOKENIZER_ID_FIELDS}
-    tokenizer = AutoTokenizer.from_pretrained(source)
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     return {name: getattr(tokenizer, name) for name in TOKENIZER_ID_FIELDS}
 
 

@@ -25,6 +25,12 @@ def modeling_files() -> list[Path]:
     return sorted(Path(modeling.__file__).parent.glob("*_chinese_modernbert.py"))
 
 
+def write_modeling_files(folder: Path) -> None:
+    """Put the files of `modeling/` beside a config whose `auto_map` names them, byte for byte."""
+    for path in modeling_files():
+        (folder / path.name).write_bytes(path.read_bytes())
+
+
 def known_modeling_digests() -> dict[str, dict[str, str]]:
     """Return the sha256 of each modeling file by version: the installed version first, then the recorded ones."""
     return {INSTALLED: {path.name: file_sha256(path) for path in modeling_files()}, **read_json_object(DIGESTS_FILE)}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from ..runtime.files import write_text_atomically
 
@@ -22,6 +22,7 @@ MODEL_INPUT_NAMES = ["input_ids", "attention_mask"]
 VOCABULARY_MULTIPLE = 64
 """Embedding rows may exceed the tokens by less than this. Source: paper-facts 3 (sizes are multiples of 64)."""
 
+ADDITIONAL_TOKENS = "additional_special_tokens"
 SPECIAL_TOKEN_NAMES = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 
 
@@ -40,34 +41,54 @@ def wrap_backend(backend: Tokenizer, model_max_length: int = MODEL_MAX_LENGTH) -
     )
 
 
-def _clean_backend_json(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+def _clean_backend_json(backend: Tokenizer) -> dict[str, Any]:
     """Return the backend as JSON without the truncation and padding that an earlier call left in it."""
-    content = json.loads(tokenizer.backend_tokenizer.to_str())
+    content = json.loads(backend.to_str())
     content["truncation"] = content["padding"] = None
     return content
 
 
-def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: str | Path) -> Path:
-    """Write the three tokenizer files into `folder` and return it.
+def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> Path:
+    """Write a tokenizer into `folder`, without the truncation and padding that calls have left in it, and return it.
 
-    The class is written as `PreTrainedTokenizerFast`, the one name that Transformers 4 and 5 both load; left to
-    itself, Transformers 5 writes a name that 4.57 does not know.
+    The generic class is written as `PreTrainedTokenizerFast`, the one name that Transformers 4 and 5 both load; left to
+    itself, Transformers 5 writes a name that 4.57 does not know. One of a class of its own, such as BERT's, writes its
+    own files.
     """
     target = Path(folder)
-    special_tokens = {name: str(getattr(tokenizer, name)) for name in SPECIAL_TOKEN_NAMES}
-    config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        **special_tokens,
-        "model_max_length": tokenizer.model_max_length,
-        "model_input_names": list(tokenizer.model_input_names),
-        "padding_side": tokenizer.padding_side,
-        "truncation_side": tokenizer.truncation_side,
-        "clean_up_tokenization_spaces": False,
-    }
-    write_text_atomically(target / TOKENIZER_FILE, _to_json(_clean_backend_json(tokenizer)))
-    write_text_atomically(target / CONFIG_FILE, _to_json(config))
-    write_text_atomically(target / SPECIAL_TOKENS_FILE, _to_json(special_tokens))
+    backend = tokenizer.backend_tokenizer if isinstance(tokenizer, PreTrainedTokenizerFast) else None
+    if type(tokenizer) is PreTrainedTokenizerFast:
+        special_tokens = _special_tokens(tokenizer)
+        config = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            **special_tokens,
+            "model_max_length": tokenizer.model_max_length,
+            "model_input_names": list(tokenizer.model_input_names),
+            "padding_side": tokenizer.padding_side,
+            "truncation_side": tokenizer.truncation_side,
+            "clean_up_tokenization_spaces": False,
+        }
+        write_text_atomically(target / CONFIG_FILE, _to_json(config))
+        write_text_atomically(target / SPECIAL_TOKENS_FILE, _to_json(special_tokens))
+    else:
+        tokenizer.save_pretrained(target)
+    if backend is not None:
+        write_text_atomically(target / TOKENIZER_FILE, _to_json(_clean_backend_json(backend)))
     return target
+
+
+def _special_tokens(tokenizer: PreTrainedTokenizerFast) -> dict[str, str | list[str]]:
+    """Return the special tokens by their roles; those without a role stand in a list, which both versions read.
+
+    A token that the backend marks as special counts, whichever way it was added: lost here, it would be an ordinary
+    word after loading, which is masked and drawn as a replacement.
+    """
+    named = {name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
+    order = (*SPECIAL_TOKEN_NAMES, *sorted(named.keys() - set(SPECIAL_TOKEN_NAMES)))
+    roles: dict[str, str | list[str]] = {name: named[name] for name in order if name in named}
+    marked = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+    others = [token for token in dict.fromkeys((*tokenizer.all_special_tokens, *marked)) if token not in roles.values()]
+    return {**roles, ADDITIONAL_TOKENS: others} if others else roles
 
 
 def _to_json(content: object) -> str:
@@ -86,7 +107,8 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
     if not (path / TOKENIZER_FILE).is_file():
         raise FileNotFoundError(f"no {TOKENIZER_FILE} in {path}; give a tokenizer folder or train one first")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
+        # Said, since Transformers 5 asks otherwise about the code of the model that lies beside a tokenizer.
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     except Exception as error:  # the Rust reader raises bare Exception
         raise ValueError(f"{path} cannot be read as a tokenizer: {str(error).splitlines()[0]}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
@@ -112,7 +134,7 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerFast) -> str:
 
     Truncation and padding are left out, because they are settings of a call.
     """
-    content = json.dumps(_clean_backend_json(tokenizer), ensure_ascii=False, sort_keys=True)
+    content = json.dumps(_clean_backend_json(tokenizer.backend_tokenizer), ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(content.encode("utf-8")).hexdigest()
 
 

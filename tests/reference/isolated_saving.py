@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+SENTENCE_CLASSES = ("SentenceTransformer", "CrossEncoder", "SparseEncoder")
+
 
 class BlockedPackage(importlib.abc.MetaPathFinder):
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
@@ -26,27 +28,54 @@ def run_task(task: dict[str, Any], number: int, job: dict[str, Any]) -> tuple[di
     view = place_in_hub_cache(task) if "hub" in task else Path(job["views"]) / f"view_{number}"
     if "hub" not in task:
         view.symlink_to(task["folder"], target_is_directory=True)
-    if task["class"] == "SentenceTransformer":
-        return {}, {"embeddings": run_sentence_transformer(task, str(view), job["texts"])}
+    if task["class"] in SENTENCE_CLASSES:
+        return run_sentence_class(task, str(view), job["texts"])
     import torch
     import transformers
 
     # Three labels do not fit a head of two or of one, which then starts anew.
-    options = {"trust_remote_code": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
-    model, info = getattr(transformers, task["class"]).from_pretrained(str(view), **options)
+    options = {"output_loading_info": True, "ignore_mismatched_sizes": True, **task.get("options", {})}
+    model: Any
+    model, info = getattr(transformers, task["class"]).from_pretrained(
+        str(view), trust_remote_code=task.get("trust", True), **options
+    )
     model.eval()
-    assert type(model).__module__.startswith("transformers_modules."), type(model)
+    check_class(model, task)
+    input_ids = torch.tensor(job["input_ids"])
+    if task.get("adapter"):
+        from peft import LoraConfig, get_peft_model
+
+        lora = LoraConfig(r=2, target_modules=["Wqkv"], init_lora_weights=False)
+        model = get_peft_model(model, lora).merge_and_unload()  # pyright: ignore[reportCallIssue]
+    if task.get("step"):
+        train_a_step(model, input_ids)
     if task["again"]:
         model.save_pretrained(task["again"])
-    input_ids = torch.tensor(job["input_ids"])
+    # Transformers' own classifier of texts does not go without a mask.
+    batch = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
     choices = task["class"].endswith("MultipleChoice")
     with torch.no_grad():
-        hidden = model.base_model(input_ids=input_ids).last_hidden_state
-        outputs = model(input_ids=input_ids[None] if choices else input_ids)
+        hidden = model.base_model(**batch).last_hidden_state
+        outputs = model(**{name: tensor[None] if choices else tensor for name, tensor in batch.items()})
     new = {*info["missing_keys"], *(row if isinstance(row, str) else row[0] for row in info["mismatched_keys"])}
     result = {"new": sorted(new), "id2label": model.config.id2label}
     # The first output is the answer of each head: hidden states, logits, or where an answer starts.
     return result, {"hidden": hidden, "first": outputs[0].contiguous()}
+
+
+def check_class(model: Any, task: dict[str, Any]) -> None:
+    """With trust a model is of the code in its folder, without it of Transformers' own ModernBERT."""
+    expected = "transformers_modules." if task.get("trust", True) else "transformers.models.modernbert."
+    assert type(model).__module__.startswith(expected), type(model)
+
+
+def train_a_step(model: Any, input_ids: Any) -> None:
+    """Train as a tagger, on the parity of each id."""
+    import torch
+
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model(input_ids=input_ids, labels=input_ids % 2).loss.backward()
+    optimizer.step()
 
 
 def place_in_hub_cache(task: dict[str, Any]) -> Path:
@@ -59,13 +88,22 @@ def place_in_hub_cache(task: dict[str, Any]) -> Path:
     return Path(task["hub"])
 
 
-def run_sentence_transformer(task: dict[str, Any], folder: str, texts: list[str]) -> Any:
-    from sentence_transformers import SentenceTransformer
+def run_sentence_class(task: dict[str, Any], folder: str, texts: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Load a folder as a class of sentence-transformers, and return its numbers for the texts."""
+    import sentence_transformers
 
-    encoder = SentenceTransformer(folder, trust_remote_code=True, device="cpu")
+    options = {"trust_remote_code": task.get("trust", True), "device": "cpu", **task.get("options", {})}
+    model = getattr(sentence_transformers, task["class"])(folder, **options)
+    check_class(model[0].model, task)
     if task["again"]:
-        encoder.save_pretrained(task["again"])
-    return encoder.encode(texts, convert_to_tensor=True, show_progress_bar=False).contiguous()
+        model.save_pretrained(task["again"])
+    quiet = {"convert_to_tensor": True, "show_progress_bar": False}
+    if task["class"] == "CrossEncoder":
+        numbers = model.predict([(texts[0], text) for text in texts], **quiet)
+    else:
+        dense = {"convert_to_sparse_tensor": False} if task["class"] == "SparseEncoder" else {}
+        numbers = model.encode(texts, **quiet, **dense)
+    return {"modules": [type(module).__name__ for module in model]}, {"embeddings": numbers.float().contiguous()}
 
 
 def main(job_path: str) -> None:
@@ -77,7 +115,10 @@ def main(job_path: str) -> None:
     torch.set_num_threads(job["threads"])
     results, tensors = [], {}
     for number, task in enumerate(job["tasks"]):
-        result, computed = run_task(task, number, job)
+        try:
+            result, computed = run_task(task, number, job)
+        except Exception as error:  # only the last line of what this process says is seen
+            raise RuntimeError(f"{task}: {error!r}") from error
         results.append(result)
         tensors.update({f"{number}/{name}": tensor for name, tensor in computed.items()})
     save_file(tensors, job["tensors"])

@@ -25,6 +25,7 @@ from ...evaluation.clue.tasks import Task
 
 # Importing this package registers our model with the Auto classes.
 from ...modeling.loading import own_config
+from ...tokenization.loading import save_tokenizer
 from ..lora import merge_lora
 
 HEAD_DROPOUT = 0.1
@@ -158,7 +159,7 @@ def save_model(model: nn.Module, tokenizer: PreTrainedTokenizerBase, folder: Pat
         )
     else:
         inner.save_pretrained(folder)  # pyright: ignore[reportCallIssue]
-    tokenizer.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
 
 
 _LAYER = re.compile(r"\.layers?\.(\d+)\.")

@@ -9,10 +9,11 @@ from typing import Any, cast
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
-from transformers import PreTrainedModel, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from ...modeling import ChineseModernBertModel
 from ...modeling.loading import own_config
+from ...tokenization.loading import save_tokenizer
 from .arguments import ContrastiveArguments
 
 MODULES_FILE, CONFIG_FILE = "modules.json", "config.json"
@@ -54,6 +55,16 @@ def _with_own_class(model: SentenceTransformer, folder: str | Path) -> SentenceT
         )
         module.model = ours.to(model.device)
     return model
+
+
+def save_encoder(model: SentenceTransformer, folder: Path) -> None:
+    """Write a sentence encoder for sentence-transformers; of one of ours the code lies beside it.
+
+    The tokenizer is written again, since the library keeps the last call's truncation and padding in its file.
+    """
+    model.save(str(folder))
+    if isinstance(model.tokenizer, PreTrainedTokenizerBase):  # static embeddings have a bare one
+        save_tokenizer(model.tokenizer, folder)
 
 
 def transformer_of(model: SentenceTransformer) -> PreTrainedModel | None:

@@ -28,7 +28,7 @@ from .arguments import ContrastiveArguments
 from .baselines import SCORES, check_against, finished_stages, score_baselines, score_sizes
 from .datasets import NamedRows, read_named, rows_fingerprint, stage_datasets, texts_of, without_leaks
 from .leakage import LeakageReport, find_leaks
-from .models import is_encoder_folder, load_encoder, transformer_of
+from .models import is_encoder_folder, load_encoder, save_encoder, transformer_of
 from .options import ContrastiveStage
 from .trainer import ContrastiveTrainer
 
@@ -330,7 +330,7 @@ def _keep(
     inner = transformer_of(model)
     if record["stage"] is not None and inner is not None:  # a stage trains on short texts, its model reads long ones
         model.max_seq_length = inner.config.max_position_embeddings
-    model.save(str(folder / "model"))
+    save_encoder(model, folder / "model")
     write_text_atomically(folder / STAGE, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
     scores = evaluate_encoder(model.eval(), scored, retrieval, arguments.bootstrap_resamples)
     scores.save(folder / SCORES)

@@ -1,10 +1,14 @@
+import builtins
 import json
 from pathlib import Path
 
 import pytest
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from chinese_modernbert.modeling.configuration_chinese_modernbert import AUTO_MAP
 from chinese_modernbert.tokenization import check_vocabulary, load_tokenizer, save_tokenizer, tokenizer_hash
+from chinese_modernbert.trainers.masking.corruption import MaskVocabulary
+from reference.tiny_bert import write_tiny_bert
 
 
 def edit(file: Path, **changes: object) -> None:
@@ -25,6 +29,49 @@ def test_truncation_and_padding_of_a_call_are_neither_hashed_nor_saved(tokenizer
     saved = json.loads((save_tokenizer(loaded, tmp_path / "again") / "tokenizer.json").read_text(encoding="utf-8"))
     assert saved["truncation"] is None
     assert saved["padding"] is None
+
+
+@pytest.mark.parametrize("how", ["with a role", "as a token"])
+def test_special_tokens_of_ones_own_survive_and_are_never_masked(
+    how: str, tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    given = load_tokenizer(tokenizer_folder)
+    if how == "with a role":
+        given.add_special_tokens({"additional_special_tokens": ["[ENT]", "[/ENT]"], "eos_token": "[SEP]"})
+    else:
+        given.add_tokens(["[ENT]", "[/ENT]"], special_tokens=True)
+    again = load_tokenizer(save_tokenizer(given, tmp_path / "again"))
+    ids = given.convert_tokens_to_ids(["[ENT]", "[/ENT]"])
+    assert not set(ids) & set(MaskVocabulary.from_tokenizer(again).ordinary_ids.tolist())
+    assert again.get_special_tokens_mask([*ids, 9], already_has_special_tokens=True) == [1, 1, 0]
+    assert again.eos_token == given.eos_token
+    assert again("[ENT]北京[/ENT]")["input_ids"] == given("[ENT]北京[/ENT]")["input_ids"]
+    assert json.loads((tmp_path / "again" / "special_tokens_map.json").read_text("utf-8"))[
+        "additional_special_tokens"
+    ] == ["[ENT]", "[/ENT]"]
+
+
+def test_a_tokenizer_of_another_class_keeps_its_class_and_loses_truncation(tmp_path: Path) -> None:
+    given = AutoTokenizer.from_pretrained(write_tiny_bert(tmp_path / "bert"))
+    given(["北京" * 9], padding=True, truncation=True, max_length=5)
+    again = AutoTokenizer.from_pretrained(save_tokenizer(given, tmp_path / "again"))
+    assert type(again) is type(given) is not PreTrainedTokenizerFast
+    content = json.loads((tmp_path / "again" / "tokenizer.json").read_text(encoding="utf-8"))
+    assert content["truncation"] is content["padding"] is None
+    assert again("北京的")["input_ids"] == given("北京的")["input_ids"]
+
+
+def test_no_question_is_asked_about_the_model_beside_a_tokenizer(
+    tokenizer_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of a type that nobody has registered, as where this package's models are not imported.
+    config = {"model_type": "of_nobody", "auto_map": AUTO_MAP}
+    (tokenizer_folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    asked: list[str] = []
+    monkeypatch.setattr(builtins, "input", lambda text="": asked.append(text) or "n")
+    assert load_tokenizer(tokenizer_folder)("北京")["input_ids"] and not asked
+    AutoTokenizer.from_pretrained(tokenizer_folder)
+    assert asked, "Transformers asks no more: load_tokenizer need not say anything"
 
 
 def test_the_hash_sees_an_added_token(tokenizer_folder: Path) -> None:
