@@ -86,10 +86,10 @@ def tag_parts(tag: Any, location: str) -> tuple[str, str]:
     return found[1] or "O", found[2] or ""
 
 
-def named_tag(written: object, location: str, task: Task) -> tuple[str, str]:
-    """Return the letter and the type of a tag as it is written, by the task's names of whole tags or of types."""
+def _named_tag(written: object, location: str, task: Task) -> str:
+    """Return a tag as it is written by the task's names, of whole tags or of types."""
     prefix, kind = tag_parts(task.label_names.get(label_text(written), written), location)
-    return prefix, task.label_name(kind)
+    return f"{prefix}-{task.label_name(kind)}" if kind else prefix
 
 
 def split_cell(cell: str) -> list[str]:
@@ -97,7 +97,7 @@ def split_cell(cell: str) -> list[str]:
     return cell.replace("\x02", " ").split()
 
 
-def token_tags(row: Row, task: Task) -> tuple[list[str], list[Any] | None] | None:
+def token_tags(row: Row, task: Task) -> tuple[list[str], list[str] | None] | None:
     """Return the tokens of a row with tagged tokens and their tags (None: not given); None for a row of another form.
 
     Tokens are a list under the task's field or `tokens`, tags a list under its label field, or under `labels`. In a
@@ -120,7 +120,7 @@ def token_tags(row: Row, task: Task) -> tuple[list[str], list[Any] | None] | Non
         tags = None if tag_field is None else row.get(tag_field, list)
     if tags is not None and len(tags) != len(tokens):
         raise ValueError(f"{row.location}: {len(tokens)} tokens but {len(tags)} labels")
-    return tokens, tags
+    return tokens, None if tags is None else [_named_tag(tag, row.location, task) for tag in tags]
 
 
 def observed_labels(files: Sequence[ParsedFile], task: Task) -> tuple[str, ...]:
@@ -132,7 +132,7 @@ def observed_labels(files: Sequence[ParsedFile], task: Task) -> tuple[str, ...]:
         elif task.kind == "multi_label":
             seen.update(map(task.label_name, _several(row, task)))
         elif (found := token_tags(row, task)) is not None:
-            seen.update(named_tag(tag, row.location, task)[1] for tag in found[1] or ())
+            seen.update(tag_parts(tag, row.location)[1] for tag in found[1] or ())
         else:
             seen.update(kind for kind, _, _ in entity_spans(row, task))
     return tuple(sorted(seen - {NO_GOLD_LABEL, ""} if task.kind != "multi_label" else seen))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .labels import Label, entity_spans, is_without_gold, named_tag, read_label, token_tags
+from .labels import Label, entity_spans, is_without_gold, read_label, tag_parts, token_tags
 from .rows import ParsedFile, Row
 from .tasks import Task
 
@@ -225,14 +225,14 @@ def read_cluener(files: Sequence[ParsedFile], task: Task) -> Iterator[Example]:
         yield Example(_identity(row, number), (text,), group=text, entities=spans)
 
 
-def _tagged_tokens(row: Row, number: int, task: Task, tokens: list[str], tags: list[Any] | None) -> Example:
+def _tagged_tokens(row: Row, number: int, task: Task, tokens: list[str], tags: list[str] | None) -> Example:
     """Return a text of joined tokens; a space stands between two words of Latin letters or digits."""
     text, spans, open_type = "", [], ""  # open_type: of an entity that may go on
     for token, tag in zip(tokens, ["O"] * len(tokens) if tags is None else tags, strict=True):
         if text and text[-1].isascii() and token[:1].isascii() and text[-1].isalnum() and token[:1].isalnum():
             text += " "
         start, text = len(text), text + token
-        prefix, kind = named_tag(tag, row.location, task) if tags is not None else ("O", "")
+        prefix, kind = tag_parts(tag, row.location)
         if kind:
             _check_entity_type(kind, row.location, task)
             begins = prefix in "BS" or kind != open_type

@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import confusion_matrix
 
 from ...runtime.environment import describe_environment
 from ...runtime.files import write_text_atomically
 from ...runtime.markdown import markdown_table
 from ...runtime.pictures import COLORS, new_figure, save_picture_atomically
+from .baselines import score_by_label
 from .published import PUBLISHED
 from .significance import compare
 from .submissions import write_submissions
+from .task_section import format_spread, task_section
+from .tasks import COMPARED_METRIC
 
 REPORT, REPORT_JSON, PICTURE, SUBMISSIONS = "report.md", "report.json", "scores.png", "submissions"
-SHOWN_CLASSES = 15
-SHOWN_CONFUSIONS = 10
-_COLLAPSED = "**every run predicts one class only: this is a failed training, not a weak model**"
+_COLLAPSED = "**every run gives one answer to all rows: this is a failed training, not a weak model**"
 
 
 def write_report(
@@ -49,20 +49,20 @@ def write_report(
         ValueError: If `against` was scored on other rows.
     """
     rows = [summarize(result) for result in results]
-    other = None if against is None else read_report(against)
+    other = {} if against is None else read_report(against)
     for row, result in zip(rows, results, strict=True):
-        if other is not None and row["task"] in other:
+        if row["task"] in other:
             row["against"] = against_row(row, other[row["task"]])
         row["submissions"] = [str(path.relative_to(output)) for path in write_submissions(output / SUBMISSIONS, result)]
     content = {"settings": {**settings, **describe_environment()}, "skipped": dict(skipped), "tasks": rows}
     write_text_atomically(output / REPORT_JSON, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
-    picture = draw_scores(rows, str(settings["model"]), output / PICTURE) if rows else None
+    picture = draw_scores(rows, str(settings["model"]), output / PICTURE, other) if rows else None
     write_text_atomically(output / REPORT, _markdown(content, results, picture))
     return output / REPORT
 
 
 def read_report(folder: str | Path) -> dict[str, dict[str, Any]]:
-    """Return task -> row of a report that was written before.
+    """Return task -> row of a report that was written before, with the name of its model.
 
     Raises:
         FileNotFoundError: If the folder holds none.
@@ -70,7 +70,8 @@ def read_report(folder: str | Path) -> dict[str, dict[str, Any]]:
     file = Path(folder) / REPORT_JSON
     if not file.is_file():
         raise FileNotFoundError(f"{folder} holds no {REPORT_JSON}; give the output_dir of a finished clue command")
-    return {row["task"]: row for row in json.loads(file.read_text(encoding="utf-8"))["tasks"]}
+    content = json.loads(file.read_text(encoding="utf-8"))
+    return {row["task"]: {**row, "model": content["settings"]["model"]} for row in content["tasks"]}
 
 
 def summarize(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,7 +81,9 @@ def summarize(result: Mapping[str, Any]) -> dict[str, Any]:
         split: {name: _spread([run["scored"][split][name] for run in runs]) for name in runs[0]["scored"][split]}
         for split in runs[0]["scored"]
     }
-    is_class = result["data"]["kind"] in ("classification", "spans")
+    about = result["data"]
+    may_collapse = about["kind"] in ("classification", "multi_label", "regression", "spans")
+    predicted = [run["predictions"]["dev"] for run in runs]
     row = {
         "task": result["task"],
         "metric": metric,
@@ -91,16 +94,43 @@ def summarize(result: Mapping[str, Any]) -> dict[str, Any]:
         "scored": scored,
         "runs": len(runs),
         "seconds": sum(run["seconds"] for run in runs),
-        "data": result["data"]["summary"],
-        "used_training_rows": result["data"]["used_training_rows"],
+        "kind": about["kind"],
+        "is_own": about["is_own"],
+        "data": about["summary"],
+        "baseline": about["baseline"],
+        "training_rows": about["training_rows"],
+        "selection_rows": about["selection_rows"],
+        "cut_rows": about["cut"],
+        "lost_entities": about["lost_entities"],
+        "epochs": about["epochs"],
+        "chosen_epochs": about["chosen_epochs"],
         "dev_rows": len(runs[0]["dev_gold"]),
-        "is_collapsed": is_class and all(len(set(run["predictions"]["dev"])) == 1 for run in runs),
+        "is_collapsed": may_collapse and all(_is_one_answer(values) for values in predicted),
+        "by_label": _by_label(result),
         "dev_examples": np.mean([run["dev_examples"] for run in runs], axis=0).round(6).tolist(),
         "dev_gold": runs[0]["dev_gold"],
     }
     if all("dev_without_repeated" in run for run in runs):
         row["dev_without_repeated"] = _spread([run["dev_without_repeated"][metric] for run in runs])
     return row
+
+
+def _is_one_answer(predictions: Sequence[Any]) -> bool:
+    """Return whether every row got the same answer; numbers that differ by less than a thousandth count as one."""
+    return len({f"{one:.3f}" if isinstance(one, float) else str(one) for one in predictions}) == 1
+
+
+def _by_label(result: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return the scores of each entity type or label, means over the runs."""
+    about = result["data"]
+    tables = [
+        score_by_label(about["kind"], run["predictions"]["dev"], run["dev_gold"], about["labels"])
+        for run in result["runs"]
+    ]
+    return {
+        name: {measure: float(np.mean([table[name][measure] for table in tables])) for measure in scores}
+        for name, scores in tables[0].items()
+    }
 
 
 def _spread(values: Sequence[float]) -> dict[str, float | None]:
@@ -112,8 +142,8 @@ def against_row(row: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, A
     """Compare two models on the dev rows of a task.
 
     Returns:
-        `metric`, `this` and `other` in percent, and the fields of `PairedComparison`; all of them of one metric: the
-        task's, or accuracy where that is macro F1, to which a row adds no share of its own.
+        `metric`, `this` and `other` in percent, and the fields of `PairedComparison`; all of them of one metric, the
+        `COMPARED_METRIC` of the kind: to macro F1 or a correlation a row adds no share of its own.
 
     Raises:
         ValueError: If the rows or their gold labels differ.
@@ -121,15 +151,9 @@ def against_row(row: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, A
     if row["dev_gold"] != other["dev_gold"]:
         raise ValueError(f"{row['task']}: the two models were scored on other dev rows; run both on the same data")
     found = compare(np.array(row["dev_examples"]), np.array(other["dev_examples"]))
-    metric = "accuracy" if row["metric"] == "macro_f1" else row["metric"]
+    metric = COMPARED_METRIC[row["kind"]]
     means = {name: one["scored"]["dev"][metric]["mean"] for name, one in (("this", row), ("other", other))}
     return {"metric": metric, **means, **vars(found)}
-
-
-def format_spread(value: Mapping[str, float | None]) -> str:
-    """Return `mean ± deviation`, or the mean alone."""
-    deviation = value["deviation"]
-    return f"{value['mean']:.2f}" + ("" if deviation is None else f" ± {deviation:.2f}")
 
 
 def _markdown(content: Mapping[str, Any], results: Sequence[Mapping[str, Any]], picture: Path | None) -> str:
@@ -140,22 +164,26 @@ def _markdown(content: Mapping[str, Any], results: Sequence[Mapping[str, Any]], 
         else f"rate and epoch were chosen on one of {settings['folds']} folds of the training rows (column selection); "
         "dev was scored once by the chosen weights"
     )
+    title = "Fine-tuning" if rows and all(row["is_own"] for row in rows) else "CLUE"
     lines = [
-        f"# CLUE: {settings['model']}",
+        f"# {title}: {settings['model']}",
         "",
-        f"In percent, mean and sample deviation over the runs. Protocol: {select}.",
+        f"In percent, mean and sample deviation over the runs. Protocol: {select}. The baseline is the best answer "
+        "without reading: the most frequent class or labels, the mean, a random choice.",
         "",
         *markdown_table(
-            ("task", "metric", "selection", "dev", "runs", "learning rate", "training rows used"),
+            ("task", "metric", "selection", "dev", "baseline", "runs", "learning rate", "trained on", "selected on"),
             (
                 (
                     row["task"],
                     row["metric"],
                     format_spread(row["selection"]),
                     format_spread(row["dev"]),
+                    "" if row["baseline"] is None else f"{row['baseline']:.2f}",
                     row["runs"],
                     f"{row['learning_rate']:g}",
-                    f"{row['used_training_rows']:,}",
+                    f"{row['training_rows']:,} rows",
+                    f"{row['selection_rows']:,} rows",
                 )
                 for row in rows
             ),
@@ -167,7 +195,7 @@ def _markdown(content: Mapping[str, Any], results: Sequence[Mapping[str, Any]], 
     if picture is not None:
         lines += ["", f"![dev scores by task]({picture.name})"]
     for row, result in zip(rows, results, strict=True):
-        lines += _task_section(row, result)
+        lines += task_section(row, result)
     lines += ["", "## Settings", "", *(f"- {name}: {value}" for name, value in settings.items()), ""]
     return "\n".join(lines)
 
@@ -229,80 +257,34 @@ def _published(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return ["", "## Published scores", "", "Other splits and protocols: not comparable digit by digit.", "", *table]
 
 
-def _task_section(row: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
-    about = result["data"]
-    lines = [
-        "",
-        f"## {row['task']}",
-        "",
-        f"- Data: {about['summary']}; read from {about['source']}.",
-        f"- Licence: {about['licence']}. {about['citation']}".rstrip(),
-        f"- Recipe: {about['recipe']}; {about['max_length']:,} tokens.",
-    ]
-    if len(row["grid"]) > 1:
-        lines.append(
-            "- Grid (selection): " + ", ".join(f"{rate} {value:.2f}" for rate, value in row["grid"].items()) + "."
-        )
-    for split, metrics in row["scored"].items():
-        lines.append(
-            f"- {split}: " + ", ".join(f"{name} {format_spread(value)}" for name, value in metrics.items()) + "."
-        )
-    if "dev_without_repeated" in row:
-        lines.append(f"- dev without rows that occur in train: {format_spread(row['dev_without_repeated'])}.")
-    lines += [f"- Prediction file: {name}." for name in row["submissions"]]
-    if about["kind"] in ("classification", "spans"):
-        lines += _confusions(result["runs"], about["labels"])
-    lines += ["", "Hardest dev rows (lowest probability of the right answer, mean over runs):", ""]
-    titles = ("id", "right", "predicted", "log probability", "text")
-    lines += markdown_table(titles, (_hard_row(one, about) for one in about["hardest"]))
-    for run in result["runs"]:
-        lines += _explained(run)
-    return lines
+def draw_scores(
+    rows: Sequence[Mapping[str, Any]], model: str, picture: Path, other: Mapping[str, Mapping[str, Any]]
+) -> Path:
+    """Draw dev scores by task, beside those of another model and published ones; a bar of several runs has a deviation.
 
-
-def _hard_row(row: Mapping[str, Any], about: Mapping[str, Any]) -> tuple[str, ...]:
-    name = (lambda value: about["labels"][value]) if about["kind"] in ("classification", "spans") else str
-    predicted = ", ".join(sorted({name(value) for value in row["predicted"]}))
-    texts = " / ".join(text if len(text) <= 60 else f"{text[:60]}…" for text in row["texts"])
-    return str(row["id"]), name(row["gold"]), predicted, f"{row['log_probability']:.2f}", texts
-
-
-def _confusions(runs: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> list[str]:
-    """Return the confusion matrix summed over runs, or for many classes its largest entries off the diagonal."""
-    gold = [label for run in runs for label in run["dev_gold"]]
-    found = [label for run in runs for label in run["predictions"]["dev"]]
-    table = confusion_matrix(gold, found, labels=list(range(len(labels))))
-    if len(labels) <= SHOWN_CLASSES:
-        rows = ((name, *row) for name, row in zip(labels, table.tolist(), strict=True))
-        title = "Confusions (rows: right, columns: predicted; summed over runs):"
-        return ["", title, "", *markdown_table(("", *labels), rows)]
-    np.fill_diagonal(table, 0)
-    largest = np.argsort(-table, axis=None)[:SHOWN_CONFUSIONS]
-    pairs = [divmod(int(cell), len(labels)) for cell in largest]
-    rows = ((labels[a], labels[b], table[a, b]) for a, b in pairs if table[a, b])
-    title = "Largest confusions (right, predicted, rows summed over runs):"
-    return ["", title, "", *markdown_table(("right", "predicted", "rows"), rows)]
-
-
-def _explained(run: Mapping[str, Any]) -> list[str]:
-    lines = []
-    for one in run.get("explained", ()):
-        strongest = sorted(one["tokens"], key=lambda pair: -abs(pair[1]))[:10]
-        weights = ", ".join(f"{text.strip() or '␣'} {weight:+.2f}" for text, weight in strongest)
-        lines.append(f"- {one['id']}: {one['predicted']} (right: {one['gold']}): {weights}")
-    if not lines:
-        return []
-    return ["", f"Weights of tokens for the predicted label, each masked alone (seed {run['seed']}):", "", *lines]
-
-
-def draw_scores(rows: Sequence[Mapping[str, Any]], model: str, picture: Path) -> Path:
-    """Draw dev scores by task with their deviations, and the published scores as marks."""
+    Args:
+        rows: rows of the report
+        model: name of the model
+        picture: PNG file to write
+        other: task -> row of another model's report; empty where there is none
+    """
     figure = new_figure(max(5.0, 1.2 * len(rows) + 3.0), 4.0)
     axes = figure.subplots()
     positions = np.arange(len(rows))
-    deviations = [row["dev"]["deviation"] or 0.0 for row in rows]
-    means = [row["dev"]["mean"] for row in rows]
-    axes.bar(positions, means, 0.5, yerr=deviations, capsize=4, color=COLORS[0], label=f"{model}, dev")
+    theirs = [other.get(row["task"], {}) for row in rows]
+    series: list[tuple[str, Sequence[Mapping[str, Any]]]] = [(f"{model}, dev", rows)]
+    if any(theirs):
+        name = next(row["model"] for row in theirs if row)
+        same = [row if row.get("metric") == own["metric"] else {} for row, own in zip(theirs, rows, strict=True)]
+        series.append((f"{name}, dev", same))
+    width = 0.5 / len(series)
+    for number, (label, drawn) in enumerate(series):
+        means = [row["dev"]["mean"] if row else math.nan for row in drawn]
+        deviations = [
+            math.nan if not row or row["dev"]["deviation"] is None else row["dev"]["deviation"] for row in drawn
+        ]
+        shifted = positions + (number - (len(series) - 1) / 2) * width
+        axes.bar(shifted, means, width, yerr=deviations, capsize=4, color=COLORS[number], label=label)
     for marker, one in zip("osD^", PUBLISHED, strict=True):
         values = [one.scores.get(row["task"], math.nan) for row in rows]
         if not all(map(math.isnan, values)):

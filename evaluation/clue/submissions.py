@@ -34,9 +34,11 @@ def submission_text(task: Mapping[str, Any], predictions: Sequence[Any], ids: Se
 
 
 def _written(task: Mapping[str, Any], found: Any) -> Any:
-    """Return a prediction as the site writes it: the label, the number of the choice, or entities by type."""
-    if task["kind"] == "choice":
+    """Return a prediction as the site writes it: label or labels, the number (of a choice), or entities by type."""
+    if task["kind"] in ("choice", "regression"):
         return found
+    if task["kind"] == "multi_label":
+        return [task["labels"][one] for one in found]
     if task["kind"] != "entities":
         return task["labels"][found]
     entities: dict[str, list[list[int]]] = {}

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import pipeline
 
 from chinese_modernbert.cli import main
 from chinese_modernbert.trainers.clue import run as clue_finetuning
@@ -55,7 +56,9 @@ def write_own_task(folder: Path, rows: list[dict[str, Any]], **keys: Any) -> Pat
 
 def run(model: str, data: Path, output: Path, *words: str) -> int:
     """Run the command; an option among `words` that is given again replaces the one before."""
-    options: dict[str, list[str]] = {"--model": [model], "--data": [str(data)], "--output_dir": [str(output)]}
+    options: dict[str, list[str]] = {"--model": [model], "--output_dir": [str(output)]}
+    if "--task_file" not in words:
+        options["--data"] = [str(data)]
     name = ""
     for word in words:
         if word.startswith("--"):
@@ -209,7 +212,7 @@ def test_every_option_of_training_at_once_and_a_comparison_with_a_second_model(
     words = ["--tasks", "afqmc", *SHORT, *options, *more, "--against", str(tmp_path / "b")]
     assert run(models["ours"], data, tmp_path / "a", *words) == 0
     row = report(tmp_path / "a")["afqmc"]
-    assert (row["runs"], row["used_training_rows"], row["dev_rows"]) == (2, 24, 4)
+    assert (row["runs"], row["training_rows"], row["selection_rows"], row["dev_rows"]) == (2, 18, 6, 4)
     assert 0 < row["against"]["p_value"] <= 1
     text = (tmp_path / "a" / "report.md").read_text(encoding="utf-8")
     assert "Against the other model" in text and "each masked alone" in text and "at most 24 per task" in text
@@ -234,6 +237,50 @@ def test_a_task_of_ones_own_is_trained_by_the_same_command(kind: str, models: di
     file = write_own_task(tmp_path, rows, **keys)
     assert run(models["ours"], tmp_path, tmp_path / "out", "--task_file", str(file), *SHORT) == 0
     assert report(tmp_path / "out")["own"]["dev_rows"] == 24
+
+
+@pytest.mark.parametrize("kind", ["multi_label", "regression"])
+def test_labels_of_another_kind_are_learned_saved_and_served(kind: str, models: dict[str, str], tmp_path: Path) -> None:
+    rows = []
+    for i in range(64):
+        words = [word for bit, word in enumerate(("北京", "会议")) if i >> bit & 1]
+        label = (
+            [{"北京": "place", "会议": "event"}[word] for word in words] if kind == "multi_label" else float(len(words))
+        )
+        rows.append({"text": f"{''.join(words)}散步{i % 7}", "label": label})
+    file = write_own_task(tmp_path, rows, kind=kind)
+    words = ["--task_file", str(file), "--learning_rate", "5e-3", "--num_train_epochs", "8", "--save_model", *QUIET]
+    assert run(models["ours"], tmp_path, tmp_path / "out", *words) == 0
+    row = report(tmp_path / "out")["own"]
+    assert row["dev"]["mean"] > 95 and row["baseline"] < 70
+    (folder,) = (tmp_path / "out" / "models" / "own").iterdir()
+    served = pipeline("text-classification", str(folder), top_k=None, trust_remote_code=True)
+    (scores,) = served(["北京会议散步1"])
+    found = {one["label"]: one["score"] for one in scores}
+    if kind == "regression":
+        assert set(found) == {"label"} and found["label"] > 1  # no sigmoid
+    else:
+        assert set(found) == {"event", "place"} and min(found.values()) > 0.5  # no softmax
+
+
+def test_another_command_does_not_replace_the_report_of_a_finished_folder(
+    models: dict[str, str], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--tasks", "afqmc,csl", "--predict_test", "false", *SHORT]
+    assert run(models["ours"], data, tmp_path, *words) == 0
+    kept = (tmp_path / "report.json").read_bytes()
+    for message, change in {
+        'learning_rate was "the task\'s", is 0.001': ["--learning_rate", "1e-3"],
+        "grid was None, is [0.001]": ["--grid", "--learning_rates", "1e-3"],
+        "seeds were 1, are 2": ["--seed", "2"],
+        "tasks were afqmc, csl, are afqmc": ["--tasks", "afqmc"],
+        "train_from was None": ["--train_from", "{afqmc: csl}"],
+    }.items():
+        assert run(models["ours"], data, tmp_path, *words, *change) == 2
+        assert message in capsys.readouterr().err
+        assert (tmp_path / "report.json").read_bytes() == kept
+    assert run(models["ours"], data, tmp_path, *words, "--seeds", "2", "--tasks", "afqmc,csl,c3") == 0
+    assert set(report(tmp_path)) == {"afqmc", "csl", "c3"}
 
 
 def test_a_tiny_model_learns_an_easy_task(models: dict[str, str], tmp_path: Path) -> None:

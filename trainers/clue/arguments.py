@@ -40,6 +40,10 @@ class ClueArguments(ClueOptions, TrainingArguments):
         """
         refuse_unread(self)
         super().__post_init__()
+        if self.task_file and self.tasks:
+            raise ValueError(f"tasks={','.join(self.tasks)} beside task_file is not read; give one of them")
+        if self.task_file and self.data and not self.train_from:
+            raise ValueError(f"data={self.data!r} is not read beside task_file, which names its files; leave it out")
         self.tasks = self.tasks or [ALL]
         self.learning_rates = self.learning_rates or list(GRID)
         for name, lowest in (("seeds", 1), ("folds", 2), ("patience", 0), ("max_length", 0), ("lora_rank", 0)):

@@ -15,7 +15,6 @@ import torch
 from scipy.special import log_softmax
 
 from ...evaluation.clue.readers import Example
-from .inputs import SequenceClassificationInputs
 
 if TYPE_CHECKING:
     from .trainer import ClueTrainer
@@ -35,7 +34,7 @@ def explain_hardest(trainer: ClueTrainer, examples: Sequence[Example], count: in
         For each: `id`, `predicted`, `gold`, and `tokens` as (text, weight); a weight over 0 supports the predicted
         label. Empty for kinds without one label per text.
     """
-    if not isinstance(trainer.inputs, SequenceClassificationInputs):
+    if trainer.inputs.task.kind not in ("classification", "spans"):
         return []
     order = np.argsort(trainer.predict_examples(examples).gold_log_probability)[:count]
     return [explain(trainer, examples[i]) for i in order]
@@ -69,6 +68,6 @@ def explain(trainer: ClueTrainer, example: Example) -> dict[str, Any]:
     return {
         "id": example.identity,
         "predicted": labels[predicted],
-        "gold": None if example.label is None else labels[example.label],
+        "gold": labels[example.label] if isinstance(example.label, int) else None,
         "tokens": [(text, round(float(weight), 4)) for text, weight in zip(texts, weights, strict=True)],
     }

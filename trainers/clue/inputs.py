@@ -13,9 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
-from scipy.special import log_softmax
+from scipy.special import expit, log_softmax, softmax
 from transformers import PreTrainedTokenizerBase
 
+from ...evaluation.clue.labels import Label
 from ...evaluation.clue.readers import CHOICE_BLANK, Example, Span
 from ...evaluation.clue.tasks import Task
 
@@ -27,13 +28,17 @@ class Predictions:
     """Predictions of a model for a list of examples.
 
     Args:
-        values: for each example a class or choice number, an answer, or a list of entities in the metric's form
-        gold_log_probability: float `[examples]`, log probability of the right class or choice (of the right tokens for
-            answers and entities, mean over them); NaN where there is no gold label
+        values: for each example a class or choice number, a list of label numbers, a number, an answer, or a list of
+            entities in the metric's form
+        gold_log_probability: float `[examples]`, log probability of the right class or choice (of the right labels or
+            tokens, mean over them; of a number minus its absolute error); NaN where there is no gold label
+        probabilities: for each example float `[classes]` or `[choices]`; empty for kinds that have none
     """
 
-    def __init__(self, values: list[Any], gold_log_probability: np.ndarray) -> None:
-        self.values, self.gold_log_probability = values, gold_log_probability
+    def __init__(
+        self, values: list[Any], gold_log_probability: np.ndarray, probabilities: Sequence[np.ndarray] = ()
+    ) -> None:
+        self.values, self.gold_log_probability, self.probabilities = values, gold_log_probability, probabilities
 
 
 class TaskInputs(ABC):
@@ -110,10 +115,12 @@ class TaskInputs(ABC):
         return [{name: encoded[name][i] for name in names} for i in range(len(encoded["input_ids"]))]
 
 
-def gold_log_probabilities(logits: np.ndarray, labels: Sequence[int | None]) -> np.ndarray:
-    """Return float64 `[rows]`: log probability of each row's label, NaN for None."""
+def gold_log_probabilities(logits: np.ndarray, labels: Sequence[Label | None]) -> np.ndarray:
+    """Return float64 `[rows]`: log probability of each row's class, NaN where it is not given."""
     scores = log_softmax(logits.astype(np.float64), axis=-1)
-    return np.array([np.nan if label is None else row[label] for row, label in zip(scores, labels, strict=True)])
+    return np.array(
+        [row[label] if isinstance(label, int) else np.nan for row, label in zip(scores, labels, strict=True)]
+    )
 
 
 class SequenceClassificationInputs(TaskInputs):
@@ -125,13 +132,52 @@ class SequenceClassificationInputs(TaskInputs):
         for number, (feature, example) in enumerate(zip(features, examples, strict=True)):
             feature["example"] = number
             if example.label is not None:
-                feature["labels"] = example.label
+                feature["labels"] = self.target(example.label)
         return features
+
+    def target(self, label: Label) -> Any:
+        """Return a label as the loss takes it."""
+        return label
 
     def decode(self, logits: np.ndarray, features: Sequence[Feature], examples: Sequence[Example]) -> Predictions:
         """Take the most probable class."""
         gold = gold_log_probabilities(logits, [example.label for example in examples])
-        return Predictions([int(row.argmax()) for row in logits], gold)
+        values = [int(row.argmax()) for row in logits]
+        return Predictions(values, gold, list(softmax(logits.astype(np.float64), axis=-1)))
+
+
+class MultiLabelInputs(SequenceClassificationInputs):
+    """One or two texts, any number of labels; those with a probability over one half are predicted."""
+
+    def target(self, label: Label) -> list[float]:
+        """Return 1.0 for each label that holds and 0.0 for the others."""
+        held = set(label) if isinstance(label, tuple) else set()
+        return [float(number in held) for number in range(len(self.task.labels))]
+
+    def decode(self, logits: np.ndarray, features: Sequence[Feature], examples: Sequence[Example]) -> Predictions:
+        """Take every label by itself."""
+        scores = logits.astype(np.float64)
+        gold = np.full(len(examples), np.nan)
+        for row, example in enumerate(examples):
+            if example.label is not None:
+                signs = 2 * np.array(self.target(example.label)) - 1
+                gold[row] = -np.logaddexp(0, -signs * scores[row]).mean()
+        values = [np.flatnonzero(row > 0).tolist() for row in scores]
+        return Predictions(values, gold, list(expit(scores)))
+
+
+class RegressionInputs(SequenceClassificationInputs):
+    """One or two texts, a number."""
+
+    def target(self, label: Label) -> Any:
+        """Return the number."""
+        return float(label) if not isinstance(label, tuple) else label
+
+    def decode(self, logits: np.ndarray, features: Sequence[Feature], examples: Sequence[Example]) -> Predictions:
+        """Take the number as it is."""
+        values = logits.astype(np.float64).reshape(-1)
+        right = np.array([np.nan if example.label is None else example.label for example in examples], dtype=np.float64)
+        return Predictions(values.tolist(), -np.abs(values - right))
 
 
 class SpanInputs(SequenceClassificationInputs):
@@ -254,7 +300,7 @@ class MultipleChoiceInputs(TaskInputs):
                     scores = log_softmax(np.stack([rows[number] for number in members]).astype(np.float64), axis=-1)
                     for blank, choice in zip(*linear_sum_assignment(-scores), strict=True):
                         values[members[blank]] = int(choice)
-        return Predictions(values, np.array(gold))
+        return Predictions(values, np.array(gold), [softmax(row.astype(np.float64)) for row in rows])
 
 
 def pad_column(features: Sequence[Feature], name: str, filler: int, like: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,12 @@ from ..lora import merge_lora
 HEAD_DROPOUT = 0.1
 """Dropout before the classifier of span pairs. Source: our default, that of BERT's heads."""
 HEAD_FILE = "span_head.safetensors"
+PROBLEM_TYPES: Mapping[str, str] = {
+    "classification": "single_label_classification",
+    "multi_label": "multi_label_classification",
+    "regression": "regression",
+}
+"""Kind of task -> `problem_type` of a saved model: by it a pipeline knows how logits become probabilities."""
 
 
 class SpanPairClassifier(nn.Module):
@@ -101,13 +107,14 @@ def build_model(task: Task, name: str, trust_remote_code: bool = False, tags: Se
         return ChoiceScorer(_load(AutoModelForSequenceClassification, name, trust_remote_code, num_labels=1))
     if task.kind == "answer":
         return _load(AutoModelForQuestionAnswering, name, trust_remote_code)
-    labels = list(tags if task.kind == "entities" else task.labels)
+    labels = list(tags if task.kind == "entities" else task.labels or [task.label_field])  # a number has one name
     family = AutoModelForTokenClassification if task.kind == "entities" else AutoModelForSequenceClassification
     return _load(
         family,
         name,
         trust_remote_code,
         num_labels=len(labels),
+        problem_type=PROBLEM_TYPES.get(task.kind),
         id2label=dict(enumerate(labels)),
         label2id={label: index for index, label in enumerate(labels)},
     )

@@ -13,13 +13,12 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.utils.class_weight import compute_class_weight
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
@@ -30,11 +29,20 @@ from ...evaluation.clue.scores import example_scores, reference, score
 from ...runtime.files import model_fingerprint, write_text_atomically
 from ...runtime.settings import differing_settings
 from ..lora import add_lora
+from .about import about_task, count_cut
 from .arguments import ALL, ClueArguments
 from .explain import explain_hardest
-from .inputs import MultipleChoiceInputs, SequenceClassificationInputs, SpanInputs, TaskInputs
+from .inputs import (
+    MultiLabelInputs,
+    MultipleChoiceInputs,
+    RegressionInputs,
+    SequenceClassificationInputs,
+    SpanInputs,
+    TaskInputs,
+)
 from .losses import TaskLoss
 from .models import build_model, encoder_of, length_limit, save_model
+from .settings import CLUE_SETTINGS, in_effect, refuse_other_report, report_settings
 from .span_inputs import QuestionAnsweringInputs, TokenClassificationInputs
 from .trainer import ClueTrainer, run_arguments
 
@@ -42,6 +50,8 @@ logger = logging.getLogger(__name__)
 
 INPUTS: dict[str, type[TaskInputs]] = {
     "classification": SequenceClassificationInputs,
+    "multi_label": MultiLabelInputs,
+    "regression": RegressionInputs,
     "spans": SpanInputs,
     "choice": MultipleChoiceInputs,
     "answer": QuestionAnsweringInputs,
@@ -50,15 +60,6 @@ INPUTS: dict[str, type[TaskInputs]] = {
 RUNS, MODELS = "runs", "models"
 HELD_OUT = 0
 """Number of the fold that is held out."""
-
-# Options that change what a run computes; two runs of one folder must agree in them.
-CLUE_SETTINGS = (
-    "select_on", "folds", "patience", "max_length", "max_train_samples", "max_eval_samples", "layer_decay",
-    "class_weights", "lora_rank", "lora_alpha", "masked_fine_tuning", "num_train_epochs",
-    "per_device_train_batch_size", "gradient_accumulation_steps", "warmup_steps", "weight_decay", "bf16", "fp16",
-    "predict_test", "optim", "optim_args", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm",
-    "lr_scheduler_type", "lr_scheduler_kwargs", "max_steps",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -99,14 +100,17 @@ def run_clue(args: ClueArguments) -> Path:
     if args.against is not None:
         read_report(args.against)  # refused now, not after the training
     output = Path(args.output_dir or "clue")
-    output.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(args.tokenizer or args.model, trust_remote_code=args.trust_remote_code)
     model = model_fingerprint(args.model)
+    settings = report_settings(args, model)
+    if not args.overwrite:
+        refuse_other_report(output, settings, [task.name for task in tasks])
+    output.mkdir(parents=True, exist_ok=True)
     finished, skipped = [], {}
     for task in tasks:
         try:
-            folder = args.data_folder if not args.task_file else _folder_of(args, task.name)
-            data = read_task(task, folder, args.lenders(task.name))
+            lenders = args.lenders(task.name)
+            data = read_task(task, args.data_folder if lenders or not task.own_file else "", lenders)
         except FileNotFoundError as error:
             if args.tasks != [ALL] or args.task_file:
                 raise
@@ -117,7 +121,7 @@ def run_clue(args: ClueArguments) -> Path:
         finished.append(TaskRuns(args, data, tokenizer, output, model).run())
     if not finished:
         raise FileNotFoundError(f"no task has data in {args.data_folder}; give --data a folder with <task>_public.zip")
-    return write_report(output, [asdict(result) for result in finished], skipped, _settings(args, model), args.against)
+    return write_report(output, [asdict(result) for result in finished], skipped, settings, args.against)
 
 
 @dataclass
@@ -173,7 +177,7 @@ class TaskRuns:
     def run(self) -> TaskResult:
         """Search the rate with the first seed, then run the other seeds with the rate that was chosen."""
         args = self.args
-        self._log_cut_rows()
+        cut = count_cut(self.inputs, self.train, self.scored["dev"])
         rates = args.learning_rates if args.grid else [args.learning_rate or self.task.learning_rate]
         first = {rate: self._result(rate, args.seed) for rate in rates}
         grid = {f"{rate:g}": float(run["selection"]) for rate, run in first.items()}
@@ -182,33 +186,9 @@ class TaskRuns:
         for rate in set(rates) - {chosen}:
             for path in (self.output / MODELS / self.task.name).glob(f"lr{rate:g}-*"):
                 shutil.rmtree(path)
-        about = {
-            "source": self.data.source,
-            "max_length": self.inputs.max_length,
-            "rows": self.data.counts(),
-            "used_training_rows": len(self.train),
-            "dropped": self.data.dropped,
-            "repeated_dev_rows": len(self.data.repeated_dev_rows),
-            "labels": list(self.task.labels),
-            "summary": describe(self.data),
-            "recipe": self.task.recipe,
-            "licence": self.task.licence,
-            "citation": self.task.citation,
-            "submissions": dict(self.task.submissions),
-            "kind": self.task.kind,
-            "reader": self.task.reader,
-            "hardest": self._rows_to_show(runs),
-            "ids": {split: [one.identity for one in rows] for split, rows in self.scored.items()},
-        }
+        shown = run_arguments(args, self.inputs, chosen, args.seed)
+        about = about_task(shown, self.data, self.inputs, self.scored, self.train, cut, runs)
         return TaskResult(self.task.name, self.task.metric, about, chosen, grid, runs)
-
-    def _log_cut_rows(self) -> None:
-        """Log how many training and dev rows are longer than the input, where there are any."""
-        rows = {"train": self.train, "dev": self.scored["dev"]}
-        cut = {split: self.inputs.count_cut(examples) for split, examples in rows.items()}
-        if any(cut.values()):
-            counts = " and ".join(f"{count:,} of {len(rows[split]):,} {split}" for split, count in cut.items())
-            logger.warning("%s: %s rows were cut (max_length=%d)", self.task.name, counts, self.inputs.max_length)
 
     def _result(self, rate: float, seed: int) -> dict[str, Any]:
         """Return a run's result: from its file if it is done, else by running it."""
@@ -228,7 +208,7 @@ class TaskRuns:
         return found
 
     def _check_identity(self, file: Path, old: dict[str, Any]) -> None:
-        if different := differing_settings(_in_effect(old), _in_effect(self.identity)):
+        if different := differing_settings(in_effect(old), in_effect(self.identity)):
             raise ValueError(f"{file} is of other settings: {'; '.join(different)}; give another output_dir")
 
     def _is_complete(self, found: dict[str, Any], key: RunKey) -> bool:
@@ -325,51 +305,9 @@ class TaskRuns:
             weights = np.ones(len(self.task.labels))
             present = np.unique(labels)
             weights[present] = compute_class_weight("balanced", classes=present, y=labels)
-        return TaskLoss(None if weights is None else weights.tolist())
-
-    def _rows_to_show(self, runs: Sequence[dict[str, Any]], count: int = 10) -> list[dict[str, Any]]:
-        """Return the dev rows whose right answer had the lowest probability, on average over the runs."""
-        table = np.array([run["dev_gold_log_probability"] for run in runs], dtype=np.float64)
-        table[~np.isfinite(table)] = 0.0
-        means = table.mean(axis=0)
-        return [
-            {
-                "id": self.scored["dev"][i].identity,
-                "texts": list(self.scored["dev"][i].texts),
-                "gold": runs[0]["dev_gold"][i],
-                "predicted": [run["predictions"]["dev"][i] for run in runs],
-                "log_probability": float(means[i]),
-            }
-            for i in np.argsort(means)[:count].tolist()
-        ]
-
-
-def _in_effect(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that changed a run, as this version names them; older ones had a focal loss and `figure`."""
-    idle = {"focal_gamma": 0.0, "lora_alpha": None if identity["lora_rank"] else identity["lora_alpha"]}
-    named = {"metric" if name == "figure" else name: value for name, value in identity.items()}
-    return {name: value for name, value in named.items() if name not in idle or value != idle[name]}
+        return TaskLoss(self.task.kind, None if weights is None else weights.tolist())
 
 
 def _sampled(count: int, limit: int | None) -> np.ndarray:
     """Draw the numbers of `limit` rows, the same for every seed, in their old order; int64 `[rows]`."""
     return np.sort(np.random.default_rng(0).permutation(count)[:limit])
-
-
-def _folder_of(args: ClueArguments, task: str) -> Path:
-    """Return the folder of the YAML file that describes a task of one's own."""
-    return next(Path(file).absolute().parent for file in args.task_file if Path(file).stem == task)
-
-
-def _settings(args: ClueArguments, model: str) -> dict[str, Any]:
-    """Return what the report states about the command and the machine."""
-    device = torch.cuda.get_device_name() if args.device.type == "cuda" else "CPU"
-    return {
-        "model": model,
-        "seeds": list(range(args.seed, args.seed + args.seeds)),
-        "grid": args.learning_rates if args.grid else None,
-        "train_from": args.train_from,
-        "device": device,
-        "threads": torch.get_num_threads(),
-        **{name: getattr(args, name) for name in CLUE_SETTINGS},
-    }

@@ -1,8 +1,10 @@
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.axes import Axes
 
 from chinese_modernbert.evaluation.clue.published import PUBLISHED
 from chinese_modernbert.evaluation.clue.report import REPORT_JSON, read_report, summarize, write_report
@@ -46,7 +48,15 @@ def result(*runs: dict[str, Any]) -> dict[str, Any]:
         "licence": "none stated",
         "citation": "",
         "max_length": 128,
-        "used_training_rows": 30,
+        "epochs": 3.0,
+        "batch_size": 16,
+        "chosen_epochs": [2.0 for _ in runs],
+        "training_rows": 27,
+        "selection_rows": 3,
+        "cut": {"train": [2, 30], "dev": [0, 4]},
+        "lost_entities": {"train": [0, 0], "dev": [0, 0]},
+        "baseline": 50.0,
+        "is_own": False,
         "submissions": {"test": "afqmc_predict.json"},
         "rows": {"dev": 4, "test": 2},
         "ids": {"dev": [0, 1, 2, 3], "test": [10, 11]},
@@ -76,7 +86,9 @@ def test_a_report_says_what_was_run_and_what_was_not(tmp_path: Path) -> None:
     settings = {**SETTINGS, "max_train_samples": 30, "train_from": {"cmnli": "ocnli"}}
     runs = (run(0, [0, 1, 1, 0], GOLD), run(1, [0, 1, 0, 1], GOLD))
     text = write_report(tmp_path, [result(*runs)], {"tnews": "no data"}, settings).read_text(encoding="utf-8")
-    assert "| afqmc | accuracy | 50.50 ± 0.71 | 75.00 ± 35.36 | 2 | 2e-05 | 30 |" in text
+    assert "| afqmc | accuracy | 50.50 ± 0.71 | 75.00 ± 35.36 | 50.00 | 2 | 2e-05 | 27 rows | 3 rows |" in text
+    assert "3 epochs at most, batches of 16; weights of epoch 2, 2." in text
+    assert "Cut at 128 tokens: 2 of 30 train and 0 of 4 dev rows." in text and text.startswith("# CLUE: tiny")
     assert "at most 30 per task" in text and "{'cmnli': 'ocnli'}" in text and "tnews was skipped: no data" in text
     assert "| 3 | 0 | 1 | -2.00 | 一\\|二 三 |" in text
     assert "| 0 | 3 | 1 |" in text and "| 1 | 1 | 3 |" in text  # confusions over both runs
@@ -117,7 +129,7 @@ def test_models_that_are_ranked_by_macro_f1_are_compared_by_one_metric_throughou
         against = str(tmp_path / "b") if name == "a" else None
         write_report(tmp_path / name, [{**result(made), "metric": "macro_f1"}], {}, SETTINGS, against)
     text = (tmp_path / "a" / "report.md").read_text("utf-8")
-    assert "| afqmc | macro_f1 | 50.00 | 73.33 | 1 |" in text
+    assert "| afqmc | macro_f1 | 50.00 | 73.33 | 50.00 | 1 |" in text
     assert "| afqmc | accuracy | 75.00 | 50.00 | +25.00 |" in text
 
 
@@ -139,3 +151,40 @@ def test_prediction_files_have_the_form_of_the_clue_site(name: str, predictions:
     assert submission_text(about, predictions, [5, 6]) == expected
     with pytest.raises(ValueError, match="every row of the test file"):
         submission_text(about, predictions, [5])
+
+
+def test_a_task_of_ones_own_is_not_called_clue_and_its_types_have_scores_of_their_own(tmp_path: Path) -> None:
+    made = run(0, [0], [0])
+    made["predictions"]["dev"] = [["0:2:a", "3:4:b"], ["1:2:a"]]
+    made["dev_gold"] = [["0:2:a", "3:5:b"], []]
+    given = result(made)
+    given["data"].update(
+        kind="entities", labels=["a", "b", "c"], is_own=True, baseline=None, hardest=[], submissions={}
+    )
+    given["data"]["lost_entities"] = {"train": [1, 9], "dev": [1, 2]}
+    given["task"], given["metric"] = "mine", "accuracy"
+    text = write_report(tmp_path, [given], {}, SETTINGS).read_text(encoding="utf-8")
+    assert text.startswith("# Fine-tuning: tiny")
+    # a: one of two found, one right one; b: none of one; by hand.
+    assert "| a | 50.00 | 100.00 | 66.67 | 1 |" in text and "| b | 0.00 | 0.00 | 0.00 | 1 |" in text
+    assert "| c | 0.00 | 0.00 | 0.00 | 0 |" in text
+    assert "cut off or with a border in a token: 1 of 9 in train and 1 of 2 in dev." in text
+
+
+def test_the_chart_has_a_deviation_only_where_there_are_runs_and_shows_the_other_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars: list[tuple[str, list[float], list[float]]] = []
+    kept = Axes.bar
+
+    def bar(self: Axes, x: Any, height: Any, width: Any, **options: Any) -> Any:
+        bars.append((options["label"], list(height), list(options["yerr"])))
+        return kept(self, x, height, width, **options)
+
+    monkeypatch.setattr(Axes, "bar", bar)
+    write_report(tmp_path / "b", [result(run(0, [1, 0, 0, 1], GOLD))], {}, {**SETTINGS, "model": "bert"})
+    write_report(tmp_path / "a", [result(run(0, GOLD, GOLD), run(1, GOLD, GOLD))], {}, SETTINGS, str(tmp_path / "b"))
+    (alone, own, other) = bars
+    assert alone[:2] == ("bert, dev", [0.0]) and math.isnan(alone[2][0])
+    assert own == ("tiny, dev", [100.0], [0.0])
+    assert other[:2] == ("bert, dev", [0.0]) and math.isnan(other[2][0])

@@ -1,6 +1,8 @@
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, precision_recall_fscore_support
 
 from chinese_modernbert.evaluation.clue.answers import answer_f1, exact_match
+from chinese_modernbert.evaluation.clue.baselines import score_baseline
 from chinese_modernbert.evaluation.clue.files import read_task
 from chinese_modernbert.evaluation.clue.readers import Example, Span
 from chinese_modernbert.evaluation.clue.scores import entity_key, example_scores, score
@@ -33,6 +36,61 @@ def test_classification_figures_are_scikit_learns() -> None:
             "matthews": 100 * matthews_corrcoef(gold, found),
         }
     )
+
+
+def test_scores_of_several_labels_are_those_of_a_binary_matrix() -> None:
+    rng = np.random.default_rng(0)
+    gold, found = rng.random((60, 5)) < 0.3, rng.random((60, 5)) < 0.3
+    task = replace(TASKS["tnews"], kind="multi_label", labels=tuple("abcde"))
+    examples = [Example(i, ("甲",), tuple(np.flatnonzero(row).tolist())) for i, row in enumerate(gold)]
+    predictions = [np.flatnonzero(row).tolist() for row in found]
+    assert score(task, predictions, examples) == pytest.approx(
+        {
+            "f1": 100 * f1_score(gold.ravel(), found.ravel()),
+            "macro_f1": 100 * np.mean([f1_score(gold[:, k], found[:, k]) for k in range(5)]),
+            "accuracy": 100 * (gold == found).all(axis=1).mean(),
+        }
+    )
+    top, bottom = example_scores(task, predictions, examples).sum(axis=0)
+    assert top / bottom == pytest.approx(f1_score(gold.ravel(), found.ravel()))
+
+
+def test_scores_of_numbers_are_numpys_and_a_constant_has_no_correlation() -> None:
+    rng = np.random.default_rng(0)
+    gold, found = rng.normal(size=50), rng.normal(size=50)
+    task = replace(TASKS["tnews"], kind="regression", labels=())
+    examples = [Example(i, ("甲",), float(value)) for i, value in enumerate(gold)]
+    figures = score(task, found.tolist(), examples)
+    r2 = 1 - ((gold - found) ** 2).sum() / ((gold - gold.mean()) ** 2).sum()
+    assert figures["pearson"] == pytest.approx(100 * np.corrcoef(gold, found)[0, 1])
+    ranks = [value.argsort().argsort() for value in (gold, found)]
+    assert figures["spearman"] == pytest.approx(100 * np.corrcoef(*ranks)[0, 1])
+    assert figures["r2"] == pytest.approx(100 * r2)
+    assert figures["mean_absolute_error"] == pytest.approx(np.abs(gold - found).mean())
+    top, bottom = example_scores(task, found.tolist(), examples).sum(axis=0)
+    assert top / bottom == pytest.approx(r2)
+    assert score(task, [1.0] * 50, examples)["pearson"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "expected"),
+    [
+        ("classification", [0, 1, 1], 100 * 2 / 3),  # class 1, right in two of three rows
+        ("multi_label", [(0,), (0, 1), ()], 100 * 2 * 2 / (3 + 3)),  # label 0 holds in more than half
+        ("multi_label", [(0,), (1,), (), ()], 100 * 2 * 1 / (4 + 2)),  # none does: the most frequent one
+        ("regression", [1.0, 2.0, 3.0], 0.0),
+    ],
+)
+def test_the_baseline_is_the_best_answer_without_reading(kind: Any, labels: list[Any], expected: float) -> None:
+    task = replace(TASKS["tnews"], kind=kind, labels=("a", "b"))
+    examples = [Example(i, ("甲",), label) for i, label in enumerate(labels)]
+    assert score_baseline(task, examples, examples) == pytest.approx(expected)
+
+
+def test_the_baseline_of_choices_is_chance_and_entities_have_none() -> None:
+    choices = [Example(0, ("甲",), 0, choices=("一", "二")), Example(1, ("甲",), 0, choices=tuple("一二三四"))]
+    assert score_baseline(TASKS["c3"], choices, choices) == pytest.approx(37.5)
+    assert score_baseline(TASKS["cluener"], [], [Example(0, ("甲",), entities=())]) is None
 
 
 def test_entity_figures_are_scikit_learns_over_all_entities() -> None:

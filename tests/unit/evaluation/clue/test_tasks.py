@@ -65,7 +65,7 @@ def test_files_of_ones_own_lie_beside_the_description_below_it_or_anywhere(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("kind: classification\ntrain: a\ndev: b\nlables: [x]", "unknown key 'lables'.*did you mean 'labels'"),
+        ("kind: classification\ntrain: a\ndev: b\nlabel: [x]", "unknown key 'label'.*did you mean 'labels'"),
         ("kind: classification\ntrain: a", "gives no 'dev'"),
         ("kind: answer\ntrain: a\ndev: b", "is not one of classification"),
         ("kind: entities\ntrain: a\ndev: b\nmetric: accuracy", "is not one of f1"),

@@ -26,7 +26,9 @@ def run(seed: int, accuracy: float) -> dict[str, Any]:
 
 
 def write_clue_report(path: Path, model: str, **settings: Any) -> Path:
-    about = {"kind": "classification", "summary": "", "used_training_rows": 4_000}
+    about = {"kind": "classification", "summary": "", "is_own": False, "baseline": 50.0, "labels": ["0", "1"]}
+    about |= dict.fromkeys(("training_rows", "selection_rows", "epochs"), 1)
+    about |= dict.fromkeys(("cut", "lost_entities", "chosen_epochs"), {})
     result = {"task": "tnews", "metric": "accuracy", "learning_rate": 3e-4, "grid": {}, "data": about}
     row = summarize({**result, "runs": [run(1, 50.0), run(2, 53.0)]})
     other = {**row, "task": "ocnli", "dev": {"mean": 40.0, "deviation": 1.0}}

@@ -87,3 +87,10 @@ def test_the_folder_of_data_comes_from_the_environment(monkeypatch: pytest.Monke
 def test_the_shipped_recipe_is_read() -> None:
     (found,) = load_recipe([ClueArguments], "clue", ["--model", "m", "--use_cpu", "--output_dir", "o"])
     assert (found.grid, found.seeds, found.select_on) == (True, 3, "fold")
+
+
+def test_tasks_of_clue_and_their_data_are_refused_beside_a_task_of_ones_own() -> None:
+    with pytest.raises(ValueError, match="tasks=tnews beside task_file is not read; give one of them"):
+        options("--task_file", "mine.yaml", "--tasks", "tnews")
+    with pytest.raises(ValueError, match="data='x' is not read beside task_file"):
+        options("--task_file", "mine.yaml", "--data", "x")

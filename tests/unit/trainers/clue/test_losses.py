@@ -1,6 +1,8 @@
+from typing import Any
+
 import pytest
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from transformers.modeling_outputs import QuestionAnsweringModelOutput, SequenceClassifierOutput
 
 from chinese_modernbert.trainers.clue.losses import TaskLoss
@@ -40,4 +42,18 @@ def test_the_loss_of_an_answer_is_the_mean_of_start_and_end() -> None:
 def test_class_weights_multiply_the_loss_of_their_class() -> None:
     weights = [0.5, 1.0, 2.0]
     expected = (cross_entropy(LOGITS, LABELS, reduction="none") * torch.tensor(weights)[LABELS]).mean()
-    assert TaskLoss(weights)(outputs(LOGITS), LABELS).item() == pytest.approx(expected.item())
+    assert TaskLoss(class_weights=weights)(outputs(LOGITS), LABELS).item() == pytest.approx(expected.item())
+
+
+@pytest.mark.parametrize(
+    ("kind", "logits", "labels", "expected"),
+    [
+        ("multi_label", LOGITS, (LOGITS > 0.2).float(), binary_cross_entropy_with_logits),
+        ("regression", LOGITS[:, :1], LOGITS[:, 1], lambda logits, labels: mse_loss(logits.squeeze(1), labels)),
+    ],
+)
+def test_other_kinds_have_the_loss_of_torch_in_parts_too(kind: Any, logits, labels, expected) -> None:
+    whole = expected(logits, labels).item()
+    assert TaskLoss(kind)(outputs(logits), labels).item() == pytest.approx(whole)
+    parts = [TaskLoss(kind)(outputs(logits[at]), labels[at], labels.numel()) for at in (slice(0, 1), slice(1, 4))]
+    assert sum(part.item() for part in parts) == pytest.approx(whole)
