@@ -132,7 +132,8 @@ class ChineseModernBertConfig(PretrainedConfig):
         deterministic_flash_attn (`bool`, *optional*, defaults to `False`):
             Passed to flash attention's backward.
         sparse_prediction (`bool`, *optional*, defaults to `True`):
-            With labels, compute logits at labelled positions only: `[labelled, vocab_size]` in reading order.
+            In training with labels, compute logits at labelled positions only: `[labelled, vocab_size]` in reading
+            order.
         sparse_pred_ignore_index (`int`, *optional*, defaults to -100):
             The label that means "no label".
         tie_word_embeddings (`bool`, *optional*, defaults to `True`):

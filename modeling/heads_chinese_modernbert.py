@@ -3,9 +3,11 @@
 
 Every loss is a sum divided by the number of things it sums over. Under gradient accumulation `Trainer` hands that
 number for the whole step (`num_items_in_batch`), so that four small batches give the gradient of one large batch.
+
+In `kwargs` a head takes every input of the encoder that it does not name itself and hands it on.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -30,16 +32,30 @@ from .kernels_chinese_modernbert import attend  # noqa: F401
 from .layers_chinese_modernbert import build_norm, marked
 from .layout_chinese_modernbert import TokenLayout  # noqa: F401
 from .losses_chinese_modernbert import labelled_cross_entropy, mean_loss
-from .modeling_chinese_modernbert import ChineseModernBertModel, ChineseModernBertPreTrainedModel, EncoderOptions
+from .modeling_chinese_modernbert import (
+    ChineseModernBertModel,
+    ChineseModernBertPreTrainedModel,
+    takes_encoder_inputs,
+)
 from .products_chinese_modernbert import linear
 from .residual_chinese_modernbert import center_residual  # noqa: F401
 from .rotary_chinese_modernbert import RotaryTable  # noqa: F401
 
-# Annotations are evaluated here: who asks the signature of a head sees what its `**kwargs` may hold.
-try:
-    from typing import Unpack
-except ImportError:  # Python 3.10, which Transformers supports
-    from typing_extensions import Unpack
+# Inputs with a value, or a vector, for each token.
+BY_TOKEN = {"input_ids", "inputs_embeds", "attention_mask", "position_ids", "document_ids", "seq_idx"}
+
+
+def token_loss(
+    logits: torch.Tensor,
+    labels: torch.Tensor | None,
+    training: bool,
+    num_items_in_batch: torch.Tensor | int | None = None,
+    ignore_index: int = -100,
+) -> torch.Tensor | None:
+    """Return the loss of a head that chooses among classes, see `labelled_cross_entropy`; None without labels."""
+    if labels is None:
+        return None
+    return labelled_cross_entropy(logits, labels, num_items_in_batch, ignore_index, training)
 
 
 class ChineseModernBertPredictionHead(nn.Module):
@@ -56,28 +72,36 @@ class ChineseModernBertPredictionHead(nn.Module):
         return self.norm(self.act(linear(self.dense, hidden_states)))
 
 
-def pool(
-    hidden_states: torch.Tensor,
-    pooling: str,
+def real_tokens(
     attention_mask: torch.Tensor | None = None,
     document_ids: torch.Tensor | None = None,
-) -> torch.Tensor:
+    seq_idx: torch.Tensor | None = None,
+    **kwargs: Any,
+) -> torch.Tensor | None:
+    """Return a boolean `(batch, length)`, False at padding, from what a forward was given; None where there is none."""
+    real = None if attention_mask is None else attention_mask != 0
+    documents = seq_idx if document_ids is None else document_ids
+    if documents is None:
+        return real
+    return documents >= 0 if real is None else real & (documents >= 0)
+
+
+def pool(hidden_states: torch.Tensor, pooling: str, real: torch.Tensor | None = None) -> torch.Tensor:
     """Return one vector a row from hidden states `(batch, length, hidden)`: the first real token, or their mean.
 
     Args:
         hidden_states (`torch.Tensor` of shape `(batch, length, hidden)`).
         pooling: `cls` or `mean`
-        attention_mask, document_ids (`torch.Tensor` of shape `(batch, length)`): tell padding, 0 and negative; where
-            neither is given there is none.
+        real (`torch.Tensor` of shape `(batch, length)`): boolean, False at padding; where it is not given there is
+            none, see `real_tokens`.
     """
-    real = None if attention_mask is None else attention_mask != 0
-    if document_ids is not None:
-        real = document_ids >= 0 if real is None else real & (document_ids >= 0)
+    if real is not None:
+        real = real.to(hidden_states.device)
     if pooling == "cls":
         if real is None:
             return hidden_states[:, 0]
         first = real.int().argmax(dim=1)  # padding may stand on the left
-        return hidden_states[torch.arange(len(first), device=first.device), first]
+        return hidden_states.gather(1, first.view(-1, 1, 1).expand(-1, 1, hidden_states.shape[-1])).squeeze(1)
     if real is None:
         return hidden_states.mean(dim=1)
     kept = real.unsqueeze(-1)
@@ -86,7 +110,7 @@ def pool(
 
 
 class ChineseModernBertForMaskedLM(ChineseModernBertPreTrainedModel):
-    """Masked language model; with labels, logits exist at labelled positions only (`config.sparse_prediction`)."""
+    """Masked language model; in training logits exist at labelled positions only (`config.sparse_prediction`)."""
 
     _tied_weights_keys = {"decoder.weight": "model.embeddings.tok_embeddings.weight"}
 
@@ -108,6 +132,7 @@ class ChineseModernBertForMaskedLM(ChineseModernBertPreTrainedModel):
         self.decoder = new_embeddings
 
     @can_return_tuple
+    @takes_encoder_inputs
     def forward(
         self,
         input_ids: torch.Tensor | None = None,
@@ -115,43 +140,45 @@ class ChineseModernBertForMaskedLM(ChineseModernBertPreTrainedModel):
         position_ids: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
-        label_positions: torch.Tensor | None = None,
+        target_positions: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
-        **kwargs: Unpack[EncoderOptions],
+        **kwargs: Any,
     ) -> MaskedLMOutput:
         """Predict tokens.
 
         Args:
             input_ids, attention_mask, position_ids, inputs_embeds, kwargs: as in `ChineseModernBertModel.forward`
-            labels (`torch.Tensor` of shape `(batch, length)`, or `(labelled,)` with `label_positions`): ids to
+            labels (`torch.Tensor` of shape `(batch, length)`, or `(labelled,)` with `target_positions`): ids to
                 predict, `-100` where there is nothing to.
-            label_positions (`torch.Tensor` of shape `(labelled,)`): where the labels stand in the flattened
-                `batch * length` tokens; a GPU then need not look for them.
+            target_positions (`torch.Tensor` of shape `(labelled,)`): where the labels stand in the flattened
+                `batch * length` tokens; a GPU then need not look for them. (`Trainer` would take an argument with
+                "label" in its name for a second column of labels, and evaluate nothing without it.)
             num_items_in_batch: labelled tokens of the whole optimizer step; default: of this batch
 
         Returns:
             `MaskedLMOutput` with `logits` of shape `(batch, length, vocab_size)`; of shape `(labelled, vocab_size)`
-            with `label_positions`, in their order, or with labels and `sparse_prediction`, in reading order.
+            with `target_positions`, in their order, or in training with labels and `sparse_prediction`, in reading
+            order. In evaluation rows must stay rows, for whoever gathers them for a metric.
 
         Raises:
-            ValueError: If `label_positions` and `labels` do not belong together.
+            ValueError: If `target_positions` and `labels` do not belong together.
         """
-        if label_positions is not None and (labels is None or labels.shape != label_positions.shape):
+        if target_positions is not None and (labels is None or labels.shape != target_positions.shape):
             raise ValueError(
-                f"label_positions has shape {tuple(label_positions.shape)} and labels "
+                f"target_positions has shape {tuple(target_positions.shape)} and labels "
                 f"{None if labels is None else tuple(labels.shape)}; give one label a position"
             )
         outputs = self.model(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
         hidden_states = outputs.last_hidden_state
         ignored = self.config.sparse_pred_ignore_index
-        if label_positions is not None:
-            hidden_states = hidden_states.flatten(0, 1).index_select(0, label_positions)
-        elif labels is not None and self.config.sparse_prediction:
+        if target_positions is not None:
+            hidden_states = hidden_states.flatten(0, 1).index_select(0, target_positions.to(hidden_states.device))
+        elif labels is not None and self.config.sparse_prediction and self.training:
             place = (labels.reshape(-1) != ignored).nonzero().squeeze(1)
-            hidden_states = hidden_states.flatten(0, 1).index_select(0, place)
+            hidden_states = hidden_states.flatten(0, 1).index_select(0, place.to(hidden_states.device))
             labels = labels.reshape(-1).index_select(0, place)
         logits = linear(self.decoder, self.head(hidden_states))
-        loss = None if labels is None else labelled_cross_entropy(logits, labels, num_items_in_batch, ignored)
+        loss = token_loss(logits, labels, self.training, num_items_in_batch, ignored)
         return MaskedLMOutput(
             loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
         )
@@ -181,6 +208,7 @@ class ChineseModernBertForSequenceClassification(ChineseModernBertClassifierMode
         self.post_init()
 
     @can_return_tuple
+    @takes_encoder_inputs
     def forward(
         self,
         input_ids: torch.Tensor | None = None,
@@ -189,7 +217,7 @@ class ChineseModernBertForSequenceClassification(ChineseModernBertClassifierMode
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
-        **kwargs: Unpack[EncoderOptions],
+        **kwargs: Any,
     ) -> SequenceClassifierOutput:
         """Classify texts.
 
@@ -205,8 +233,8 @@ class ChineseModernBertForSequenceClassification(ChineseModernBertClassifierMode
             `SequenceClassifierOutput` with `logits` of shape `(batch, num_labels)`.
         """
         outputs = self.model(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
-        pooling, documents = self.config.classifier_pooling, kwargs.get("document_ids")
-        logits = self.classify(pool(outputs.last_hidden_state, pooling, attention_mask, documents))
+        real = real_tokens(attention_mask, **kwargs)
+        logits = self.classify(pool(outputs.last_hidden_state, self.config.classifier_pooling, real))
         loss = None if labels is None else self._loss(logits, labels.to(logits.device), num_items_in_batch)
         return SequenceClassifierOutput(
             loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
@@ -220,11 +248,11 @@ class ChineseModernBertForSequenceClassification(ChineseModernBertClassifierMode
             self.config.problem_type = self._problem_type(labels)
         problem = self.config.problem_type
         if problem == "single_label_classification":
-            return labelled_cross_entropy(logits, labels.long(), num_items_in_batch)
+            return labelled_cross_entropy(logits, labels.long(), num_items_in_batch, training=self.training)
         logits = logits.float()
         labels = labels.reshape(logits.shape).float()
         compute = mse_loss if problem == "regression" else binary_cross_entropy_with_logits
-        return mean_loss(compute(logits, labels, reduction="sum"), labels.numel(), num_items_in_batch)
+        return mean_loss(compute(logits, labels, reduction="sum"), labels.numel(), num_items_in_batch, self.training)
 
     def _problem_type(
         self, labels: torch.Tensor
@@ -244,6 +272,7 @@ class ChineseModernBertForTokenClassification(ChineseModernBertClassifierModel):
         self.post_init()
 
     @can_return_tuple
+    @takes_encoder_inputs
     def forward(
         self,
         input_ids: torch.Tensor | None = None,
@@ -252,12 +281,12 @@ class ChineseModernBertForTokenClassification(ChineseModernBertClassifierModel):
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
-        **kwargs: Unpack[EncoderOptions],
+        **kwargs: Any,
     ) -> TokenClassifierOutput:
         """Label tokens; `labels` of shape `(batch, length)`, -100 ignored; `logits` `(batch, length, num_labels)`."""
         outputs = self.model(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
         logits = self.classify(outputs.last_hidden_state)
-        loss = None if labels is None else labelled_cross_entropy(logits, labels, num_items_in_batch)
+        loss = token_loss(logits, labels, self.training, num_items_in_batch)
         return TokenClassifierOutput(
             loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
         )
@@ -274,6 +303,7 @@ class ChineseModernBertForQuestionAnswering(ChineseModernBertClassifierModel):
         self.post_init()
 
     @can_return_tuple
+    @takes_encoder_inputs
     def forward(
         self,
         input_ids: torch.Tensor | None = None,
@@ -282,18 +312,20 @@ class ChineseModernBertForQuestionAnswering(ChineseModernBertClassifierModel):
         inputs_embeds: torch.Tensor | None = None,
         start_positions: torch.Tensor | None = None,
         end_positions: torch.Tensor | None = None,
-        **kwargs: Unpack[EncoderOptions],
+        **kwargs: Any,
     ) -> QuestionAnsweringModelOutput:
         """Find answers; `start_positions` and `end_positions` of shape `(batch,)`, places outside the text ignored."""
         outputs = self.model(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
         logits = self.classify(outputs.last_hidden_state)
-        if attention_mask is not None:  # an answer never lies in padding
-            logits = logits.masked_fill((attention_mask == 0).unsqueeze(-1), torch.finfo(logits.dtype).min)
+        real = real_tokens(attention_mask, **kwargs)
+        if real is not None:  # an answer never lies in padding
+            logits = logits.masked_fill(~real.to(logits.device).unsqueeze(-1), torch.finfo(logits.dtype).min)
         start_logits, end_logits = (part.contiguous() for part in logits.unbind(dim=-1))
         loss = None
         if start_positions is not None and end_positions is not None:
             starts, ends = (self._places(places, logits.shape[1]) for places in (start_positions, end_positions))
-            loss = (labelled_cross_entropy(start_logits, starts) + labelled_cross_entropy(end_logits, ends)) / 2
+            both = ((start_logits, starts), (end_logits, ends))
+            loss = torch.stack([labelled_cross_entropy(*one, training=self.training) for one in both]).mean()
         return QuestionAnsweringModelOutput(
             loss=loss,
             start_logits=start_logits,
@@ -317,6 +349,7 @@ class ChineseModernBertForMultipleChoice(ChineseModernBertClassifierModel):
         self.post_init()
 
     @can_return_tuple
+    @takes_encoder_inputs
     def forward(
         self,
         input_ids: torch.Tensor | None = None,
@@ -325,23 +358,21 @@ class ChineseModernBertForMultipleChoice(ChineseModernBertClassifierModel):
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
-        **kwargs: Unpack[EncoderOptions],
+        **kwargs: Any,
     ) -> MultipleChoiceModelOutput:
         """Choose; inputs of shape `(batch, choices, length)`, `labels` `(batch,)`, `logits` `(batch, choices)`."""
         given = input_ids if inputs_embeds is None else inputs_embeds
         if given is None:
             raise ValueError("give either input_ids or inputs_embeds of shape (batch, choices, length)")
         choices = given.shape[1]
-        flat = [
-            None if tensor is None else tensor.flatten(0, 1)
-            for tensor in (input_ids, attention_mask, position_ids, inputs_embeds)
-        ]
-        outputs = self.model(
-            input_ids=flat[0], attention_mask=flat[1], position_ids=flat[2], inputs_embeds=flat[3], **kwargs
-        )
-        pooled = pool(outputs.last_hidden_state, self.config.classifier_pooling, flat[1])
+        kwargs |= {"input_ids": input_ids, "attention_mask": attention_mask}
+        kwargs |= {"position_ids": position_ids, "inputs_embeds": inputs_embeds}
+        for name in BY_TOKEN.intersection(kwargs):
+            kwargs[name] = None if kwargs[name] is None else kwargs[name].flatten(0, 1)
+        outputs = self.model(**kwargs)
+        pooled = pool(outputs.last_hidden_state, self.config.classifier_pooling, real_tokens(**kwargs))
         logits = self.classify(pooled).view(-1, choices)
-        loss = None if labels is None else labelled_cross_entropy(logits, labels, num_items_in_batch)
+        loss = token_loss(logits, labels, self.training, num_items_in_batch)
         return MultipleChoiceModelOutput(
             loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
         )

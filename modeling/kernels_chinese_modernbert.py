@@ -12,16 +12,18 @@ Shapes: b rows, h heads, t tokens, d head size. Queries, keys and values are `(b
 - `flex_attention` gets a block mask made from the document ids.
 
 Any other name is a function that Transformers, a runtime such as vLLM or the user has registered
-(`flash_attention_2`, `vllm`): the attention module calls it, with `foreign_arguments`.
+(`flash_attention_2`, `vllm`): the attention module calls it, with `foreign_arguments`. What it wants to be told of
+padding and windows is read from the mask function that is registered under the same name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import groupby
 from typing import Any, cast
 
 import torch
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from .bands_chinese_modernbert import BANDED_FROM_TOKENS, banded_attention
@@ -40,6 +42,11 @@ except ImportError:
 # Transformers accepts only names that it knows; `attend` calls the kernel itself.
 ALL_ATTENTION_FUNCTIONS.register("varlen_attn", varlen_attn)  # pyright: ignore[reportArgumentType]
 OWN_KERNELS = ("eager", "sdpa", "flex_attention", "varlen_attn")
+# Runtimes that register a function and no mask: they know the texts of a flat row by what they hand down with the call.
+RUNTIMES = ("vllm", "sglang")
+FLAT_KERNELS = ("sdpa", "flex_attention", "varlen_attn", *RUNTIMES)
+# Whose mask function a kernel that is not ours may share: what tells it documents and window.
+FLASH, BOOLEAN, ADDED = "flash_attention_2", "sdpa", "eager"
 # Kernels that would pass over dropout on attention weights without a word.
 WITHOUT_DROPOUT = ("flex_attention", "varlen_attn")
 
@@ -60,7 +67,8 @@ def check_kernel(implementation: str | None, attention_dropout: float) -> None:
 
     Raises:
         ImportError: Where `varlen_attn` lacks CUDA or a torch that has it with windows.
-        ValueError: Where the kernel has no dropout and the configuration asks for it.
+        ValueError: Where the kernel has no dropout and the configuration asks for it, or is not ours and says by no
+            mask function what mask it expects.
     """
     if implementation == "varlen_attn" and (varlen_attn is None or not torch.cuda.is_available()):
         raise ImportError(
@@ -72,6 +80,46 @@ def check_kernel(implementation: str | None, attention_dropout: float) -> None:
             f"{implementation} cannot drop attention weights and attention_dropout={attention_dropout}; "
             "set it to 0.0 or use attn_implementation='sdpa'"
         )
+    if implementation not in (None, *OWN_KERNELS):
+        takes_flat_rows(implementation)
+
+
+def takes_flat_rows(implementation: str) -> bool:
+    """Tell whether a kernel takes real tokens as one row, and no mask.
+
+    Raises:
+        ValueError: For a kernel that is not ours and has no mask function of `eager`, `sdpa` or flash attention.
+    """
+    if implementation in FLAT_KERNELS:
+        return True
+    return implementation not in OWN_KERNELS and _expected_mask(implementation) == FLASH
+
+
+def _expected_mask(implementation: str) -> str:
+    """Return which of Transformers' mask functions is registered for a kernel: `FLASH`, `BOOLEAN` or `ADDED`."""
+    if implementation in ALL_MASK_ATTENTION_FUNCTIONS:
+        for known in (FLASH, BOOLEAN, ADDED):
+            if ALL_MASK_ATTENTION_FUNCTIONS[implementation] is ALL_MASK_ATTENTION_FUNCTIONS[known]:
+                return known
+    raise ValueError(
+        f"attn_implementation={implementation!r} does not say which mask it expects; call "
+        f"AttentionMaskInterface.register({implementation!r}, sdpa_mask), or with eager_mask or flash_attention_mask"
+    )
+
+
+def check_arguments(implementation: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse keyword arguments of a forward that nothing reads.
+
+    Args:
+        implementation: name of the kernel; one that the user or a runtime has registered may read any
+        arguments: what `forward` does not know by name; None and False say nothing and pass
+
+    Raises:
+        TypeError: If there are any.
+    """
+    unread = sorted(name for name, value in arguments.items() if value is not None and value is not False)
+    if unread and (implementation in OWN_KERNELS or implementation.startswith("flash_attention")):
+        raise TypeError(f"{', '.join(unread)}: this model has no such input; leave it out")
 
 
 def attend(
@@ -157,8 +205,6 @@ def sdpa_attention(
         return dense_attention(query, key, value, mask, dropout).transpose(1, 2)
     if _prefers_varlen(query, dropout):
         return varlen_attention(query, key, value, layout, window)
-    if not layout.lengths:
-        return query.transpose(1, 2)
     groups = [(length, len(list(same))) for length, same in groupby(layout.lengths)]
     if prefers_products(query) and len(groups) >= CALLS_FOR_ONE * len(build_buckets(layout).parts):
         return bucketed_attention(query, key, value, layout, window, dropout)
@@ -221,13 +267,17 @@ def flex_attention(
     return kernel(module, query, key, value, layout.masks[name], scaling=query.shape[-1] ** -0.5)[0]
 
 
-def foreign_arguments(layout: TokenLayout, window: int | None, is_deterministic: bool) -> dict[str, Any]:
-    """Return the keyword arguments that say to a kernel which is not ours what the layout says.
+def foreign_arguments(
+    implementation: str, layout: TokenLayout, window: int | None, is_deterministic: bool, dtype: torch.dtype
+) -> tuple[torch.Tensor | None, dict[str, Any]]:
+    """Return the mask and the keyword arguments that say to a kernel which is not ours what the layout says.
 
     Args:
+        implementation: name of the kernel
         layout: documents of the batch
         window: largest distance seen, in tokens; `None` = the whole document
         is_deterministic: ask flash attention for gradients that are equal in each run
+        dtype: of the queries
     """
     given: dict[str, Any] = {
         # Transformers hands flash attention (w - 1, w - 1), which is inclusive on both sides.
@@ -235,8 +285,22 @@ def foreign_arguments(layout: TokenLayout, window: int | None, is_deterministic:
     }
     if is_deterministic:
         given["deterministic"] = True
+    if not takes_flat_rows(implementation):
+        return _dense_mask(implementation, layout, window, dtype), given
     if not layout.is_flat:  # a graph is being recorded: positions that restart are all that tells documents apart
-        return {**given, "position_ids": layout.position_ids}
+        return None, {**given, "position_ids": layout.position_ids}
     bounds, longest = layout.cu_seq_lens, layout.longest
     given |= {"cu_seq_lens_q": bounds, "cu_seq_lens_k": bounds, "max_length_q": longest, "max_length_k": longest}
-    return given
+    return None, given
+
+
+def _dense_mask(implementation: str, layout: TokenLayout, window: int | None, dtype: torch.dtype) -> torch.Tensor:
+    """Return the mask `(b, 1, t, t)` that a kernel expects: boolean, True where a query sees a key, or added."""
+    seen = visible(layout, window)
+    if _expected_mask(implementation) == BOOLEAN:
+        return seen
+    name = (ADDED, window, dtype)
+    if name not in layout.masks:
+        added = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
+        layout.masks[name] = added.masked_fill(~seen, torch.finfo(dtype).min)
+    return layout.masks[name]

@@ -20,6 +20,18 @@ from .products_chinese_modernbert import linear
 from .rotary_chinese_modernbert import RotaryTable, apply_rotary
 
 
+class ChineseModernBertRMSNorm(nn.RMSNorm):
+    """torch's norm, written out in a trace: the older ONNX exporter, which Optimum uses, knows none."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map `(..., hidden)` to the same shape."""
+        if not torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
+            return super().forward(x)
+        exact = x.to(torch.promote_types(x.dtype, torch.float32))
+        scale = torch.rsqrt(exact.square().mean(dim=-1, keepdim=True) + (self.eps or 0.0))
+        return (exact * scale * self.weight).to(x.dtype)
+
+
 def build_norm(config: ChineseModernBertConfig, after_activation: bool = False) -> nn.Module:
     """Return the norm that `config.norm_type` names; both kinds have the same parameter, `weight`.
 
@@ -29,7 +41,7 @@ def build_norm(config: ChineseModernBertConfig, after_activation: bool = False) 
             holds, which makes it a LayerNorm
     """
     if config.norm_type == "rmsnorm" and not (after_activation and config.zero_mean_residual):
-        return nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
+        return ChineseModernBertRMSNorm(config.hidden_size, eps=config.norm_eps)
     return nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.norm_bias)
 
 
@@ -96,8 +108,7 @@ class ChineseModernBertAttention(nn.Module):
 
     def project(self, hidden_states: torch.Tensor, rotary: RotaryTable) -> tuple[torch.Tensor, ...]:
         """Return rotated queries, rotated keys and values, each `(rows, heads, tokens, head_dim)`."""
-        rows, tokens = hidden_states.shape[:2]
-        states = linear(self.Wqkv, hidden_states).view(rows, tokens, 3, -1, self.head_dim)
+        states = linear(self.Wqkv, hidden_states).unflatten(-1, (3, -1, self.head_dim))
         # Split once: the gradient of each slice would fill one of the whole.
         turned, value = states.split((2, 1), dim=2)
         query, key = apply_rotary(turned, rotary).unbind(dim=2)
@@ -119,14 +130,19 @@ class ChineseModernBertAttention(nn.Module):
         # The window is read at every call, so that a changed configuration is obeyed by layers that exist already.
         window = self.config.window if self.layer_type == SLIDING_ATTENTION else None
         dropout = self.config.attention_dropout if self.training else 0.0
-        if implementation in OWN_KERNELS:
+        if layout.is_empty:  # a batch of nothing but padding, which most kernels do not take
+            attended, weights = value.transpose(1, 2), None
+        elif implementation in OWN_KERNELS:
             attended, weights = attend(implementation, self, query, key, value, layout, window, dropout)
         else:
-            given = {**kwargs, **foreign_arguments(layout, window, self.config.deterministic_flash_attn)}
+            is_deterministic = self.config.deterministic_flash_attn
+            mask, given = foreign_arguments(implementation, layout, window, is_deterministic, query.dtype)
+            given = {**kwargs, **given}
             # vLLM looks for this lookup, and for one call of it with this `scaling`, in the text of this method.
             kernel = ALL_ATTENTION_FUNCTIONS[implementation]
-            attended, weights = kernel(self, query, key, value, None, dropout=dropout, scaling=self.scaling, **given)
-        return attended.reshape(query.shape[0], query.shape[2], -1), weights
+            attended, weights = kernel(self, query, key, value, mask, dropout=dropout, scaling=self.scaling, **given)
+        rows, heads, tokens, size = query.shape
+        return attended.reshape(rows, tokens, heads * size), weights
 
     def output(self, attended: torch.Tensor) -> torch.Tensor:
         """Map attended values `(rows, tokens, hidden)` to what is added to the stream, of the same shape."""

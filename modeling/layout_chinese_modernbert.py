@@ -10,7 +10,7 @@ attention, tracing and export use.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -47,6 +47,7 @@ class TokenLayout:
             caller's `batch * length` tokens; `None` where nothing was dropped.
         cu_seq_lens (`torch.Tensor` of shape `(documents + 1,)`, int32): where the documents of a flat row begin.
         given_longest: bound that the caller gave on the length of a flat row's documents, in tokens; `None` = none
+        has_padding: some of the caller's tokens may be padding, for all that was given
         masks: what kernels made from this layout, kept so that no layer makes it twice
     """
 
@@ -57,6 +58,7 @@ class TokenLayout:
     kept_index: torch.Tensor | None = None
     cu_seq_lens: torch.Tensor | None = None
     given_longest: int | None = None
+    has_padding: bool = False
     masks: dict[object, Any] = field(default_factory=dict)
 
     @cached_property
@@ -67,6 +69,11 @@ class TokenLayout:
         return tuple(length for length in self.cu_seq_lens.diff().tolist() if length)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether a flat layout holds no token at all."""
+        return self.is_flat and not self.document_ids.shape[1]
+
+    @property
     def longest(self) -> int:
         """Length of the longest document or a bound on it, in tokens (of a row, for a dense layout)."""
         if not self.is_flat:
@@ -74,18 +81,37 @@ class TokenLayout:
         return max(self.lengths, default=0) if self.given_longest is None else self.given_longest
 
     @property
-    def longest_document(self) -> int:
-        """As `longest`, but exact for a dense layout too, unless a graph is being recorded."""
-        if self.is_flat or is_recording():
+    def longest_document(self) -> int | torch.Tensor:
+        """As `longest`, but exact for a dense layout too; a tensor while a graph is recorded, which may hold any."""
+        if self.is_flat:
             return self.longest
         documents = self.document_ids
         alike = (documents.unsqueeze(2) == documents.unsqueeze(1)) & (documents != PADDING).unsqueeze(1)
+        if is_recording():
+            return alike.long().sum(dim=2).flatten().max(dim=0).values
         return int(alike.sum(dim=2).max()) if documents.numel() else 0
 
     @property
     def places(self) -> torch.Tensor:
         """Place of each token among the real ones of its row, `(rows, tokens)`: what a window is measured in."""
         return (self.document_ids != PADDING).long().cumsum(dim=1) - 1
+
+    def to(self, device: torch.device | str | int, non_blocking: bool = False) -> TokenLayout:
+        """Return this layout on a device, moved there once, so that its masks are made once for each device.
+
+        Layers may be spread over devices; `accelerate` moves what a layer is given by this method.
+        """
+        device = torch.device(device)
+        if device in (self.document_ids.device, torch.device(self.document_ids.device.type)):
+            return self
+        moved = self.masks.get(device)
+        if moved is None:
+            tensors = {name: value for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
+            placed = {name: value.to(device, non_blocking=non_blocking) for name, value in tensors.items()}
+            moved = self.masks[device] = replace(self, **placed, masks={})
+            if self.is_flat and self.given_longest is None:
+                moved.lengths = self.lengths
+        return moved
 
     def flatten(self, tokens: torch.Tensor) -> torch.Tensor:
         """Bring a tensor of shape `(batch, length, ...)` into this layout's `(rows, tokens, ...)`."""
@@ -96,13 +122,14 @@ class TokenLayout:
 
     def unflatten(self, tokens: torch.Tensor) -> torch.Tensor:
         """Bring a tensor of shape `(rows, tokens, ...)` back to `(batch, length, ...)`; padding becomes zero."""
+        layout = self.to(tokens.device)
         if not self.is_flat:
-            return tokens
+            return tokens.masked_fill((layout.document_ids == PADDING).unsqueeze(-1), 0) if self.has_padding else tokens
         batch, length = self.batch_shape
         flat = tokens.squeeze(0)
-        if self.kept_index is not None:
+        if layout.kept_index is not None:
             padded = flat.new_zeros(batch * length, *flat.shape[1:])
-            flat = padded.index_copy(0, self.kept_index, flat)
+            flat = padded.index_copy(0, layout.kept_index, flat)
         return flat.reshape(batch, length, *tokens.shape[2:])
 
 
@@ -129,7 +156,8 @@ def build_layout(
         longest: no document of that row is longer, in tokens; on a GPU it saves waiting for the boundaries
         flat: drop padding and make one row; else keep the batch's shape
 
-    Padding inside a row (a hole) parts no document: positions count it, a window does not.
+    Where `document_ids` and `cu_seq_lens` are given both, either one parts documents. Padding inside a row (a hole)
+    parts none: positions count it, a window does not.
 
     Raises:
         ValueError: For masks of a wrong shape or boundaries that do not cover the row.
@@ -140,20 +168,24 @@ def build_layout(
         longest = _check_boundaries(cu_seq_lens, length, longest)
         if flat and attention_mask is None and document_ids is None:
             return _layout_of_boundaries(shape, cu_seq_lens.to(device), position_ids, longest)
-    documents = _document_ids(shape, device, document_ids, position_ids, cu_seq_lens)
+    bounds = cu_seq_lens if document_ids is None else None
+    documents = _document_ids(shape, device, document_ids, position_ids, bounds)
     if attention_mask is not None:
         documents = documents.masked_fill(attention_mask.to(device) == 0, PADDING)
     index = torch.arange(length, device=device).expand(batch, length)
     positions = index
     if document_ids is not None or position_ids is not None or cu_seq_lens is not None:
         begins = _beginnings(documents)
+        if document_ids is not None and cu_seq_lens is not None:
+            bounded = _document_ids(shape, device, None, None, cu_seq_lens)
+            begins = begins | _beginnings(bounded.masked_fill(documents == PADDING, PADDING))
         documents = (begins.long().cumsum(dim=1) - 1).masked_fill(documents == PADDING, PADDING)
         positions = index - torch.where(begins, index, torch.zeros_like(index)).cummax(dim=1).values
     if position_ids is not None:
         positions = position_ids.to(device).expand(batch, length)
-    layout = TokenLayout(document_ids=documents, position_ids=positions, batch_shape=(batch, length))
-    is_padded = attention_mask is not None or document_ids is not None
-    return _flat_layout(layout, is_padded) if flat else layout
+    has_padding = attention_mask is not None or document_ids is not None
+    layout = TokenLayout(documents, positions, batch_shape=(batch, length), has_padding=has_padding)
+    return _flat_layout(layout) if flat else layout
 
 
 def _check_shapes(
@@ -172,14 +204,41 @@ def _check_shapes(
                 f"{name} has shape {tuple(tensor.shape)} and the batch {shape}; give one value a token "
                 "(packed documents are told apart by document_ids, not by a 4D mask)"
             )
-    if position_ids is not None and (position_ids.dim() != 2 or position_ids.shape[1] != shape[1]):
+    if position_ids is not None and tuple(position_ids.shape) not in (shape, (1, shape[1])):
         raise ValueError(f"position_ids has shape {tuple(position_ids.shape)}; use {shape} or (1, {shape[1]})")
     if cu_seq_lens is None:
         return
+    if cu_seq_lens.dim() != 1 or not len(cu_seq_lens):
+        raise ValueError(f"cu_seq_lens has shape {tuple(cu_seq_lens.shape)}; give boundaries from 0 to {shape[1]}")
     if shape[0] != 1:
         raise ValueError(
             f"cu_seq_lens describes one flat row, but the batch has {shape[0]} rows; flatten it to (1, tokens)"
         )
+
+
+def check_keys(
+    cu_seq_lens_q: torch.Tensor | None,
+    cu_seq_lens_k: torch.Tensor | None,
+    max_length_q: int | None,
+    max_length_k: int | None,
+) -> None:
+    """Refuse boundaries of keys that are not those of the queries, or lengths without any boundaries.
+
+    Raises:
+        ValueError: For these; boundaries on a GPU are not looked at.
+    """
+    if cu_seq_lens_q is None:
+        rest = {"cu_seq_lens_k": cu_seq_lens_k, "max_length_q": max_length_q, "max_length_k": max_length_k}
+        lone = [name for name, value in rest.items() if value is not None]
+        if lone:
+            raise ValueError(f"{' and '.join(lone)} came without cu_seq_lens_q; give these boundaries too")
+        return
+    if max_length_k is not None and max_length_q is not None and max_length_k != max_length_q:
+        raise ValueError(f"max_length_q={max_length_q} and max_length_k={max_length_k} differ; give one for both")
+    if cu_seq_lens_k is None or cu_seq_lens_k is cu_seq_lens_q or cu_seq_lens_k.device.type != "cpu" or is_recording():
+        return
+    if cu_seq_lens_k.tolist() != cu_seq_lens_q.tolist():
+        raise ValueError("cu_seq_lens_q and cu_seq_lens_k differ; every token is query and key, give the same for both")
 
 
 def _check_boundaries(cu_seq_lens: torch.Tensor, length: int, longest: int | None) -> int | None:
@@ -247,11 +306,11 @@ def _beginnings(documents: torch.Tensor) -> torch.Tensor:
     return real & ((before < 0) | (documents.gather(1, before.clamp(min=0)) != documents))
 
 
-def _flat_layout(layout: TokenLayout, is_padded: bool) -> TokenLayout:
+def _flat_layout(layout: TokenLayout) -> TokenLayout:
     """Turn a dense layout into one row of real tokens, with the boundaries of its documents."""
     documents = layout.document_ids
     kept = None
-    if is_padded:
+    if layout.has_padding:
         real = documents.reshape(-1) != PADDING
         kept = real.nonzero().squeeze(1)
         if kept.numel() == real.numel():

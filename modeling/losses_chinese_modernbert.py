@@ -7,19 +7,25 @@ from typing import Any
 
 import torch
 
+from .layout_chinese_modernbert import is_exporting
+
 # Logits that are brought to float32 at once: they stay in the cache of a CPU, and fill a GPU. Our choice.
 CPU_LOGITS, GPU_LOGITS = 2**21, 2**26
 
 
 def mean_loss(
-    summed: torch.Tensor, count: torch.Tensor | int, num_items_in_batch: torch.Tensor | int | None
+    summed: torch.Tensor,
+    count: torch.Tensor | int,
+    num_items_in_batch: torch.Tensor | int | None,
+    training: bool = True,
 ) -> torch.Tensor:
     """Divide a summed loss by its items, or by those of the whole optimizer step where `Trainer` gives them.
 
-    A batch without any item (nothing labelled) gives 0 and no NaN.
+    A batch without any item (nothing labelled) gives 0 in training, which adds nothing to a step. In evaluation it
+    gives NaN, the mean of nothing: a 0 would pull the mean over batches down, and `Trainer` leaves NaN out of it.
     """
     items = torch.as_tensor(count if num_items_in_batch is None else num_items_in_batch, device=summed.device)
-    return summed / items.clamp(min=1)
+    return summed / (items.clamp(min=1) if training else items)
 
 
 def labelled_cross_entropy(
@@ -27,8 +33,11 @@ def labelled_cross_entropy(
     labels: torch.Tensor,
     num_items_in_batch: torch.Tensor | int | None = None,
     ignore_index: int = -100,
+    training: bool = True,
 ) -> torch.Tensor:
     """Return cross-entropy in float32 of logits `(..., classes)` against labels `(...)`, mean over labelled items.
+
+    The other arguments are those of `mean_loss`.
 
     Raises:
         ValueError: If there is not one label for each row of logits.
@@ -37,8 +46,12 @@ def labelled_cross_entropy(
     logits = logits.reshape(-1, logits.shape[-1])
     if len(labels) != len(logits):
         raise ValueError(f"there are {len(labels)} labels for {len(logits)} rows of logits; give one for each")
-    summed = _SummedCrossEntropy.apply(logits, labels, ignore_index)
-    return mean_loss(summed, (labels != ignore_index).sum(), num_items_in_batch)
+    if is_exporting():  # a graph may hold any number of rows, and keeps what it likes
+        exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        summed = torch.nn.functional.cross_entropy(exact, labels, reduction="sum", ignore_index=ignore_index)
+    else:
+        summed = _SummedCrossEntropy.apply(logits, labels, ignore_index)
+    return mean_loss(summed, (labels != ignore_index).sum(), num_items_in_batch, training)
 
 
 class _SummedCrossEntropy(torch.autograd.Function):

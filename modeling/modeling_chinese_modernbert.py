@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypedDict
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -14,9 +16,9 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_chinese_modernbert import ChineseModernBertConfig
-from .kernels_chinese_modernbert import OWN_KERNELS, check_kernel
+from .kernels_chinese_modernbert import OWN_KERNELS, check_arguments, check_kernel, takes_flat_rows
 from .layers_chinese_modernbert import ChineseModernBertEmbeddings, ChineseModernBertLayer, build_norm
-from .layout_chinese_modernbert import TokenLayout, build_layout, is_recording
+from .layout_chinese_modernbert import TokenLayout, build_layout, check_keys, is_recording
 from .products_chinese_modernbert import linear  # noqa: F401
 from .residual_chinese_modernbert import center_residual, residual_mean, subtract_mean
 from .rotary_chinese_modernbert import rotary_table
@@ -27,19 +29,6 @@ if TYPE_CHECKING:  # never run, but read: see the configuration
     from .cpu_kernels_chinese_modernbert import dense_attention  # noqa: F401
     from .heads_chinese_modernbert import ChineseModernBertForMaskedLM  # noqa: F401
     from .losses_chinese_modernbert import mean_loss  # noqa: F401
-
-
-class EncoderOptions(TypedDict, total=False):
-    """What a head takes besides its own arguments and hands on; explained in `ChineseModernBertModel.forward`."""
-
-    document_ids: torch.Tensor | None
-    cu_seq_lens_q: torch.Tensor | None
-    cu_seq_lens_k: torch.Tensor | None
-    max_length_q: int | None
-    max_length_k: int | None
-    output_hidden_states: bool | int | Sequence[int] | None
-    output_attentions: bool | None
-    return_dict: bool | None
 
 
 class ChineseModernBertPreTrainedModel(PreTrainedModel):
@@ -65,9 +54,13 @@ class ChineseModernBertPreTrainedModel(PreTrainedModel):
 
     def set_attn_implementation(self, attn_implementation: str | dict[str, str], *args: Any, **kwargs: Any) -> None:
         """Change the kernel as Transformers does; raises as `check_kernel` does where it cannot run."""
-        if isinstance(attn_implementation, str):
-            check_kernel(attn_implementation, self.config.attention_dropout)
+        before = self.config._attn_implementation or "sdpa"
         super().set_attn_implementation(attn_implementation, *args, **kwargs)
+        try:  # afterwards, since Transformers registers a kernel of the Hub when it is asked for
+            check_kernel(self.config._attn_implementation, self.config.attention_dropout)
+        except (ImportError, ValueError):
+            super().set_attn_implementation(before)
+            raise
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -165,6 +158,9 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
         max_length_q: int | None = None,
         output_hidden_states: bool | int | Sequence[int] | None = None,
         output_attentions: bool | None = None,
+        seq_idx: torch.Tensor | None = None,
+        cu_seq_lens_k: torch.Tensor | None = None,
+        max_length_k: int | None = None,
         **kwargs: Any,
     ) -> BaseModelOutput:
         """Encode a batch.
@@ -172,8 +168,8 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
         Args:
             input_ids (`torch.Tensor` of shape `(batch, length)`): token ids; or give `inputs_embeds`.
             attention_mask (`torch.Tensor` of shape `(batch, length)`): 1 = token, 0 = padding.
-            position_ids (`torch.Tensor` of shape `(batch, length)`): rotary positions; where one is not its left
-                neighbour's plus one, a new document begins.
+            position_ids (`torch.Tensor` of shape `(batch, length)` or `(1, length)`): rotary positions; where one is
+                not its left neighbour's plus one, a new document begins, unless another argument tells documents.
             inputs_embeds (`torch.Tensor` of shape `(batch, length, hidden)`): embeddings before the first norm.
             document_ids (`torch.Tensor` of shape `(batch, length)`): packed rows: equal neighbours are one document,
                 negative is padding; positions restart by themselves.
@@ -183,51 +179,59 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
                 those (negative ones count from the end), only these, and `None` in place of the others
             output_attentions: also return attention weights; this forward then runs the eager kernel, whichever is
                 set, since no fused one has weights to return
-            kwargs: what Transformers' data collators add (`cu_seq_lens_k`, `max_length_k`, ...), which says no more,
-                and what a runtime wants its own attention function to get
+            seq_idx: the name that Transformers' collator of flat rows has for `document_ids`
+            cu_seq_lens_k, max_length_k: the same as of the queries, since every token is both
+            kwargs: what a runtime wants its own attention function to get; nothing else reads it
 
         Returns:
             `BaseModelOutput` with `last_hidden_state` of shape `(batch, length, hidden)`, zero at padding.
 
         Raises:
-            ValueError: Unless exactly one of `input_ids` and `inputs_embeds` is given, or where a graph is recorded
-                of a kernel that is not ours with padding or packed rows, which it could not be told.
+            ValueError: Unless exactly one of `input_ids` and `inputs_embeds` is given, for descriptions of documents
+                that do not fit together, or where a graph is recorded of a kernel that is not ours with padding or
+                packed rows, which it could not be told.
+            TypeError: For an argument that nothing would read.
         """
-        given = input_ids if inputs_embeds is None else inputs_embeds
-        if given is None or (input_ids is not None and inputs_embeds is not None):
-            raise ValueError("give either input_ids or inputs_embeds, exactly one of them")
+        given = _one_of("input_ids", input_ids, "inputs_embeds", inputs_embeds)
+        dimensions = 2 if inputs_embeds is None else 3
+        if given is None or given.dim() != dimensions:
+            raise ValueError(
+                "give exactly one of input_ids, (batch, length), and inputs_embeds, (batch, length, hidden), not "
+                f"{None if given is None else tuple(given.shape)}"
+            )
+        check_keys(cu_seq_lens_q, cu_seq_lens_k, max_length_q, max_length_k)
         keep_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         keep_weights = self.config.output_attentions if output_attentions is None else output_attentions
         implementation = "eager" if keep_weights else self.config._attn_implementation or "sdpa"
-        described = attention_mask is not None or document_ids is not None or cu_seq_lens_q is not None
-        if described and implementation not in OWN_KERNELS and is_recording():
-            raise ValueError(
-                f"{implementation} cannot be told of padding or packed rows while a graph is recorded; "
-                "use attn_implementation='sdpa', or give single texts without attention_mask"
-            )
-        layout = build_layout(
-            (given.shape[0], given.shape[1]),
-            given.device,
+        check_arguments(implementation, kwargs)
+        layout = self._layout(
+            given,
+            implementation,
             attention_mask=attention_mask,
-            document_ids=document_ids,
+            document_ids=_one_of("document_ids", document_ids, "seq_idx", seq_idx),
             position_ids=position_ids,
             cu_seq_lens=cu_seq_lens_q,
             longest=max_length_q,
-            # Padding is dropped, but not for eager, nor while a graph is recorded, where sizes must be known.
-            flat=implementation != "eager" and not is_recording(),
         )
         hidden_states = self.embeddings(
             input_ids=None if input_ids is None else layout.flatten(input_ids),
             inputs_embeds=None if inputs_embeds is None else layout.flatten(inputs_embeds),
         )
-        return self._encode(
-            hidden_states,
-            layout,
-            implementation,
-            _kept_states(keep_states, len(self.layers) + 1),
-            bool(keep_weights),
-            kwargs,
-        )
+        kept = _kept_states(keep_states, len(self.layers) + 1)
+        return self._encode(hidden_states, layout, implementation, kept, bool(keep_weights), kwargs)
+
+    def _layout(self, given: torch.Tensor, implementation: str, **described: Any) -> TokenLayout:
+        """Return the layout of a batch in the form that a kernel takes, see `build_layout`."""
+        is_flat = takes_flat_rows(implementation)
+        told = [value for name, value in described.items() if name != "position_ids" and value is not None]
+        if told and is_flat and implementation not in OWN_KERNELS and is_recording():
+            raise ValueError(
+                f"{implementation} cannot be told of padding or packed rows while a graph is recorded; "
+                "use attn_implementation='sdpa', or give single texts without attention_mask"
+            )
+        # Padding is dropped, but not while a graph is recorded, where sizes must be known.
+        flat = is_flat and not is_recording()
+        return build_layout((given.shape[0], given.shape[1]), given.device, flat=flat, **described)
 
     def _encode(
         self,
@@ -270,6 +274,33 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
             hidden_states=None if keep_states is None else tuple(states),  # pyright: ignore[reportArgumentType]
             attentions=tuple(weights) if keep_weights else None,
         )
+
+
+def takes_encoder_inputs(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a head's `forward` the arguments of the encoder after its own; it gets them in its `kwargs`.
+
+    They are then in its signature: `Trainer` drops every column of a data set that is not, and packed rows would see
+    each other without a word.
+    """
+    own = inspect.signature(forward).parameters
+    *named, rest = own.values()
+    encoder = inspect.signature(ChineseModernBertModel.forward).parameters
+    taken = [parameter for name, parameter in encoder.items() if name not in own]
+
+    @wraps(forward)
+    def forward_with_encoder_inputs(*args: Any, **kwargs: Any) -> Any:
+        further = zip((parameter.name for parameter in taken), args[len(named) :], strict=False)
+        return forward(*args[: len(named)], **dict(further), **kwargs)
+
+    setattr(forward_with_encoder_inputs, "__signature__", inspect.Signature([*named, *taken, rest]))  # noqa: B010
+    return forward_with_encoder_inputs
+
+
+def _one_of(name: str, value: torch.Tensor | None, other: str, other_value: torch.Tensor | None) -> torch.Tensor | None:
+    """Return the one that is given of two arguments for the same thing; None where neither is."""
+    if value is not None and other_value is not None:
+        raise ValueError(f"{name} and {other} came both; give exactly one of them")
+    return other_value if value is None else value
 
 
 def _kept_states(requested: bool | int | Sequence[int] | None, count: int) -> frozenset[int] | None:

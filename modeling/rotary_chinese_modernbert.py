@@ -28,7 +28,11 @@ class RotaryTable(NamedTuple):
 
 
 def rotary_table(
-    position_ids: torch.Tensor, head_dim: int, parameters: Mapping[str, Any], longest: int, trained_length: int
+    position_ids: torch.Tensor,
+    head_dim: int,
+    parameters: Mapping[str, Any],
+    longest: int | torch.Tensor,
+    trained_length: int,
 ) -> RotaryTable:
     """Return the rotary table of some positions.
 
@@ -37,7 +41,8 @@ def rotary_table(
         head_dim: size of a head; even
         parameters: `rope_theta`, the base of the geometric series of wavelengths; `rope_type`, `default` or a way to
             read longer texts than trained on, with the keys that Transformers gives it (`factor`, ...)
-        longest: length of the longest text at hand, in tokens; read by `dynamic` alone
+        longest: length of the longest text at hand, in tokens; read by `dynamic` alone; a tensor of no dimension
+            where a graph is recorded, which decides nothing on it
         trained_length: longest text of training, in tokens
 
     Raises:
@@ -53,7 +58,11 @@ def rotary_table(
 
 
 def _frequencies(
-    device: torch.device, head_dim: int, parameters: Mapping[str, Any], longest: int, trained_length: int
+    device: torch.device,
+    head_dim: int,
+    parameters: Mapping[str, Any],
+    longest: int | torch.Tensor,
+    trained_length: int,
 ) -> tuple[torch.Tensor, float]:
     """Return frequencies `(head_dim / 2,)`, float32, and a factor of cosine and sine, by `rope_type`.
 
@@ -62,8 +71,10 @@ def _frequencies(
     """
     kind, theta, factor = parameters["rope_type"], float(parameters["rope_theta"]), parameters.get("factor", 1.0)
     if kind == "dynamic":
-        growth = factor * max(longest, trained_length) / trained_length - (factor - 1)
-        theta *= growth ** (head_dim / (head_dim - 2))
+        is_tensor = isinstance(longest, torch.Tensor)
+        longest = longest.clamp(min=trained_length) if is_tensor else max(longest, trained_length)
+        growth = factor * longest / trained_length - (factor - 1)
+        theta = theta * growth ** (head_dim / (head_dim - 2))
     exponents = torch.arange(0, head_dim, 2, dtype=torch.int64, device=device).float() / head_dim
     frequencies = 1.0 / (theta**exponents)
     if kind in ("default", "dynamic"):

@@ -152,7 +152,7 @@ def _outputs(model: PreTrainedModel, task: str, inputs: Inputs) -> dict[str, tor
     with torch.inference_mode():
         found = dict(model(**inputs))
         if task == "embedding":
-            pooled = pool(found["last_hidden_state"], "mean", inputs["attention_mask"])
+            pooled = pool(found["last_hidden_state"], "mean", inputs["attention_mask"] != 0)
             return {"sentence_embedding": torch.nn.functional.normalize(pooled, dim=-1)}
         if task == "masked_lm":
             found = {"last_hidden_state": model.base_model(**inputs).last_hidden_state, **found}

@@ -151,7 +151,7 @@ def _log_probabilities(
     model: PreTrainedModel, rows: list[np.ndarray], masked: list[np.ndarray], numbers: np.ndarray, ids: np.ndarray
 ) -> np.ndarray:
     """Return the log-probabilities of `ids` at the masked tokens with these `numbers` among those of the rows."""
-    takes_flat_rows = "label_positions" in inspect.signature(model.forward).parameters
+    takes_flat_rows = "target_positions" in inspect.signature(model.forward).parameters
     logits = (_flat_logits if takes_flat_rows else _padded_logits)(model, rows, masked).float()
     row, column = torch.from_numpy(numbers).to(logits.device), torch.from_numpy(ids).to(logits.device)
     return (logits[row, column] - logits.logsumexp(dim=-1)[row]).double().cpu().numpy()
@@ -166,7 +166,7 @@ def _flat_logits(model: Any, rows: list[np.ndarray], masked: list[np.ndarray]) -
     given = {
         "input_ids": torch.from_numpy(flat).unsqueeze(0),
         "cu_seq_lens_q": torch.from_numpy(bounds.astype(np.int32)),
-        "label_positions": torch.from_numpy(positions),
+        "target_positions": torch.from_numpy(positions),
         "labels": torch.from_numpy(flat[positions]),
     }
     given = {name: tensor.to(model.device) for name, tensor in given.items()}

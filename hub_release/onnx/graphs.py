@@ -1,8 +1,7 @@
 """From a model to ONNX graphs: one export with every output, cut into a graph for each use.
 
 Exported is the model's own dense path with the eager kernel, since the flat one has shapes that depend on the data:
-explicit masks from `attention_mask`, softmax over the whole row. The exporter is torch's (`dynamo=True`); its older one
-knows no RMSNorm.
+explicit masks from `attention_mask`, softmax over the whole row. The exporter is torch's (`dynamo=True`).
 """
 
 from __future__ import annotations
@@ -70,8 +69,8 @@ def check_onnx_installed() -> None:
 class OnnxModel(torch.nn.Module):
     """What is exported: ids and mask `(batch, length)`, int64, to the outputs of all graphs of a class.
 
-    Multiple choice takes `(batch, choices, length)`. Hidden states are zero at padding, as those of the encoder outside
-    a graph; the embedding is pooled over real tokens and scaled to length 1, and zero for a row without any token.
+    Multiple choice takes `(batch, choices, length)`. The embedding is pooled over real tokens and scaled to length 1,
+    and zero for a row without any token.
     """
 
     def __init__(self, model: PreTrainedModel, pooling: str) -> None:
@@ -86,11 +85,10 @@ class OnnxModel(torch.nn.Module):
             given = self.model(input_ids=input_ids, attention_mask=attention_mask)
             return tuple(getattr(given, name) for name in self.outputs)
         states = self.model.base_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        states = states * (attention_mask != 0).unsqueeze(-1)
         results = {HIDDEN: states}
         if LOGITS in self.outputs:
             results[LOGITS] = self.model.decoder(self.model.head(states))
-        results[EMBEDDING] = torch.nn.functional.normalize(pool(states, self.pooling, attention_mask), dim=-1)
+        results[EMBEDDING] = torch.nn.functional.normalize(pool(states, self.pooling, attention_mask != 0), dim=-1)
         return tuple(results[name] for name in self.outputs)
 
 

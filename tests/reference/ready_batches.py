@@ -19,7 +19,7 @@ def mask_in_step(batches: StagedBatches, masker: Masker, number: int) -> tuple[d
 
 def flat_lists(rows: dict[str, Any]) -> dict[str, list[Any]]:
     """Return masked rows as lists of one flat row."""
-    flat: dict[str, list[Any]] = {"input_ids": [], "bounds": [0], "labels": [], "label_positions": [], "weights": []}
+    flat: dict[str, list[Any]] = {"input_ids": [], "bounds": [0], "labels": [], "target_positions": [], "weights": []}
     ids, labels, documents = (rows[name].tolist() for name in ("input_ids", "labels", "document_ids"))
     weights = rows["loss_weight"].tolist() if "loss_weight" in rows else None
     for row, row_documents in enumerate(documents):
@@ -28,7 +28,7 @@ def flat_lists(rows: dict[str, Any]) -> dict[str, list[Any]]:
                 continue
             if labels[row][column] != -100:
                 flat["labels"].append(labels[row][column])
-                flat["label_positions"].append(len(flat["input_ids"]))
+                flat["target_positions"].append(len(flat["input_ids"]))
                 if weights is not None:
                     flat["weights"].append(weights[row][column])
             flat["input_ids"].append(ids[row][column])

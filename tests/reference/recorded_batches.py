@@ -20,7 +20,7 @@ from chinese_modernbert.trainers.pretraining.run import build_trainer, check_pre
 
 def digest(batch: dict[str, Any]) -> str:
     """Return a hash of what the model reads of a micro-batch, masks included."""
-    names = ("input_ids", "labels", "label_positions", "cu_seq_lens_q")
+    names = ("input_ids", "labels", "target_positions", "cu_seq_lens_q")
     return hashlib.sha256(b"".join(batch[name].contiguous().numpy().tobytes() for name in names)).hexdigest()
 
 

@@ -47,14 +47,6 @@ def test_buckets_and_their_gradients_equal_eager(lengths: tuple[int, ...], windo
         torch.testing.assert_close(one.grad, other.grad)
 
 
-def test_a_row_without_a_token_has_no_attention(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "prefers_products", lambda _: True)
-    padding = torch.full((2, 3), -1)
-    layout = build_layout((2, 3), torch.device("cpu"), document_ids=padding)
-    empty = torch.zeros(1, 2, 0, 8, dtype=torch.bfloat16)
-    assert kernels.sdpa_attention(empty, empty, empty, layout, 20, 0.0).shape == (1, 0, 2, 8)
-
-
 @pytest.mark.usefixtures("explicit")
 def test_a_bucket_too_large_for_one_call_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     lengths = (40, 50, 60, 33, 64)  # one bucket of five documents

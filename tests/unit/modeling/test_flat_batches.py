@@ -16,13 +16,13 @@ def flat_batch() -> dict[str, torch.Tensor]:
     positions = torch.arange(0, ids.shape[1], 3)
     bounds = torch.tensor([0, *LENGTHS]).cumsum(0).to(torch.int32)
     labels = ids.flatten()[positions] - 1
-    return {"input_ids": ids, "cu_seq_lens_q": bounds, "labels": labels, "label_positions": positions}
+    return {"input_ids": ids, "cu_seq_lens_q": bounds, "labels": labels, "target_positions": positions}
 
 
 def padded_batch(flat: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return the same documents as rows of a padded batch with dense labels."""
     labels = torch.full_like(flat["input_ids"].flatten(), IGNORED_LABEL)
-    labels[flat["label_positions"]] = flat["labels"]
+    labels[flat["target_positions"]] = flat["labels"]
     ids, mask, dense = (torch.zeros(len(LENGTHS), max(LENGTHS), dtype=torch.int64) for _ in range(3))
     dense.fill_(IGNORED_LABEL)
     parts = zip(flat["input_ids"].flatten().split(LENGTHS), labels.split(LENGTHS), strict=True)
@@ -43,7 +43,7 @@ def test_loss_and_gradients_are_those_of_the_padded_batch(tiny_config, kernel: s
     gradient = model.model.embeddings.tok_embeddings.weight.grad.clone()
     model.zero_grad()
     flat["labels"] = torch.nn.functional.pad(flat["labels"], (0, fillers), value=IGNORED_LABEL)
-    flat["label_positions"] = torch.nn.functional.pad(flat["label_positions"], (0, fillers))
+    flat["target_positions"] = torch.nn.functional.pad(flat["target_positions"], (0, fillers))
     found = model(**flat, max_length_q=longest)
     found.loss.backward()
     torch.testing.assert_close(found.loss, expected.loss)
@@ -70,7 +70,7 @@ def test_no_value_is_read_on_the_host(tiny_config, monkeypatch: pytest.MonkeyPat
 
 def test_labels_and_their_positions_belong_together(tiny_config) -> None:
     flat, model = flat_batch(), ChineseModernBertForMaskedLM(tiny_config())
-    with pytest.raises(ValueError, match=r"label_positions has shape \(22,\) and labels \(21,\); give one label"):
+    with pytest.raises(ValueError, match=r"target_positions has shape \(22,\) and labels \(21,\); give one label"):
         model(**{**flat, "labels": flat["labels"][1:]})
     with pytest.raises(ValueError, match="a document of 40 tokens and max_length_q=39"):
         model(**flat, max_length_q=39)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertModel
@@ -37,6 +38,15 @@ def slow_documents(
     return result.transpose(1, 2)
 
 
+def register(monkeypatch: pytest.MonkeyPatch, function: Callable[..., Any], mask: str | None) -> None:
+    """Register a function as a user does, with the mask function that Transformers has for another kernel."""
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, "stand_in", function)
+    if mask is not None:
+        monkeypatch.setitem(
+            ALL_MASK_ATTENTION_FUNCTIONS._global_mapping, "stand_in", ALL_MASK_ATTENTION_FUNCTIONS[mask]
+        )
+
+
 def random_model(config: ChineseModernBertConfig) -> ChineseModernBertModel:
     torch.manual_seed(0)
     return ChineseModernBertModel(config).eval()
@@ -54,7 +64,7 @@ def test_flash_attention_gets_boundaries_and_an_inclusive_window(
         assert mask is None
         return slow_documents(query, key, value, cu_seq_lens_q.tolist(), reach, scaling), None
 
-    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, "stand_in", stand_in)
+    register(monkeypatch, stand_in, "flash_attention_2")
     model = random_model(tiny_config(local_attention=64, deterministic_flash_attn=is_deterministic))
     ids = torch.randint(5, 200, (1, 140))
     documents = (torch.arange(140) // 90).unsqueeze(0)
@@ -124,7 +134,7 @@ def test_what_a_runtime_hands_down_arrives_in_every_head(
         seen.append(kwargs["attention_instances"])
         return query.transpose(1, 2), None
 
-    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, "stand_in", stand_in)
+    register(monkeypatch, stand_in, "flash_attention_2")
     config = tiny_config(num_labels=2)
     config._attn_implementation = "stand_in"
     heads = [name for name in modeling.__all__ if name.startswith("ChineseModernBertFor")]
@@ -139,9 +149,54 @@ def test_what_a_runtime_hands_down_arrives_in_every_head(
 def test_a_graph_of_a_foreign_kernel_with_padding_is_refused(
     tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, "stand_in", lambda module, query, *rest, **kwargs: (query, None))
+    register(monkeypatch, lambda module, query, *rest, **kwargs: (query, None), "flash_attention_2")
     model = random_model(tiny_config())
     model.config._attn_implementation = "stand_in"
     mask = torch.tensor([[1, 1, 1, 0]])
     with pytest.raises(ValueError, match="cannot be told of padding"):
         torch.jit.trace(model, (torch.full((1, 4), 7), mask), strict=False)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("mask", ["sdpa", "eager"])
+def test_a_function_of_the_users_gets_the_mask_it_expects_of_padding_documents_and_window(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, mask: str
+) -> None:
+    theirs = ALL_ATTENTION_FUNCTIONS["sdpa"]  # takes a boolean mask and one that is added
+    dtypes = set()
+
+    def mine(module, query, key, value, attention_mask, **kwargs):
+        dtypes.add(attention_mask.dtype)
+        return theirs(module, query, key, value, attention_mask, **kwargs)
+
+    register(monkeypatch, mine, mask)
+    model = random_model(tiny_config(local_attention=8))
+    ids, kept = torch.randint(5, 200, (2, 30)), torch.ones(2, 30, dtype=torch.int64)
+    kept[1, 20:] = 0
+    documents = torch.where(kept == 1, torch.arange(30) // 12, -1)
+    for given in ({"attention_mask": kept}, {"document_ids": documents}):
+        model.set_attn_implementation("eager")
+        expected = model(input_ids=ids, **given).last_hidden_state
+        model.set_attn_implementation("stand_in")
+        torch.testing.assert_close(model(input_ids=ids, **given).last_hidden_state, expected, atol=1e-5, rtol=1e-4)
+    assert dtypes == {torch.bool if mask == "sdpa" else torch.float32}
+
+
+def test_a_function_that_says_nothing_of_masks_is_refused_when_it_is_set(
+    tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(monkeypatch, lambda module, query, *rest, **kwargs: (query, None), None)
+    model = random_model(tiny_config())
+    with pytest.raises(ValueError, match="does not say which mask it expects"):
+        model.set_attn_implementation("stand_in")
+    assert model.config._attn_implementation == "sdpa"
+    with pytest.raises(ValueError, match="does not say which mask it expects"):
+        ChineseModernBertModel(tiny_config(attn_implementation="stand_in"))
+    with pytest.raises(ValueError, match="does not say which mask it expects"):
+        model.set_attn_implementation("paged|eager")
+
+
+def test_an_argument_that_nothing_reads_is_named(tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, ids = random_model(tiny_config()), torch.full((1, 4), 7)
+    with pytest.raises(TypeError, match="token_type_ids: this model has no such input; leave it out"):
+        model(input_ids=ids, token_type_ids=torch.zeros_like(ids), use_cache=False, past_key_values=None)

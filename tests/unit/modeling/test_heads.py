@@ -6,13 +6,13 @@ import inspect
 import json
 from contextlib import suppress
 from types import SimpleNamespace
-from typing import get_args
 
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from transformers import Trainer, TrainingArguments
 from transformers.loss.loss_utils import ForSequenceClassificationLoss
+from transformers.utils import ModelOutput
 
 from chinese_modernbert.modeling import (
     ChineseModernBertForMaskedLM,
@@ -20,8 +20,9 @@ from chinese_modernbert.modeling import (
     ChineseModernBertForQuestionAnswering,
     ChineseModernBertForSequenceClassification,
     ChineseModernBertForTokenClassification,
+    ChineseModernBertModel,
 )
-from chinese_modernbert.modeling.heads_chinese_modernbert import pool
+from chinese_modernbert.modeling.heads_chinese_modernbert import pool, real_tokens
 
 HEADS = (
     ChineseModernBertForMaskedLM,
@@ -45,19 +46,20 @@ def batch(rows: int = 4, length: int = 12) -> dict[str, torch.Tensor]:
 def test_mean_pooling_leaves_padding_out_and_cls_takes_the_first(tiny_config) -> None:
     hidden = torch.tensor([[[1.0], [3.0], [100.0]], [[5.0], [100.0], [100.0]]])
     mask = torch.tensor([[1, 1, 0], [1, 0, 0]])
-    assert pool(hidden, "mean", mask).tolist() == [[2.0], [5.0]]
+    assert pool(hidden, "mean", real_tokens(mask)).tolist() == [[2.0], [5.0]]
     assert pool(hidden, "mean").tolist() == hidden.mean(1).tolist()
-    assert pool(hidden, "cls", mask).tolist() == [[1.0], [5.0]]
-    assert pool(hidden, "mean", torch.zeros(2, 3)).tolist() == [[0.0], [0.0]]
+    assert pool(hidden, "cls", real_tokens(mask)).tolist() == [[1.0], [5.0]]
+    assert pool(hidden, "mean", real_tokens(torch.zeros(2, 3))).tolist() == [[0.0], [0.0]]
 
 
 def test_pooling_knows_padding_from_document_ids_and_finds_the_first_token_behind_it() -> None:
     hidden = torch.tensor([[[100.0], [3.0], [5.0]], [[5.0], [7.0], [100.0]]])
     documents = torch.tensor([[-1, 0, 0], [0, 1, -1]])
-    assert pool(hidden, "mean", document_ids=documents).tolist() == [[4.0], [6.0]]
-    assert pool(hidden, "cls", document_ids=documents).tolist() == [[3.0], [5.0]]
-    assert pool(hidden, "cls", torch.tensor([[0, 1, 1], [1, 1, 0]])).tolist() == [[3.0], [5.0]]
-    assert pool(hidden, "mean", torch.tensor([[1, 1, 0], [1, 1, 1]]), documents).tolist() == [[3.0], [6.0]]
+    assert pool(hidden, "mean", real_tokens(document_ids=documents)).tolist() == [[4.0], [6.0]]
+    assert pool(hidden, "cls", real_tokens(seq_idx=documents)).tolist() == [[3.0], [5.0]]
+    assert pool(hidden, "cls", real_tokens(torch.tensor([[0, 1, 1], [1, 1, 0]]))).tolist() == [[3.0], [5.0]]
+    both = real_tokens(torch.tensor([[1, 1, 0], [1, 1, 1]]), documents)
+    assert pool(hidden, "mean", both).tolist() == [[3.0], [6.0]]
 
 
 @torch.no_grad()
@@ -76,13 +78,42 @@ def test_a_classifier_takes_padding_on_either_side_and_in_either_form(tiny_confi
 
 
 @torch.no_grad()
-def test_a_head_says_in_its_signature_that_it_hands_attentions_on_and_does(tiny_config) -> None:
+def test_a_head_hands_attentions_on(tiny_config) -> None:
     for head in HEADS:
         model = head(tiny_config()).eval()
-        (options,) = get_args(inspect.signature(model.forward).parameters["kwargs"].annotation)
-        assert {"output_attentions", "output_hidden_states", "document_ids"} <= set(options.__annotations__)
         inputs = {name: tensor.unsqueeze(1) if head is HEADS[-1] else tensor for name, tensor in batch().items()}
         assert len(model(**inputs, output_attentions=True).attentions) == model.config.num_hidden_layers
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("head", HEADS)
+def test_every_input_of_the_encoder_is_in_the_signature_of_a_head_and_acts(tiny_config, head: type) -> None:
+    named = inspect.signature(head.forward).parameters
+    assert set(inspect.signature(ChineseModernBertModel.forward).parameters) <= set(named)
+    torch.manual_seed(0)
+    model = head(tiny_config()).eval()
+    ids = torch.randint(5, 211, (1, 24))
+    shape = (1, 1, 24) if head is ChineseModernBertForMultipleChoice else (1, 24)
+    expected = logits_of(model(input_ids=ids.view(shape)))
+    documents = (torch.arange(24) // 9).view(shape)
+    bounds = torch.tensor([0, 9, 18, 24], dtype=torch.int32)
+    found = [
+        logits_of(model(input_ids=ids.view(shape), **given))
+        for given in (
+            {"document_ids": documents},
+            {"seq_idx": documents.int()},
+            {"position_ids": torch.arange(24).remainder(9).view(shape)},
+            {"cu_seq_lens_q": bounds, "cu_seq_lens_k": bounds, "max_length_q": 9, "max_length_k": 9},
+        )
+    ]
+    for logits in found:
+        torch.testing.assert_close(logits, found[0])
+        assert (logits - expected).abs().max() > 1e-3
+
+
+def logits_of(output: ModelOutput) -> torch.Tensor:
+    """Return the logits of any head, of answers the starts'."""
+    return output["start_logits" if "start_logits" in output else "logits"]
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
@@ -174,10 +205,10 @@ def test_each_choice_is_scored_by_itself(tiny_config) -> None:
     torch.testing.assert_close(output.loss, cross_entropy(output.logits, torch.tensor([2, 0])))
 
 
-def test_a_batch_without_a_label_has_loss_zero_and_no_nan(tiny_config) -> None:
+def test_a_training_batch_without_a_label_has_loss_zero_and_no_nan(tiny_config) -> None:
     model = ChineseModernBertForMaskedLM(tiny_config())
     inputs = batch()
-    output = model(**inputs, labels=torch.full_like(inputs["input_ids"], -100))
+    output = model.train()(**inputs, labels=torch.full_like(inputs["input_ids"], -100))
     assert output.loss.item() == 0.0
     assert output.logits.shape == (0, 211)
     output.loss.backward()

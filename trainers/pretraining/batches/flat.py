@@ -28,7 +28,7 @@ def flat_row(
 
     Returns:
         `input_ids` int64 `[1, T]`, `cu_seq_lens_q` int32 `[D + 1]`, `max_length_q`, `labels` int64 `[M]` and their
-        `label_positions` int64 `[M]` in the row, ascending, and `loss_weight` float32 `[M]` where the masker gives one.
+        `target_positions` int64 `[M]` in the row, ascending, and `loss_weight` float32 `[M]` where the masker has one.
 
     Raises:
         ValueError: If the batch has more labels than `label_capacity`.
@@ -51,7 +51,7 @@ def flat_row(
         )
     columns = {
         "labels": np.pad(masked["labels"].reshape(-1)[selected], (0, fillers), constant_values=IGNORED_LABEL),
-        "label_positions": np.pad(place[selected], (0, fillers), constant_values=max(tokens - 1, 0)),
+        "target_positions": np.pad(place[selected], (0, fillers), constant_values=max(tokens - 1, 0)),
     }
     if masked["loss_weight"] is not None:
         columns[LOSS_WEIGHT] = np.pad(masked["loss_weight"].reshape(-1)[selected], (0, fillers))

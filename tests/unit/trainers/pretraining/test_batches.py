@@ -59,7 +59,7 @@ def test_a_ready_batch_is_the_batch_that_its_step_would_mask_without_the_padding
         assert found["cu_seq_lens_q"].tolist() == expected["bounds"]
         assert found["max_length_q"] == max(np.diff(expected["bounds"]))
         assert found["labels"].tolist() == expected["labels"]
-        assert found["label_positions"].tolist() == expected["label_positions"]
+        assert found["target_positions"].tolist() == expected["target_positions"]
         assert found.get("loss_weight", torch.zeros(0)).tolist() == expected["weights"]
         assert found["cu_seq_lens_q"].dtype == torch.int32
         assert type(found["max_length_q"]) is int
@@ -81,7 +81,7 @@ def test_a_filled_row_has_every_position_and_the_padding_in_documents_of_its_own
         assert torch.equal(found["cu_seq_lens_q"][:documents], expected["cu_seq_lens_q"][:-1])
         assert found["cu_seq_lens_q"][-1] == positions
         assert found["max_length_q"] <= staged[number]["input_ids"].shape[1]
-        assert torch.equal(found["label_positions"], expected["label_positions"])
+        assert torch.equal(found["target_positions"], expected["target_positions"])
         assert torch.equal(found["labels"], expected["labels"])
         assert found[FACTS].work == expected[FACTS].work
         paddings += positions - tokens
@@ -129,11 +129,11 @@ def test_fillers_give_labels_one_shape_and_add_nothing(staged: StagedBatches, ma
     for number in range(len(plain)):
         short, long = plain[number], filled[number]
         masked, tokens = short["labels"].numel(), short["input_ids"].numel()
-        assert {long[name].shape for name in ("labels", "label_positions")} == {(128,)}
+        assert {long[name].shape for name in ("labels", "target_positions")} == {(128,)}
         assert torch.equal(long["labels"][:masked], short["labels"])
-        assert torch.equal(long["label_positions"][:masked], short["label_positions"])
+        assert torch.equal(long["target_positions"][:masked], short["target_positions"])
         assert (long["labels"][masked:] == -100).all()
-        assert (long["label_positions"][masked:] == tokens - 1).all()
+        assert (long["target_positions"][masked:] == tokens - 1).all()
         assert not long.get("loss_weight", torch.zeros(masked))[masked:].any()
         assert long[FACTS].masks.masked_tokens == masked
 
@@ -147,7 +147,7 @@ def test_a_capacity_that_does_not_do_is_refused(staged: StagedBatches) -> None:
 
 def test_a_batch_without_a_masked_token_is_a_batch(staged: StagedBatches) -> None:
     found = MaskedBatches(staged, Masker(TokenUnits(), 0.0, Replace(VOCABULARY)), WINDOW)[0]
-    assert found["labels"].shape == found["label_positions"].shape == found[FACTS].words.shape == (0,)
+    assert found["labels"].shape == found["target_positions"].shape == found[FACTS].words.shape == (0,)
 
 
 def test_a_batch_whose_masks_follow_the_model_waits_for_its_step(staged: StagedBatches) -> None:
@@ -159,7 +159,7 @@ def test_a_batch_whose_masks_follow_the_model_waits_for_its_step(staged: StagedB
     before = ready.mask(item[UNMASKED].columns)[0]
     table.load_state_dict({**table.state_dict(), "state": np.random.default_rng(0).random(1000)})
     after, masked = ready.mask(item[UNMASKED].columns)
-    assert not torch.equal(before["label_positions"], after["label_positions"])
+    assert not torch.equal(before["target_positions"], after["target_positions"])
     assert flat_lists(mask_in_step(staged, masker, 5)[0])["labels"] == after["labels"].tolist()
     assert int(masked["selected"].sum()) == after["labels"].numel()
 

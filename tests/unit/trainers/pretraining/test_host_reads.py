@@ -63,10 +63,10 @@ class Reader(PreTrainedModel):
         self.post_init()
 
     def forward(self, input_ids: Any, labels: Any, num_items_in_batch: Any = None, **flat: Any) -> dict[str, Any]:
-        assert flat.keys() == {"cu_seq_lens_q", "max_length_q", "label_positions"}
+        assert flat.keys() == {"cu_seq_lens_q", "max_length_q", "target_positions"}
         assert all(value.device == META for value in flat.values() if isinstance(value, torch.Tensor))
         assert num_items_in_batch.device == META
-        logits = self.decoder(self.embedding(input_ids).flatten(0, 1)[flat["label_positions"]])
+        logits = self.decoder(self.embedding(input_ids).flatten(0, 1)[flat["target_positions"]])
         summed = nn.functional.cross_entropy(logits, labels, reduction="sum")
         return {"loss": summed / num_items_in_batch, "logits": logits}
 

@@ -8,6 +8,7 @@ import torch
 
 from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
 from chinese_modernbert.trainers.masking import ClassLoss, Masker, MaskVocabulary, Replace, TokenUnits
+from chinese_modernbert.trainers.masking.feedback_callback import with_positions
 from chinese_modernbert.trainers.pretraining.objectives import (
     BagOfWords,
     Items,
@@ -54,7 +55,7 @@ def make_batch(
 
 
 def plain_loss(model: ChineseModernBertForMaskedLM, batch: ObjectiveBatch) -> torch.Tensor:
-    return model(input_ids=batch.input_ids, labels=batch.labels, document_ids=batch.document_ids).loss
+    return model(input_ids=batch.input_ids, document_ids=batch.document_ids, **with_positions(batch.labels)).loss
 
 
 # What all share
