@@ -53,7 +53,7 @@ setup(
         f"{PACKAGE}.evaluation.clue": ["*.yaml"],
         f"{PACKAGE}.evaluation.sentences": ["*.yaml"],
         f"{PACKAGE}.hub_release": ["*.json", "assets/tokenizer/*"],
-        f"{PACKAGE}.hub_release.card": ["*.md", "*.json"],
+        f"{PACKAGE}.hub_release.card": ["*.md", "*.json", "examples/*.md"],
         f"{PACKAGE}.demo.corpus": ["*.yaml"],
     },
     include_package_data=False,

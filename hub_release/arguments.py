@@ -36,6 +36,7 @@ class ReleaseArguments:
     onnx_shape: str = argument("", "Also graphs for this shape alone, BATCHxLENGTH such as 8x128.")
 
     model_name: str = argument("", "owner/name; if empty, that of the folder.", group="Model card")
+    base_model: str = argument("", "Model on the Hub that it was trained from, owner/name.")
     license_id: str = argument("apache-2.0", "Licence identifier.")
     clue_report: str = argument("", "report.json of clue on this checkpoint.")
     sts_report: str = argument("", "Output folder of sts on this checkpoint.")
@@ -45,8 +46,8 @@ class ReleaseArguments:
         """Check what can be checked without reading the checkpoint.
 
         Raises:
-            ValueError: For an unknown dtype, a negative length, an output folder that is the checkpoint, or ONNX
-                options that are not offered.
+            ValueError: For an unknown dtype, a negative length, an output folder that is the checkpoint, a base model
+                whose name the Hub does not allow, or ONNX options that are not offered.
             ImportError: Where ONNX graphs are asked for and a package of the extra `onnx` is absent.
         """
         if self.dtype not in DTYPES:
@@ -55,6 +56,10 @@ class ReleaseArguments:
             raise ValueError(f"max_length={self.max_length} is negative; use 0 for the model's longest text")
         if Path(self.model).resolve() == Path(self.output_dir).resolve():
             raise ValueError(f"output_dir {self.output_dir} is the checkpoint itself; give another folder")
+        if self.base_model:
+            from huggingface_hub.utils import validate_repo_id
+
+            validate_repo_id(self.base_model)
         if self.onnx_options():
             from .onnx.graphs import check_onnx_installed
 

@@ -26,7 +26,6 @@ from .card.tokenizer_facts import read_tokenizer_metrics
 from .card.training_facts import read_training
 from .checkpoint import (
     CONFIG_FILE,
-    MASKED_LM,
     WEIGHTS_FILE,
     architecture_of,
     check_weights,
@@ -40,12 +39,12 @@ from .checkpoint import (
     write_json,
     write_weights,
 )
+from .kinds import ENCODER_CLASSES, kind_of
 from .manifest import MANIFEST_FILE, write_modeling_files, write_release_manifest
 from .native_form import NativeForm, find_native_form, native_class_name, native_config_values
 from .onnx.files import ONNX_FOLDER, write_onnx_folder
 from .provenance import PROVENANCE_FILE, write_provenance, yaml_without_local_folders
 from .sentence_modules import SentenceModules, check_no_span_head, check_reranker
-from .verification.probes import AUTO_CLASSES
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +54,6 @@ LICENSE_FILE = "LICENSE"
 RECORD_FILES = ("recipe.yaml", "masking.yaml")
 # For any shape, the more exact one first.
 EMBEDDING_GRAPHS = ("model_embedding.onnx", "model_embedding_quantized.onnx")
-# Classes that sentence-transformers turns into a sentence encoder.
-ENCODER_CLASSES = (MASKED_LM, "ChineseModernBertModel")
 
 
 @dataclass(frozen=True)
@@ -113,7 +110,7 @@ def build_release(args: ReleaseArguments) -> Path:
             write_onnx_folder(folder / ONNX_FOLDER, float32, tokenizer, options, pooling=pooling)
         card = render_model_card(
             name=args.model_name or output_dir.resolve().name,
-            auto_class=AUTO_CLASSES[model.class_name],
+            kind=kind_of(model.class_name, config),
             config=config,
             native=model.native,
             parameter_sizes={name: tensor.numel() for name, tensor in tensors.items()},
@@ -125,6 +122,7 @@ def build_release(args: ReleaseArguments) -> Path:
             evaluations=evaluations,
             tokenizer_metrics=tokenizer_metrics,
             onnx_graph=next((name for name in EMBEDDING_GRAPHS if (folder / ONNX_FOLDER / name).is_file()), ""),
+            base_model=args.base_model,
         )
         (folder / CARD_FILE).write_text(card, encoding="utf-8")
         write_release_manifest(folder, args.dtype, model.native.summary())

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
+from jinja2 import Template
 
 from ...modeling import ChineseModernBertConfig
 from ...runtime.markdown import markdown_table
 from ..checkpoint import read_json_object
+from ..kinds import LOG, SIMILARITY, TASKS, TOKENIZER, ReleaseKind
 from ..native_form import NativeForm
 from .evaluation_facts import EvaluationFacts
 from .tokenizer_facts import TokenizerMetric
@@ -18,6 +20,8 @@ from .training_facts import CardRow, TrainingFacts
 
 CARD_FILE = "README.md"
 TEMPLATE_FILE = "model_card_template.md"
+# How models of each kind are used; see `ReleaseKind.examples`.
+EXAMPLES = Path(__file__).with_name("examples")
 # The recorded outcome of `make runtimes`.
 RUNTIMES_FILE = Path(__file__).with_name("runtimes.json")
 # Titles of the columns of each table, and the remark on a task whose training failed.
@@ -37,29 +41,27 @@ TITLES = {
         "collapsed": "（每次运行都只预测一个类别：训练失败）",
     },
 }
-# What the Hub calls the task of a class, and what the card calls the model.
-KINDS = {
-    "AutoModel": ("sentence-similarity", "sentence encoder", "句向量模型"),
-    "AutoModelForMaskedLM": ("fill-mask", "masked language model", "掩码语言模型"),
-    "AutoModelForSequenceClassification": ("text-classification", "text classifier", "文本分类模型"),
-    "AutoModelForTokenClassification": ("token-classification", "token classifier", "词元分类模型"),
-    "AutoModelForQuestionAnswering": ("question-answering", "question-answering model", "抽取式问答模型"),
-    "AutoModelForMultipleChoice": ("multiple-choice", "multiple-choice model", "多项选择模型"),
-}
 # The rest of its name says whether a head is around the encoder.
 EMBEDDING_NAME = "embeddings.tok_embeddings.weight"
-RERANKER = ("text-ranking", "reranker", "重排序模型")
-PROVENANCE_PARTS = (
-    ("recipe", "recipe", "训练配方"),
-    ("run", "seeds and masking", "种子与掩码方式"),
-    ("data", "training data", "训练数据"),
-    ("packages", "package versions", "软件包版本"),
-)
+CURVES = "training curves"
+# What nobody recorded, in English and Chinese.
+MISSING = {
+    LOG: ("training log", "训练日志"),
+    CURVES: ("training curves", "训练曲线"),
+    TOKENIZER: ("tokenizer metrics", "分词器指标"),
+    "recipe": ("recipe", "训练配方"),
+    "run": ("seeds and masking", "种子与掩码方式"),
+    "data": ("training data", "训练数据"),
+    "packages": ("package versions", "软件包版本"),
+    TASKS: ("CLUE metrics", "CLUE 成绩"),
+    SIMILARITY: ("sentence similarity metrics", "句子相似度成绩"),
+}
+LABELS_SHOWN = 30
 
 
 def render_model_card(
     name: str,
-    auto_class: str,
+    kind: ReleaseKind,
     config: ChineseModernBertConfig,
     native: NativeForm,
     parameter_sizes: dict[str, int],
@@ -71,12 +73,13 @@ def render_model_card(
     evaluations: EvaluationFacts,
     tokenizer_metrics: Sequence[TokenizerMetric] = (),
     onnx_graph: str = "",
+    base_model: str = "",
 ) -> str:
     """Return the text of the card.
 
     Args:
         name: repository name, `owner/name`, or a bare name
-        auto_class: name of the Auto class that loads the model whole
+        kind: what the model is, and with it the examples
         config: configuration of the released model
         native: whether Transformers' own class loads it
         parameter_sizes: number of values of each released tensor
@@ -88,58 +91,63 @@ def render_model_card(
         evaluations: metrics of reports about these weights
         tokenizer_metrics: metrics of a report about this tokenizer
         onnx_graph: file in `onnx/` that gives sentence embeddings; no example if empty
+        base_model: what it was trained from, `owner/name`; a model of its own if empty
     """
     title = name.rsplit("/", maxsplit=1)[-1]
-    rows = list(model_rows(config, parameter_sizes, dtype, native))
-    is_reranker = auto_class == "AutoModelForSequenceClassification" and config.num_labels == 1
-    task, english, chinese = RERANKER if is_reranker else KINDS[auto_class]
-    is_sentence_encoder = auto_class in ("AutoModel", "AutoModelForMaskedLM")
+    rows = list(model_rows(config, parameter_sizes, dtype, native, kind))
+    values = {
+        "name": name,
+        "trust": ", trust_remote_code=True" if native.fault else "",
+        "tokenizer_trust": ", trust_remote_code=False" if native.fault else "",
+        "onnx_graph": onnx_graph,
+    }
     card = ModelCard.from_template(
-        _front_matter(title, license_id, evaluations, task, is_sentence_encoder or is_reranker, native),
+        _front_matter(title, license_id, evaluations, kind, native, base_model),
         template_str=(Path(__file__).parent / TEMPLATE_FILE).read_text(encoding="utf-8"),
-        name=name,
         title=title,
-        auto_class=auto_class,
-        pipeline_tag=task,
-        kind={"english": english, "chinese": chinese},
-        is_reranker=is_reranker,
-        is_sentence_encoder=is_sentence_encoder,
+        kind=kind,
+        examples=_examples((*kind.examples, *(["onnx_embeddings"] if onnx_graph else [])), values),
+        is_pretrained="fill_mask" in kind.examples,
         native=native,
         runtimes_date=read_json_object(RUNTIMES_FILE)["date"],
-        trust=", trust_remote_code=True" if native.fault else "",
-        tokenizer_trust=", trust_remote_code=False" if native.fault else "",
         max_tokens=f"{config.max_position_embeddings:,}",
         tables={language: _tables(language, rows, training, tokenizer_metrics, evaluations) for language in TITLES},
         training=training,
         record_files=record_files,
         evaluations=evaluations,
         tokenizer_metrics=tokenizer_metrics,
-        onnx_graph=onnx_graph,
-        missing=list(missing_facts(training, tokenizer_metrics, provenance, evaluations)),
+        base_model=base_model,
+        missing=[MISSING[one] for one in missing_facts(kind, training, tokenizer_metrics, provenance, evaluations)],
+        **values,
     )
     return card.content.rstrip("\n") + "\n"
+
+
+def _examples(names: Sequence[str], values: Mapping[str, str]) -> str:
+    """Return examples of use, one after another."""
+    texts = [(EXAMPLES / f"{name}.md").read_text(encoding="utf-8") for name in names]
+    return "\n\n".join(Template(text).render(values).strip() for text in texts)
 
 
 def _front_matter(
     title: str,
     license_id: str,
     evaluations: EvaluationFacts,
-    task: str,
-    is_for_sentence_transformers: bool,
+    kind: ReleaseKind,
     native: NativeForm,
+    base_model: str,
 ) -> ModelCardData:
     """Return what the Hub reads of the card."""
     results = evaluations.results()
-    tags = ["chinese", "modernbert", "sentence-transformers" if is_for_sentence_transformers else ""]
-    tags += ["masked-language-model" if task == "fill-mask" else "", "custom_code" if native.fault else ""]
     return ModelCardData(
         model_name=title if results else None,
         eval_results=results or None,
         language="zh",
         license=license_id,
-        library_name="transformers",
-        pipeline_tag=task,
-        tags=[tag for tag in tags if tag],
+        library_name=kind.library,
+        pipeline_tag=kind.task,
+        base_model=base_model or None,
+        tags=["chinese", "modernbert", *kind.tags, *(["custom_code"] if native.fault else [])],
     )
 
 
@@ -200,29 +208,34 @@ def _runtime_rows() -> list[tuple[str, ...]]:
 
 
 def missing_facts(
+    kind: ReleaseKind,
     training: TrainingFacts,
     tokenizer_metrics: Sequence[TokenizerMetric],
     provenance: Mapping[str, Any],
     evaluations: EvaluationFacts,
-) -> Iterator[tuple[str, str]]:
-    """Yield what nobody recorded or gave, in English and Chinese."""
-    if not training.rows:
-        yield "training log", "训练日志"
-    elif not training.curves:
-        yield "training curves", "训练曲线"
-    if not tokenizer_metrics:
-        yield "tokenizer metrics", "分词器指标"
-    for part, english, chinese in PROVENANCE_PARTS:
-        if part not in provenance:
-            yield english, chinese
-    if not evaluations.tasks:
-        yield "CLUE metrics", "CLUE 成绩"
-    if not evaluations.similarity:
-        yield "sentence similarity metrics", "句子相似度成绩"
+) -> list[str]:
+    """Return what belongs to a model of this kind, and nobody recorded or gave; keys of `MISSING`."""
+    present = {name for name in provenance}
+    present |= {
+        name
+        for name, found in (
+            (LOG, training.rows),
+            (CURVES, training.curves or not training.rows),
+            (TOKENIZER, tokenizer_metrics),
+            (TASKS, evaluations.tasks),
+            (SIMILARITY, evaluations.similarity),
+        )
+        if found
+    }
+    return [name for name in MISSING if name in (*kind.facts, CURVES) and name not in present]
 
 
 def model_rows(
-    config: ChineseModernBertConfig, parameter_sizes: dict[str, int], dtype: str, native: NativeForm
+    config: ChineseModernBertConfig,
+    parameter_sizes: dict[str, int],
+    dtype: str,
+    native: NativeForm,
+    kind: ReleaseKind,
 ) -> Iterator[CardRow]:
     """Yield what config and weights say about the model."""
     total = sum(parameter_sizes.values())
@@ -245,6 +258,10 @@ def model_rows(
     yield CardRow("Longest text (tokens)", "最大长度（词元）", f"{config.max_position_embeddings:,}")
     yield CardRow("Vocabulary", "词表大小", f"{config.vocab_size:,}")
     yield CardRow("Data type", "数据类型", dtype)
+    if kind.names_labels:
+        labels = [str(label) for label in (config.id2label or {}).values()]
+        more = f", ... ({len(labels)})" if len(labels) > LABELS_SHOWN else ""
+        yield CardRow("Labels", "标签", ", ".join(labels[:LABELS_SHOWN]) + more)
 
 
 def _rope_text(parameters: dict[str, Any]) -> str:

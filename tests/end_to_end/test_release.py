@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -216,18 +217,50 @@ def test_an_interpreter_that_does_not_start_is_a_failure(release: Path, tmp_path
     assert "no torch here" in details["isolated process"]
 
 
-def test_the_examples_of_the_card_run_as_they_are(saved_release: Path, saved_checkpoint: Path, tmp_path: Path) -> None:
+def run_examples(cards: list[Path], folder: Path) -> int:
+    """Run the Python of cards in one fresh process, and return how many examples there were."""
+    examples = [
+        example
+        for card in cards
+        for example in re.findall(r"```python\n(.*?)```", card.read_text(encoding="utf-8"), flags=re.DOTALL)
+    ]
+    command = [sys.executable, "-P", "-c", "\n".join(examples)]
+    process = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert "num_labels" not in process.stderr, process.stderr
+    return len(examples)
+
+
+@pytest.mark.parametrize("is_native", [True, False], ids=["native", "own"])
+def test_the_examples_of_the_card_run_as_they_are(is_native: bool, tmp_path: Path) -> None:
     for package in ("sentence_transformers", "peft", "accelerate", "onnxruntime", "onnxscript"):
         pytest.importorskip(package)
-    options = {"model_name": str(saved_release), "onnx": ["fp32"], "onnx_graphs": ["embedding"]}
-    folder = build_release(ReleaseArguments(str(saved_checkpoint), str(tmp_path / "release"), **options))
-    examples = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert len(examples) == 6
-    command = [sys.executable, "-P", "-c", "\n".join(examples)]
-    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert process.returncode == 0, process.stderr
+    checkpoint = write_tiny_checkpoint(tmp_path / "checkpoint", zero_mean_residual=is_native)
+    options = {"model_name": str(tmp_path / "release"), "onnx": ["fp32"], "onnx_graphs": ["embedding"]}
+    folder = build_release(ReleaseArguments(str(checkpoint), str(tmp_path / "release"), **options))
+    assert run_examples([folder / "README.md"], tmp_path) == 7
     kept = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
     for part in ("attn.Wqkv.lora_A", "attn.Wo.lora_B", "head.dense", "classifier.weight"):
         assert any(part in name for name in kept), part
-    without = (saved_release / "README.md").read_text(encoding="utf-8")
-    assert without.count("```python") == 5 and "onnx" not in without
+    assert json.loads((tmp_path / "adapter" / "adapter_config.json").read_text("utf-8"))["task_type"] == "SEQ_CLS"
+
+
+def test_the_examples_of_every_fine_tuned_kind_run_as_they_are(saved_checkpoint: Path, tmp_path: Path) -> None:
+    kinds: dict[str, dict[str, Any]] = {
+        "Model": {},
+        "ForSequenceClassification": {"num_labels": 3},
+        "ForSequenceClassification, several labels": {"num_labels": 3, "problem_type": "multi_label_classification"},
+        "ForSequenceClassification, regression": {"num_labels": 1, "problem_type": "regression"},
+        "ForSequenceClassification, reranker": {"num_labels": 1},
+        "ForTokenClassification": {"num_labels": 3, "id2label": {0: "O", 1: "B-地址", 2: "I-地址"}},
+        "ForQuestionAnswering": {},
+        "ForMultipleChoice": {},
+    }
+    cards = []
+    for number, (kind, fields) in enumerate(kinds.items()):
+        tuned, release = tmp_path / f"tuned_{number}", tmp_path / f"release_{number}"
+        model = getattr(modeling, f"ChineseModernBert{kind.partition(',')[0]}")
+        model.from_pretrained(saved_checkpoint, **fields).save_pretrained(tuned)
+        save_tokenizer(load_tokenizer(saved_checkpoint), tuned)
+        cards.append(build_release(ReleaseArguments(str(tuned), str(release), model_name=str(release))) / "README.md")
+    assert run_examples(cards, tmp_path) == len(kinds)

@@ -369,6 +369,8 @@ def test_wrong_options(checkpoint: Path, tmp_path: Path, options: dict[str, obje
 
 
 def test_output_is_not_the_checkpoint(checkpoint: Path) -> None:
+    with pytest.raises(ValueError, match="runs/final model"):
+        ReleaseArguments(str(checkpoint), str(checkpoint.parent / "new"), base_model="runs/final model")
     with pytest.raises(ValueError, match="is the checkpoint itself"):
         ReleaseArguments(str(checkpoint), str(checkpoint))
 

@@ -1,7 +1,9 @@
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ from chinese_modernbert.hub_release.card.training_facts import (
     read_training,
     training_rows,
 )
+from chinese_modernbert.hub_release.checkpoint import MASKED_LM
+from chinese_modernbert.hub_release.kinds import kind_of
 from chinese_modernbert.hub_release.native_form import NativeForm
 from chinese_modernbert.modeling import ChineseModernBertConfig
 from chinese_modernbert.trainers.pretraining.log import LOG_FILE
@@ -32,15 +36,19 @@ def card(
     name: str = "owner/chinese-encoder",
     record_files: tuple[str, ...] = (),
     tokenizer_metrics: tuple[TokenizerMetric, ...] = (),
-    auto_class: str = "AutoModelForMaskedLM",
+    class_name: str = MASKED_LM,
     native: NativeForm = NATIVE,
+    base_model: str = "",
+    fields: Mapping[str, Any] = MappingProxyType({}),
     **provenance: Any,
 ) -> str:
+    config = ChineseModernBertConfig.preset("base", **fields)
     return render_model_card(
         name=name,
-        auto_class=auto_class,
+        kind=kind_of(class_name, config),
+        base_model=base_model,
         native=native,
-        config=ChineseModernBertConfig.preset("base"),
+        config=config,
         parameter_sizes={EMBEDDING: 1_000, "decoder.bias": 234},
         dtype="bfloat16",
         license_id="apache-2.0",
@@ -225,28 +233,56 @@ def test_record_files_are_linked(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("auto_class", "labels", "task", "words"),
-    [
-        ("AutoModel", 2, "sentence-similarity", "SentenceTransformer("),
-        ("AutoModelForSequenceClassification", 3, "text-classification", 'pipeline("text-classification"'),
-        ("AutoModelForSequenceClassification", 1, "text-ranking", "CrossEncoder("),
-        ("AutoModelForTokenClassification", 3, "token-classification", 'pipeline("token-classification"'),
-        ("AutoModelForQuestionAnswering", 2, "question-answering", "outputs.start_logits.argmax()"),
-        ("AutoModelForMultipleChoice", 2, "multiple-choice", "value.unsqueeze(0)"),
-    ],
-)
+HEADS: list[tuple[str, dict[str, Any], str, str]] = [
+    ("Model", {}, "sentence-similarity", "SentenceTransformer("),
+    ("ForSequenceClassification", {"num_labels": 3}, "text-classification", 'pipeline("text-classification"'),
+    (
+        "ForSequenceClassification",
+        {"num_labels": 3, "problem_type": "multi_label_classification"},
+        "text-classification",
+        "top_k=None",
+    ),
+    ("ForSequenceClassification", {"num_labels": 1, "problem_type": "regression"}, "text-classification", '["score"]'),
+    ("ForSequenceClassification", {"num_labels": 1}, "text-ranking", "CrossEncoder("),
+    ("ForTokenClassification", {"num_labels": 3}, "token-classification", 'pipeline("token-classification"'),
+    ("ForQuestionAnswering", {}, "question-answering", "outputs.start_logits.argmax()"),
+    ("ForMultipleChoice", {}, "multiple-choice", "value.unsqueeze(0)"),
+]
+
+
+@pytest.mark.parametrize(("head", "fields", "task", "words"), HEADS)
 @pytest.mark.parametrize("native", [NATIVE, NativeForm("a reason")], ids=["native", "own"])
-def test_every_head_has_a_card_with_an_example_of_its_own(
-    auto_class: str, labels: int, task: str, words: str, native: NativeForm, tmp_path: Path, monkeypatch: Any
+def test_every_kind_has_a_card_with_an_example_of_its_own(
+    head: str, fields: dict[str, Any], task: str, words: str, native: NativeForm, tmp_path: Path
 ) -> None:
-    config = ChineseModernBertConfig.preset("base", num_labels=labels)
-    monkeypatch.setattr(ChineseModernBertConfig, "preset", lambda name: config)
-    text = card(tmp_path, auto_class=auto_class, native=native)
-    assert ModelCard(text).data.pipeline_tag == task
+    text = card(tmp_path, class_name=f"ChineseModernBert{head}", native=native, fields=fields)
+    data = ModelCard(text).data
+    assert data.pipeline_tag == task
+    is_of_sentences = task in ("sentence-similarity", "text-ranking")
+    assert data.library_name == ("sentence-transformers" if is_of_sentences else "transformers")
     examples = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     assert len(examples) == 1 and words in examples[0]
     compile(examples[0], "card", "exec")
     assert ("trust_remote_code=True" in examples[0]) is bool(native.fault)
     assert ("## Runtimes" in text) is not bool(native.fault)
     assert "{{" not in text and "\n\n\n" not in text
+    assert "recipe" not in text.partition("Not recorded")[2], "a fine-tuning has no recipe of pre-training"
+
+
+def test_labels_stand_in_the_card_of_a_classifier_and_not_in_that_of_a_score(tmp_path: Path) -> None:
+    names = {0: "体育", 1: "财经|股票"}
+    labels = {"id2label": names, "label2id": {name: number for number, name in names.items()}, "num_labels": 2}
+    text = card(tmp_path, class_name="ChineseModernBertForTokenClassification", fields=labels)
+    assert "| Labels | 体育, 财经\\|股票 |" in text and "| 标签 | 体育, 财经\\|股票 |" in text
+    many = {"num_labels": 40}
+    assert "LABEL_29, ... (40) |" in card(tmp_path, class_name="ChineseModernBertForTokenClassification", fields=many)
+    assert "Labels" not in card(
+        tmp_path, class_name="ChineseModernBertForSequenceClassification", fields={"num_labels": 1}
+    )
+
+
+def test_the_card_names_the_model_that_it_was_trained_from(tmp_path: Path) -> None:
+    text = card(tmp_path, base_model="owner/chinese-base")
+    assert ModelCard(text).data.base_model == "owner/chinese-base"
+    assert text.count("[owner/chinese-base](https://huggingface.co/owner/chinese-base)") == 2
+    assert "base_model" not in card(tmp_path)
