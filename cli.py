@@ -127,6 +127,14 @@ COMMANDS: dict[str, Command] = {
         first="models",
         runs_model=True,
     ),
+    "predict": Command(
+        "answer the rows of a file with a fine-tuned model",
+        "trainers.clue.predict_options:PredictArguments",
+        "trainers.clue.predict:run_predict",
+        "predictions: {}",
+        first="model",
+        runs_model=True,
+    ),
     "release": Command(
         "build a Hub folder from a checkpoint",
         "hub_release.arguments:ReleaseArguments",

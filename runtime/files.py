@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 
 @contextmanager
@@ -65,19 +66,26 @@ def _replace_folder(temporary: Path, target: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def write_text_atomically(path: str | Path, text: str) -> None:
-    """Write `text` as UTF-8 with LF line ends under a temporary name, then rename it to `path`."""
+@contextmanager
+def open_atomically(path: str | Path) -> Iterator[IO[str]]:
+    """Yield a stream of UTF-8 with LF line ends under a temporary name, which is renamed to `path` on success."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}-", suffix=".partial", dir=target.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
+            yield stream
         make_as_readable_as_others(Path(name))
         os.replace(name, target)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def write_text_atomically(path: str | Path, text: str) -> None:
+    """Write `text` as UTF-8 with LF line ends under a temporary name, then rename it to `path`."""
+    with open_atomically(path) as stream:
+        stream.write(text)
 
 
 def make_as_readable_as_others(path: Path) -> None:

@@ -72,7 +72,7 @@ def about_task(
 
 def count_cut(inputs: TaskInputs, train: Sequence[Example], dev: Sequence[Example]) -> dict[str, list[int]]:
     """Return split -> rows that are longer than the input, and rows; log them where there are any."""
-    counts = {name: [inputs.count_cut(rows), len(rows)] for name, rows in (("train", train), ("dev", dev))}
+    counts = {name: [len(inputs.cut_numbers(rows)), len(rows)] for name, rows in (("train", train), ("dev", dev))}
     if any(cut for cut, _ in counts.values()):
         told = " and ".join(f"{cut:,} of {of:,} {split}" for split, (cut, of) in counts.items())
         logger.warning("%s: %s rows were cut (max_length=%d)", inputs.task.name, told, inputs.max_length)

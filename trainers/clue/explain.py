@@ -15,6 +15,8 @@ import torch
 from scipy.special import log_softmax
 
 from ...evaluation.clue.readers import Example
+from .forward import logits_of
+from .inputs import TaskInputs
 
 if TYPE_CHECKING:
     from .trainer import ClueTrainer
@@ -40,34 +42,44 @@ def explain_hardest(trainer: ClueTrainer, examples: Sequence[Example], count: in
     return [explain(trainer, examples[i]) for i in order]
 
 
-@torch.no_grad()
 def explain(trainer: ClueTrainer, example: Example) -> dict[str, Any]:
-    """Return the weights of one example's tokens; see `explain_hardest`."""
+    """Return the weights of one example's tokens; see `explain_hardest`. The tokens of one character count as one."""
     inputs, model = trainer.inputs, trainer.model
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"the trainer's model is {type(model).__name__}, expected a module")
-    model.eval()
-    feature = {name: value for name, value in inputs.encode([example])[0].items() if name != "labels"}
-    ids = feature["input_ids"]
-    special = set(inputs.tokenizer.all_special_ids)
-    positions = [i for i, token in enumerate(ids) if token not in special]
-    rows = [feature]
-    for position in positions:
-        rows.append({**feature, "input_ids": [*ids[:position], inputs.tokenizer.mask_token_id, *ids[position + 1 :]]})
-    logits = []
-    for first in range(0, len(rows), ROWS_OF_A_BATCH):
-        batch = inputs.collate(rows[first : first + ROWS_OF_A_BATCH])
-        logits.append(
-            model(**{name: value.to(trainer.args.device) for name, value in batch.items()}).logits.float().cpu()
-        )
-    scores = log_softmax(torch.cat(logits).numpy().astype(np.float64), axis=-1)
+    (feature,) = inputs.encode([example])
+    ids, mask = feature["input_ids"], inputs.tokenizer.mask_token_id
+    units = _units(inputs, example)
+    rows = [
+        feature,
+        *({**feature, "input_ids": [mask if i in at else one for i, one in enumerate(ids)]} for _, at in units),
+    ]
+    scores = log_softmax(logits_of(model, inputs, rows, ROWS_OF_A_BATCH).astype(np.float64), axis=-1)
     predicted = int(scores[0].argmax())
     weights = scores[0, predicted] - scores[1:, predicted]
-    texts = [str(inputs.tokenizer.decode([ids[position]])) for position in positions]
     labels = inputs.task.labels
     return {
         "id": example.identity,
         "predicted": labels[predicted],
         "gold": labels[example.label] if isinstance(example.label, int) else None,
-        "tokens": [(text, round(float(weight), 4)) for text, weight in zip(texts, weights, strict=True)],
+        "tokens": [(text, round(float(weight), 4)) for (text, _), weight in zip(units, weights, strict=True)],
     }
+
+
+def _units(inputs: TaskInputs, example: Example) -> list[tuple[str, set[int]]]:
+    """Return the text and the positions of each token; a character that is spelled in bytes is one unit."""
+    texts = inputs.texts_read(example)
+    encoded = inputs.tokenize([texts], return_offsets_mapping=True)
+    units: list[tuple[str, set[int]]] = []
+    last = (-1, 0)  # of which text, and up to which character
+    for position, (part, (start, end)) in enumerate(
+        zip(encoded.sequence_ids(0), encoded["offset_mapping"][0], strict=True)
+    ):
+        if part is None or start == end:
+            continue
+        if part == last[0] and start < last[1]:
+            units[-1][1].add(position)
+        else:
+            units.append((texts[part][start:end], {position}))
+        last = (part, max(end, last[1] if part == last[0] else 0))
+    return units

@@ -75,18 +75,22 @@ class TaskInputs(ABC):
     def decode(self, logits: np.ndarray, features: Sequence[Feature], examples: Sequence[Example]) -> Predictions:
         """Turn logits, one row a feature, padded to a common shape, into predictions, one an example."""
 
-    def count_cut(self, examples: Sequence[Example]) -> int:
-        """Return how many examples are longer than `max_length`, so that a part of them is not read."""
+    def cut_numbers(self, examples: Sequence[Example]) -> set[int]:
+        """Return which examples are longer than `max_length`, so that a part of them is not read."""
         rows = [(number, texts) for number, example in enumerate(examples) for texts in self.whole(example)]
         if not rows:
-            return 0
+            return set()
         encoded = self.tokenize([texts for _, texts in rows], truncation=False, max_length=None, verbose=False)
         lengths = zip(rows, encoded["input_ids"], strict=True)
-        return len({number for (number, _), ids in lengths if len(ids) > self.max_length})
+        return {number for (number, _), ids in lengths if len(ids) > self.max_length}
 
     def whole(self, example: Example) -> list[tuple[str, ...]]:
         """Return the texts of each tokenized row of an example, before anything is cut."""
         return [example.texts]
+
+    def texts_read(self, example: Example) -> tuple[str, ...]:
+        """Return the texts that `encode` tokenizes of an example."""
+        return example.texts
 
     def collate(self, features: Sequence[Feature]) -> dict[str, torch.Tensor]:
         """Pad features to the longest; `labels` come first, since Trainer counts rows by the first tensor."""
@@ -207,6 +211,10 @@ class SpanInputs(SequenceClassificationInputs):
                     )
         return features
 
+    def texts_read(self, example: Example) -> tuple[str, ...]:
+        """Return the window that holds the spans."""
+        return self._window(example)[0].texts
+
     def _window(self, example: Example) -> tuple[Example, tuple[Span, ...]]:
         """Cut the text's beginning where its second half holds a span that truncation would lose."""
         text = example.texts[0]
@@ -251,14 +259,14 @@ class MultipleChoiceInputs(TaskInputs):
             features.append(feature)
         return features
 
-    def count_cut(self, examples: Sequence[Example]) -> int:
-        """Count what the window around a blank leaves out too."""
-        kept = [
-            one
-            for one in examples
-            if self.whole(one) == [self._texts(one, text, self.max_length) for text in one.choices]
-        ]
-        return len(examples) - len(kept) + super().count_cut(kept)
+    def cut_numbers(self, examples: Sequence[Example]) -> set[int]:
+        """Return also those of which the window around a blank leaves something out."""
+        windowed = {
+            number
+            for number, one in enumerate(examples)
+            if self.whole(one) != [self._texts(one, text, self.max_length) for text in one.choices]
+        }
+        return windowed | super().cut_numbers(examples)
 
     def whole(self, example: Example) -> list[tuple[str, ...]]:
         """Return the pair of texts of every choice."""

@@ -13,6 +13,7 @@ from torch import nn
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForMultipleChoice,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
@@ -21,7 +22,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from ...evaluation.clue.tasks import Task
+from ...evaluation.clue.tasks import Kind, Task
 
 # Importing this package registers our model with the Auto classes.
 from ...modeling.loading import own_config
@@ -70,12 +71,13 @@ class ChoiceScorer(nn.Module):
     """Score choices with a sequence classifier of one output: the family's own pooling, any number of choices.
 
     Args:
-        scorer: sequence classifier with one label
+        scorer: sequence classifier with one label, or a head of multiple choice
+        has_choices: the scorer takes rows with a dimension of choices
     """
 
-    def __init__(self, scorer: PreTrainedModel) -> None:
+    def __init__(self, scorer: PreTrainedModel, has_choices: bool = False) -> None:
         super().__init__()
-        self.scorer = scorer
+        self.scorer, self.has_choices = scorer, has_choices
 
     def forward(self, choice_counts: torch.Tensor, **inputs: Any) -> SequenceClassifierOutput:
         """Score; `inputs` `(choices of the batch, length)`, `choice_counts` `(batch,)`.
@@ -83,6 +85,8 @@ class ChoiceScorer(nn.Module):
         Returns:
             Logits `(batch, most choices)`, the lowest number of their type where a question has fewer.
         """
+        if self.has_choices:  # each row as a question of one choice
+            inputs = {name: value.unsqueeze(1) for name, value in inputs.items()}
         scores = self.scorer(**inputs).logits.reshape(-1)
         counts = choice_counts.tolist()
         padded = nn.utils.rnn.pad_sequence(
@@ -118,6 +122,25 @@ def build_model(task: Task, name: str, trust_remote_code: bool = False, tags: Se
         id2label=dict(enumerate(labels)),
         label2id={label: index for index, label in enumerate(labels)},
     )
+
+
+def fine_tuned_model(name: str, kind: Kind, trust_remote_code: bool = False) -> nn.Module:
+    """Return a model with the head that its folder holds.
+
+    Args:
+        name: folder or Hub name
+        kind: kind of its task; choices may be scored by a head of multiple choice, or by a classifier of one output
+        trust_remote_code: allow the model's own code
+    """
+    config = AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code)
+    if kind == "choice":
+        is_choice = any(one.endswith("ForMultipleChoice") for one in config.architectures or ())
+        scorer = _load(
+            AutoModelForMultipleChoice if is_choice else AutoModelForSequenceClassification, name, trust_remote_code
+        )
+        return ChoiceScorer(scorer, has_choices=is_choice)
+    families = {"entities": AutoModelForTokenClassification, "answer": AutoModelForQuestionAnswering}
+    return _load(families.get(kind, AutoModelForSequenceClassification), name, trust_remote_code)
 
 
 def _load(family: Any, name: str, trust_remote_code: bool, **fields: Any) -> PreTrainedModel:

@@ -32,31 +32,15 @@ from ..lora import add_lora
 from .about import about_task, count_cut
 from .arguments import ALL, ClueArguments
 from .explain import explain_hardest
-from .inputs import (
-    MultiLabelInputs,
-    MultipleChoiceInputs,
-    RegressionInputs,
-    SequenceClassificationInputs,
-    SpanInputs,
-    TaskInputs,
-)
+from .kinds import INPUTS
 from .losses import TaskLoss
 from .models import build_model, encoder_of, length_limit, save_model
 from .settings import CLUE_SETTINGS, in_effect, refuse_other_report, report_settings
-from .span_inputs import QuestionAnsweringInputs, TokenClassificationInputs
+from .span_inputs import TokenClassificationInputs
 from .trainer import ClueTrainer, run_arguments
 
 logger = logging.getLogger(__name__)
 
-INPUTS: dict[str, type[TaskInputs]] = {
-    "classification": SequenceClassificationInputs,
-    "multi_label": MultiLabelInputs,
-    "regression": RegressionInputs,
-    "spans": SpanInputs,
-    "choice": MultipleChoiceInputs,
-    "answer": QuestionAnsweringInputs,
-    "entities": TokenClassificationInputs,
-}
 RUNS, MODELS = "runs", "models"
 HELD_OUT = 0
 """Number of the fold that is held out."""

@@ -59,9 +59,10 @@ class QuestionAnsweringInputs(TaskInputs):
                 feature["labels"] = _answer_tokens(feature["offsets"], examples[number])
         return features
 
-    def count_cut(self, examples: Sequence[Example]) -> int:
-        """Return how many questions are cut; a passage is read whole, window by window."""
-        return sum(self._shortened(example.texts[0]) != example.texts[0] for example in examples)
+    def cut_numbers(self, examples: Sequence[Example]) -> set[int]:
+        """Return which questions are cut; a passage is read whole, window by window."""
+        questions = [example.texts[0] for example in examples]
+        return {number for number, question in enumerate(questions) if self._shortened(question) != question}
 
     def _shortened(self, question: str) -> str:
         """Cut a question that would leave no room for the passage."""

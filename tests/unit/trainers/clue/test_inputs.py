@@ -43,26 +43,21 @@ def test_of_a_pair_the_longer_text_is_cut(tokenizer: PreTrainedTokenizerBase) ->
     assert "北京" in text.split("[SEP]")[0]
 
 
-def test_rows_that_are_cut_are_counted_exactly(tokenizer: PreTrainedTokenizerBase) -> None:
+def test_rows_that_are_cut_are_told_exactly(tokenizer: PreTrainedTokenizerBase) -> None:
     pair = Example(0, ("北京", CONTEXT), 1)
     length = len(tokenizer(*pair.texts)["input_ids"])
-    for most, wanted in ((length, 0), (length - 1, 1)):
-        assert (
-            SequenceClassificationInputs(tokenizer, TASKS["csl"], max_length=most).count_cut(
-                [pair, Example(1, ("北", "京"), 0)]
-            )
-            == wanted
-        )
+    for most, wanted in ((length, set()), (length - 1, {1})):
+        inputs = SequenceClassificationInputs(tokenizer, TASKS["csl"], max_length=most)
+        assert inputs.cut_numbers([Example(1, ("北", "京"), 0), pair]) == wanted
     question = Example(0, (CONTEXT, "什么？"), 1, choices=("甲", "乙"))
-    assert MultipleChoiceInputs(tokenizer, TASKS["c3"], max_length=48).count_cut([question]) == 1
+    assert MultipleChoiceInputs(tokenizer, TASKS["c3"], max_length=48).cut_numbers([question]) == {0}
     blank = Example(0, (f"{CONTEXT}{CHOICE_BLANK}{CONTEXT}",), 0, choices=("天气很好", "读书散步"))
-    assert MultipleChoiceInputs(tokenizer, TASKS["chid"], max_length=64).count_cut([blank]) == 1
-    assert MultipleChoiceInputs(tokenizer, TASKS["chid"], max_length=512).count_cut([blank]) == 0
+    assert MultipleChoiceInputs(tokenizer, TASKS["chid"], max_length=64).cut_numbers([blank]) == {0}
+    assert MultipleChoiceInputs(tokenizer, TASKS["chid"], max_length=512).cut_numbers([blank]) == set()
     answers = QuestionAnsweringInputs(tokenizer, TASKS["cmrc2018"], max_length=48)
-    assert (
-        answers.count_cut([Example(0, ("什么？", CONTEXT)), Example(1, (CONTEXT, CONTEXT))]) == 1
-    )  # windows cut nothing
-    assert SequenceClassificationInputs(tokenizer, TASKS["csl"]).count_cut([]) == 0
+    questions = [Example(0, ("什么？", CONTEXT)), Example(1, (CONTEXT, CONTEXT))]
+    assert answers.cut_numbers(questions) == {1}  # windows cut nothing
+    assert SequenceClassificationInputs(tokenizer, TASKS["csl"]).cut_numbers([]) == set()
 
 
 @pytest.mark.parametrize("padding", [0, 100])

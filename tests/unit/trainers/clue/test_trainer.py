@@ -145,6 +145,12 @@ def test_a_tokens_weight_is_what_masking_it_costs(checkpoint: str, tmp_path: Pat
         assert weight == pytest.approx((base - masked).item(), abs=2e-4)
 
 
+def test_a_character_that_is_spelled_in_bytes_is_explained_as_one(checkpoint: str, tmp_path: Path) -> None:
+    made = trainer(checkpoint, tmp_path)
+    found = explain(made, Example(0, ("𠮷野家会议", "嚟"), 0))
+    assert "".join(text for text, _ in found["tokens"]) == "𠮷野家会议嚟"
+
+
 def test_the_hardest_rows_are_explained(checkpoint: str, tmp_path: Path) -> None:
     made = trainer(checkpoint, tmp_path)
     gold = made.predict_examples(EXAMPLES).gold_log_probability
