@@ -19,6 +19,7 @@ class Stage:
             long documents are read several times per epoch.
         long_tokens: a document with more tokens is long; None takes the context length of the stage before
         source_weights: samples per epoch of some sources in this stage; the others keep the run's
+        single_tokens: mask single tokens in this stage, whatever units the masking method has
     """
 
     context_length: int
@@ -29,6 +30,7 @@ class Stage:
     long_share: float | None = None
     long_tokens: int | None = None
     source_weights: dict[str, float] | None = None
+    single_tokens: bool = False
 
 
 @dataclass

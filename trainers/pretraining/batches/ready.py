@@ -6,17 +6,18 @@ padding and counts; the process that trains takes tensors that can be copied ahe
 Legend: B rows, M masked tokens.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ...data.stages import StagedBatches
+from ...data.stages import StagedBatches, stage_at
 from ...masking import MaskedBatch, Masker
 from ...masking.statistics import MaskingCounts, count_masks
 from ...masking.trainer import mask_tensors
+from ...masking.units import TokenUnits
 from ..throughput import Workload
 from .flat import flat_row, masked_words
 
@@ -58,7 +59,7 @@ class MaskedBatches(Dataset[dict[str, Any]]):
 
     Args:
         batches: micro-batches of the whole run
-        masker: the masker with its rate schedule
+        masker: the masker with its rate schedule; a stage of `single_tokens` has its units replaced
         window: half of the model's window: a token sees so many on each side
         flat: give one row without padding, see `flat_row`; else rows as they were packed, with `document_ids`
         label_capacity, filled: see `flat_row`
@@ -80,6 +81,8 @@ class MaskedBatches(Dataset[dict[str, Any]]):
             raise ValueError(f"label_capacity={label_capacity} is for flat rows; leave it out, or give flat=True")
         self.batches, self.masker, self.window = batches, masker, window
         self.flat, self.label_capacity, self.filled = flat, label_capacity, filled
+        by_tokens = replace(masker, units=TokenUnits())
+        self._maskers = [by_tokens if stage.single_tokens else masker for stage in batches.stages]
 
     def __len__(self) -> int:
         """Return the number of micro-batches of the run."""
@@ -97,10 +100,11 @@ class MaskedBatches(Dataset[dict[str, Any]]):
             The model's inputs with `facts`, and what the masker did.
         """
         number = int(columns["micro_batch"])
-        progress = number // self.batches.micro_batches_per_step / self.batches.ends[-1]
+        step = number // self.batches.micro_batches_per_step
+        masker = self._maskers[stage_at(step, self.batches.ends)]
         columns = {name: column for name, column in columns.items() if name != "micro_batch"}
         documents, words = columns["document_ids"].numpy(), columns["word_ids"].numpy()
-        inputs, masked = mask_tensors(self.masker, columns, progress, columns["epochs"].numpy())
+        inputs, masked = mask_tensors(masker, columns, step / self.batches.ends[-1], columns["epochs"].numpy())
         work = Workload()
         work.add(documents, int(np.count_nonzero(masked["selected"])), self.window)
         facts = BatchFacts(number, count_masks(masked), work, masked_words(words, masked["labels"]))

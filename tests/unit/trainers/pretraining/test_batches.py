@@ -1,6 +1,7 @@
 """Ready batches against batches that are masked in their step, and what of them may leave the host."""
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,23 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> StagedBatches:
     stages = [Stage(32, share=0.5), Stage(64, share=0.5)]
     specials = SpecialIds(cls=2, sep=3, pad=0)
     return StagedBatches(shards, stages, [10, 20], 3, 128, 0, specials, ramp=BatchSizeWarmup(0.3, 0.5))
+
+
+def test_a_stage_of_single_tokens_is_masked_by_tokens_and_the_others_as_before(staged: StagedBatches) -> None:
+    stages = [staged.stages[0], replace(staged.stages[1], single_tokens=True)]
+    by_tokens = replace(PAPER, units=TokenUnits())
+    plan = (staged.ends, 3, 128, 0, staged.specials)
+    ready = MaskedBatches(StagedBatches(staged.shards, stages, *plan), PAPER, WINDOW)
+    twins = [
+        MaskedBatches(StagedBatches(staged.shards, staged.stages, *plan), one, WINDOW) for one in (PAPER, by_tokens)
+    ]
+    differing = 0
+    for number in range(len(ready)):
+        expected = twins[number // 3 >= staged.ends[0]][number]
+        for name in ("input_ids", "labels", "target_positions"):
+            assert torch.equal(ready[number][name], expected[name])
+        differing += not torch.equal(expected["input_ids"], twins[0][number]["input_ids"])
+    assert differing > 20  # the units do change masks
 
 
 @pytest.mark.parametrize("masker", [PAPER, WEIGHING], ids=["paper", "loss weights"])
