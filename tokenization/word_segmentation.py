@@ -55,9 +55,14 @@ class _JiebaSegmenter:
         except ImportError as error:
             raise ImportError(_missing_package("jieba")) from error
         jieba.setLogLevel("WARNING")
+        self._user_words = tuple(user_words)
         self._tokenizer = jieba.Tokenizer()
-        for word in user_words:
+        for word in self._user_words:
             self._tokenizer.add_word(word)
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[str, ...]]]:
+        """Travel to another process as the user's words: jieba's own object holds locks."""
+        return type(self), (self._user_words,)
 
     def cut(self, text: str) -> list[str]:
         """Return the words of `text`, unknown words found by jieba's hidden Markov model."""
@@ -75,9 +80,14 @@ class _RustJiebaSegmenter:
             import rjieba
         except ImportError as error:
             raise ImportError(_missing_package("rjieba")) from error
+        self._user_words = tuple(user_words)
         self._jieba = rjieba.Jieba()
-        for word in user_words:
+        for word in self._user_words:
             self._jieba.add_word(word, self.USER_WORD_FREQUENCY, "n")
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[str, ...]]]:
+        """Travel to another process as the user's words: rjieba's own object cannot."""
+        return type(self), (self._user_words,)
 
     def cut(self, text: str) -> list[str]:
         """Return the words of `text`, unknown words found by the hidden Markov model."""

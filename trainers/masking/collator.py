@@ -5,15 +5,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedTokenizerFast, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PreTrainedTokenizerFast, TrainerControl, TrainerState, TrainingArguments
 
 from ...runtime.counter_random import hash_combine
 from ...tokenization import WordSegmenter, encode_documents, load_segmenter
 from ...tokenization.word_starts import word_ids_from_starts, word_starts_from_offsets
 from .masker import Masker
-from .trainer import mask_tensors
+from .trainer import PassCounter, mask_tensors
 
 Row = Mapping[str, Any]
+SEGMENTS = "token_type_ids"
+# Columns with one entry for each of a row's `input_ids`.
+OF_TOKENS = (
+    "word_starts",
+    "word_ids",
+    "offset_mapping",
+    "document_ids",
+    "attention_mask",
+    "special_tokens_mask",
+    SEGMENTS,
+)
 
 
 class DataCollatorForWholeWordMasking:
@@ -21,7 +32,8 @@ class DataCollatorForWholeWordMasking:
 
     A row is one of: `text`; `words` (they join to the text); `input_ids` with `word_starts`, with `word_ids`, or with
     `offset_mapping` and `text`. Rows of ids are taken as they are, special tokens included. Optional columns:
-    `document_ids` (packed rows), `sample_id` (else a hash of the ids), `epoch`, `tag_NAME`, `score_NAME`.
+    `document_ids` (packed rows), `sample_id` (else a hash of the ids), `epoch`, `tag_NAME`, `score_NAME`; beside ids
+    what a tokenizer gives with them: `attention_mask`, `special_tokens_mask` (never masked), `token_type_ids`.
     The Trainer must run with `remove_unused_columns=False`.
 
     With a masker the result has `input_ids`, `attention_mask`, `labels`. Its rate must be constant: a collator is given
@@ -92,12 +104,22 @@ class DataCollatorForWholeWordMasking:
     def _columns(self, row: Row) -> dict[str, np.ndarray]:
         """Return the columns of one row, not padded."""
         ids, starts, words = self._encode(row)
+        has_ids = "input_ids" in row
+        for name in (name for name in row if has_ids and (name in OF_TOKENS or name.startswith(("tag_", "score_")))):
+            if len(row[name]) != len(ids):
+                raise ValueError(f"a row has {len(ids)} input_ids and {len(row[name])} {name}; give one for each token")
         documents = np.asarray(row["document_ids"]) if "document_ids" in row else np.zeros(len(ids), dtype=np.int64)
         special = np.isin(ids, self._special)
-        word_ids = word_ids_from_starts(starts, documents, special) if words is None else np.where(special, -1, words)
+        if has_ids:  # text is encoded here, whatever columns come with it
+            documents = np.where(row.get("attention_mask", 1), documents, -1)
+            special |= np.asarray(row.get("special_tokens_mask", 0), dtype=bool)
+        excluded = special | (documents < 0)
+        word_ids = word_ids_from_starts(starts, documents, special) if words is None else np.where(excluded, -1, words)
         columns = {"input_ids": ids, "word_ids": word_ids, "attention_mask": (documents >= 0).astype(np.int64)}
         if "document_ids" in row:
             columns["document_ids"] = documents
+        if has_ids and SEGMENTS in row and SEGMENTS in self.tokenizer.model_input_names:
+            columns[SEGMENTS] = np.asarray(row[SEGMENTS])
         columns["sample_ids"] = np.asarray(row["sample_id"] if "sample_id" in row else _content_hash(ids))
         if "epoch" in row:
             columns["epochs"] = np.asarray(row["epoch"])
@@ -119,13 +141,17 @@ class DataCollatorForWholeWordMasking:
         raise _unusable(row)
 
     def _encode_text(self, row: Row) -> tuple[np.ndarray, np.ndarray]:
-        if "words" in row:
-            self._given_words.words = list(row["words"])
-            segmenter, text = self._given_words, "".join(row["words"])
-        elif "text" in row:
-            segmenter, text = self._load_segmenter(), row["text"]
-        else:
+        if "words" not in row and "text" not in row:
             raise _unusable(row)
+        words = list(row["words"]) if "words" in row else [row["text"]]
+        for word in words:
+            if not isinstance(word, str):
+                raise ValueError(
+                    f"{'words hold' if 'words' in row else 'text is'} {type(word).__name__}, expected text; "
+                    "leave out the rows of a data set that have none"
+                )
+        self._given_words.words = words
+        segmenter, text = self._given_words if "words" in row else self._load_segmenter(), "".join(words)
         document = encode_documents(self.tokenizer, segmenter, [text])[0]
         before = [] if self.tokenizer.cls_token_id is None else [self.tokenizer.cls_token_id]
         after = [] if self.tokenizer.sep_token_id is None else [self.tokenizer.sep_token_id]
@@ -148,28 +174,32 @@ class DataCollatorForWholeWordMasking:
         if self.pad_to_multiple_of:
             longest += -longest % self.pad_to_multiple_of
         is_score = name.startswith("score_")
-        filler = {"input_ids": self.tokenizer.pad_token_id, "attention_mask": 0}.get(name, 0 if is_score else -1)
+        filler = {"input_ids": self.tokenizer.pad_token_id, "attention_mask": 0, SEGMENTS: 0}.get(
+            name, 0 if is_score else -1
+        )
         padded = np.full((len(columns), longest), filler, dtype=np.float32 if is_score else np.int64)
         for row, column in zip(padded, columns, strict=True):
             row[: len(column)] = column
         return padded
 
 
-class MaskingEpochCallback(TrainerCallback):
-    """Tell a masking collator the current epoch, in whatever worker it runs.
+class MaskingEpochCallback(PassCounter):
+    """Tell a masking collator the pass over the data, in whatever worker it runs.
 
     Args:
         collator: the one that masks
     """
 
     def __init__(self, collator: DataCollatorForWholeWordMasking) -> None:
+        super().__init__()
         self.collator = collator
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Set the epoch before the workers start; a resumed run gets the same number."""
-        self.collator.set_epoch(int(state.epoch or 0))
+        """Set the pass before the workers start; a resumed run gets the same number."""
+        super().on_epoch_begin(args, state, control)
+        self.collator.set_epoch(self.number)
 
 
 class _GivenWords:

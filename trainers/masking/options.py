@@ -42,6 +42,7 @@ class MaskArguments:
 
     picture: str | None = argument(None, "File for the rate curve and the chances of masking.", group="Picture")
     corpus: list[str] = argument(list, "Text files or folders to measure it on; none: the texts.")
+    text_field: str = argument("text", "Field of the text in JSON lines and Parquet files.")
     part_of_speech: bool = argument(False, "Measure by part of speech too, as jieba tags words.")
 
     def __post_init__(self) -> None:
@@ -49,6 +50,11 @@ class MaskArguments:
             raise ValueError(f"masking='{self.masking}' is unknown; use one of {', '.join(MASKING_PRESETS)}")
         if self.max_steps < 1 or not 0 <= self.step <= self.max_steps:
             raise ValueError(f"step={self.step} must lie between 0 and max_steps={self.max_steps}, at least 1")
+        if self.picture is None and (self.corpus or self.part_of_speech):
+            given = "corpus" if self.corpus else "part_of_speech"
+            raise ValueError(f"{given} is read for the picture alone; name its file with --picture")
+        if not self.corpus and self.text_field != "text":
+            raise ValueError(f"text_field={self.text_field!r} is a field of the corpus; give --corpus, or leave it out")
 
 
 def masker_from_options(

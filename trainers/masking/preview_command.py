@@ -15,7 +15,7 @@ from .batch import PackedBatch
 from .collator import DataCollatorForWholeWordMasking
 from .corruption import MaskVocabulary
 from .masker import Masker
-from .options import MaskArguments, masker_from_options
+from .options import COUNTED_TABLES, MaskArguments, masker_from_options
 from .presets import MASKING_PRESETS, inverse_share_weights
 from .preview import STYLES, chance_by, draw_curves, render, unit_frequency_classes, unit_lengths, unit_tags
 from .tags import UNIVERSAL_TAGS, PhraseTagger, WordTagger, jieba_tagger, lexicon_tagger
@@ -24,6 +24,7 @@ from .tags import UNIVERSAL_TAGS, PhraseTagger, WordTagger, jieba_tagger, lexico
 WORD_COLUMNS = {"kidlm": "stratum", "leia": "emotion", "metadata": "metadata"}
 PART_OF_SPEECH = "pos"
 PHRASE_COLUMNS = {"ernie": "entity", "mslm": "domain_term"}
+WORD_PRESETS = (*WORD_COLUMNS, *PHRASE_COLUMNS)
 # Longer documents are cut for the picture. Our default: the long context of the paper's second stage.
 MOST_TOKENS = 8_192
 LEGEND = " ".join(
@@ -63,7 +64,9 @@ def run_mask(args: MaskArguments) -> str:
         f"target {masked['target_rate']:.1%}, here {shown} of {masked['maskable_tokens']} tokens"
     )
     if args.picture:
-        documents = [document.text for document in read_documents(args.corpus)] if args.corpus else texts
+        documents = texts
+        if args.corpus:
+            documents = [document.text for document in read_documents(args.corpus, args.text_field)]
         batch = as_batch(documents, args, tokenizer, segmenter, tokens)
         summary += f"\npicture: {_draw(masker, batch, len(tokenizer), args)}"
     return summary
@@ -73,15 +76,19 @@ def build_preset(args: MaskArguments, tokenizer: PreTrainedTokenizerFast) -> Mas
     """Return the preset's masker with everything that a command line can give it.
 
     Raises:
-        ValueError: If the preset needs words, shards or a table that were not given.
+        ValueError: If the preset needs words, shards or a table that were not given, or reads none of what was given.
     """
     vocabulary, name = MaskVocabulary.from_tokenizer(tokenizer), args.masking
     needs: dict[str, Any] = {}
-    if name in {**WORD_COLUMNS, **PHRASE_COLUMNS}:
+    if name in WORD_PRESETS:
         if not args.words:
             raise ValueError(f"preset '{name}' treats listed words in its own way; give them with --words")
         if name == "mslm":
             needs["term_weight"], needs["other_weight"] = inverse_share_weights(1, 9)
+    elif args.words:
+        raise ValueError(f"preset '{name}' reads no words; leave --words out, or choose {', '.join(WORD_PRESETS)}")
+    if args.data and name not in COUNTED_TABLES:
+        raise ValueError(f"preset '{name}' counts no table; leave --data out, or choose {', '.join(COUNTED_TABLES)}")
     shards = TokenShards(args.data, tokenizer_hash(tokenizer)) if args.data else None
     return masker_from_options(name, needs, vocabulary, args.seed, shards)
 

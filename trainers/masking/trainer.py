@@ -110,6 +110,29 @@ class MaskingRateCallback(TrainerCallback):
         self.statistics.clear()
 
 
+class PassCounter(TrainerCallback):
+    """Counts passes over the data: `int(state.epoch)` is a pass behind where their length is not known.
+
+    Attributes:
+        number: the pass at hand, from 0; a resumed run goes on with that of its checkpoint
+    """
+
+    def __init__(self) -> None:
+        self.number = self._next = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Take the pass of the checkpoint, or 0."""
+        self._next = int(state.epoch or 0)
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Go on to the next pass, before its workers start."""
+        self.number, self._next = self._next, self._next + 1
+
+
 class MaskingTrainer(Trainer):
     """A Trainer that masks batches when a step takes them; use it directly or as a base class.
 
@@ -138,9 +161,11 @@ class MaskingTrainer(Trainer):
         self.evaluation_masker = evaluation_masker_of(masker, evaluation_rate)
         self.masking_statistics = MaskingStatistics() if statistics is None else statistics
         self.masking_feedback = MaskingFeedback(masker)
+        self.passes = PassCounter()
         self._step_counts: list[MaskingCounts] = []
         super().__init__(*args, **kwargs)
         self.add_callback(self.masking_feedback)
+        self.add_callback(self.passes)
         self.zero_mean_residual = ZeroMeanResidualCallback()
         self.add_callback(self.zero_mean_residual)
         has_own_loss = self.compute_loss_func is not None or self.label_smoother is not None
@@ -226,7 +251,7 @@ class MaskingTrainer(Trainer):
         progress = self.state.global_step / max(self.state.max_steps, 1)
         epoch = inputs.get("epochs")
         masked_inputs, masked = mask_tensors(
-            self.masker, inputs, progress, int(self.state.epoch or 0) if epoch is None else epoch.cpu().numpy()
+            self.masker, inputs, progress, self.passes.number if epoch is None else epoch.cpu().numpy()
         )
         if self.masking_feedback.tables:
             tags = {

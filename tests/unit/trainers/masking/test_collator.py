@@ -1,5 +1,7 @@
 """The collator turns text, words and ids into the same whole words, for a character vocabulary too."""
 
+import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -142,11 +144,14 @@ def test_each_epoch_has_its_own_masks_even_in_persistent_workers(workers: int) -
         collate_fn=collator,  # type: ignore[arg-type]
     )
     seen = []
-    for epoch in (0.0, 1.0, 2.0, 0.5):
-        arguments, state = TrainingArguments(output_dir="unused", report_to=[]), TrainerState(epoch=epoch)
-        callback.on_epoch_begin(arguments, state, TrainerControl())
-        seen.append(next(iter(loader))["labels"].numpy().tobytes())
-    assert len(set(seen)) == 3 and seen[0] == seen[3]
+    arguments = TrainingArguments(output_dir="unused", report_to=[])
+    for started in (0, 1.5):  # a run, and one that goes on within its second pass
+        callback.on_train_begin(arguments, TrainerState(epoch=started), TrainerControl())
+        for _ in range(3):
+            # A Trainer that does not know how long a pass is counts its steps as parts of all.
+            callback.on_epoch_begin(arguments, TrainerState(epoch=0.1), TrainerControl())
+            seen.append(next(iter(loader))["labels"].numpy().tobytes())
+    assert len(set(seen)) == 4 and seen[1:3] == seen[3:5]
 
 
 def test_sample_id_and_epoch_columns_decide_the_mask() -> None:
@@ -183,6 +188,60 @@ def test_long_text_is_cut_and_keeps_its_special_tokens() -> None:
 def test_a_schedule_cannot_run_in_a_collator() -> None:
     with pytest.raises(ValueError, match="MaskingTrainer"):
         DataCollatorForWholeWordMasking(TOKENIZER, chinese_modernbert(VOCABULARY))
+
+
+def test_what_a_tokenizer_gives_beside_ids_is_kept() -> None:
+    tokenizer = bert_tokenizer()
+    tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    encoding = tokenizer(TEXTS[0][:6], TEXTS[1], padding="max_length", max_length=20, return_special_tokens_mask=True)
+    length = sum(encoding["attention_mask"])
+    assert length < 20
+    kept = encoding["special_tokens_mask"]
+    kept[3] = 1  # a token of one's own that is not to be masked
+    row = {**encoding, "word_ids": encoding.word_ids(), "tag_pos": [0] * 20}
+    starts = {name: value for name, value in row.items() if name != "word_ids"} | {"word_starts": [True] * 20}
+    for one in (row, starts):
+        collated = DataCollatorForWholeWordMasking(tokenizer, pad_to_multiple_of=16)([one])
+        assert collated["attention_mask"][0].tolist() == [1] * length + [0] * (32 - length)
+        assert collated["token_type_ids"][0].tolist() == encoding["token_type_ids"] + [0] * 12
+        never = [index for index, word in enumerate(collated["word_ids"][0].tolist()) if word < 0]
+        assert never == [index for index, special in enumerate(kept) if special] + list(range(20, 32))
+    masked = DataCollatorForWholeWordMasking(TOKENIZER, masker(0.9))([row])
+    assert masked["attention_mask"][0].tolist() == encoding["attention_mask"]
+    for name in ("attention_mask", "word_ids", "tag_pos"):
+        with pytest.raises(ValueError, match=f"20 input_ids and 19 {name}"):
+            DataCollatorForWholeWordMasking(TOKENIZER)([row | {name: row[name][1:]}])
+
+
+@pytest.mark.parametrize("context", ["spawn", "forkserver"])
+@pytest.mark.parametrize("name", ["rjieba", "jieba"])
+def test_a_collator_with_a_segmenter_works_in_processes_that_are_not_forked(
+    tmp_path: Path, name: str, context: str
+) -> None:
+    dictionary = tmp_path / "words.txt"
+    dictionary.write_text("赛博小龙虾\n", encoding="utf-8")
+    segmenter = load_segmenter(name, dictionary)
+    text = "我们在北京大学学习养赛博小龙虾。"
+    assert "赛博小龙虾" in segmenter.cut(text) and pickle.loads(pickle.dumps(segmenter)).cut(text) == segmenter.cut(
+        text
+    )
+    if (name, context) in (("rjieba", "spawn"), ("jieba", "forkserver")):  # each takes seconds
+        collator = DataCollatorForWholeWordMasking(TOKENIZER, masker(), segmenter=segmenter)
+        loader = DataLoader(
+            [{"text": text}],  # type: ignore[arg-type]
+            num_workers=1,
+            multiprocessing_context=context,
+            collate_fn=collator,
+        )
+        torch.testing.assert_close(next(iter(loader))["labels"], collator([{"text": text}])["labels"])
+
+
+@pytest.mark.parametrize(
+    ("row", "message"), [({"text": None}, "text is NoneType"), ({"words": ["好", 1.5]}, "words hold float")]
+)
+def test_what_is_not_text_is_named(row: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DataCollatorForWholeWordMasking(TOKENIZER)([row])
 
 
 def test_unusable_rows_are_explained() -> None:

@@ -85,11 +85,35 @@ def test_the_picture_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"masking": "wwm"}, "unknown"), ({"step": 5, "max_steps": 4}, "max_steps=4"), ({"step": -1}, "step=-1")],
+    [
+        ({"masking": "wwm"}, "unknown"),
+        ({"step": 5, "max_steps": 4}, "max_steps=4"),
+        ({"step": -1}, "step=-1"),
+        ({"corpus": ["texts"]}, "corpus is read for the picture alone"),
+        ({"part_of_speech": True}, "part_of_speech is read for the picture alone"),
+        ({"text_field": "body", "picture": "a.png"}, "give --corpus"),
+    ],
 )
 def test_wrong_arguments_are_refused_at_construction(changes: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MaskArguments(**changes)
+
+
+@pytest.mark.parametrize(("option", "message"), [("--words", "reads no words"), ("--data", "counts no table")])
+def test_what_a_preset_does_not_read_is_refused(option: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mask", "--text", TEXT, option, "语言"]) == 2
+    assert f"preset 'chinese_modernbert' {message}" in capsys.readouterr().err
+
+
+def test_the_picture_is_measured_on_the_field_of_a_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[int] = []
+    monkeypatch.setattr(
+        masking_preview, "_draw", lambda masker, batch, size, args: measured.append(len(batch["input_ids"]))
+    )
+    (tmp_path / "a.jsonl").write_text(f'{{"body": "{TEXT}"}}\n' * 3, encoding="utf-8")
+    words = ["--corpus", str(tmp_path), "--text_field", "body", "--picture", str(tmp_path / "mask.png")]
+    assert main(["mask", *words]) == 0
+    assert measured == [3]
 
 
 def test_the_seed_reaches_the_masker() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models
+from torch.utils.data import IterableDataset
 from transformers import (
     BertConfig,
     BertForMaskedLM,
@@ -66,7 +67,14 @@ class Recorder(MaskingTrainer):
         return super().training_step(model, inputs, num_items_in_batch)
 
 
-def run(folder: Path, resume: bool | str = False, callbacks: Any = (), units: Any = None, **arguments: Any) -> Recorder:
+def run(
+    folder: Path,
+    resume: bool | str = False,
+    callbacks: Any = (),
+    units: Any = None,
+    train_dataset: Any = None,
+    **arguments: Any,
+) -> Recorder:
     torch.manual_seed(0)
     model = BertForMaskedLM(
         BertConfig(vocab_size=64, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
@@ -84,7 +92,7 @@ def run(folder: Path, resume: bool | str = False, callbacks: Any = (), units: An
     trainer = Recorder(
         model=model,
         args=TrainingArguments(output_dir=str(folder), **(defaults | arguments)),
-        train_dataset=rows(),  # type: ignore[arg-type]
+        train_dataset=train_dataset or rows(),  # type: ignore[arg-type]
         eval_dataset=rows(8),  # type: ignore[arg-type]
         data_collator=DataCollatorForWholeWordMasking(tokenizer()),
         masker=Masker(units or ColumnUnits(), SCHEDULE, Replace(VOCABULARY)),
@@ -114,6 +122,31 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
     alone, workers = run(tmp_path / "a"), run(tmp_path / "b", dataloader_num_workers=2)
     for (_, first), (_, second) in zip(alone.seen, workers.seen, strict=True):
         torch.testing.assert_close(first, second)
+
+
+class Stream(IterableDataset):
+    """Rows without a length."""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(rows())
+
+
+@pytest.mark.parametrize("accumulated", [1, 2])
+def test_every_pass_over_a_stream_has_its_own_masks_from_its_first_step(tmp_path: Path, accumulated: int) -> None:
+    steps = 24 // accumulated
+    trainer = run(
+        tmp_path,
+        train_dataset=Stream(),
+        max_steps=steps,
+        gradient_accumulation_steps=accumulated,
+        dataloader_num_workers=1,
+    )
+    batches = [trainer.data_collator(rows()[first : first + 4]) for first in range(0, 32, 4)]
+    assert len(trainer.seen) == 24
+    for number, (step, labels) in enumerate(trainer.seen):
+        epoch, batch = divmod(number, 8)
+        expected, _ = mask_tensors(trainer.masker, batches[batch], step / steps, epoch)
+        torch.testing.assert_close(labels, expected["labels"])
 
 
 def test_a_second_epoch_has_other_masks_for_the_same_rows(tmp_path: Path) -> None:
