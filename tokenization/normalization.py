@@ -1,4 +1,4 @@
-"""Width folding, one character to one character, so that offsets into the text stay exact.
+"""Width folding and simplification, one character to one character, so that offsets into the text stay exact.
 
 Full-width ASCII letters and digits become their ASCII forms and the ideographic space becomes a plain one. Chinese
 punctuation stays as it is, because it carries meaning. Rewriting of the paper's kind (URLs, HTML, white space) would
@@ -6,6 +6,8 @@ move every later offset, which is the top complaint about published Chinese toke
 """
 
 import re
+from functools import cache
+from pathlib import Path
 
 from tokenizers import normalizers
 
@@ -31,6 +33,24 @@ _ANY_FOLDED = re.compile(f"[{''.join(FOLDED_CHARACTERS)}]")
 def fold_width(text: str) -> str:
     """Return `text` with full-width ASCII letters and digits and the ideographic space folded; the length is kept."""
     return text.translate(_TRANSLATION) if _ANY_FOLDED.search(text) else text
+
+
+def simplify(text: str) -> str:
+    """Return `text` with traditional characters as simplified ones; the length is kept.
+
+    For looking words up, never for encoding: the words of traditional text are those of its simplified twin. A
+    character with several simplified forms takes the most frequent one.
+    Source: OpenCC (Apache-2.0), TSCharacters; its first choice of each character is in `traditional_characters.txt`.
+    """
+    any_traditional, to_simplified = _simplification()
+    return text.translate(to_simplified) if any_traditional.search(text) else text
+
+
+@cache
+def _simplification() -> tuple[re.Pattern[str], dict[int, int]]:
+    content = Path(__file__).with_name("traditional_characters.txt").read_text(encoding="utf-8")
+    traditional, simplified = content.split()
+    return re.compile(f"[{traditional}]"), str.maketrans(traditional, simplified)
 
 
 def width_normalizer() -> normalizers.Normalizer:

@@ -14,26 +14,27 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer, models, normalizers
+from tokenizers import Tokenizer, models, normalizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from .normalization import check_encodable, fold_width
-from .pre_tokenization import BYTE_TOKENS
+from .pre_tokenization import BYTE_TOKENS, LATIN
 from .word_segmentation import WordSegmenter
 
-_LATIN = "A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02b8\u1e00-\u1eff"
+_MARKS = "\u0300-\u036f"
+"""Combining marks, such as the tones of pinyin that is not composed."""
 
 UNIT_RUN = re.compile(
     rf"""
     (?:https?|ftp)://[!-~]*[0-9A-Za-z/]                                            # an address
     | www\.[!-~]*[0-9A-Za-z/]
     | [0-9A-Za-z][0-9A-Za-z._%+-]{{0,63}}@[0-9A-Za-z-]{{1,63}}(?:\.[0-9A-Za-z-]{{1,63}})+  # a mail address
-    | [0-9]+(?:[.,][0-9]+)*[{_LATIN}0-9]*                                          # 1,024.5  4K  128GB
-    | [{_LATIN}][{_LATIN}0-9]*(?:['\u2019][{_LATIN}]+)*                            # word  don't  GPT4
+    | [0-9]+(?:[.,][0-9]+)*[{LATIN}{_MARKS}0-9]*                                   # 1,024.5  4K  128GB
+    | [{LATIN}][{LATIN}{_MARKS}0-9]*(?:['\u2019][{LATIN}][{LATIN}{_MARKS}]*)*      # word  don't  GPT4
     """,
     re.VERBOSE,
 )
-"""Runs that are one unit whatever the segmenter returns: addresses, numbers and Latin words. Source: our default."""
+"""Runs that no segmenter can cut: addresses, numbers and Latin words. Source: our default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,8 @@ def word_borders(texts: Sequence[str], segmenter: WordSegmenter) -> NDArray[np.b
 
     Args:
         texts: width-folded texts of n characters each
-        segmenter: cuts the words; `UNIT_RUN` overrules it inside addresses, numbers and Latin words
+        segmenter: cuts the words, which may reach beyond an address, a number or a Latin word (`UNIT_RUN`), as 5G网络
+            does, but never cut one
 
     Returns:
         Shape [sum of n + 1]: text after text, each followed by its end, which is True.
@@ -130,7 +132,6 @@ def word_borders(texts: Sequence[str], segmenter: WordSegmenter) -> NDArray[np.b
     change[runs[:, 0] + 1] += 1
     change[runs[:, 1]] -= 1
     borders[np.cumsum(change, dtype=np.int8) > 0] = False
-    borders[runs] = True
     return borders
 
 
@@ -143,7 +144,7 @@ def word_starts_from_offsets(
 
     Args:
         text: the text that was tokenized, width-folded where the tokenizer folds it
-        offsets: (start, end) of each token in characters; (0, 0) at special tokens
+        offsets: (start, end) of each token in characters, with or without its blanks; (0, 0) at special tokens
         segmenter: cuts `text` into words
 
     Returns:
@@ -152,8 +153,10 @@ def word_starts_from_offsets(
     """
     spans = np.asarray(offsets, dtype=np.int64).reshape(-1, 2)
     words = np.cumsum(word_borders([text], segmenter)[: max(len(text), 1)])
-    ends = np.maximum(spans[:, 1] - 1, spans[:, 0])
-    first, last = (words[place.clip(max=len(words) - 1)] for place in (spans[:, 0], ends))
+    # A token of blanks whose offsets leave them out is an empty span behind them.
+    begins = spans[:, 0] - ((spans[:, 0] == spans[:, 1]) & (spans[:, 0] > 0))
+    ends = np.maximum(spans[:, 1] - 1, begins)
+    first, last = (words[place.clip(max=len(words) - 1)] for place in (begins, ends))
     starts = np.ones(len(spans), dtype=np.bool_)
     starts[1:] = first[1:] > np.maximum.accumulate(last)[:-1]
     return starts
@@ -185,6 +188,8 @@ def _corpus_backend(backend: Tokenizer, drop_normalizer: bool) -> Tokenizer:
     corpus_backend.no_truncation()
     corpus_backend.no_padding()
     corpus_backend.encode_special_tokens = True
+    # A post-processor adds special tokens and cuts blanks off offsets; words and tokens are compared with their blanks.
+    corpus_backend.post_processor = processors.Sequence([])
     if drop_normalizer:
         corpus_backend.normalizer = normalizers.Sequence([])
     return corpus_backend

@@ -6,26 +6,17 @@ from collections.abc import Sequence
 ADDRESS = r"(?:(?:https?|ftp)://|www\.)[!-~]*[0-9A-Za-z/]"
 MAIL = r"[0-9A-Za-z][0-9A-Za-z._%+-]{0,63}@[0-9A-Za-z-]{1,63}(?:\.[0-9A-Za-z-]{1,63})+"
 LETTER = "[A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02b8\u1e00-\u1eff]"
-NUMBER = rf"[0-9]+(?:[.,][0-9]+)*(?:{LETTER}|[0-9])*"
-WORD = rf"{LETTER}(?:{LETTER}|[0-9])*(?:['\u2019]{LETTER}+)*"
+MARK = "[\u0300-\u036f]"
+NUMBER = rf"[0-9]+(?:[.,][0-9]+)*(?:{LETTER}|{MARK}|[0-9])*"
+WORD = rf"{LETTER}(?:{LETTER}|{MARK}|[0-9])*(?:['\u2019]{LETTER}(?:{LETTER}|{MARK})*)*"
 
 
 def word_spans(text: str, words: Sequence[str]) -> list[tuple[int, int]]:
-    """Return the words' spans, each run of an address, number or Latin word taken out of them as one span."""
+    """Return the spans between the borders of words that lie in no address, number or Latin word."""
     runs = [match.span() for match in re.finditer("|".join((ADDRESS, MAIL, NUMBER, WORD)), text)]
-    owner: list[object] = []
-    for number, word in enumerate(words):
-        owner.extend([("word", number)] * len(word))
-    for number, (start, end) in enumerate(runs):
-        for position in range(start, end):
-            owner[position] = ("run", number)
-    spans = []
-    start = 0
-    for position in range(1, len(text) + 1):
-        if position == len(text) or owner[position] != owner[start]:
-            spans.append((start, position))
-            start = position
-    return spans
+    ends = {sum(map(len, words[:count])) for count in range(len(words) + 1)}
+    borders = [place for place in sorted(ends) if not any(start < place < end for start, end in runs)]
+    return list(zip(borders, borders[1:], strict=False))
 
 
 def word_starts(text: str, words: Sequence[str], token_spans: Sequence[tuple[int, int]]) -> list[bool]:

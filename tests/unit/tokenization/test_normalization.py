@@ -8,6 +8,7 @@ from chinese_modernbert.tokenization.normalization import (
     FOLDED_CHARACTERS,
     check_encodable,
     fold_width,
+    simplify,
     width_normalizer,
 )
 
@@ -36,3 +37,10 @@ def test_a_lone_surrogate_is_named_with_its_position() -> None:
     check_encodable("好😀")
     with pytest.raises(ValueError, match=r"row 3 .*U\+D800 at character 1"):
         check_encodable("好\ud800", "row 3")
+
+
+def test_simplification_is_one_to_one_and_leaves_simplified_text() -> None:
+    assert simplify("圖書館與電腦，Ａ乾") == "图书馆与电脑，Ａ干"
+    text = "图书馆与电脑，著名的瞭望台"
+    assert simplify(text) is text
+    assert simplify(simplify("裏裡麼麽")) == simplify("裏裡麼麽") == "里里么么"

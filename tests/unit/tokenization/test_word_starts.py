@@ -90,6 +90,26 @@ def test_words_numbers_addresses_and_latin_words_are_units(
     assert units(tokenizer, segmenter, text) == expected
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["5G网络", "在", "T恤", "上"], ["5G网络", "在", "T恤", "上"]),
+        (["1月", "1", "日", "维生素C", "不足"], ["1月", "1", "日", "维生素C", "不足"]),
+        (["列夫·托尔斯泰", "的", "New York", "。"], ["列夫·托尔斯泰", "的", "New York", "。"]),
+        (["Ha", "l", "lo", "世", "界"], ["Hallo", "世", "界"]),
+        (["bo\u0301", "o\u0304k", "书"], ["bo\u0301o\u0304k", "书"]),
+    ],
+)
+def test_words_may_mix_scripts_but_never_cut_a_latin_word(
+    tokenizer: PreTrainedTokenizerFast, words: list[str], expected: list[str]
+) -> None:
+    class Given:
+        def cut(self, text: str) -> list[str]:
+            return words
+
+    assert units(tokenizer, Given(), "".join(words)) == expected
+
+
 def test_a_token_across_a_word_border_joins_both_words(tokenizer: PreTrainedTokenizerFast) -> None:
     class OneCharacterWords:
         def cut(self, text: str) -> list[str]:
@@ -131,6 +151,16 @@ def test_starts_from_offsets_equal_the_overlap_graph_with_pieces_of_a_character_
     found = word_ids_from_starts(starts, np.zeros(len(special), dtype=int), special)
     assert found[special].tolist() == [-1, -1]
     assert (np.diff(found[1:-1], prepend=-1) != 0).tolist() == expected
+
+
+def test_blanks_that_the_offsets_leave_out_are_units_all_the_same(
+    tokenizer: PreTrainedTokenizerFast, segmenter: WordSegmenter
+) -> None:
+    text = " 我们 在  北京 The\nmodel 大学 "
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    assert any(start == end for start, end in encoded["offset_mapping"])
+    starts = word_starts_from_offsets(text, encoded["offset_mapping"], segmenter)
+    assert starts.tolist() == encode_documents(tokenizer, segmenter, [text])[0].word_starts.tolist()
 
 
 def test_special_tokens_never_come_from_text(tokenizer: PreTrainedTokenizerFast, segmenter: WordSegmenter) -> None:
