@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
+from ...tokenization import entities
 from .rows import ParsedFile, Row
 from .tasks import Task, label_text
 
@@ -16,8 +16,6 @@ Label = int | float | tuple[int, ...]
 
 NO_GOLD_LABEL = "-"
 """Label of rows on which the annotators did not agree; such rows are dropped and counted. Source: OCNLI, CMNLI."""
-
-_TAG = re.compile(r"O|([BIMES])-(.+)")
 
 
 def read_label(row: Row, task: Task) -> Label | None:
@@ -77,13 +75,10 @@ def tag_parts(tag: Any, location: str) -> tuple[str, str]:
     Raises:
         ValueError: If it is no tag, such as a number.
     """
-    found = _TAG.fullmatch(str(tag))
-    if found is None:
-        raise ValueError(
-            f"{location}: tag {tag!r} is not O or a type after B-, I-, M-, E- or S-; write them so, or name them by "
-            "the task's labels: {0: O, 1: B-PER, ...}"
-        )
-    return found[1] or "O", found[2] or ""
+    try:
+        return entities.tag_parts(tag)
+    except ValueError as error:
+        raise ValueError(f"{location}: {error}, or name them by the task's labels: {{0: O, 1: B-PER, ...}}") from error
 
 
 def _named_tag(written: object, location: str, task: Task) -> str:

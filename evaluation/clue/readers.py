@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from .labels import Label, entity_spans, is_without_gold, read_label, tag_parts, token_tags
+from ...tokenization.entities import Span, spans_of_tags
+from .labels import Label, entity_spans, is_without_gold, read_label, token_tags
 from .rows import ParsedFile, Row
 from .tasks import Task
 
@@ -16,20 +17,6 @@ KEYWORD_SEPARATOR = "；"
 CHOICE_BLANK = "{choice}"
 PLACEHOLDER_ANSWER = "FAKE_ANSWER"
 _IDIOM = re.compile(r"#idiom\d+#")
-
-
-class Span(NamedTuple):
-    """A stretch of a text in characters.
-
-    Attributes:
-        start: first character
-        end: one past the last
-        label: type of an entity; empty for the spans of a pair
-    """
-
-    start: int
-    end: int
-    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -226,18 +213,10 @@ def read_cluener(files: Sequence[ParsedFile], task: Task) -> Iterator[Example]:
 
 
 def _tagged_tokens(row: Row, number: int, task: Task, tokens: list[str], tags: list[str] | None) -> Example:
-    """Return a text of joined tokens; a space stands between two words of Latin letters or digits."""
-    text, spans, open_type = "", [], ""  # open_type: of an entity that may go on
-    for token, tag in zip(tokens, ["O"] * len(tokens) if tags is None else tags, strict=True):
-        if text and text[-1].isascii() and token[:1].isascii() and text[-1].isalnum() and token[:1].isalnum():
-            text += " "
-        start, text = len(text), text + token
-        prefix, kind = tag_parts(tag, row.location)
-        if kind:
-            _check_entity_type(kind, row.location, task)
-            begins = prefix in "BS" or kind != open_type
-            spans.append(Span(start if begins else spans.pop().start, len(text), kind))
-        open_type = kind if prefix in "BIM" else ""
+    """Return the text of tokens, and its entities where they have tags."""
+    text, spans = spans_of_tags(tokens, ["O"] * len(tokens) if tags is None else tags)
+    for span in spans:
+        _check_entity_type(span.label, row.location, task)
     return Example(_identity(row, number), (text,), group=text, entities=None if tags is None else tuple(spans))
 
 

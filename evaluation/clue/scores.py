@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ...tokenization.entities import Span
 from .answers import answer_f1, exact_match
-from .readers import Example, Span
+from .readers import Example
 from .tasks import Kind, Task
 
 # A module of `evaluate` in five configurations, loaded from this folder: `evaluate.load(CLUE_METRICS, "answers")`.

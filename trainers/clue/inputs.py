@@ -17,8 +17,9 @@ from scipy.special import expit, log_softmax, softmax
 from transformers import PreTrainedTokenizerBase
 
 from ...evaluation.clue.labels import Label
-from ...evaluation.clue.readers import CHOICE_BLANK, Example, Span
+from ...evaluation.clue.readers import CHOICE_BLANK, Example
 from ...evaluation.clue.tasks import Task
+from ...tokenization.entities import Span
 
 Feature = dict[str, Any]
 UNLIMITED = 1 << 30

@@ -205,7 +205,7 @@ class TaskRuns:
         started = time.perf_counter()
         train, selection = self._split()
         set_seed(key.seed)
-        tags = self.inputs.tags if isinstance(self.inputs, TokenClassificationInputs) else ()
+        tags = self.inputs.tagging.tags if isinstance(self.inputs, TokenClassificationInputs) else ()
         model = build_model(self.task, self.args.model, self.args.trust_remote_code, tags)
         if self.args.lora_rank:
             add_lora(encoder_of(model), self.args.lora_rank, self.args.lora_alpha)

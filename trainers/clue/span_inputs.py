@@ -8,11 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from scipy.special import log_softmax
+from transformers import PreTrainedTokenizerBase
 
-from ...evaluation.clue.readers import Example, Span
+from ...evaluation.clue.readers import Example
 from ...evaluation.clue.scores import entity_key
+from ...evaluation.clue.tasks import Task
 from ...runtime.token_rows import IGNORED_LABEL
-from .inputs import Feature, Predictions, TaskInputs, pad_column
+from ...tokenization.entities import EntityTagging
+from .inputs import UNLIMITED, Feature, Predictions, TaskInputs, pad_column
 
 logger = logging.getLogger(__name__)
 
@@ -124,19 +127,21 @@ def _best_stretch(scores: np.ndarray, offsets: Sequence[tuple[int, int] | None])
 
 
 class TokenClassificationInputs(TaskInputs):
-    """A text with entities as BIO tags of its tokens: B and I of each type after O.
+    """A text with entities as tags of its tokens, see `EntityTagging`; every Han character is a token.
 
-    A token has the tag of the entity it overlaps. Of a character that takes several tokens the first alone is tagged.
-    Where an entity begins or ends within a token, its exact borders cannot be predicted; `encode` logs how many.
+    Where an entity begins or ends within a Latin word or a number, its exact borders cannot be predicted; `encode` logs
+    how many.
     """
 
-    @property
-    def tags(self) -> list[str]:
-        """The tags, "O" first."""
-        return ["O", *(f"{prefix}-{kind}" for kind in self.task.labels for prefix in "BI")]
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, task: Task, max_length: int = 0, limit: int = UNLIMITED
+    ) -> None:
+        super().__init__(tokenizer, task, max_length, limit)
+        self.tagging = EntityTagging(tokenizer, task.labels)  # pyright: ignore[reportArgumentType]
+        self.tokenizer = self.tagging.tokenizer
 
     def encode(self, examples: Sequence[Example]) -> list[Feature]:
-        """Tokenize and tag; a feature keeps its offsets (None where there is no tag)."""
+        """Tokenize and tag; a feature keeps its offsets."""
         if not examples:
             return []
         encoded = self.tokenize([example.texts for example in examples], return_offsets_mapping=True)
@@ -144,26 +149,16 @@ class TokenClassificationInputs(TaskInputs):
         entities = lost = 0
         for number, (feature, example) in enumerate(zip(features, examples, strict=True)):
             feature["example"] = number
-            feature["offsets"] = _tagged_offsets(encoded["offset_mapping"][number])
+            feature["offsets"] = encoded["offset_mapping"][number]
             if example.entities is not None:
-                feature["labels"] = self._labels(feature["offsets"], example.entities)
-                kept = set(_spans([self.tags[max(tag, 0)] for tag in feature["labels"]], feature["offsets"]))
-                entities, lost = entities + len(example.entities), lost + len(set(example.entities) - kept)
+                feature["labels"] = self.tagging.labels(feature["offsets"], example.entities)
+                kept = self.tagging.spans(feature["offsets"], feature["labels"])
+                entities, lost = entities + len(example.entities), lost + len({*example.entities} - {*kept})
         if lost:
             logger.info(
                 "%s: %d of %d entities have a border within a token or are cut off", self.task.name, lost, entities
             )
         return features
-
-    def _labels(self, offsets: Sequence[tuple[int, int] | None], entities: Sequence[Span]) -> list[int]:
-        labels = [IGNORED_LABEL if span is None else 0 for span in offsets]
-        for entity in entities:
-            begun, kind = False, self.task.labels.index(entity.label)
-            for i, span in enumerate(offsets):
-                if span is not None and span[0] < entity.end and span[1] > entity.start and labels[i] == 0:
-                    labels[i] = 1 + 2 * kind + int(begun)
-                    begun = True
-        return labels
 
     def collate(self, features: Sequence[Feature]) -> dict[str, torch.Tensor]:
         """Pad the tags as the tokens are padded."""
@@ -177,36 +172,10 @@ class TokenClassificationInputs(TaskInputs):
         values, gold = [], np.full(len(examples), np.nan)
         for i, (row, feature) in enumerate(zip(logits, features, strict=True)):
             scores = row[: len(feature["offsets"])].astype(np.float64)
-            tags = [self.tags[tag] for tag in scores.argmax(axis=-1)]
-            values.append([entity_key(span) for span in _spans(tags, feature["offsets"])])
+            spans = self.tagging.spans(feature["offsets"], scores.argmax(axis=-1).tolist())
+            values.append([entity_key(span) for span in spans])
             if "labels" in feature:
                 labels = np.array(feature["labels"])
                 kept = np.flatnonzero(labels != IGNORED_LABEL)
                 gold[i] = log_softmax(scores, axis=-1)[kept, labels[kept]].mean() if kept.size else 0.0
         return Predictions(values, gold)
-
-
-def _tagged_offsets(offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int] | None]:
-    """Return offsets with None for special tokens and for later tokens of one character."""
-    found: list[tuple[int, int] | None] = []
-    last = -1
-    for start, end in offsets:
-        found.append((start, end) if end > start > last else None)
-        last = max(last, start) if end > start else last
-    return found
-
-
-def _spans(tags: Sequence[str], offsets: Sequence[tuple[int, int] | None]) -> list[Span]:
-    """Read entities off tags; an I without a B before it begins one, as seqeval does by default."""
-    spans: list[Span] = []
-    before = "O"
-    for tag, span in zip(tags, offsets, strict=True):
-        if span is None:
-            continue
-        prefix, _, kind = tag.partition("-")
-        if prefix == "I" and before.partition("-")[2] == kind:
-            spans[-1] = Span(spans[-1].start, span[1], kind)
-        elif prefix != "O":
-            spans.append(Span(*span, kind))
-        before = tag
-    return spans

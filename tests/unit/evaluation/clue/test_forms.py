@@ -10,7 +10,8 @@ import pytest
 from chinese_modernbert.evaluation.clue.files import read_task
 from chinese_modernbert.evaluation.clue.forms import FORMS, Layout, form_of, read_rows
 from chinese_modernbert.evaluation.clue.own_tasks import read_own_task
-from chinese_modernbert.evaluation.clue.readers import Example, Span
+from chinese_modernbert.evaluation.clue.readers import Example
+from chinese_modernbert.tokenization.entities import Span
 
 ROWS = [('今天，"天气"很好', "正"), ("他说：a,b", "负"), ("𠮷野家 ", "正")]
 HEADER = ("text", "label")

@@ -8,9 +8,10 @@ import pytest
 from chinese_modernbert.evaluation.clue.files import read_task
 from chinese_modernbert.evaluation.clue.forms import parse_json
 from chinese_modernbert.evaluation.clue.labels import observed_labels
-from chinese_modernbert.evaluation.clue.readers import CHOICE_BLANK, READERS, Span
+from chinese_modernbert.evaluation.clue.readers import CHOICE_BLANK, READERS
 from chinese_modernbert.evaluation.clue.rows import ParsedFile, Row
 from chinese_modernbert.evaluation.clue.tasks import TASKS, Task
+from chinese_modernbert.tokenization.entities import Span
 from reference.clue_files import task_files
 
 

@@ -13,9 +13,10 @@ from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, precisi
 from chinese_modernbert.evaluation.clue.answers import answer_f1, exact_match
 from chinese_modernbert.evaluation.clue.baselines import score_baseline
 from chinese_modernbert.evaluation.clue.files import read_task
-from chinese_modernbert.evaluation.clue.readers import Example, Span
+from chinese_modernbert.evaluation.clue.readers import Example
 from chinese_modernbert.evaluation.clue.scores import entity_key, example_scores, score
 from chinese_modernbert.evaluation.clue.tasks import TASKS
+from chinese_modernbert.tokenization.entities import Span
 from reference import cmrc_scores
 
 TEXTS = st.text(st.sampled_from("北京的Ab1 ，。·-…é"), max_size=12)
