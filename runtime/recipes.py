@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from .text_files import read_text
+
 RECIPES_FOLDER = Path(__file__).parents[1] / "trainers" / "recipes"
 _VARIABLE = re.compile(r"(\$?)\$\{(\w+)\}")
 
@@ -69,10 +71,9 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
             environment variable that is not set.
     """
     file = find_recipe(path)
+    text = read_text(file)
     try:
-        values = read_yaml(file.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not UTF-8: {error}") from error
+        values = read_yaml(text)
     except ValueError as error:
         message = str(error)
         place, _, rest = message.removeprefix("line ").partition(": ")

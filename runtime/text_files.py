@@ -18,6 +18,7 @@ from typing import IO, Any
 PIECE = 1 << 13
 # Largest window of a zstd frame that its format's own program can be asked for (`--long=31`).
 ZSTD_WINDOW = 1 << 31
+FSSPEC_NAMES = {"gzip": ".gz", "bz2": ".bz2", "xz": ".xz", "zstd": ".zst"}
 # Bytes of a file's beginning that its encoding is recognized by. Our default.
 SAMPLE = 1 << 16
 # The first bytes of what is no text, and what to do about it.
@@ -139,6 +140,27 @@ def open_members(raw: IO[bytes], suffix: str) -> IO[bytes]:
         DamagedFileError: From the stream, where a member is not whole or something else follows the last.
     """
     return io.BufferedReader(_Members(raw, COMPRESSIONS[suffix]), 1 << 17)
+
+
+@contextmanager
+def whole_files() -> Iterator[None]:
+    """Let fsspec, by which `datasets` and `datatrove` read, decompress as this module does.
+
+    Its own readers take a zstd file that was cut off for a whole one, and datatrove goes on after the end of any other.
+    """
+    from fsspec import compression
+
+    openers: dict[Any, Any] = compression.compr
+
+    def opener(suffix: str) -> Callable[..., IO[bytes]]:
+        return lambda raw, mode="rb", **options: open_members(raw, suffix)
+
+    before = dict(openers)
+    openers.update({name: opener(suffix) for name, suffix in FSSPEC_NAMES.items()})
+    try:
+        yield
+    finally:
+        openers.update(before)
 
 
 @contextmanager

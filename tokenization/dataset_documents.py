@@ -2,19 +2,18 @@
 
 import gc
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from ..runtime.text_files import open_members
-from .documents import TextDocument, checked_field, document_text
+from ..runtime.text_files import whole_files
+from .documents import SUFFIXES, TextDocument, checked_field, document_text
 
 logger = logging.getLogger(__name__)
 
 # What `save_to_disk` writes of one split, and of several.
 SAVED_TO_DISK = ("state.json", "dataset_dict.json")
-FSSPEC_NAMES = {"gzip": ".gz", "bz2": ".bz2", "xz": ".xz", "zstd": ".zst"}
 
 
 def read_dataset_documents(
@@ -70,7 +69,7 @@ def _stream(
     except ImportError as error:
         raise ImportError("reading a data set needs datasets: pip install 'chinese-modernbert[train]'") from error
     try:
-        with _whole_files():
+        with whole_files():
             yield from _load(name, config, split, revision, data_files)
     except (DatasetsError, ValueError) as error:
         if isinstance(error, OSError):
@@ -83,12 +82,13 @@ def _stream(
 
 def _load(name: str, config: str | None, split: str, revision: str | None, data_files: Sequence[str]) -> Iterable[Any]:
     """Return the rows of a data set, or of a folder that `save_to_disk` wrote."""
-    from datasets import Dataset, load_dataset, load_from_disk
+    from datasets import Dataset, load_dataset_builder, load_from_disk
 
     if not any(Path(name, file).is_file() for file in SAVED_TO_DISK):
-        return load_dataset(
-            name, config, split=split, revision=revision, data_files=list(data_files) or None, streaming=True
-        )
+        builder = load_dataset_builder(name, config, revision=revision, data_files=list(data_files) or None)
+        if Path(name).is_dir() and not data_files:
+            _log_other_forms(Path(name), builder.config.data_files or {})
+        return builder.as_streaming_dataset(split=split)
     if config or revision or data_files:
         raise ValueError("save_to_disk wrote it; leave configuration, revision and data files out")
     saved = load_from_disk(name)
@@ -101,19 +101,15 @@ def _load(name: str, config: str | None, split: str, revision: str | None, data_
     return splits[split]
 
 
-@contextmanager
-def _whole_files() -> Iterator[None]:
-    """Let `datasets` decompress as this package does: the others take a zstd file that was cut off for a whole one."""
-    from fsspec import compression
-
-    openers: dict[Any, Any] = compression.compr
-
-    def opener(suffix: str) -> Callable[..., IO[bytes]]:
-        return lambda raw, mode="rb", **options: open_members(raw, suffix)
-
-    before = dict(openers)
-    openers.update({name: opener(suffix) for name, suffix in FSSPEC_NAMES.items()})
-    try:
-        yield
-    finally:
-        openers.update(before)
+def _log_other_forms(folder: Path, data_files: Mapping[str, Sequence[str]]) -> None:
+    """Warn of readable files that the data set leaves out: of a folder with several forms it reads the commonest."""
+    taken = {os.path.realpath(file) for files in data_files.values() for file in files}
+    readable = (file for file in sorted(folder.rglob("[!.]*")) if file.name.lower().endswith(SUFFIXES))
+    left_out = [file for file in readable if file.is_file() and os.path.realpath(file) not in taken]
+    if taken and left_out:
+        logger.warning(
+            "the data set %s leaves %d readable files of its folder out, the first is %s; give the folder as corpus",
+            folder,
+            len(left_out),
+            left_out[0],
+        )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime.files import write_text_atomically
+from ...runtime.text_files import whole_files
 from ...tokenization.documents import TextDocument
 from ...tokenization.loading import load_tokenizer
 from ...tokenization.word_segmentation import load_segmenter
@@ -76,11 +77,12 @@ class PrepareShards(PipelineStep):
         counts = DocumentCounts()
         documents = keep_documents(self._documents(data), build_filters(self.arguments, self.filters), counts)
         entries = []
-        for task in cut_shards(documents, self.arguments, self.settings, f"shard-{rank:05d}-"):
-            with self.track_time("shard"):
-                entries.append(finish_shard(task))
-            self.stat_update("documents", value=entries[-1]["documents"], unit="shard")
-            self.stat_update("tokens", value=entries[-1]["tokens"], unit="shard")
+        with whole_files():
+            for task in cut_shards(documents, self.arguments, self.settings, f"shard-{rank:05d}-"):
+                with self.track_time("shard"):
+                    entries.append(finish_shard(task))
+                self.stat_update("documents", value=entries[-1]["documents"], unit="shard")
+                self.stat_update("tokens", value=entries[-1]["tokens"], unit="shard")
         part = {"world_size": world_size, "counts": dataclasses.asdict(counts), "shards": entries}
         write_text_atomically(path, json.dumps({**part, "configuration": self.settings}, ensure_ascii=False) + "\n")
 

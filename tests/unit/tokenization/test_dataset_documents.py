@@ -51,6 +51,16 @@ def test_data_files_are_read_in_the_form_that_is_named(folder: Path) -> None:
     assert [document.source for document in documents] == ["a", "b", "a"]
 
 
+def test_files_that_a_folder_holds_in_another_form_are_named(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    # `datasets` reads the form of most files and passes over the others.
+    assert len(list(read_dataset_documents(str(folder)))) == 2
+    assert "leaves" not in caplog.text
+    (folder / ".hidden.txt").write_text("no", encoding="utf-8")
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["第三篇"]}), folder / "more.parquet")
+    assert len(list(read_dataset_documents(str(folder)))) == 2
+    assert f"leaves 1 readable files of its folder out, the first is {folder / 'more.parquet'}" in caplog.text
+
+
 def test_the_first_rows_come_without_reading_the_rest(folder: Path) -> None:
     lines = [json.dumps({"text": "好" * 1000})] * 10_000
     (folder / "train.jsonl").write_text("\n".join([*lines, "broken"]), encoding="utf-8")

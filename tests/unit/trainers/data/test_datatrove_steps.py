@@ -1,10 +1,13 @@
 import dataclasses
+import gzip
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from datatrove.data import Document
+from datatrove.pipeline.readers import JsonlReader
 
 from chinese_modernbert.trainers.data.arguments import PrepareArguments
 from chinese_modernbert.trainers.data.datatrove_steps import MergeShards, PrepareShards, merge_shards
@@ -46,6 +49,30 @@ def test_an_attempt_that_ended_early_keeps_its_finished_shards(for_tasks: Prepar
     run_task(for_tasks, texts, 0, 1)
     assert {name: (folder / name).stat().st_mtime_ns for name in kept} == kept
     assert len(TokenShards(merge_shards(for_tasks))) == len(texts)
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_compressed_file_that_was_cut_off_stops_a_task(
+    for_tasks: PrepareArguments, tmp_path: Path, suffix: str
+) -> None:
+    # The reader of datatrove warns of one broken line, or not even that, and its task ends well.
+    lines = [
+        json.dumps({"text": f"第 {number} 篇，{number * 7919 % 10007} 字", "id": str(number)})
+        for number in range(5_000)
+    ]
+    pack = {".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress}[suffix]
+    packed = pack("\n".join(lines).encode())
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    file = folder / f"a.jsonl{suffix}"
+    file.write_bytes(packed)
+    step = PrepareShards(for_tasks)
+    step.run(JsonlReader(str(folder)).run())
+    assert len(TokenShards(merge_shards(for_tasks))) == 5_000
+    file.write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(ValueError, match="its end is missing"):
+        step.run(JsonlReader(str(folder)).run())
+    assert not list(Path(for_tasks.output_dir).glob("rank-*"))
 
 
 def test_merging_waits_for_every_task(for_tasks: PrepareArguments, texts: list[str]) -> None:
