@@ -28,6 +28,7 @@ SHIPPED_TOKENIZER = Path(__file__).parent / "hub_release" / "assets" / "tokenize
 ALL_HELP = ("--help_all", "--help-all")
 USER_ERROR = 2
 FAILED_CHECK = 1
+INTERRUPTED = 130  # what a shell says of a program that Ctrl-C ended
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: words after the program's name; default: those of this process
 
     Returns:
-        0 on success, 1 where a check failed, 2 for a user's mistake (one line on standard error).
+        0 on success, 1 where a check failed, 2 for a user's mistake, 130 after Ctrl-C (one line on standard error).
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help", "help"):
@@ -220,6 +221,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("CHINESE_MODERNBERT_TRACEBACK"):
             raise
         return _complain(" ".join(str(error).split()) or type(error).__name__)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\n{PROGRAM}: {name} was interrupted; the same command goes on where it keeps what is done\n")
+        return INTERRUPTED
 
 
 def split_command(words: list[str]) -> tuple[str, list[str]]:

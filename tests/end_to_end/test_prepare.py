@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -43,6 +44,18 @@ def test_two_processes_write_the_same_bytes_as_one(arguments: PrepareArguments, 
     assert json.loads(alone["manifest.json"])["dropped"]["near_duplicate"] > 0
     arguments.prepare_workers, arguments.output_dir = 2, str(tmp_path / "pool")
     assert contents(run_prepare(arguments)) == alone
+
+
+def test_ctrl_c_reaches_the_command_and_not_its_workers(many: PrepareArguments, tmp_path: Path) -> None:
+    words = [f"--{name}={getattr(many, name)}" for name in ("tokenizer", "output_dir", "shard_characters")]
+    command = ["-m", "chinese_modernbert.cli", "prepare", "--corpus", *many.corpus, *words, "--prepare_workers=2"]
+    log = tmp_path / "log"
+    with log.open("w") as stream:
+        process = start([sys.executable, *command], stderr=stream)
+        wait_until(lambda: len(psutil.Process(process.pid).children()) >= 3, process)  # the workers are still starting
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait() == 130
+    assert "prepare was interrupted" in log.read_text() and "Traceback" not in log.read_text()
 
 
 def test_a_killed_run_goes_on_where_it_was_and_leaves_no_worker_behind(many: PrepareArguments, tmp_path: Path) -> None:

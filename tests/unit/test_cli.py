@@ -222,3 +222,15 @@ def test_a_command_that_runs_a_model_keeps_freed_memory(monkeypatch: pytest.Monk
     kept.clear()
     assert cli.main(["verify", str(tmp_path)]) != 0
     assert not kept
+
+
+def test_an_interrupted_command_ends_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run", lambda *words: interrupted(words))
+    assert cli.main(["mask", "--text", "北京"]) == 130
+    expected = "chinese-modernbert: mask was interrupted; the same command goes on where it keeps what is done"
+    assert capsys.readouterr().err.split("\n") == ["", expected, ""]

@@ -5,6 +5,7 @@ import json
 import logging
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections import deque
@@ -137,7 +138,8 @@ def _worker_pool(workers: int) -> Iterator[MapInOrder]:
         def map_in_order(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
             waiting: deque[tuple[Any, Future[Any]]] = deque()
             for item in items:
-                waiting.append((item, pool.submit(function, item)))
+                with _interrupts_left_to_this_process():  # an item may start one more worker
+                    waiting.append((item, pool.submit(function, item)))
                 if len(waiting) >= 2 * workers:
                     first, future = waiting.popleft()
                     yield first, future.result()
@@ -145,6 +147,19 @@ def _worker_pool(workers: int) -> Iterator[MapInOrder]:
                 yield first, future.result()
 
         yield map_in_order
+
+
+@contextmanager
+def _interrupts_left_to_this_process() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach: each would print a traceback beside the one line of the command."""
+    if threading.current_thread() is not threading.main_thread():  # only there can a handler be set
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _start_worker() -> None:
