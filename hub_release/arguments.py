@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .onnx.files import OnnxOptions
 
 DTYPES = ("float32", "bfloat16")
+# Over hidden states: one dense vector. Over logits: of each token of the vocabulary log(1 + relu) at its highest.
+DENSE_POOLINGS, SPLADE = ("mean", "cls"), "splade"
 GGUF_TYPES = ("f32", "f16", "q8_0")
 MAIN = "main"
 
@@ -27,6 +29,7 @@ class ReleaseArguments:
     dtype: str = argument("float32", "Data type of the weights: float32 or bfloat16.")
 
     max_length: int = argument(0, "Longest text in tokens; 0: the model's longest.", group="Sentence encoder")
+    pooling: str = argument("", "mean, cls or splade (sparse); if empty, as the model says.")
     normalize: bool = argument(False, "Scale sentence embeddings to length 1 (adds 2_Normalize).")
 
     onnx: list[str] = argument(list, "ONNX graphs in fp32, int8 or both; none if empty.", group="ONNX", names=True)
@@ -46,12 +49,16 @@ class ReleaseArguments:
         """Check what can be checked without reading the checkpoint.
 
         Raises:
-            ValueError: For an unknown dtype, a negative length, an output folder that is the checkpoint, a base model
-                whose name the Hub does not allow, or ONNX options that are not offered.
+            ValueError: For an unknown dtype or pooling, a negative length, an output folder that is the checkpoint, a
+                base model whose name the Hub does not allow, or ONNX options that are not offered.
             ImportError: Where ONNX graphs are asked for and a package of the extra `onnx` is absent.
         """
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype={self.dtype!r} is not offered; use one of {', '.join(DTYPES)}")
+        if self.pooling not in ("", *DENSE_POOLINGS, SPLADE):
+            raise ValueError(
+                f"pooling={self.pooling!r} is not offered; use one of {', '.join((*DENSE_POOLINGS, SPLADE))}"
+            )
         if self.max_length < 0:
             raise ValueError(f"max_length={self.max_length} is negative; use 0 for the model's longest text")
         if Path(self.model).resolve() == Path(self.output_dir).resolve():

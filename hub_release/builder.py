@@ -19,13 +19,14 @@ from .. import modeling
 from ..modeling import ChineseModernBertConfig
 from ..runtime.files import new_output_folder
 from ..tokenization.loading import save_tokenizer
-from .arguments import ReleaseArguments
+from .arguments import DENSE_POOLINGS, SPLADE, ReleaseArguments
 from .card.evaluation_facts import read_evaluations
 from .card.model_card import CARD_FILE, render_model_card
 from .card.tokenizer_facts import read_tokenizer_metrics
 from .card.training_facts import read_training
 from .checkpoint import (
     CONFIG_FILE,
+    MASKED_LM,
     WEIGHTS_FILE,
     architecture_of,
     check_weights,
@@ -110,7 +111,7 @@ def build_release(args: ReleaseArguments) -> Path:
             write_onnx_folder(folder / ONNX_FOLDER, float32, tokenizer, options, pooling=pooling)
         card = render_model_card(
             name=args.model_name or output_dir.resolve().name,
-            kind=kind_of(model.class_name, config),
+            kind=kind_of(model.class_name, config, model.sentence_modules),
             config=config,
             native=model.native,
             parameter_sizes={name: tensor.numel() for name, tensor in tensors.items()},
@@ -162,14 +163,19 @@ def _sentence_modules(args: ReleaseArguments, class_name: str) -> SentenceModule
     """
     if class_name not in ENCODER_CLASSES:
         check_reranker(Path(args.model))
-        for name, is_given in (("normalize", args.normalize), ("max_length", args.max_length)):
-            if is_given:
+        for name in ("pooling", "normalize", "max_length"):
+            if getattr(args, name):
                 raise ValueError(f"{name} is about sentence embeddings, which {class_name} does not give; leave it out")
         return None
     modules = SentenceModules.read(Path(args.model)) or SentenceModules()
-    return replace(
-        modules, normalize=modules.normalize or args.normalize, max_length=args.max_length or modules.max_length
-    )
+    if args.pooling and args.pooling != modules.pooling:
+        similarity = "dot" if args.pooling == SPLADE else SentenceModules.similarity
+        modules = replace(modules, pooling=args.pooling, similarity=similarity)
+    normalize = modules.normalize or args.normalize
+    if modules.is_sparse and (class_name != MASKED_LM or normalize):
+        wrong = "normalize is for dense embeddings" if normalize else f"{class_name} has no logits of a masked token"
+        raise ValueError(f"pooling={SPLADE} does not fit, {wrong}; take {' or '.join(DENSE_POOLINGS)}")
+    return replace(modules, normalize=normalize, max_length=args.max_length or modules.max_length)
 
 
 def _write_model(folder: Path, model: ReleasedModel, dtype: str) -> None:

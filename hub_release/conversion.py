@@ -56,6 +56,7 @@ CARRIED_FILES = (
     "sentence_bert_config.json",
     "config_sentence_transformers.json",
     "1_Pooling/config.json",
+    "1_SpladePooling/config.json",
 )
 
 

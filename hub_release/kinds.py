@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..modeling import ChineseModernBertConfig
 from .checkpoint import MASKED_LM, OUR_PREFIX
+from .sentence_modules import SentenceModules
 
 ENCODER = f"{OUR_PREFIX}Model"
 SEQUENCE_CLASSIFIER = f"{OUR_PREFIX}ForSequenceClassification"
@@ -62,6 +63,15 @@ KINDS: Mapping[str, ReleaseKind] = {
         (LOG, TOKENIZER, *PROVENANCE, TASKS, SIMILARITY),
         tags=(SENTENCES, "masked-language-model"),
     ),
+    "sparse encoder": ReleaseKind(
+        "feature-extraction",
+        "sparse encoder (SPLADE)",
+        "稀疏句向量模型（SPLADE）",
+        ("sparse_encoder",),
+        (LOG, SIMILARITY),
+        library=SENTENCES,
+        tags=(SENTENCES, "sparse-encoder", "splade"),
+    ),
     SEQUENCE_CLASSIFIER: ReleaseKind(
         "text-classification", "text classifier", "文本分类模型", ("classifier",), names_labels=True
     ),
@@ -89,12 +99,12 @@ KINDS: Mapping[str, ReleaseKind] = {
 PROBLEMS = {"multi_label_classification": "several labels", "regression": "regression"}
 
 
-def kind_of(class_name: str, config: ChineseModernBertConfig) -> ReleaseKind:
-    """Return the kind of a model: by its class, and of a sequence classifier by what its numbers mean.
+def kind_of(class_name: str, config: ChineseModernBertConfig, modules: SentenceModules | None = None) -> ReleaseKind:
+    """Return the kind of a model: by its class, its pooling, and of a sequence classifier by what its numbers mean.
 
     One label without a `problem_type` is a score, as of rerankers and of choices.
     """
     if class_name == SEQUENCE_CLASSIFIER:
         score = "reranker" if config.num_labels == 1 else class_name
         return KINDS[PROBLEMS.get(config.problem_type or "", score)]
-    return KINDS[class_name]
+    return KINDS["sparse encoder" if modules and modules.is_sparse else class_name]

@@ -11,6 +11,7 @@ from typing import Any, cast
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ... import __version__
+from ...modeling.configuration_chinese_modernbert import POOLING_TYPES
 from ...runtime.files import new_output_folder
 from ..checkpoint import read_json_object, write_json
 from .check import GraphFile, checked_agreement, graph_file
@@ -63,13 +64,15 @@ class OnnxOptions:
         ]
         return cls(names[0], names[1], (int(sizes[1]), int(sizes[2])) if sizes else None)
 
-    def outputs(self, class_name: str) -> dict[str, tuple[str, ...]]:
+    def outputs(self, class_name: str, pooling: str = "mean") -> dict[str, tuple[str, ...]]:
         """Return the graphs of a class that these options ask for, and the outputs of each.
 
         Raises:
             ValueError: For a graph that the class does not have.
         """
         known = graphs_of(class_name)
+        if pooling not in POOLING_TYPES:
+            del known["embedding"]
         wrong = [name for name in self.graphs if name not in known]
         if wrong:
             raise ValueError(f"onnx_graphs={wrong[0]!r} is none of {class_name}, which has {', '.join(known)}")
@@ -94,7 +97,7 @@ def write_onnx_folder(
         options: what to export
         texts: what graphs are compared with torch on; default: see `check_batches`
         overwrite: replace an earlier export
-        pooling: `mean` or `cls`, of the embedding
+        pooling: `mean` or `cls`, of the embedding; `splade`, of which there is none
 
     Raises:
         ImportError: Without the packages of the extra `onnx`.
@@ -104,7 +107,7 @@ def write_onnx_folder(
     """
     check_onnx_installed()
     longest = cast(Any, model).config.max_position_embeddings
-    graphs = options.outputs(type(model).__name__)
+    graphs = options.outputs(type(model).__name__, pooling)
     if options.shape and options.shape[1] > longest:
         raise ValueError(f"onnx_shape has {options.shape[1]} tokens, the model max_position_embeddings={longest}")
     with new_output_folder(target, overwrite=overwrite, marker=RECORD_FILE) as folder:

@@ -80,8 +80,8 @@ class IsolatedChecks:
             checks.append((f"{name}: saved and loaded again", lambda name=name: self.saved_head_is_equal(name)))
         if own == MASKED_LM:
             checks.append(("pipeline fill-mask", self.pipeline_fills_masks))
-        if self.job["is_sentence_encoder"]:
-            checks.append(("SentenceTransformer", self.sentence_transformer_encodes))
+        if self.job["sentence_class"]:
+            checks.append((self.job["sentence_class"], self.sentence_transformer_encodes))
         checks.append(("peft: a LoRA adapter", self.adapter_is_kept))
         checks.append(("saved and loaded again", self.saved_copy_is_equal))
         checks += self.native_checks() if self.job["is_native"] else []
@@ -95,9 +95,9 @@ class IsolatedChecks:
             checks.append((f"without trust: {name}", lambda name=name: self.outputs_are_equal(name, trust=False)))
         if own == MASKED_LM:
             checks.append(("without trust: pipeline fill-mask", lambda: self.pipeline_fills_masks(trust=False)))
-        if self.job["is_sentence_encoder"]:
+        if self.job["sentence_class"]:
             encode = self.sentence_transformer_encodes
-            checks.append(("without trust: SentenceTransformer", lambda: encode(trust=False)))
+            checks.append((f"without trust: {self.job['sentence_class']}", lambda: encode(trust=False)))
         return checks
 
     @staticmethod
@@ -276,14 +276,15 @@ class IsolatedChecks:
         """Encode the job's texts as sentence-transformers does it."""
         if importlib.util.find_spec("sentence_transformers") is None:
             raise CheckSkippedError("sentence-transformers is not installed")
-        from sentence_transformers import SentenceTransformer
+        import sentence_transformers
 
-        encoder = SentenceTransformer(
+        encoder = getattr(sentence_transformers, self.job["sentence_class"])(
             self.release(), trust_remote_code=trust, device="cpu", model_kwargs={"dtype": self.torch.float32}
         )
         if encoder.max_seq_length != self.job["max_seq_length"]:
             raise CheckFailedError(f"max_seq_length is {encoder.max_seq_length}, not {self.job['max_seq_length']}")
-        given = self.torch.from_numpy(encoder.encode(self.job["texts"], show_progress_bar=False))
+        dense = {"convert_to_sparse_tensor": False} if self.job["sentence_class"] == "SparseEncoder" else {}
+        given = encoder.encode(self.job["texts"], convert_to_tensor=True, show_progress_bar=False, **dense)
         return self.compare("a sentence embedding", given, self.reference["sentence_embeddings"])
 
     def adapter_is_kept(self) -> str:

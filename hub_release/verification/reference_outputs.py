@@ -68,7 +68,8 @@ class ReferenceOutputs:
             result["output/AutoModel"] = probe_forward("AutoModel", base, result)
             result["packed/output"] = self._packed_output(base, result)
             if sentence_modules:
-                result["sentence_embeddings"] = self._sentence_embeddings(base, sentence_modules)
+                model = self._load(MASKED_LM)[0] if sentence_modules.is_sparse else base
+                result["sentence_embeddings"] = self._sentence_embeddings(model, sentence_modules)
             if self.class_name == MASKED_LM:
                 masked_lm = self._load(MASKED_LM)[0]
                 result["output/AutoModelForMaskedLM"] = probe_forward("AutoModelForMaskedLM", masked_lm, result)
@@ -106,14 +107,17 @@ class ReferenceOutputs:
         parts = [base(input_ids=ids[documents == which].unsqueeze(0)).last_hidden_state for which in (0, 1)]
         return torch.cat(parts, dim=1)
 
-    def _sentence_embeddings(self, base: PreTrainedModel, modules: SentenceModules) -> torch.Tensor:
-        """Return the embedding of each probe text, each text computed alone."""
+    def _sentence_embeddings(self, model: PreTrainedModel, modules: SentenceModules) -> torch.Tensor:
+        """Return the embedding of each probe text, each text computed alone; a sparse one is made of logits."""
         rows = []
         prompt = modules.prompts.get(modules.default_prompt or "", "")
         for text in PROBE_TEXTS:
             ids = torch.tensor([self.tokenizer(prompt + text)["input_ids"]])
-            states = base(input_ids=ids).last_hidden_state[0]
-            rows.append(states.mean(dim=0) if modules.pooling == "mean" else states[0])
+            states = model(input_ids=ids)[0][0]
+            if modules.is_sparse:
+                rows.append(states.relu().log1p().amax(dim=0))
+            else:
+                rows.append(states.mean(dim=0) if modules.pooling == "mean" else states[0])
         embeddings = torch.stack(rows)
         return torch.nn.functional.normalize(embeddings, dim=-1) if modules.normalize else embeddings
 

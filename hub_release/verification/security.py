@@ -15,14 +15,23 @@ from ...tokenization.loading import TOKENIZER_FILE
 from ..checkpoint import CONFIG_FILE, read_json, read_json_list
 from ..manifest import MANIFEST_FILE
 from ..provenance import PROVENANCE_FILE
-from ..sentence_modules import MODULES_FILE, NORMALIZE_MODULE, POOLING_MODULE, TRANSFORMER_MODULE
+from ..sentence_modules import (
+    LANGUAGE_MODEL_MODULE,
+    MODULES_FILE,
+    NORMALIZE_MODULE,
+    POOLING_MODULE,
+    SPLADE_MODULE,
+    TRANSFORMER_MODULE,
+)
 
 # Everything a release may hold. Pickles (.bin, .pt, .pkl), archives and compiled code are in no row of this.
 ALLOWED_SUFFIXES = frozenset(
     (".safetensors", ".json", ".jsonl", ".yaml", ".md", ".txt", ".png", ".py", ".onnx", ".onnx_data", ".data")
 )
 ALLOWED_WITHOUT_SUFFIX = frozenset(("LICENSE", "NOTICE"))
-SENTENCE_MODULES = frozenset((TRANSFORMER_MODULE, POOLING_MODULE, NORMALIZE_MODULE))
+SENTENCE_MODULES = frozenset(
+    (TRANSFORMER_MODULE, POOLING_MODULE, NORMALIZE_MODULE, LANGUAGE_MODEL_MODULE, SPLADE_MODULE)
+)
 # By these Transformers, peft and sentence-transformers find code, kernels or another model. None is in a release but
 # the `auto_map` of its config, which is looked at by itself.
 CODE_SETTINGS = frozenset(

@@ -20,7 +20,6 @@ from ..builder import RELEASE_DTYPES
 from ..card.model_card import CARD_FILE
 from ..checkpoint import (
     CONFIG_FILE,
-    MASKED_LM,
     NATIVE_MODEL_TYPE,
     WEIGHTS_FILE,
     architecture_of,
@@ -32,15 +31,16 @@ from ..checkpoint import (
     read_model_config,
     read_weights,
 )
+from ..kinds import ENCODER_CLASSES
 from ..manifest import MANIFEST_FILE, closest_version, read_release_manifest, release_files
 from ..native_form import NATIVE_TOLERANCES, older_spellings
 from ..onnx.check import write_job
 from ..onnx.files import ONNX_FOLDER, RECORD_FILE, exported_files, unrecorded_graphs
-from ..sentence_modules import SENTENCE_FILES, SentenceModules
+from ..sentence_modules import SentenceModules
 from .isolated_check import digest
 from .isolated_process import ProcessFailedError, run_script
 from .probes import AUTO_CLASSES, PROBE_TEXTS
-from .reference_outputs import ENCODER, ReferenceOutputs
+from .reference_outputs import ReferenceOutputs
 from .security import kind_faults, outside_code_faults
 
 PACKAGE = "chinese_modernbert"
@@ -200,7 +200,13 @@ def _check(name: str, faults: list[str], found: str = "") -> Check:
 
 def _needed_sentence_files(folder: Path) -> tuple[str, ...]:
     """Return what sentence-transformers needs of a model that gives sentence embeddings, by its config's class."""
-    return SENTENCE_FILES if architecture_of(read_config(folder), {}) in (MASKED_LM, ENCODER) else ()
+    if architecture_of(read_config(folder), {}) not in ENCODER_CLASSES:
+        return ()
+    try:
+        modules = SentenceModules.read(folder)
+    except (ValueError, OSError):  # named where the modules are compared
+        modules = None
+    return (modules or SentenceModules()).files
 
 
 def _missing_files(folder: Path, others: Iterable[str]) -> list[str]:
@@ -344,7 +350,7 @@ def _write_job(temporary: Path, folder: Path, reference: _Reference) -> dict[str
         "auto_class": AUTO_CLASSES[reference.class_name],
         "heads": outputs.heads(),
         "is_native": reference.is_native,
-        "is_sentence_encoder": modules is not None,
+        "sentence_class": modules and ("SparseEncoder" if modules.is_sparse else "SentenceTransformer"),
         "config": fields,
         "digests": {name: digest(tensor) for name, tensor in reference.tensors.items()},
         "texts": list(PROBE_TEXTS),

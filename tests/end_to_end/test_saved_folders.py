@@ -17,10 +17,14 @@ from safetensors.torch import load_file
 from transformers import AutoModelForTokenClassification, DataCollatorWithPadding, Trainer, TrainingArguments
 
 from chinese_modernbert.cli import main
-from chinese_modernbert.hub_release import ReleaseArguments, build_release, convert_checkpoint
+from chinese_modernbert.hub_release import ReleaseArguments, build_release, convert_checkpoint, verify_release
 from chinese_modernbert.hub_release.manifest import modeling_files
 from chinese_modernbert.hub_release.verification.isolated_process import run_script
-from chinese_modernbert.modeling import ChineseModernBertForSequenceClassification, ChineseModernBertModel
+from chinese_modernbert.modeling import (
+    ChineseModernBertForMaskedLM,
+    ChineseModernBertForSequenceClassification,
+    ChineseModernBertModel,
+)
 from chinese_modernbert.tokenization.loading import load_tokenizer, save_tokenizer
 from reference.clue_files import write_task
 
@@ -200,3 +204,32 @@ def test_no_command_leaves_the_truncation_of_its_training_in_a_tokenizer(folders
         assert (content["truncation"], content["padding"]) == (None, None), name
         settings = json.loads((folders[name] / "tokenizer_config.json").read_text(encoding="utf-8"))
         assert settings["tokenizer_class"] == "PreTrainedTokenizerFast", name
+
+
+def test_a_sparse_encoder_is_released_loaded_saved_and_released_again(saved_checkpoint: Path, tmp_path: Path) -> None:
+    """As a folder without modules, as a release of its own form, and as what sentence-transformers saves of that."""
+    release = build_release(ReleaseArguments(str(saved_checkpoint), str(tmp_path / "release"), pooling="splade"))
+    model, tokenizer = ChineseModernBertForMaskedLM.from_pretrained(release).eval(), load_tokenizer(release)
+    with torch.no_grad():
+        logits = [model(**tokenizer(text, return_tensors="pt")).logits[0] for text in TEXTS]
+    expected = torch.stack([row.relu().log1p().amax(dim=0) for row in logits])
+    tasks: list[dict[str, Any]] = [
+        {"folder": str(folder), "class": "SparseEncoder", "trust": trust, "again": again}
+        for folder, trust, again in (
+            (saved_checkpoint, True, ""),
+            (release, True, str(tmp_path / "saved")),
+            (release, False, str(tmp_path / "saved_natively")),
+        )
+    ]
+    results, tensors = isolated(tasks, tmp_path / "process")
+    for number, result in enumerate(results):
+        assert result["modules"][1:] == ["SpladePooling"]
+        torch.testing.assert_close(tensors[f"{number}/embeddings"], expected, rtol=1e-4, atol=1e-5)
+    for name in ("saved", "saved_natively"):
+        again = build_release(ReleaseArguments(str(tmp_path / name), str(tmp_path / f"{name}_again")))
+        assert (again / "model.safetensors").read_bytes() == (release / "model.safetensors").read_bytes()
+        report = verify_release(again, tmp_path / name)
+        assert report.is_ok, report.summary()
+        assert "without trust: SparseEncoder" in [check.name for check in report.checks]
+    card = (release / "README.md").read_text(encoding="utf-8")
+    assert 'SparseEncoder("release")' in card and "SentenceTransformer(" not in card

@@ -12,10 +12,16 @@ from transformers import AutoTokenizer
 from chinese_modernbert import modeling
 from chinese_modernbert.hub_release import ReleaseArguments, build_release, provenance
 from chinese_modernbert.hub_release.manifest import MANIFEST_FILE
+from chinese_modernbert.hub_release.onnx.files import OnnxOptions
 from chinese_modernbert.hub_release.provenance import PROVENANCE_FILE, without_local_folders, yaml_without_local_folders
-from chinese_modernbert.modeling import ChineseModernBertForMaskedLM, ChineseModernBertForSequenceClassification
+from chinese_modernbert.modeling import (
+    ChineseModernBertForMaskedLM,
+    ChineseModernBertForSequenceClassification,
+    ChineseModernBertModel,
+)
 from chinese_modernbert.runtime.files import file_sha256
 from chinese_modernbert.tokenization.diagnostics import TokenizerReportArguments, run_tokenizer_report
+from chinese_modernbert.tokenization.loading import load_tokenizer, save_tokenizer
 
 
 def edit_json(path: Path, **values: object) -> None:
@@ -32,8 +38,16 @@ def release_of(checkpoint: Path, tmp_path: Path, **options: object) -> Path:
     return build_release(ReleaseArguments(str(checkpoint), str(tmp_path / "built"), **options))  # type: ignore[arg-type]
 
 
+def encoder_of(checkpoint: Path, tmp_path: Path) -> Path:
+    """Save the encoder of a checkpoint without its head."""
+    ChineseModernBertModel.from_pretrained(checkpoint).save_pretrained(tmp_path / "encoder")
+    save_tokenizer(load_tokenizer(checkpoint), tmp_path / "encoder")
+    return tmp_path / "encoder"
+
+
 def message(checkpoint: Path, tmp_path: Path, error: type[Exception] = ValueError, **options: object) -> str:
     """Build, expect an error, and return its one line; nothing may be left behind."""
+    tmp_path.mkdir(exist_ok=True)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(error) as caught:
         release_of(checkpoint, tmp_path, **options)
@@ -171,6 +185,20 @@ def test_sentence_modules_are_in_the_old_form(checkpoint: Path, tmp_path: Path) 
     assert pooling["word_embedding_dimension"] == 32
     assert [key for key, value in pooling.items() if value is True] == ["pooling_mode_mean_tokens"]
     assert json.loads((folder / "sentence_bert_config.json").read_text())["max_seq_length"] == 64
+
+
+def test_a_sparse_encoder_is_what_its_pooling_says(checkpoint: Path, tmp_path: Path) -> None:
+    assert "normalize is for dense embeddings" in message(checkpoint, tmp_path, pooling="splade", normalize=True)
+    assert "has no logits of a masked token" in message(encoder_of(checkpoint, tmp_path), tmp_path, pooling="splade")
+    with pytest.raises(ValueError, match="pooling='max' is not offered; use one of mean, cls, splade"):
+        ReleaseArguments("a", "b", pooling="max")
+    folder = release_of(checkpoint, tmp_path, pooling="splade")
+    edit_json(folder / "1_SpladePooling" / "config.json", pooling_strategy="sum")
+    assert "pools by {'pooling_strategy': 'sum'" in message(folder, tmp_path / "other")
+    options = OnnxOptions()
+    assert list(options.outputs("ChineseModernBertForMaskedLM", "splade")) == ["model"]
+    with pytest.raises(ValueError, match="'embedding' is none of"):
+        OnnxOptions(graphs=("embedding",)).outputs("ChineseModernBertForMaskedLM", "splade")
 
 
 def test_recipe_and_masking_are_taken_from_the_run_folder_without_its_paths(checkpoint: Path, tmp_path: Path) -> None:
