@@ -32,6 +32,8 @@ def describe_options(kind: type, usage: str, purpose: str, has_more: bool = Fals
         if field.metadata.get("group"):
             lines += ["", field.metadata["group"]]
         lines += _lines_of(field, hints[field.name])
+    for field in own:
+        lines += _keys_of(field, hints[field.name])
     lines += ["", "Other options", *_row("--config RECIPE", "YAML file, or the name of a shipped recipe. Once.")]
     if table is None:
         more = ("--help_all", "This text and the fields of the library that act here too.")
@@ -44,15 +46,28 @@ def describe_options(kind: type, usage: str, purpose: str, has_more: bool = Fals
     return "\n".join(lines)
 
 
-def _lines_of(field: dataclasses.Field, annotation: Any) -> list[str]:
-    """Return the lines of an option."""
+def _lines_of(field: dataclasses.Field, annotation: Any, dashes: str = "--") -> list[str]:
+    """Return the lines of an option, or of a key, which has no dashes before its name."""
     default, text = default_of(field), str(field.metadata.get("help", ""))
     if default is dataclasses.MISSING:
         text = f"{text} Required.".lstrip()
     elif _is_shown(default):
         text = f"{text} Default: {'on' if default is True else default}.".lstrip()
-    name = f"--[no_]{field.name}" if default is True else f"--{field.name}"
+    name = f"--[no_]{field.name}" if default is True and dashes else f"{dashes}{field.name}"
     return _row(f"{name} {_value_of(annotation)}".rstrip(), text)
+
+
+def _keys_of(field: dataclasses.Field, annotation: Any) -> list[str]:
+    """Return the section of the keys of an option's file or mappings; of keys without help their names."""
+    kinds = [field.metadata.get("keys"), *typing.get_args(annotation)]
+    kind = next((one for one in kinds if isinstance(one, type) and dataclasses.is_dataclass(one)), None)
+    if kind is None:
+        return []
+    keys, hints = dataclasses.fields(kind), typing.get_type_hints(kind)
+    title = f"Keys of {field.name}"
+    if not all(key.metadata.get("help") for key in keys):
+        return ["", *_wrapped(f"{title}: {', '.join(key.name for key in keys)}.", 0)]
+    return ["", title, *(line for key in keys for line in _lines_of(key, hints[key.name], dashes=""))]
 
 
 def _library_lines(field: dataclasses.Field, annotation: Any) -> list[str]:

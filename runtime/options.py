@@ -77,7 +77,9 @@ class LibraryOptions:
     refused: Mapping[str, str]
 
 
-def argument(default: Any, description: str, group: str | None = None, names: bool = False) -> Any:
+def argument(
+    default: Any, description: str, group: str | None = None, names: bool = False, keys: type | None = None
+) -> Any:
     """Return a dataclass field with a help text.
 
     Args:
@@ -85,9 +87,10 @@ def argument(default: Any, description: str, group: str | None = None, names: bo
         description: one line for `--help`
         group: heading of the help that begins with this option; None: it belongs to the group before
         names: a list of names, which may be given with commas too
+        keys: dataclass of the keys of the file that the option names, which `--help` lists
     """
     chosen: Any = {"default_factory": default} if isinstance(default, type) else {"default": default}
-    return dataclasses.field(metadata={"help": description, "group": group, "names": names}, **chosen)
+    return dataclasses.field(metadata={"help": description, "group": group, "names": names, "keys": keys}, **chosen)
 
 
 def own_names(kind: type) -> list[str]:

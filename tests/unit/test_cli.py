@@ -16,8 +16,11 @@ from sentence_transformers.sentence_transformer.training_args import SentenceTra
 from transformers import TrainingArguments
 
 from chinese_modernbert import cli
+from chinese_modernbert.evaluation.clue.own_tasks import OwnTask
 from chinese_modernbert.runtime.options import accepted_names, own_names
 from chinese_modernbert.tokenization.loading import load_tokenizer, tokenizer_hash
+from chinese_modernbert.trainers.contrastive.options import ContrastiveStage
+from chinese_modernbert.trainers.data.arguments import Stage
 
 ROOT = Path(__file__).parents[2]
 # Lines of a command's own help; two screens of 50 lines for the longest.
@@ -102,6 +105,20 @@ def test_the_short_help_has_all_own_options_without_importing_the_library(comman
     code = f"import sys; from chinese_modernbert import cli; cli.main(['{command}', '--help']); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "transformers.training_args" not in done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "keys"),
+    [("clue", "task_file", OwnTask), ("sts", "stages", ContrastiveStage), ("pretrain", "stages", Stage)],
+)
+def test_the_keys_of_a_task_and_of_a_stage_stand_in_the_help_and_in_the_docs(
+    command: str, option: str, keys: type, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([command, "--help"]) == 0
+    section = capsys.readouterr().out.split(f"Keys of {option}", 1)[1]
+    page = "".join((ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in ("evaluation", "pretraining"))
+    for field in dataclasses.fields(keys):
+        assert field.name in section.split("Other options")[0] and f"`{field.name}`" in page
 
 
 def test_the_list_of_commands_names_all(capsys: pytest.CaptureFixture[str]) -> None:

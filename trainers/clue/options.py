@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from ...evaluation.clue.own_tasks import OwnTask
 from ...runtime.options import argument
 from ..lora import DEFAULT_LORA_ALPHA
 
@@ -23,7 +24,7 @@ class ClueOptions:
     tokenizer: str = argument("", "Folder or name of its tokenizer, if it is not the model's.")
     trust_remote_code: bool = argument(False, "Allow the model's own code from its folder or the Hub.")
     tasks: list[str] = argument(list, "Names; none, or all: every task whose data are there.", names=True)
-    task_file: list[str] = argument(list, "YAML files that describe tasks of your own, instead of tasks.")
+    task_file: list[str] = argument(list, "YAML files that describe tasks of your own, instead of tasks.", keys=OwnTask)
     data: str = argument("", "Folder of the archives, or hub; if empty: clue in CHINESE_MODERNBERT_DATA.")
     train_from: dict | None = argument(None, "{task: other tasks} whose training rows are added.")
     max_length: int = argument(TASK_DEFAULT, "Longest input in tokens; 0: the task's.")

@@ -13,28 +13,19 @@ LOSSES = ("in_batch_negatives", "cosent")
 class ContrastiveStage:
     """One stage of contrastive training; the model goes on from the stage before, optimizer and schedule start anew.
 
-    Attributes:
-        data: sets to train on: names of the table (`stsb`, or `stsb:train` to name the split) or JSON-lines files.
-            Every batch comes from one of them.
-        loss: `in_batch_negatives` (triplets; in-batch softmax) or `cosent` (scored pairs; a ranking loss)
-        epochs: passes over the data
-        learning_rate: peak learning rate; None takes that of the recipe
-        batch_size: rows of a batch, which all processes share; every other row of it is a negative
-        max_length: longest text in tokens; longer ones are cut
-        hard_negatives: given negatives of a row that are used; rows with fewer make batches of their own. 0 uses none
-        mined_negatives: negatives that are mined for each row with the model as it is when the stage begins
-        max_rows: most rows of each set, the first after shuffling; None takes all
+    Every batch comes from one of its sets; `in_batch_negatives` is an in-batch softmax of triplets, `cosent` a ranking
+    loss of scored pairs.
     """
 
-    data: list[str]
-    loss: Literal["in_batch_negatives", "cosent"] = "in_batch_negatives"
-    epochs: float = 1.0
-    learning_rate: float | None = None
-    batch_size: int = 64
-    max_length: int = 64
-    hard_negatives: int = 1
-    mined_negatives: int = 0
-    max_rows: int | None = None
+    data: list[str] = argument(dataclasses.MISSING, "Sets of the table (stsb, stsb:train) or files to train on.")
+    loss: Literal["in_batch_negatives", "cosent"] = argument("in_batch_negatives", "Of triplets, or of scored pairs.")
+    epochs: float = argument(1.0, "Passes over the data.")
+    learning_rate: float | None = argument(None, "Peak learning rate; null: that of the command.")
+    batch_size: int = argument(64, "Rows of a batch, which all processes share; the other rows are negatives.")
+    max_length: int = argument(64, "Longest text in tokens; longer ones are cut.")
+    hard_negatives: int = argument(1, "Given negatives of a row that are used; rows with fewer make own batches.")
+    mined_negatives: int = argument(0, "Negatives mined for each row with the model as the stage begins.")
+    max_rows: int | None = argument(None, "Most rows of each set, the first after shuffling; null: all.")
 
     def __post_init__(self) -> None:
         if not self.data:

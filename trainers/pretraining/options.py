@@ -29,9 +29,7 @@ class PretrainingOptions:
 
     max_tokens: int | None = argument(None, "Positions to read, instead of max_steps.", group="Length and batches")
     max_steps: int = argument(-1, "Optimizer steps of the run; -1: as max_tokens says.")
-    stages: list[Stage] = argument(
-        list, "Each with context_length and share or steps; see docs/pretraining.md for the rest."
-    )
+    stages: list[Stage] = argument(list, "Each with context_length and share or steps; keys below.")
     tokens_per_micro_batch: int = argument(8_192, "Positions per micro-batch and device, always.")
     gradient_accumulation_steps: int = argument(1, "Micro-batches per step and device.")
     batch_size_warmup_share: float = argument(0.0, "Share of the steps in which the batch grows.")
