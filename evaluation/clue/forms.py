@@ -124,14 +124,15 @@ def _read_tabs(file: Path, layout: Layout, has_names: bool) -> Iterator[Row]:
 def _named_rows(cells: Iterator[tuple[int, list[str]]], file: Path, layout: Layout, has_names: bool) -> Iterator[Row]:
     """Yield rows of a table; where its names are given, the last column, the label's, may be left out of all rows."""
     names: Sequence[str] = layout.columns or (() if has_names else (*layout.fields, layout.label_field))
-    is_first, origin = True, "the columns are" if names else f"{file}:1 names"
+    is_first, are_given = True, bool(names)
+    origin = "the columns are" if are_given else "the first line names"
     for number, row in cells:
         if not names:
             names = [name.strip() for name in row]
             if len(set(names)) < len(names):
                 raise ValueError(f"{file}:{number}: a column is named twice: {', '.join(names)}")
             continue
-        if is_first and not origin.startswith(str(file)) and len(row) == len(names) - 1:
+        if is_first and are_given and len(row) == len(names) - 1:
             names = names[:-1]
         is_first = False
         if len(row) != len(names):

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ...tokenization.documents import read_json_rows
 from ..clue.files import TaskFiles
 from ..clue.tasks import TASKS
 from .rows import ReadRows, Rows, ScoredPair, Triplet, checked_number, checked_text, checked_texts, open_rows
@@ -30,7 +29,7 @@ POSITIVE_SCORE, NEGATIVE_SCORE = 0.8, 0.2
 
 
 def find_set(name: str) -> SentenceSet:
-    """Return a row of the table, or a description of a user's own JSON-lines file.
+    """Return a row of the table, or a description of a user's own file of JSON lines, or table.
 
     A file's first row tells its kind: `anchor, positive[, negative]` are triplets, `sentence1, sentence2, score` (or
     `label`, both from 0 to 1) are scored pairs, `query, passage` are passages.
@@ -43,7 +42,7 @@ def find_set(name: str) -> SentenceSet:
     path = Path(name)
     if not path.is_file():
         raise ValueError(f"'{name}' is neither a file nor one of {', '.join(SENTENCE_SETS)}")
-    location, row = next(read_json_rows(path), (f"{path}:1", {}))
+    location, row = next(open_rows(path), (f"{path}:1", {}))
     forms: tuple[tuple[Kind, tuple[str, ...]], ...] = (
         ("triplets", ("anchor", "positive", "negative")),
         ("triplets", ("anchor", "positive")),

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...runtime.text_files import COMPRESSIONS, read_lines
-from ...tokenization.documents import read_json_rows
+from ...runtime.text_files import read_lines
 from ...tokenization.normalization import check_encodable
-
-TABLE_SUFFIXES = (".tsv", *(f".tsv{compression}" for compression in COMPRESSIONS))
+from ..clue.forms import Layout, read_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +64,8 @@ Rows = Iterator[tuple[str, dict[str, Any]]]
 
 
 def open_rows(path: Path) -> Rows:
-    """Yield (`file:line`, row) of a JSON-lines file, or of a table whose first line names the columns.
-
-    Raises:
-        ValueError: With file and line, for broken JSON, another number of cells, or bytes that are not UTF-8.
-    """
-    if not path.name.endswith(TABLE_SUFFIXES):
-        yield from read_json_rows(path)
-        return
-    names: list[str] = []
-    for location, cells in read_cells(path):
-        if names and len(cells) != len(names):
-            raise ValueError(
-                f"{location} has {len(cells)} cells, the first line names {len(names)}: {', '.join(names)}"
-            )
-        if names:
-            yield location, dict(zip(names, cells, strict=True))
-        else:
-            names = cells
+    """Yield (`file:line`, row) of JSON lines, or of a table whose first line names the columns; see `read_rows`."""
+    return ((row.location, row.values) for row in read_rows(path, Layout()))
 
 
 def read_cells(path: Path) -> Iterator[tuple[str, list[str]]]:

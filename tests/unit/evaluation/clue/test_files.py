@@ -153,7 +153,7 @@ def test_a_csv_of_ones_own_is_read_with_its_labels_from_the_training_rows(tmp_pa
     assert found.task.labels == tuple(sorted(["坏", "好"]))
     assert [example.texts for example in found.splits["train"]] == [("一,\n二",), ("三",)]
     (tmp_path / "train.csv").write_text("text,label\n一\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"train\.csv:2 has 1 cells, .*train\.csv:1 names 2: text, label"):
+    with pytest.raises(ValueError, match=r"train\.csv:2 has 1 cells, the first line names 2: text, label"):
         read_task(read_own_task(tmp_path / "mood.yaml"), tmp_path)
 
 

@@ -122,6 +122,10 @@ def test_a_file_of_ones_own_is_read_by_its_fields(write: Write, tmp_path: Path) 
     assert read_rows(one, "train", "").pairs == [ScoredPair("甲", "乙", 0.5)]
     write("triplets", "", [{"anchor": "甲", "positive": "乙", "negative": ["丙"]}])
     assert read_rows(find_set(str(tmp_path / "rows.jsonl")), "train", "").triplets == [Triplet("甲", "乙", ("丙",))]
+    for name, text in (("t.csv", 'sentence1,sentence2,label\n"甲,",乙,0.5\n'), ("t.tsv", "anchor\tpositive\n甲\t乙\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert read_rows(find_set(str(tmp_path / "t.csv")), "train", "").pairs == [ScoredPair("甲,", "乙", 0.5)]
+    assert read_rows(find_set(str(tmp_path / "t.tsv")), "train", "").triplets == [Triplet("甲", "乙")]
     write("triplets", "", [{"left": "甲"}])
     with pytest.raises(ValueError, match="has the fields left; give anchor and positive"):
         find_set(str(tmp_path / "rows.jsonl"))
