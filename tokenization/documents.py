@@ -19,6 +19,9 @@ JSON_SUFFIXES = (".jsonl", *(f".jsonl{compression}" for compression in COMPRESSI
 PARQUET_SUFFIX = ".parquet"
 SUFFIXES = (*TEXT_SUFFIXES, *JSON_SUFFIXES, PARQUET_SUFFIX)
 READABLE = f".txt and .jsonl (alone, or with {', '.join(COMPRESSIONS)} behind) and .parquet"
+# From so many lines on a file without a blank line may be meant as that many documents. Our default.
+MANY_LINES = 200
+LINES_HINT = "prepare --lines makes each line one"
 # What a Mac packs next to every file.
 RESOURCE_FOLDER = "__MACOSX"
 
@@ -62,6 +65,7 @@ def read_documents(
     text_field: str = "text",
     source_field: str | None = None,
     position: ReadPosition | None = None,
+    lines: bool = False,
 ) -> Iterator[TextDocument]:
     """Yield every document that is not empty, in the order of the files.
 
@@ -73,6 +77,7 @@ def read_documents(
         text_field: field or column of the text; default "text"
         source_field: field or column that names the source instead of the file name; default None
         position: the reader keeps it at the number of bytes read so far; default None
+        lines: every line of a `.txt` file that is not blank is a document of its own; default False
 
     Raises:
         FileNotFoundError: If a path is missing.
@@ -82,7 +87,7 @@ def read_documents(
     position = position or ReadPosition()
     n_documents = n_empty = n_bytes = 0
     for file in find_text_files(paths):
-        for document in _read_file(file, text_field, source_field, position):
+        for document in _read_file(file, text_field, source_field, position, lines):
             if document.text:
                 n_documents += 1
                 yield document
@@ -171,29 +176,41 @@ def _suffix(path: Path) -> str:
     return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
 
 
-def _read_file(file: Path, text_field: str, source_field: str | None, position: ReadPosition) -> Iterator[TextDocument]:
+def _read_file(
+    file: Path, text_field: str, source_field: str | None, position: ReadPosition, lines: bool
+) -> Iterator[TextDocument]:
     suffix = _suffix(file)
     if suffix == PARQUET_SUFFIX:
         return _read_parquet(file, text_field, source_field, position)
     if suffix in JSON_SUFFIXES:
         return _read_json_lines(file, text_field, source_field, position)
-    return _read_plain_text(file, position)
+    return _read_lines_apart(file, position) if lines else _read_plain_text(file, position)
 
 
 def _stem(file: Path) -> str:
     return file.name[: -len(_suffix(file))]
 
 
+def _read_lines_apart(file: Path, position: ReadPosition) -> Iterator[TextDocument]:
+    for number, line in read_lines(file, position):
+        if line.strip():
+            yield TextDocument(line, _stem(file), f"{file}:{number}")
+
+
 def _read_plain_text(file: Path, position: ReadPosition) -> Iterator[TextDocument]:
     lines: list[str] = []
-    first = 1
+    first, is_whole_file = 1, True
     for number, line in read_lines(file, position):
         if line.strip():
             first = first if lines else number
             lines.append(line)
         elif lines:
             yield TextDocument("\n".join(lines), _stem(file), f"{file}:{first}")
-            lines = []
+            lines, is_whole_file = [], False
+    if lines and is_whole_file and len(lines) >= MANY_LINES:
+        logger.warning(
+            "%s is one document of %d lines: a blank line parts documents (%s)", file, len(lines), LINES_HINT
+        )
     if lines:
         yield TextDocument("\n".join(lines), _stem(file), f"{file}:{first}")
 

@@ -44,6 +44,7 @@ class PrepareArguments:
     output_dir: str = argument("", "Folder for the shards.")
     overwrite: bool = argument(False, "Do finished work again instead of keeping it.")
     text_field: str = argument("text", "Field of the text in JSON lines, Parquet and data sets.")
+    lines: bool = argument(False, "Every line of a .txt file is a document; else blank lines part them.")
     source_field: str | None = argument(None, "Field that names a document's source; null: file or data set.")
     max_documents: int | None = argument(None, "Read no more documents than this, for a trial.")
 
@@ -84,6 +85,10 @@ class PrepareArguments:
             )
         if self.dataset_files and not self.dataset:
             raise ValueError("dataset_files is given without dataset; name its form, for example --dataset json")
+        if self.lines and self.dataset:
+            raise ValueError(
+                "lines is for .txt files of corpus; a row of a dataset is a document already, leave it out"
+            )
         self.check_output()
 
     def check_output(self) -> None:

@@ -50,9 +50,9 @@ class PrepareShards(PipelineStep):
     def __init__(self, arguments: PrepareArguments, filters: Sequence[DocumentFilter] = ()) -> None:
         super().__init__()
         arguments.check_output()
-        if arguments.corpus or arguments.dataset or arguments.max_documents:
+        if arguments.corpus or arguments.dataset or arguments.max_documents or arguments.lines:
             raise ValueError(
-                "corpus, dataset and max_documents are given, but a datatrove reader reads here; drop them"
+                "corpus, dataset, max_documents or lines are given, but a datatrove reader reads here; drop them"
             )
         if arguments.drop_exact_duplicates or arguments.near_duplicate_similarity is not None:
             raise ValueError(

@@ -121,7 +121,7 @@ def _read_input(arguments: PrepareArguments, files: Sequence[Path], position: Re
         where = (arguments.dataset, arguments.dataset_config, arguments.dataset_split, arguments.dataset_revision)
         documents = read_dataset_documents(*where, arguments.dataset_files, **fields)
     else:
-        documents = read_documents([str(file) for file in files], **fields, position=position)
+        documents = read_documents([str(file) for file in files], **fields, position=position, lines=arguments.lines)
     return islice(documents, arguments.max_documents)
 
 

@@ -48,6 +48,23 @@ def test_a_blank_line_parts_the_documents_of_plain_text(tmp_path: Path, suffix: 
     assert [document.location for document in read_documents([path])] == [f"{path}:1", f"{path}:5"]
 
 
+def test_a_file_without_a_blank_line_is_one_document_and_it_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = write(tmp_path / "a.txt", "".join(f"第{i}行\n" for i in range(300)))
+    assert len(list(read_documents([file]))) == 1
+    assert f"{file} is one document of 300 lines: a blank line parts documents (prepare --lines" in caplog.text
+    caplog.clear()
+    assert len(list(read_documents([write(tmp_path / "b.txt", "一\n\n" + "二\n" * 300)]))) == 2
+    assert not caplog.text
+
+
+def test_every_line_may_be_a_document(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.txt", "一\n\n二\n \n三")
+    found = [(one.text, one.location) for one in read_documents([file], lines=True)]
+    assert found == [("一", f"{file}:1"), ("二", f"{file}:3"), ("三", f"{file}:5")]
+
+
 def test_parquet_gives_one_document_a_row_and_can_name_its_source(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pyarrow.parquet.write_table(pyarrow.table({"body": ["一", "二"], "site": ["甲", "乙"]}), path)

@@ -75,6 +75,21 @@ def test_shards_of_a_longer_corpus_do_not_stay_behind(arguments: PrepareArgument
     assert {path.name.split(".")[0] for path in folder.glob("shard-*")} == named
 
 
+def test_lines_of_a_text_file_are_documents_where_it_is_asked_for(arguments: PrepareArguments, tmp_path: Path) -> None:
+    file = tmp_path / "lines.txt"
+    file.write_text("".join(f"今天天气很好，我们去公园散步{i}。\n" for i in range(9)), encoding="utf-8")
+    arguments.corpus = [str(file)]
+    assert len(TokenShards(run_prepare(arguments))) == 1
+    arguments.lines = True
+    with pytest.raises(FileExistsError, match="lines was not recorded, is True"):
+        run_prepare(arguments)
+    arguments.overwrite = True
+    assert len(TokenShards(run_prepare(arguments))) == 9
+    arguments.corpus, arguments.dataset = [], "json"
+    with pytest.raises(ValueError, match="lines is for .txt files of corpus"):
+        arguments.check()
+
+
 def test_other_settings_need_overwrite(arguments: PrepareArguments) -> None:
     run_prepare(arguments)
     arguments.segmenter = "none"
