@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from ...runtime.text_files import COMPRESSIONS, read_lines, read_text
 from ...tokenization.documents import read_json_rows
@@ -85,12 +86,22 @@ def read_rows(path: str | Path, layout: Layout) -> Iterator[Row]:
     if form == ".jsonl":
         return (Row(location, values) for location, values in read_json_rows(file))
     if form == ".json":
-        return iter(parse_json(read_text(file), str(file)).rows)
+        return iter(_objects(parse_json(read_text(file), str(file))))
     if form == ".csv":
         return _read_csv(file, layout)
     if form in TAGGED_SUFFIXES or (form == ".txt" and layout.is_tagged and not _has_wide_cells(file)):
         return _read_tagged(file, layout)
     return _read_tabs(file, layout, has_names=form == ".tsv")
+
+
+def _objects(parsed: ParsedFile) -> list[Row]:
+    """Return the rows of a JSON file after a check that nothing in it is anything else."""
+    items = parsed.content if isinstance(parsed.content, list) else [parsed.content]
+    for number, item in enumerate(items if parsed.content is not None else (), start=1):
+        if not isinstance(item, dict):
+            kind = type(item).__name__
+            raise ValueError(f"{parsed.location}: expected JSON objects, item {number} of the list is {kind}")
+    return parsed.rows
 
 
 def _read_csv(file: Path, layout: Layout) -> Iterator[Row]:
@@ -179,21 +190,25 @@ def parse_json(text: str, location: str) -> ParsedFile:
     first, _, rest = text.strip().partition("\n")
     is_lines = first.startswith("{") and first.rstrip().endswith("}") and rest.lstrip().startswith("{")
     if not is_lines:
-        try:
-            content = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{location}:{error.lineno}: not JSON ({error.msg})") from None
+        content = _load_json(text, location)
         rows = content if isinstance(content, list) else [content]
         return ParsedFile(location, [Row(location, row) for row in rows if isinstance(row, dict)], content)
     rows = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{location}:{number}: not JSON ({error.msg})") from None
+        row = _load_json(line, location, number)
         if not isinstance(row, dict):
             raise ValueError(f"{location}:{number}: expected a JSON object, got {type(row).__name__}")
         rows.append(Row(f"{location}:{number}", row))
     return ParsedFile(location, rows, None)
+
+
+def _load_json(text: str, location: str, first: int = 1) -> Any:
+    """Return what a JSON text says; `first` is the number of its first line in the file."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{location}:{first + error.lineno - 1}: not JSON ({error.msg})") from None
+    except (ValueError, RecursionError) as error:  # a number of over 4,300 digits, lists within lists
+        raise ValueError(f"{location}:{first}: not JSON ({error})") from None
