@@ -44,7 +44,7 @@ from .kinds import ENCODER_CLASSES, kind_of
 from .manifest import MANIFEST_FILE, write_modeling_files, write_release_manifest
 from .native_form import NativeForm, find_native_form, native_class_name, native_config_values
 from .onnx.files import ONNX_FOLDER, write_onnx_folder
-from .provenance import PROVENANCE_FILE, write_provenance, yaml_without_local_folders
+from .provenance import PROVENANCE_FILE, base_model_of, write_provenance, yaml_without_local_folders
 from .sentence_modules import SentenceModules, check_no_span_head, check_reranker
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def build_release(args: ReleaseArguments) -> Path:
         if model.sentence_modules:
             model.sentence_modules.write(folder, config)
         _copy_records(folder, Path(args.model))
-        provenance = write_provenance(Path(args.model), folder)
+        provenance = write_provenance(Path(args.model), folder, args.model_name)
         (folder / LICENSE_FILE).write_bytes(_license_bytes(Path(args.model)))
         if options := args.onnx_options():
             pooling = (model.sentence_modules or SentenceModules()).pooling
@@ -123,7 +123,7 @@ def build_release(args: ReleaseArguments) -> Path:
             evaluations=evaluations,
             tokenizer_metrics=tokenizer_metrics,
             onnx_graph=next((name for name in EMBEDDING_GRAPHS if (folder / ONNX_FOLDER / name).is_file()), ""),
-            base_model=args.base_model,
+            base_model=args.base_model or base_model_of(provenance),
         )
         (folder / CARD_FILE).write_text(card, encoding="utf-8")
         write_release_manifest(folder, args.dtype, model.native.summary())

@@ -10,12 +10,11 @@ from typing import Any
 
 import yaml
 
-from ..trainers.pretraining.run_record import RUN_RECORD
+from ..trainers.pretraining.run_record import PROVENANCE_FILE, RUN_RECORD
 from .checkpoint import read_json_object, record_folders, write_json
 
 # As `trainers.pretraining` names them; importing it needs the extra `train`, which a release does without.
 IDENTITY, RECIPE = "pretraining.json", "recipe.yaml"
-PROVENANCE_FILE = "training_provenance.json"
 # What comes before the last part of an absolute path: of POSIX, a home, a file's address, a drive or a share.
 _FOLDERS_OF_A_PATH = re.compile(r"^(?:file:|[A-Za-z]:|~[^\\/\s]*)?[\\/](?:.*[\\/])?(?=[^\\/])")
 _FOLDERS_IN_TEXT = re.compile(
@@ -23,16 +22,18 @@ _FOLDERS_IN_TEXT = re.compile(
 )
 
 
-def write_provenance(checkpoint: Path, release: Path) -> dict[str, Any]:
+def write_provenance(checkpoint: Path, release: Path, name: str = "") -> dict[str, Any]:
     """Write `training_provenance.json` where there is something to tell, and return what it holds.
 
     Parts are `recipe` (name and sha256 of the file in the release), `run` (seeds, masking, stages and all else that
-    decides the numbers), `packages` (versions) and `data` (counts and hashes of the prepared text). A release that is
-    released again keeps its record.
+    decides the numbers), `packages` (versions), `data` (counts and hashes of the prepared text) and, where it went on
+    from another model, `start` (which one, and the record of that one's run). A release that is released again keeps
+    its record.
 
     Args:
         checkpoint: what is released, with the records of its run
         release: the new folder, the recipe already in it
+        name: `owner/name` on the Hub, kept so that what is trained from this release can name it; nothing if empty
 
     Raises:
         ValueError: For a record that is not a JSON object.
@@ -46,9 +47,18 @@ def write_provenance(checkpoint: Path, release: Path) -> dict[str, Any]:
     facts.update({"run": run} if run else {})
     facts.update({name: part for name, part in _recorded(checkpoint, RUN_RECORD).items() if part})
     facts = without_local_folders(facts)
+    facts.pop("name", None)
+    facts.update({"name": name} if "/" in name else {})
     if facts:
         write_json(release / PROVENANCE_FILE, facts)
     return facts
+
+
+def base_model_of(provenance: dict[str, Any]) -> str:
+    """Return the name on the Hub of the model that a run went on from; empty where it is not known."""
+    start = provenance.get("start")
+    before = start.get("before") if isinstance(start, dict) else None
+    return str(before.get("name", "")) if isinstance(before, dict) else ""
 
 
 def without_local_folders(value: Any) -> Any:

@@ -94,7 +94,7 @@ def render_model_card(
         base_model: what it was trained from, `owner/name`; a model of its own if empty
     """
     title = name.rsplit("/", maxsplit=1)[-1]
-    rows = list(model_rows(config, parameter_sizes, dtype, native, kind))
+    rows = [*model_rows(config, parameter_sizes, dtype, native, kind), *start_rows(provenance)]
     values = {
         "name": name,
         "trust": ", trust_remote_code=True" if native.fault else "",
@@ -262,6 +262,18 @@ def model_rows(
         labels = [str(label) for label in (config.id2label or {}).values()]
         more = f", ... ({len(labels)})" if len(labels) > LABELS_SHOWN else ""
         yield CardRow("Labels", "标签", ", ".join(labels[:LABELS_SHOWN]) + more)
+
+
+def start_rows(provenance: Mapping[str, Any]) -> Iterator[CardRow]:
+    """Yield what a run that went on from another model says of it: its weights, and the data of its own run."""
+    start = provenance.get("start")
+    if not isinstance(start, dict):
+        return
+    yield CardRow("Continued from (name, digest of the weights)", "起点模型（名称与权重摘要）", str(start.get("model")))
+    shards = ((start.get("before") or {}).get("data") or {}).get("shards") or []
+    if shards:
+        tokens = sum(int(shard["tokens"]) for shard in shards)
+        yield CardRow("Tokens in the data of the run before", "此前训练数据的词元数", f"{tokens:,}")
 
 
 def _rope_text(parameters: dict[str, Any]) -> str:

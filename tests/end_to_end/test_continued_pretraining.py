@@ -1,5 +1,6 @@
 """Going on from a checkpoint, with new tokens: commands from the words to the release, and what is refused."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,12 @@ from safetensors.torch import load_file
 
 from chinese_modernbert.cli import main
 from chinese_modernbert.modeling import ChineseModernBertForMaskedLM
+from chinese_modernbert.runtime.files import model_fingerprint
 from chinese_modernbert.tokenization import load_tokenizer, save_tokenizer
 from chinese_modernbert.tokenization.extend import new_tokens
 from chinese_modernbert.trainers.pretraining.log import read_training_log
 from chinese_modernbert.trainers.pretraining.run import build_trainer, check_pretraining, run_pretraining
+from chinese_modernbert.trainers.pretraining.run_record import RUN_RECORD
 from reference.pretraining_run import Run
 
 EMBEDDING = "model.embeddings.tok_embeddings.weight"
@@ -63,6 +66,9 @@ def test_a_run_with_new_tokens_starts_from_old_rows_and_means_learns_and_is_rele
     assert ChineseModernBertForMaskedLM.from_pretrained(final).config.vocab_size == len(rows)
     assert load_tokenizer(final)("第一条大街", add_special_tokens=False)["input_ids"] == [len(old)]
     assert main(["release", "--model", str(final), "--output_dir", str(tmp_path / "release")]) == 0
+    start = json.loads((tmp_path / "release" / "training_provenance.json").read_text(encoding="utf-8"))["start"]
+    assert start["model"] == model_fingerprint(checkpoint)
+    assert start["before"] == json.loads((checkpoint / RUN_RECORD).read_text(encoding="utf-8"))
 
 
 def test_the_own_tokenizer_adds_nothing(checkpoint: Path) -> None:

@@ -184,7 +184,7 @@ def build_trainer(arguments: PretrainingArguments, setup: Setup) -> PretrainingT
     record = {
         RECIPE: _recipe_text(arguments),
         IDENTITY: json.dumps(setup.identity, indent=1) + "\n",
-        RUN_RECORD: run_record(setup.shards.folder),
+        RUN_RECORD: run_record(setup.shards.folder, None if arguments.model in PRESETS else arguments.model),
     }
     writer = CheckpointWriter(Path(arguments.output_dir or ""), arguments.should_save, tokenizer, record)
     evaluation = _build_evaluation(arguments, setup, specials)
