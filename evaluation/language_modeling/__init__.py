@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from ...runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .fill_mask import WordCandidate, fill_blank
+    from .fill_mask import WordCandidate, fill_blank, rank_words
     from .masked_words import MaskedLanguageModelingScores, MaskedTokens, UnigramBaseline
     from .minimal_pairs import MinimalPair, read_pairs, score_pairs
     from .pseudo_likelihood import score_texts
@@ -19,6 +19,7 @@ __all__ = [
     "UnigramBaseline",
     "WordCandidate",
     "fill_blank",
+    "rank_words",
     "read_pairs",
     "score_pairs",
     "score_texts",

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
-from transformers import AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer
 
 # Longest inputs in characters: what two CPU cores answer in seconds with a base model. Source: our default.
 MOST_CHARACTERS = {"fill": 2_000, "compare": 10_000, "document": 20_000, "tokens": 5_000}
@@ -101,10 +101,18 @@ class Reader:
 
     Args:
         model: folder of a release, or its name on the Hub. Its code runs here: name one that you trust.
+
+    Raises:
+        ValueError: If the model has no head for blanks.
     """
 
     def __init__(self, model: str) -> None:
         self.name = model
+        heads = AutoConfig.from_pretrained(model, trust_remote_code=True).architectures or []
+        if not any(head.endswith("ForMaskedLM") for head in heads):  # a head of random weights would answer
+            raise ValueError(
+                f"{model} is {', '.join(heads) or 'an encoder'}, which fills no blanks; give a masked language model"
+            )
         self.tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=True)
         self.model = AutoModelForMaskedLM.from_pretrained(model, trust_remote_code=True).eval()
 

@@ -219,7 +219,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if not given.model:
         parser.error("no model is named; give --model FOLDER, or set MODEL_ID")
-    Page(Reader(given.model)).blocks.launch(
+    try:
+        reader = Reader(given.model)
+    except (ValueError, OSError) as error:
+        parser.error(" ".join(str(error).split()))
+    Page(reader).blocks.launch(
         server_name=given.host,
         server_port=given.port,
         theme=theme(),

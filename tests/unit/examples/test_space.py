@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from chinese_modernbert.modeling import ChineseModernBertForSequenceClassification
+
 SPACE = Path(__file__).parents[3] / "examples" / "space"
 
 
@@ -49,6 +51,13 @@ def test_the_candidates_of_one_blank_are_the_models_own(reader: Any) -> None:
     assert filling.candidates[0][0].word == reader.tokenizer.decode([int(token)]).strip()
     assert filling.candidates[0][0].probability == pytest.approx(probability.item(), abs=1e-5)
     assert filling.pieces == ["北京是", "。"]
+
+
+def test_a_model_that_fills_no_blanks_is_refused(answers: ModuleType, saved_release: Path, tmp_path: Path) -> None:
+    """Transformers would give it a head of random weights, and the page would show noise."""
+    ChineseModernBertForSequenceClassification.from_pretrained(saved_release, num_labels=2).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="is ChineseModernBertForSequenceClassification, which fills no blanks"):
+        answers.Reader(str(tmp_path))
 
 
 def test_blanks_side_by_side_are_one_word_and_every_spelling_counts(reader: Any) -> None:
