@@ -86,7 +86,9 @@ def read_documents(
     """
     position = position or ReadPosition()
     n_documents = n_empty = n_bytes = 0
+    without_text: list[Path] = []
     for file in find_text_files(paths):
+        before = n_documents
         for document in _read_file(file, text_field, source_field, position, lines):
             if document.text:
                 n_documents += 1
@@ -95,10 +97,14 @@ def read_documents(
                 n_empty += 1
         n_bytes += file.stat().st_size
         position.n_bytes = n_bytes
+        if n_documents == before:
+            without_text.append(file)
     if n_empty:
         logger.warning("skipped %d empty documents", n_empty)
     if not n_documents:
         raise ValueError(f"the corpus holds no document with text: {', '.join(map(str, paths))}")
+    if without_text:
+        logger.warning("%d files hold no document, the first is %s", len(without_text), without_text[0])
 
 
 def _find(path: Path) -> list[Path]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 from transformers import BertConfig, BertForMaskedLM
 
 from chinese_modernbert.cli import main
@@ -123,14 +126,19 @@ def test_a_corpus_in_another_encoding_is_named_by_file_and_line(
     assert f"iconv -f {encoding} " in said
 
 
-def test_a_truncated_archive_is_named(work: Path, tmp_path: Path, complaint: Complaint) -> None:
-    corpus = tmp_path / "cut.jsonl.gz"
-    whole = gzip.compress("\n".join(as_lines(GOOD)).encode())
+@pytest.mark.parametrize("suffix", ["gz", "zst", "xz", "bz2"])
+@pytest.mark.parametrize("reader", ["corpus", "dataset"])
+def test_a_truncated_archive_is_named(
+    reader: str, suffix: str, work: Path, tmp_path: Path, complaint: Complaint
+) -> None:
+    corpus = tmp_path / f"cut.txt.{suffix}"
+    pack = {"gz": gzip.compress, "zst": zstandard.ZstdCompressor().compress, "xz": lzma.compress, "bz2": bz2.compress}
+    whole = pack[suffix]("\n\n".join(as_lines(GOOD)).encode())
     corpus.write_bytes(whole[: len(whole) // 2])
-    said = complaint(
-        "prepare", "--corpus", corpus, "--output_dir", tmp_path / "made", "--tokenizer", work / "tokenizer"
-    )
-    assert "cut.jsonl.gz" in said
+    words = ["--corpus", corpus] if reader == "corpus" else ["--dataset", "text", "--dataset_files", corpus]
+    said = complaint("prepare", *words, "--output_dir", tmp_path / "made", "--tokenizer", work / "tokenizer")
+    assert f"cut.txt.{suffix}" in said if reader == "corpus" else "the data set text" in said
+    assert "its end is missing" in said
     assert set(snapshot(tmp_path / "made")) == {"prepare.json"}
 
 

@@ -91,6 +91,13 @@ def test_empty_documents_are_skipped_and_counted(tmp_path: Path, caplog: pytest.
     assert "skipped 2 empty documents" in caplog.text
 
 
+def test_files_without_a_document_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name, content in (("a.txt", "一"), ("b.txt", " \n"), ("c.jsonl", ""), ("d.jsonl", '{"text": null}')):
+        write(tmp_path / name, content)
+    assert texts(tmp_path) == ["一"]
+    assert f"3 files hold no document, the first is {tmp_path / 'b.txt'}" in caplog.text
+
+
 def test_one_character_and_a_million_characters_are_documents(tmp_path: Path) -> None:
     assert [len(t) for t in texts(write(tmp_path / "a.txt", "好\n\n" + "好" * 1_000_000))] == [1, 1_000_000]
 

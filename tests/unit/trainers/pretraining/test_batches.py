@@ -64,6 +64,14 @@ def test_a_stage_of_single_tokens_is_masked_by_tokens_and_the_others_as_before(s
     assert differing > 20  # the units do change masks
 
 
+def test_batches_reach_workers_that_are_not_forked(staged: StagedBatches) -> None:
+    ready = MaskedBatches(staged, PAPER, WINDOW)
+    sent = pickle.loads(pickle.dumps(ready))  # what spawn and forkserver do, the defaults of macOS and Windows
+    for number in (0, 59):
+        assert torch.equal(sent[number]["input_ids"], ready[number]["input_ids"])
+        assert torch.equal(sent[number]["labels"], ready[number]["labels"])
+
+
 @pytest.mark.parametrize("masker", [PAPER, WEIGHING], ids=["paper", "loss weights"])
 def test_a_ready_batch_is_the_batch_that_its_step_would_mask_without_the_padding(
     staged: StagedBatches, masker: Masker
