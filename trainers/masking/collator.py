@@ -1,5 +1,6 @@
 """Whole-word masking for any Trainer and any fast tokenizer: from rows of text, words or ids to padded tensors."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,11 +10,14 @@ from transformers import PreTrainedTokenizerFast, TrainerControl, TrainerState, 
 
 from ...runtime.counter_random import hash_combine
 from ...tokenization import WordSegmenter, encode_documents, load_segmenter
+from ...tokenization.pre_tokenization import HAN
 from ...tokenization.word_starts import word_ids_from_starts, word_starts_from_offsets
 from .masker import Masker
 from .trainer import PassCounter, mask_tensors
 
 Row = Mapping[str, Any]
+TOKENS_OF_A_CLAUSE = 8
+"""Tokens of Han characters that no word has. Source: our default."""
 SEGMENTS = "token_type_ids"
 # Columns with one entry for each of a row's `input_ids`.
 OF_TOKENS = (
@@ -30,10 +34,11 @@ OF_TOKENS = (
 class DataCollatorForWholeWordMasking:
     """Pad rows and, with a masker, mask whole words.
 
-    A row is one of: `text`; `words` (they join to the text); `input_ids` with `word_starts`, with `word_ids`, or with
-    `offset_mapping` and `text`. Rows of ids are taken as they are, special tokens included. Optional columns:
-    `document_ids` (packed rows), `sample_id` (else a hash of the ids), `epoch`, `tag_NAME`, `score_NAME`; beside ids
-    what a tokenizer gives with them: `attention_mask`, `special_tokens_mask` (never masked), `token_type_ids`.
+    A row is one of: `text`; `words` (they join to the text); `input_ids` with `word_starts`, with `word_ids` of words
+    (a tokenizer's own, which number runs of Han characters, are refused), or with `offset_mapping` and `text`. Rows of
+    ids are taken as they are, special tokens included. Optional columns: `document_ids` (packed rows), `sample_id`
+    (else a hash of the ids), `epoch`, `tag_NAME`, `score_NAME`; beside ids what a tokenizer gives with them:
+    `attention_mask`, `special_tokens_mask` (never masked), `token_type_ids`.
     The Trainer must run with `remove_unused_columns=False`.
 
     With a masker the result has `input_ids`, `attention_mask`, `labels`. Its rate must be constant: a collator is given
@@ -134,11 +139,32 @@ class DataCollatorForWholeWordMasking:
         if "word_starts" in row:
             return ids, np.asarray(row["word_starts"], dtype=bool), None
         if "word_ids" in row:
-            words = [-1 if word is None else int(word) for word in row["word_ids"]]
-            return ids, np.zeros(len(ids), dtype=bool), np.array(words, dtype=np.int32)
+            words = np.array([-1 if word is None else int(word) for word in row["word_ids"]], dtype=np.int32)
+            self._check_words(ids, words)
+            return ids, np.zeros(len(ids), dtype=bool), words
         if "offset_mapping" in row and "text" in row:
             return ids, word_starts_from_offsets(row["text"], row["offset_mapping"], self._load_segmenter()), None
         raise _unusable(row)
+
+    def _check_words(self, ids: np.ndarray, words: np.ndarray) -> None:
+        """Raise a ValueError if words are the tokenizer's own `word_ids()`, where a clause of Han characters is one.
+
+        Only a long unit is looked at: no other row tells the two apart, and text has such a clause soon.
+        """
+        begins = np.flatnonzero(np.diff(words, prepend=-2))
+        lengths = np.diff(begins, append=len(words))
+        longest = int(lengths.argmax()) if len(lengths) else 0
+        if not len(lengths) or lengths[longest] < TOKENS_OF_A_CLAUSE or words[begins[longest]] < 0:
+            return
+        unit = str(self.tokenizer.decode(ids[begins[longest] : begins[longest] + lengths[longest]])).replace(" ", "")
+        kept = ~np.isin(ids, self._special)
+        own = self.tokenizer(str(self.tokenizer.decode(ids[kept])), add_special_tokens=False)
+        same = own["input_ids"] == ids[kept].tolist() and own.word_ids() == words[kept].tolist()
+        if same and re.fullmatch(f"[{HAN}]+", unit):
+            raise ValueError(
+                f"word_ids are the tokenizer's own, in which {unit!r} is one word; give text, or tokenize words with "
+                "is_split_into_words=True"
+            )
 
     def _encode_text(self, row: Row) -> tuple[np.ndarray, np.ndarray]:
         if "words" not in row and "text" not in row:

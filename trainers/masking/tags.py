@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from ...runtime.counter_random import CounterRandom
+from ...tokenization.pre_tokenization import BYTE_TOKENS
+from ...tokenization.word_segmentation import search_form
 from .batch import PackedBatch
 from .units import ColumnUnits, token_offsets
 
@@ -28,24 +30,44 @@ JIEBA_FLAGS = {
 
 
 def lexicon_tagger(strata: Sequence[Iterable[str]]) -> Callable[[str], int]:
-    """Return a tagger that gives a word the number of the first word list that holds it, else -1."""
+    """Return a tagger that gives a word the number of the first word list that holds it, else -1.
+
+    Words and lists are compared folded in width and simplified, as segmenters compare them (`search_form`).
+    """
     tags: dict[str, int] = {}
     for tag, words in enumerate(strata):
         for word in words:
-            tags.setdefault(word, tag)
-    return lambda word: tags.get(word, UNTAGGED)
+            tags.setdefault(search_form(word), tag)
+    return lambda word: tags.get(search_form(word), UNTAGGED)
+
+
+class TokenSpeller:
+    """The text of runs of ids, also where a character is spelled in bytes.
+
+    Args:
+        tokens: the text of each token of the vocabulary, as it appears in running text (no "##", no space marks); byte
+            tokens as `<0xE4>`
+    """
+
+    def __init__(self, tokens: Sequence[str]) -> None:
+        of_bytes = {token: bytes([byte]) for byte, token in enumerate(BYTE_TOKENS)}
+        self._spelled = [of_bytes[token] if token in of_bytes else token.encode("utf-8", "ignore") for token in tokens]
+
+    def text(self, ids: Iterable[int]) -> str:
+        """Return the text of the tokens, blanks included."""
+        return b"".join(self._spelled[token] for token in ids).decode("utf-8", "replace")
 
 
 class WordTagger:
     """Tag every word of a batch by its text; works on rows that are already token ids.
 
     Args:
-        tokens: the text of each token of the vocabulary, as it appears in running text (no "##", no space marks)
+        tokens: as in `TokenSpeller`
         tag_of: word -> tag, -1 for none. Called once for each different word.
     """
 
     def __init__(self, tokens: Sequence[str], tag_of: Callable[[str], int]) -> None:
-        self._tokens = tokens
+        self._speller = TokenSpeller(tokens)
         self._tag_of = tag_of
         self._known: dict[tuple[int, ...], int] = {}
 
@@ -63,23 +85,31 @@ class WordTagger:
 
     def _tag(self, ids: tuple[int, ...]) -> int:
         if ids not in self._known:
-            self._known[ids] = self._tag_of("".join(self._tokens[token] for token in ids).strip())
+            self._known[ids] = self._tag_of(self._speller.text(ids).strip())
         return self._known[ids]
 
 
 class PhraseTagger:
     """Find phrases or entities that span several words (longest match) and give each occurrence its own id.
 
+    A phrase is found where it begins and ends with a word; `unmatched` names those that were never found. Texts are
+    compared as in `lexicon_tagger`.
+
     Args:
-        tokens: as in `WordTagger`
-        phrases: the phrases' texts
-        max_words: longest phrase in words
+        tokens: as in `TokenSpeller`
+        phrases: the phrases' texts, with their blanks
     """
 
-    def __init__(self, tokens: Sequence[str], phrases: Iterable[str], max_words: int = 5) -> None:
-        self._tokens = tokens
-        self._phrases = frozenset(phrases)
-        self._max_words = max_words
+    def __init__(self, tokens: Sequence[str], phrases: Iterable[str]) -> None:
+        self._speller = TokenSpeller(tokens)
+        self._phrases = {search_form(phrase.strip()): phrase for phrase in phrases}
+        self._longest_phrase = max(map(len, self._phrases), default=0)
+        self._found: set[str] = set()
+
+    @property
+    def unmatched(self) -> list[str]:
+        """The phrases that no batch has held so far."""
+        return [phrase for form, phrase in self._phrases.items() if form not in self._found]
 
     def __call__(self, batch: PackedBatch) -> np.ndarray:
         """Return int32 `[B, L]`: equal neighbours are one phrase, -1 elsewhere."""
@@ -87,9 +117,7 @@ class PhraseTagger:
         flat: list[int] = batch["input_ids"].reshape(-1).tolist()
         column = np.full(len(flat), UNTAGGED, dtype=np.int32)
         starts, lengths = units.start.tolist(), units.length.tolist()
-        words = [
-            "".join(self._tokens[t] for t in flat[s : s + n]).strip() for s, n in zip(starts, lengths, strict=True)
-        ]
+        words = [self._speller.text(flat[s : s + n]) for s, n in zip(starts, lengths, strict=True)]
         first = 0
         while first < len(words):
             count = self._longest(words, starts, lengths, first)
@@ -101,14 +129,17 @@ class PhraseTagger:
 
     def _longest(self, words: list[str], starts: list[int], lengths: list[int], first: int) -> int:
         """Return how many words from `first` on form the longest listed phrase; 0 if none does."""
-        found, text = 0, ""
-        for count in range(1, min(self._max_words, len(words) - first) + 1):
-            at = first + count - 1
-            if count > 1 and starts[at] != starts[at - 1] + lengths[at - 1]:
+        found, text, last = 0, "", first
+        while last < len(words) and len(text) < self._longest_phrase:
+            if last > first and starts[last] != starts[last - 1] + lengths[last - 1]:
                 break
-            text += words[at]
-            if text in self._phrases:
-                found = count
+            text += words[last] if text else words[last].lstrip()
+            if not text:  # a phrase begins with a word, not with the blank before it
+                return 0
+            last += 1
+            if (form := search_form(text)) in self._phrases:
+                found = last - first
+                self._found.add(form)
         return found
 
 

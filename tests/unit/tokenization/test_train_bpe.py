@@ -137,6 +137,13 @@ def test_cross_word_tokens_are_the_most_frequent_pairs_and_leave_words_as_they_w
     assert crossing.tokenize("我们北京的") == ["我们", "北京", "的"]
 
 
+def test_transformers_own_retraining_forgets_the_byte_tokens(tokenizer: PreTrainedTokenizerFast) -> None:
+    """What docs/tokenization.md warns of; where this fails, Transformers has mended it, and the warning can go."""
+    again = tokenizer.train_new_from_iterator(["我们在北京"] * 50, 320)
+    assert again.unk_token_id in again("𠮷野家")["input_ids"]
+    assert tokenizer.unk_token_id not in tokenizer("𠮷野家")["input_ids"]
+
+
 def test_pairs_padding_truncation_and_split_words_work(tokenizer: PreTrainedTokenizerFast) -> None:
     cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
     first, second = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("北京", "上海的公园"))

@@ -11,7 +11,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast, TrainerControl, TrainerState, TrainingArguments
 
-from chinese_modernbert.tokenization import load_segmenter
+from chinese_modernbert.cli import SHIPPED_TOKENIZER
+from chinese_modernbert.tokenization import load_segmenter, load_tokenizer
 from chinese_modernbert.tokenization.word_starts import word_starts_from_offsets
 from chinese_modernbert.trainers.masking import ColumnUnits, Masker, MaskVocabulary, Replace, chinese_modernbert
 from chinese_modernbert.trainers.masking.collator import DataCollatorForWholeWordMasking, MaskingEpochCallback
@@ -251,3 +252,18 @@ def test_unusable_rows_are_explained() -> None:
             collator([row])
     with pytest.raises(ValueError, match="different columns"):
         collator([{"text": "好"}, {"text": "好", "epoch": 1}])
+
+
+def test_a_tokenizers_own_word_ids_are_refused() -> None:
+    tokenizer = load_tokenizer(SHIPPED_TOKENIZER)
+    collator = DataCollatorForWholeWordMasking(tokenizer)
+    text = "我们昨天下午在北京大学的图书馆里认真地学习机器学习, internationalization of New York"
+    own = tokenizer(text)
+    with pytest.raises(ValueError, match="in which '我们昨天下午在北京大学的图书馆里认真地学习机器学习' is one word"):
+        collator([{"input_ids": own["input_ids"], "word_ids": own.word_ids()}])
+    for row in (
+        tokenizer(load_segmenter().cut(text), is_split_into_words=True),
+        tokenizer("Pneumonoultramicroscopicsilicovolcanoconiosis is a long word"),
+    ):
+        collated = collator([{"input_ids": row["input_ids"], "word_ids": row.word_ids()}])
+        assert collated["word_ids"][0, 1:-1].tolist() == row.word_ids()[1:-1]

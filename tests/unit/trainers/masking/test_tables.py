@@ -82,6 +82,18 @@ def test_phrases_take_the_longest_match_and_stop_at_specials() -> None:
     assert list(zip(units.start.tolist(), units.length.tolist(), strict=True)) == [(1, 4), (6, 1), (9, 2)]
 
 
+def test_entries_are_found_with_their_blanks_in_any_width_and_script_and_in_bytes() -> None:
+    tokens = ["[P]", "New", " York", "圖", "书", "AI", *(f"<0x{byte:02X}>" for byte in "嚟".encode()), " ", "15"]
+    ids = np.array([[1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 9, 10]])
+    batch = PackedBatch(input_ids=ids, word_ids=np.array([[0, 1, 2, 2, 3, 4, 4, 4, 5, 6, 7, 8]]))
+    phrases = ["New York", "图書", "ＡＩ", "嚟", "New 15", "York 15", "Y"]
+    tagger = PhraseTagger(tokens, phrases)
+    assert tagger(batch).tolist() == [[0, 0, 2, 2, 3, 4, 4, 4, -1, 6, 6, 6]]
+    assert tagger.unmatched == ["York 15", "Y"]
+    words = WordTagger(tokens, lexicon_tagger([["York", "图书"], ["Ａｉ", "ＡＩ", "嚟"]]))
+    assert words(batch).tolist() == [[-1, 0, 0, 0, 1, 1, 1, 1, -1, -1, -1, -1]]
+
+
 def encode(word: str) -> list[int]:
     return [ord(character) for character in word]
 
