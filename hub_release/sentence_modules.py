@@ -16,6 +16,8 @@ TOKENIZER_SETTINGS = "tokenizer_config.json"
 ENCODER_FILE = "config_sentence_transformers.json"
 POOLING_FOLDER = "1_Pooling"
 SPLADE_FOLDER = "1_SpladePooling"
+# Patterns of the files of any kind of encoder.
+SENTENCE_FILES = (MODULES_FILE, LENGTH_FILE, ENCODER_FILE, f"{POOLING_FOLDER}/*", f"{SPLADE_FOLDER}/*")
 # The old spelling of the module paths and keys: every release of sentence-transformers so far reads it.
 TRANSFORMER_MODULE = "sentence_transformers.models.Transformer"
 POOLING_MODULE = "sentence_transformers.models.Pooling"

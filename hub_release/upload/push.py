@@ -26,6 +26,7 @@ from ..builder import RECORD_FILES
 from ..card.training_facts import CURVES_FILE
 from ..manifest import MANIFEST_FILE
 from ..provenance import PROVENANCE_FILE
+from ..sentence_modules import SENTENCE_FILES
 from ..verification.verify import verify_release
 from .plan import PushPlan, plan_push
 
@@ -33,8 +34,12 @@ logger = logging.getLogger(__name__)
 
 # Files that the Hub itself puts into a new repository.
 FILES_OF_THE_HUB = {".gitattributes", "README.md", "LICENSE"}
-# Removed from the repository where the release no longer has them: they describe the old weights.
-STALE_FILES = ("*.safetensors", "*_chinese_modernbert.py", "onnx/*", *RECORD_FILES, PROVENANCE_FILE, CURVES_FILE)
+# Removed from the repository where the release no longer has them: they describe the old weights, or another kind.
+STALE_FILES = (
+    *("*.safetensors", "*_chinese_modernbert.py", "onnx/*"),
+    *(*RECORD_FILES, PROVENANCE_FILE, CURVES_FILE),
+    *SENTENCE_FILES,
+)
 REASONS = {
     401: "the Hub does not accept the token; run `hf auth login`, or set HF_TOKEN to a valid one",
     403: "the token may not write there; use one with write rights for this owner",

@@ -94,7 +94,9 @@ def run_sentence_class(task: dict[str, Any], folder: str, texts: list[str]) -> t
 
     options = {"trust_remote_code": task.get("trust", True), "device": "cpu", **task.get("options", {})}
     model = getattr(sentence_transformers, task["class"])(folder, **options)
-    check_class(model[0].model, task)
+    # Before version 6 a cross-encoder has no modules, and a module calls its model `auto_model`.
+    modules = list(model) if hasattr(model, "__iter__") else [model]
+    check_class(getattr(modules[0], "auto_model", None) or modules[0].model, task)
     if task["again"]:
         model.save_pretrained(task["again"])
     quiet = {"convert_to_tensor": True, "show_progress_bar": False}
@@ -103,7 +105,7 @@ def run_sentence_class(task: dict[str, Any], folder: str, texts: list[str]) -> t
     else:
         dense = {"convert_to_sparse_tensor": False} if task["class"] == "SparseEncoder" else {}
         numbers = model.encode(texts, **quiet, **dense)
-    return {"modules": [type(module).__name__ for module in model]}, {"embeddings": numbers.float().contiguous()}
+    return {"modules": [type(module).__name__ for module in modules]}, {"embeddings": numbers.float().contiguous()}
 
 
 def main(job_path: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import constants
 
 from chinese_modernbert import cli
-from chinese_modernbert.hub_release import PushArguments, push_release
+from chinese_modernbert.hub_release import PushArguments, ReleaseArguments, build_release, push_release
 from chinese_modernbert.hub_release.manifest import MANIFEST_FILE, release_files
 from chinese_modernbert.hub_release.upload import push
 from reference.hub_server import Hub, Repository, running_hub
@@ -134,6 +134,16 @@ def test_a_new_release_takes_the_records_of_the_old_weights_away(release: Path, 
         hub.repositories[NAME].branches["main"][name] = b"of the old weights"
     push_quickly(release)
     assert arrived(hub) == content(release)
+
+
+def test_a_release_of_another_kind_takes_the_modules_of_the_old_one_away(
+    release: Path, saved_checkpoint: Path, tmp_path: Path, hub: Hub
+) -> None:
+    push_quickly(release)
+    assert "1_Pooling/config.json" in arrived(hub)
+    sparse = build_release(ReleaseArguments(str(saved_checkpoint), str(tmp_path / "sparse"), pooling="splade"))
+    push_quickly(sparse)
+    assert arrived(hub) == content(sparse) and "1_SpladePooling/config.json" in arrived(hub)
 
 
 def test_other_content_is_not_written_over_unless_asked(release: Path, hub: Hub) -> None:
