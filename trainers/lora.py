@@ -12,6 +12,12 @@ DEFAULT_LORA_ALPHA = 32
 """Scale of an adapter's product, before it is divided by the rank. Source: our default, twice a rank of 16."""
 
 
+def refuse_idle_alpha(rank: int, alpha: int) -> None:
+    """Raise a ValueError for a scale without an adapter."""
+    if not rank and alpha != DEFAULT_LORA_ALPHA:
+        raise ValueError(f"lora_alpha={alpha} is not read without an adapter; give --lora_rank too")
+
+
 def add_lora(encoder: PreTrainedModel, rank: int, alpha: int) -> None:
     """Freeze an encoder and put LoRA on each of its linear layers (of ours: `Wqkv`, `Wo` and `Wi`), in place.
 

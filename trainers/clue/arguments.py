@@ -13,10 +13,14 @@ from ...evaluation.clue.own_tasks import read_own_task
 from ...evaluation.clue.tasks import TASKS, Task
 from ...runtime.options import LibraryOptions, refuse_unread
 from ...runtime.training_arguments import library_options
+from ..lora import refuse_idle_alpha
 from .options import ClueOptions
 
 GRID = (1e-5, 2e-5, 3e-5, 5e-5)
 """Learning rates of `--grid`, the same for every model. Source: our default, the range of published CLUE recipes."""
+
+EXPLAINED_KINDS = ("classification", "spans")
+"""Kinds with one label per text, of which `explain` weighs the tokens."""
 
 ALL = "all"
 DATA_VARIABLE = "CHINESE_MODERNBERT_DATA"
@@ -40,10 +44,7 @@ class ClueArguments(ClueOptions, TrainingArguments):
         """
         refuse_unread(self)
         super().__post_init__()
-        if self.task_file and self.tasks:
-            raise ValueError(f"tasks={','.join(self.tasks)} beside task_file is not read; give one of them")
-        if self.task_file and self.data and not self.train_from:
-            raise ValueError(f"data={self.data!r} is not read beside task_file, which names its files; leave it out")
+        self._refuse_idle()
         self.tasks = self.tasks or [ALL]
         self.learning_rates = self.learning_rates or list(GRID)
         for name, lowest in (("seeds", 1), ("folds", 2), ("patience", 0), ("max_length", 0), ("lora_rank", 0)):
@@ -55,6 +56,22 @@ class ClueArguments(ClueOptions, TrainingArguments):
             raise ValueError(f"learning_rates={self.learning_rates} must be one or more positive numbers")
         if not self.model:
             raise ValueError("the command line gives no 'model'; add --model with a folder or a name of the Hub")
+
+    def _refuse_idle(self) -> None:
+        """Raise a ValueError for an option that another one keeps from acting."""
+        if self.task_file and self.tasks:
+            raise ValueError(f"tasks={','.join(self.tasks)} beside task_file is not read; give one of them")
+        if self.task_file and self.data and not self.train_from:
+            raise ValueError(f"data={self.data!r} is not read beside task_file, which names its files; leave it out")
+        if self.learning_rates and not self.grid:
+            raise ValueError(
+                "learning_rates are the grid's, and grid is off; add --grid, or give --learning_rate alone"
+            )
+        if self.learning_rate and self.grid:
+            raise ValueError(
+                f"learning_rate={self.learning_rate:g} is not read with grid; give --learning_rates, or --no_grid"
+            )
+        refuse_idle_alpha(self.lora_rank, self.lora_alpha)
 
     @property
     def data_folder(self) -> str:
@@ -84,6 +101,8 @@ class ClueArguments(ClueOptions, TrainingArguments):
             if unknown:
                 raise ValueError(f"unknown task '{unknown[0]}'; use all or some of {', '.join(TASKS)}")
             chosen = [TASKS[name] for name in self.tasks]
+        if self.explain and not any(task.kind in EXPLAINED_KINDS for task in chosen):
+            raise ValueError(f"explain={self.explain} needs a classification, and none is chosen; leave it out")
         names = [task.name for task in chosen]
         if len(set(names)) != len(names):
             raise ValueError(f"a task is named twice: {', '.join(names)}")

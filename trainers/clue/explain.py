@@ -15,6 +15,7 @@ import torch
 from scipy.special import log_softmax
 
 from ...evaluation.clue.readers import Example
+from .arguments import EXPLAINED_KINDS
 from .forward import logits_of
 from .inputs import TaskInputs
 
@@ -36,7 +37,7 @@ def explain_hardest(trainer: ClueTrainer, examples: Sequence[Example], count: in
         For each: `id`, `predicted`, `gold`, and `tokens` as (text, weight); a weight over 0 supports the predicted
         label. Empty for kinds without one label per text.
     """
-    if trainer.inputs.task.kind not in ("classification", "spans"):
+    if trainer.inputs.task.kind not in EXPLAINED_KINDS:
         return []
     order = np.argsort(trainer.predict_examples(examples).gold_log_probability)[:count]
     return [explain(trainer, examples[i]) for i in order]

@@ -7,6 +7,7 @@ from sentence_transformers.sentence_transformer.training_args import SentenceTra
 
 from ...runtime.options import LibraryOptions, refuse_unread
 from ...runtime.training_arguments import library_options
+from ..lora import refuse_idle_alpha
 from .options import ContrastiveOptions
 
 # At 0.6 the search finds 0.99 of the pairs, and less below. Source: 32 bands of 4 (see `leakage`).
@@ -24,6 +25,7 @@ class ContrastiveArguments(ContrastiveOptions, SentenceTransformerTrainingArgume
     def __post_init__(self) -> None:
         refuse_unread(self)
         super().__post_init__()
+        refuse_idle_alpha(self.lora_rank, self.lora_alpha)
         if self.temperature <= 0:
             raise ValueError(f"temperature={self.temperature} must be positive")
         if self.leakage not in ("refuse", "drop", "report"):

@@ -19,7 +19,7 @@ def test_tasks_are_named_with_commas_or_spaces_or_not_at_all() -> None:
 
 def test_grid_and_seeds_are_read_from_the_command_line() -> None:
     assert options("--grid").learning_rates == list(GRID)
-    assert options("--learning_rates", "1e-5", "3e-5").learning_rates == [1e-5, 3e-5]
+    assert options("--grid", "--learning_rates", "1e-5", "3e-5").learning_rates == [1e-5, 3e-5]
     assert (options("--seeds", "3").seeds, options("--grid").grid, options().grid) == (3, True, False)
 
 
@@ -30,7 +30,10 @@ def test_grid_and_seeds_are_read_from_the_command_line() -> None:
         (["--folds", "1"], "folds=1 is under 2"),
         (["--layer_decay", "1.5"], r"layer_decay=1.5 is not in \(0, 1\]"),
         (["--select_on", "test"], "not one of fold, dev"),
-        (["--learning_rates", "0"], "positive"),
+        (["--grid", "--learning_rates", "0"], "positive"),
+        (["--learning_rates", "1e-5"], "grid is off; add --grid"),
+        (["--grid", "--learning_rate", "1e-5"], "learning_rate=1e-05 is not read with grid"),
+        (["--lora_alpha", "8"], "lora_alpha=8 is not read without an adapter; give --lora_rank too"),
         (["--eval_strategy", "no"], "eval_strategy.*scored after every epoch"),
         (["--save_strategy", "epoch"], "save_strategy.*use --save_model"),
         (["--remove_unused_columns", "true"], "remove_unused_columns.*is not read here"),
@@ -45,6 +48,12 @@ def test_an_option_out_of_range_is_refused(words: list[str], message: str) -> No
 def test_a_model_must_be_named() -> None:
     with pytest.raises(ValueError, match="add --model"):
         load_recipe([ClueArguments], None, ["--use_cpu", "--output_dir", "o"])
+
+
+def test_an_explanation_needs_a_task_with_classes() -> None:
+    assert len(options("--explain", "2").chosen_tasks()) == 12
+    with pytest.raises(ValueError, match="explain=2 needs a classification"):
+        options("--tasks", "c3,cluener", "--explain", "2").chosen_tasks()
 
 
 def test_an_unknown_task_is_refused() -> None:
