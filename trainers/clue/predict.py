@@ -57,6 +57,8 @@ def run_predict(args: PredictArguments) -> Path:
     task = task_of(config, args)
     limit = length_limit(args.model, tokenizer, args.trust_remote_code)
     inputs = INPUTS[task.kind](tokenizer, task, args.max_length or limit, limit)
+    if isinstance(inputs, TokenClassificationInputs):  # as the model was trained, whether it splits Han or not
+        inputs.tokenizer = inputs.tagging.tokenizer = tokenizer
     device = torch.device("cuda" if torch.cuda.is_available() and not args.use_cpu else "cpu")
     model = fine_tuned_model(args.model, task.kind, args.trust_remote_code).to(device)
     answer = Answers(model, inputs, config, args)
@@ -121,8 +123,9 @@ class Answers:
 
     def __init__(self, model: nn.Module, inputs: TaskInputs, config: PretrainedConfig, args: PredictArguments) -> None:
         self.model, self.inputs, self.args, self.task = model, inputs, args, inputs.task
-        is_tagger = isinstance(inputs, TokenClassificationInputs)
-        self.columns = tag_columns(inputs.tags, config, args.model) if is_tagger else None
+        self.columns = None
+        if isinstance(inputs, TokenClassificationInputs):
+            self.columns = tag_columns(inputs.tagging.tags, config, args.model)
         self.batch_size = max(args.batch_size // 4, 1) if self.task.kind == "choice" else args.batch_size
 
     def __call__(self, rows: Sequence[Row]) -> list[dict[str, Any]]:

@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForMultipleChoice, AutoModelForQuestionAnswering, AutoTokenizer, pipeline
+from transformers import (
+    AutoModelForMultipleChoice,
+    AutoModelForQuestionAnswering,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    pipeline,
+)
 
 from chinese_modernbert.cli import main
 from chinese_modernbert.evaluation.clue.forms import Layout, read_rows
@@ -77,6 +83,13 @@ def test_entities_are_exact_stretches_of_the_text(checkpoint: str, tmp_path: Pat
     spans = [(row["text"], one) for row in found for one in row["prediction"]]
     assert spans and {one["label"] for _, one in spans} <= {"place", "time"}
     assert all(text[one["start"] : one["end"]] == one["text"] != "" for text, one in spans)
+    tokenizer, tagger = AutoTokenizer.from_pretrained(model), AutoModelForTokenClassification.from_pretrained(model)
+    for row in found:  # the first token of each entity, as the model and its own tokenizer have it
+        encoded = tokenizer(row["text"], return_offsets_mapping=True, return_tensors="pt")
+        offsets = encoded.pop("offset_mapping")[0].tolist()
+        tags = [tagger.config.id2label[int(one)] for one in tagger.eval()(**encoded).logits[0].argmax(-1)]
+        begins = {start for tag, (start, end) in zip(tags, offsets, strict=True) if tag.startswith("B") and end > start}
+        assert begins <= {one["start"] for one in row["prediction"]} <= {start for start, _ in offsets}
 
 
 def test_choices_and_answers_are_those_of_the_head(checkpoint: str, tmp_path: Path) -> None:
