@@ -63,7 +63,7 @@ def read_dataset_documents(
 def _stream(
     name: str, config: str | None, split: str, revision: str | None, data_files: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows; an error of the data set other than an OSError becomes a ValueError that names the data set."""
+    """Yield the rows; an error about their content becomes a ValueError that names the data set."""
     try:
         from datasets.exceptions import DatasetsError
     except ImportError as error:
@@ -71,9 +71,9 @@ def _stream(
     try:
         with whole_files():
             yield from _load(name, config, split, revision, data_files)
-    except (DatasetsError, ValueError) as error:
-        if isinstance(error, OSError):
-            raise
+    except (DatasetsError, ValueError, OSError) as error:
+        if isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and error.errno is not None):
+            raise  # of the system; pyarrow's on a damaged file has no number
         raise ValueError(f"the data set {name}, split {split}, cannot be read: {error}") from error
     finally:
         # Where threads of pyarrow's scanner still hold a Parquet file when the interpreter ends, it aborts or hangs.
@@ -86,8 +86,13 @@ def _load(name: str, config: str | None, split: str, revision: str | None, data_
 
     if not any(Path(name, file).is_file() for file in SAVED_TO_DISK):
         builder = load_dataset_builder(name, config, revision=revision, data_files=list(data_files) or None)
+        config_of_form: Any = builder.config
         if Path(name).is_dir() and not data_files:
-            _log_other_forms(Path(name), builder.config.data_files or {})
+            _log_other_forms(Path(name), config_of_form.data_files or {})
+        if hasattr(config_of_form, "fragment_scan_options"):  # Parquet's alone
+            from pyarrow.dataset import ParquetFragmentScanOptions
+
+            config_of_form.fragment_scan_options = ParquetFragmentScanOptions(page_checksum_verification=True)
         return builder.as_streaming_dataset(split=split)
     if config or revision or data_files:
         raise ValueError("save_to_disk wrote it; leave configuration, revision and data files out")

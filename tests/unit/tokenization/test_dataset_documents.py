@@ -98,6 +98,19 @@ def test_a_compressed_file_that_was_cut_off_is_an_error_and_a_whole_one_is_not(t
         list(read_dataset_documents("text", data_files=[str(file)]))
 
 
+@pytest.mark.parametrize("compression", ["none", "snappy"])
+def test_a_damaged_page_of_parquet_is_an_error(tmp_path: Path, compression: str) -> None:
+    file = tmp_path / "a.parquet"
+    table = pyarrow.table({"text": [f"第 {number} 篇" for number in range(2_000)]})
+    options = {"compression": compression, "write_page_checksum": True, "write_statistics": False}
+    pyarrow.parquet.write_table(table, file, use_dictionary=False, **options)
+    whole = file.read_bytes()
+    for place in (len(whole) // 3, len(whole) // 2):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(ValueError, match="the data set parquet, split train, cannot be read: .*(CRC|Corrupt)"):
+            list(read_dataset_documents("parquet", data_files=[str(file)]))
+
+
 def test_a_folder_of_save_to_disk_is_read_and_its_splits_are_named(tmp_path: Path) -> None:
     train, test = Dataset.from_list(ROWS, split="train"), Dataset.from_list(ROWS[:1], split="test")
     DatasetDict({"train": train, "test": test}).save_to_disk(str(tmp_path / "both"))
