@@ -259,7 +259,10 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
         weights: list[torch.Tensor] = []
         for index, layer in enumerate(self.layers):
             if keep_states is not None:
-                states.append(layout.unflatten(hidden_states) if index in keep_states else None)
+                shown = layout.unflatten(hidden_states) if index in keep_states else None
+                states.append(shown)
+                if shown is not None and not layout.is_flat:
+                    hidden_states = shown  # the next layer reads what is shown, so that its gradient can be asked for
             hidden_states, layer_weights = layer(
                 hidden_states, layout, rotary[str(layer.attention_type)], implementation, **kernel_arguments
             )

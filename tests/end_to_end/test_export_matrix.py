@@ -170,37 +170,44 @@ def test_a_graph_computes_positions_that_grow_with_the_longest_text(tiny_config:
     right_at_every_length(graph, model, "attention_mask")
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
-@pytest.mark.parametrize("head", HEADS, ids=lambda head: head.__name__.removeprefix("ChineseModernBertFor"))
+@pytest.mark.parametrize(
+    ("head", "pooling"),
+    [*((head, "mean") for head in HEADS), (ChineseModernBertForSequenceClassification, "cls")],
+    ids=lambda value: getattr(value, "__name__", value).removeprefix("ChineseModernBertFor"),
+)
 @pytest.mark.parametrize("record", [traced, exported, onnx_of_optimum], ids=lambda record: record.__name__)
 def test_a_graph_of_any_head_is_right_at_any_length(
     tiny_config: MakeConfig, record: Record, head: Any, pooling: str
 ) -> None:
-    if pooling == "cls" and head is not ChineseModernBertForSequenceClassification:
-        pytest.skip("this head does not pool")
     model = random_model(head, tiny_config(num_hidden_layers=2, num_labels=3, classifier_pooling=pooling))
     with torch.no_grad():
         graph = record(Outputs(model, "attention_mask").eval(), batch(16))
     right_at_every_length(graph, model, "attention_mask")
 
 
-@pytest.mark.parametrize("head", [HEADS[0], HEADS[3]], ids=["MaskedLM", "TokenClassification"])
-def test_a_traced_loss_is_right_at_any_length(tiny_config: MakeConfig, head: Any) -> None:
-    model = random_model(head, tiny_config(num_hidden_layers=2, num_labels=3))
-
-    def labels_of(ids: torch.Tensor) -> torch.Tensor:
-        return torch.where(ids % 2 == 0, ids % 3, -100)
-
+@pytest.mark.parametrize(
+    ("head", "labels_of"),
+    [
+        (ChineseModernBertForMaskedLM, lambda ids: torch.where(ids % 2 == 0, ids, -100)),
+        (ChineseModernBertForTokenClassification, lambda ids: torch.where(ids % 2 == 0, ids % 3, -100)),
+        (ChineseModernBertForSequenceClassification, lambda ids: ids[:, 0] % 3),
+        (ChineseModernBertForSequenceClassification, lambda ids: (ids[:, :3] % 2).float()),
+    ],
+    ids=["MaskedLM", "TokenClassification", "classes", "several labels"],
+)
+def test_a_traced_loss_is_right_at_any_size(
+    tiny_config: MakeConfig, head: Any, labels_of: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
     class Loss(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.model = model
+            self.model = random_model(head, tiny_config(num_hidden_layers=2, num_labels=3))
 
         def forward(self, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
             return self.model(input_ids=ids, labels=labels).loss
 
-    ids = batch(16)["input_ids"]
-    graph = torch.jit.trace(Loss(), (ids, labels_of(ids)))
+    module, ids = Loss(), batch(16)["input_ids"]
+    graph = torch.jit.trace(module, (ids, labels_of(ids)))
     for length in RUN_AT:
-        ids = batch(length)["input_ids"]
-        torch.testing.assert_close(graph(ids, labels_of(ids)), Loss()(ids, labels_of(ids)))
+        ids = batch(length, rows=5)["input_ids"]
+        torch.testing.assert_close(graph(ids, labels_of(ids)), module(ids, labels_of(ids)))

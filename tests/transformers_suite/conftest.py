@@ -8,7 +8,14 @@ from collections.abc import Generator
 import pytest
 
 # Marks in the common tests of Transformers, unknown to this project's strict list.
-THEIR_MARKS = ("accelerate_tests", "flash_attn_test", "flash_attn_3_test", "flash_attn_4_test", "torch_compile_test")
+THEIR_MARKS = (
+    "slow",
+    "accelerate_tests",
+    "flash_attn_test",
+    "flash_attn_3_test",
+    "flash_attn_4_test",
+    "torch_compile_test",
+)
 OURS, THEIRS = "TestChineseModernBert", "TestModernBert"
 # How often a test was skipped, by family and name: once, or once for each model class that it goes through.
 SKIPS = pytest.StashKey[dict[str, Counter[str]]]()

@@ -132,7 +132,7 @@ def recorded_outputs(base: type) -> dict[str, type]:
     Our encoder keeps hidden states and attentions itself (what the hooks would see is a flat row), so that its code
     declares no hooks; what the tests then ask for, it has all the same.
     """
-    module = sys.modules[base.__module__]
+    module = sys.modules[base.__module__.replace("modeling_", "layers_")]
     return {"hidden_states": module.ChineseModernBertLayer, "attentions": module.ChineseModernBertAttention}
 
 

@@ -254,6 +254,16 @@ def test_hidden_states_are_zero_at_padding_and_where_there_is_nothing_else(tiny_
                 assert torch.equal(states.abs().sum(dim=-1) > 0, mask == 1)
 
 
+def test_gradients_of_hidden_states_can_be_asked_for_beside_padding(tiny_config) -> None:
+    model = ChineseModernBertModel(tiny_config(attn_implementation="eager"))
+    mask = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1]])
+    found = model(input_ids=torch.full((2, 4), 7), attention_mask=mask, output_hidden_states=True)
+    for states in found.hidden_states:
+        states.retain_grad()
+    found.last_hidden_state.square().sum().backward()
+    assert all(states.grad.abs().sum() > 0 for states in found.hidden_states)
+
+
 @torch.no_grad()
 def test_a_hole_is_the_same_however_it_is_given(tiny_config) -> None:
     torch.manual_seed(0)

@@ -11,9 +11,25 @@ from chinese_modernbert.modeling.configuration_chinese_modernbert import AUTO_MA
 
 FOLDER = Path(modeling.__file__).parent
 SHIPPED = sorted(FOLDER.glob("*_chinese_modernbert.py"))
-# Source: "What's New In Python 3.11" and 3.12.
-NEW_IN_TYPING = {"Unpack", "Self", "Never", "LiteralString", "Required", "NotRequired", "TypeVarTuple", "assert_never"}
-NEW_IN_TYPING |= {"assert_type", "dataclass_transform", "get_overloads", "override", "reveal_type"}
+# What the standard library has had since 3.11 or later, by module. Source: "What's New In Python 3.11", 3.12 and 3.13.
+NEW_NAMES = {
+    "typing": "Unpack Self Never LiteralString Required NotRequired TypeVarTuple assert_never assert_type "
+    "dataclass_transform get_overloads override reveal_type ReadOnly TypeIs NoDefault get_protocol_members",
+    "asyncio": "TaskGroup timeout Runner Barrier",
+    "builtins": "ExceptionGroup BaseExceptionGroup PythonFinalizationError",
+    "collections.abc": "Buffer",
+    "contextlib": "chdir",
+    "copy": "replace",
+    "datetime": "UTC",
+    "enum": "StrEnum ReprEnum EnumCheck FlagBoundary verify member nonmember global_enum",
+    "hashlib": "file_digest",
+    "inspect": "getmembers_static markcoroutinefunction",
+    "itertools": "batched",
+    "math": "cbrt exp2 sumprod fma",
+    "operator": "call",
+    "warnings": "deprecated",
+}
+NEW_MODULES = {"tomllib", "wsgiref.types", "dbm.sqlite3"}
 ENTRY_FILES = sorted({entry.split(".")[0] for entry in AUTO_MAP.values()})
 
 
@@ -41,10 +57,43 @@ def test_an_entry_file_names_every_file_that_ships_so_that_each_is_saved_whateve
     assert named_siblings(module) | {module} == {path.stem for path in SHIPPED}
 
 
+def newer_than_3_10(text: str) -> set[str]:
+    """Return what a file's text takes from a standard library newer than 3.10; raises for newer syntax."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(text, feature_version=(3, 10))):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            new = NEW_NAMES.get(str(node.module), "").split()
+            found |= {f"{node.module}.{alias.name}" for alias in node.names if alias.name in new}
+            found |= {str(node.module)} & NEW_MODULES
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names} & NEW_MODULES
+        elif isinstance(node, ast.Attribute) and node.attr in NEW_NAMES.get(ast.unparse(node.value), "").split():
+            found.add(ast.unparse(node))
+        elif isinstance(node, ast.Name) and node.id in NEW_NAMES["builtins"].split():
+            found.add(node.id)
+    return found
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_file_that_ships_runs_on_python_3_10_as_transformers_does(path: Path) -> None:
-    tree = ast.parse(path.read_text("utf-8"), feature_version=(3, 10))
-    guarded = {id(node) for block in ast.walk(tree) if isinstance(block, ast.Try) for node in ast.walk(block)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == "typing" and id(node) not in guarded:
-            assert not NEW_IN_TYPING & {alias.name for alias in node.names}
+    assert not newer_than_3_10(path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from typing import Any, Unpack",
+        "import tomllib",
+        "import enum\nclass A(enum.StrEnum): pass",
+        "raise ExceptionGroup('a', [])",
+        "from datetime import UTC",
+    ],
+)
+def test_what_python_3_10_lacks_would_be_seen(line: str) -> None:
+    assert newer_than_3_10(line)
+
+
+@pytest.mark.parametrize("line", ["try: pass\nexcept* ValueError: pass", "type A = int", "def f[T](a: T): pass"])
+def test_syntax_that_python_3_10_lacks_would_be_seen(line: str) -> None:
+    with pytest.raises(SyntaxError):
+        newer_than_3_10(line)

@@ -354,13 +354,6 @@ def test_missing_packages_are_named_with_the_extra(
     assert not (tmp_path / "out").exists()
 
 
-def test_positions_that_grow_with_the_text_have_no_graph(folder: Path) -> None:
-    values = json.loads((folder / "config.json").read_text())
-    values["rope_parameters"]["full_attention"].update(rope_type="dynamic", factor=2.0)
-    (folder / "config.json").write_text(json.dumps(values))
-    assert "use 'yarn'" in message(folder, ValueError)
-
-
 def test_weights_beyond_one_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_graphs, "LARGEST_GRAPH_BYTES", 1000)
     assert "one graph holds 1,000" in message(folder, ValueError)
