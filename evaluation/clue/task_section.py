@@ -33,7 +33,7 @@ def task_section(row: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]
         f"## {row['task']}",
         "",
         f"- Data: {about['summary']}; read from {about['source']}.",
-        f"- Licence: {about['licence']}. {about['citation']}".rstrip(),
+        *([] if about["is_own"] else [f"- Licence: {about['licence']}. {about['citation']}".rstrip()]),
         f"- Recipe: {about['recipe']}; {about['max_length']:,} tokens, {about['epochs']:g} epochs at most, batches of "
         f"{about['batch_size']:,}; weights of epoch {', '.join(f'{epoch:g}' for epoch in about['chosen_epochs'])}.",
         *_losses(about),
