@@ -18,7 +18,7 @@ from transformers import (
 from transformers.modeling_outputs import TokenClassifierOutput
 
 from chinese_modernbert.cli import SHIPPED_TOKENIZER
-from chinese_modernbert.tokenization import fold_width, load_tokenizer
+from chinese_modernbert.tokenization import fold_width, load_tokenizer, save_tokenizer
 from chinese_modernbert.tokenization.entities import EntityTagging, Span, join_tokens, spans_of_tags, split_han
 
 KINDS = ["place", "thing"]
@@ -190,3 +190,11 @@ def test_other_strategies_need_the_characters_as_words(
     assert fused is None or (fused["start"], fused["end"]) == (0, len(text))
     [[found]] = pipeline([list(text)], is_split_into_words=True, aggregation_strategy=strategy)
     assert (found["start"] // 2, (found["end"] + 1) // 2, found["entity_group"]) == (2, 6, "place")
+
+
+def test_the_saved_tokenizer_of_a_tagger_makes_the_same_tokens(tagging: EntityTagging, tmp_path: Path) -> None:
+    text = "我在北京大学读iPhone 15的书"
+    tagging.tokenizer(text, truncation=True, max_length=4)  # a setting of a call, which does not travel
+    again = load_tokenizer(save_tokenizer(tagging.tokenizer, tmp_path))
+    assert again(text)["input_ids"] == tagging.tokenizer(text)["input_ids"]
+    assert again.tokenize(text)[:6] == list("我在北京大学")
