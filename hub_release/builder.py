@@ -37,6 +37,7 @@ from .checkpoint import (
     read_model_config,
     read_weights,
     record_folders,
+    without_idle_labels,
     write_json,
     write_weights,
 )
@@ -193,7 +194,7 @@ def _write_model(folder: Path, model: ReleasedModel, dtype: str) -> None:
     )
     for key in ("torch_dtype", "_name_or_path", "_attn_implementation", "attn_implementation"):
         values.pop(key, None)
-    write_json(folder / CONFIG_FILE, values)
+    write_json(folder / CONFIG_FILE, without_idle_labels(values, model.class_name))
     write_modeling_files(folder)
 
 

@@ -112,6 +112,16 @@ def read_model_config(folder: str | Path) -> ChineseModernBertConfig:
     return ChineseModernBertConfig.from_dict(values)
 
 
+def without_idle_labels(values: dict[str, Any], class_name: str) -> dict[str, Any]:
+    """Return the values of a config without the two default labels of a model that has none.
+
+    Written down, they make Transformers warn whoever loads the model as a classifier of another number of labels. A
+    classifier keeps them: other runtimes answer by them.
+    """
+    is_idle = "Classification" not in class_name and values.get("id2label") == ChineseModernBertConfig().id2label
+    return {name: value for name, value in values.items() if not is_idle or name not in ("id2label", "label2id")}
+
+
 def architecture_of(values: dict[str, Any], tensors: dict[str, torch.Tensor]) -> str:
     """Return the name of our class for a checkpoint: the one that its config names, else what its tensors show."""
     for name in values.get("architectures") or []:

@@ -31,6 +31,7 @@ from .checkpoint import (
     read_config,
     read_model_config,
     read_weights,
+    without_idle_labels,
     write_json,
     write_weights,
 )
@@ -95,7 +96,7 @@ def run_conversion(args: ConversionArguments) -> Path:
     values = {**config.to_dict(), "architectures": [our_class], "dtype": _dtype_name(tensors)}
     with new_output_folder(args.output_dir, overwrite=args.overwrite, marker=CONVERSION_FILE) as folder:
         write_weights(tensors, folder / WEIGHTS_FILE)
-        write_json(folder / CONFIG_FILE, values)
+        write_json(folder / CONFIG_FILE, without_idle_labels(values, our_class))
         write_modeling_files(folder)
         _carry_files(source, folder)
         write_json(folder / CONVERSION_FILE, record)

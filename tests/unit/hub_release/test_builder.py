@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -7,10 +8,11 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from chinese_modernbert import modeling
 from chinese_modernbert.hub_release import ReleaseArguments, build_release, provenance
+from chinese_modernbert.hub_release.checkpoint import without_idle_labels
 from chinese_modernbert.hub_release.manifest import MANIFEST_FILE
 from chinese_modernbert.hub_release.onnx.files import OnnxOptions
 from chinese_modernbert.hub_release.provenance import PROVENANCE_FILE, without_local_folders, yaml_without_local_folders
@@ -185,6 +187,19 @@ def test_sentence_modules_are_in_the_old_form(checkpoint: Path, tmp_path: Path) 
     assert pooling["word_embedding_dimension"] == 32
     assert [key for key, value in pooling.items() if value is True] == ["pooling_mode_mean_tokens"]
     assert json.loads((folder / "sentence_bert_config.json").read_text())["max_seq_length"] == 64
+
+
+def test_a_model_without_labels_stores_none_and_is_fine_tuned_without_a_warning(
+    saved_release: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    for trust in (False, True):
+        AutoModelForSequenceClassification.from_pretrained(saved_release, num_labels=5, trust_remote_code=trust)
+    assert "num_labels" not in caplog.text
+    assert "id2label" not in json.loads((saved_release / "config.json").read_text(encoding="utf-8"))
+    values = {"id2label": {0: "LABEL_0", 1: "LABEL_1"}, "label2id": {"LABEL_0": 0, "LABEL_1": 1}}
+    assert without_idle_labels(values, "ChineseModernBertForSequenceClassification") == values
+    assert without_idle_labels(values, "ChineseModernBertForQuestionAnswering") == {}
 
 
 def test_a_sparse_encoder_is_what_its_pooling_says(checkpoint: Path, tmp_path: Path) -> None:
