@@ -119,9 +119,10 @@ def as_batch(
 
 
 def token_texts(tokenizer: PreTrainedTokenizerFast) -> list[str]:
-    """Return the text of every id as it appears in running text."""
+    """Return the text of every id as it appears in running text, without the mark of WordPiece's inner pieces."""
     tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-    return [str(token).removeprefix("##") for token in tokens]
+    mark = getattr(tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None) or ""
+    return [str(token).removeprefix(mark) for token in tokens]
 
 
 def _draw(masker: Masker, batch: PackedBatch, size: int, args: MaskArguments) -> Path:

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
 
 from chinese_modernbert.cli import SHIPPED_TOKENIZER, main
 from chinese_modernbert.tokenization import load_tokenizer
@@ -18,6 +20,7 @@ from chinese_modernbert.trainers.masking.preview_command import (
     WORD_COLUMNS,
     MaskArguments,
     build_preset,
+    token_texts,
 )
 
 TEXT = "使用语言模型来预测下一个词的概率。"
@@ -71,6 +74,13 @@ def test_every_preset_is_shown_or_says_what_it_lacks(
         assert options[0] in capsys.readouterr().err
     assert main(words + options) == 0
     assert preset in capsys.readouterr().out
+
+
+def test_only_pieces_of_wordpiece_lose_their_mark() -> None:
+    pieces = Tokenizer(models.WordPiece({"[UNK]": 0, "北": 1, "##京": 2}, unk_token="[UNK]"))  # type: ignore[call-arg]
+    assert token_texts(PreTrainedTokenizerFast(tokenizer_object=pieces)) == ["[UNK]", "北", "京"]
+    shipped = load_tokenizer(SHIPPED_TOKENIZER)
+    assert token_texts(shipped)[shipped.convert_tokens_to_ids("##")] == "##"
 
 
 def test_listed_phrases_are_one_unit(capsys: pytest.CaptureFixture[str]) -> None:
