@@ -19,6 +19,8 @@ from .inputs import TaskInputs
 logger = logging.getLogger(__name__)
 
 HARDEST_ROWS = 10
+# Examples whose tags are decoded together: one-hot tags of a large training set do not fit into memory.
+EXAMPLES_AT_ONCE = 1_000
 
 
 def about_task(
@@ -85,8 +87,15 @@ def lost_entities(inputs: TaskInputs, examples: Sequence[Example]) -> list[int]:
     Returns:
         Two numbers; zeros for tasks without entities.
     """
-    if inputs.task.kind != "entities" or not examples:
+    if inputs.task.kind != "entities":
         return [0, 0]
+    chunks = [examples[first : first + EXAMPLES_AT_ONCE] for first in range(0, len(examples), EXAMPLES_AT_ONCE)]
+    counts = [_lost_of(inputs, chunk) for chunk in chunks]
+    return [sum(lost for lost, _ in counts), sum(of for _, of in counts)]
+
+
+def _lost_of(inputs: TaskInputs, examples: Sequence[Example]) -> tuple[int, int]:
+    """Return `lost_entities` of a few examples: logits that are right about every token are decoded."""
     features = inputs.encode(examples)
     tags = [np.where(np.array(one["labels"]) == IGNORED_LABEL, 0, one["labels"]) for one in features]
     logits = np.zeros((len(tags), max(map(len, tags)), 1 + max(int(one.max(initial=0)) for one in tags)))
@@ -94,7 +103,7 @@ def lost_entities(inputs: TaskInputs, examples: Sequence[Example]) -> list[int]:
         row[np.arange(len(one)), one] = 1.0
     found = inputs.decode(logits, features, examples).values
     gold = [set(reference(example, "entities")) for example in examples]
-    return [sum(len(right - set(kept)) for right, kept in zip(gold, found, strict=True)), sum(map(len, gold))]
+    return sum(len(right - set(kept)) for right, kept in zip(gold, found, strict=True)), sum(map(len, gold))
 
 
 def hardest_rows(dev: Sequence[Example], runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -38,8 +38,12 @@ def report_settings(args: ClueArguments, model: str) -> dict[str, Any]:
         "train_from": args.train_from,
         "device": device,
         "threads": torch.get_num_threads(),
-        **{name: "the task's" if name in OF_THE_TASK and not value else value for name, value in given.items()},
+        **{name: _shown(name, value) for name, value in given.items()},
     }
+
+
+def _shown(name: str, value: Any) -> Any:
+    return "the task's" if name in OF_THE_TASK and not value else value
 
 
 def refuse_other_report(output: Path, settings: Mapping[str, Any], tasks: Sequence[str]) -> None:
@@ -57,8 +61,9 @@ def refuse_other_report(output: Path, settings: Mapping[str, Any], tasks: Sequen
     if not file.is_file():
         return
     content = json.loads(file.read_text(encoding="utf-8"))
-    old = {name: value for name, value in content["settings"].items() if name in settings}
-    kept = [{name: value for name, value in one.items() if name not in MAY_DIFFER} for one in (old, settings)]
+    old = {name: _shown(name, value) for name, value in content["settings"].items() if name in settings}
+    names = old.keys() - set(MAY_DIFFER)  # a report of an older version has not all of them
+    kept = [{name: value for name, value in one.items() if name in names} for one in (old, settings)]
     different = differing_settings(*kept)
     for name, before, now in (
         ("tasks", [row["task"] for row in content["tasks"]], tasks),

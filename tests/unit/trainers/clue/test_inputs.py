@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ from transformers import AutoTokenizer, BertTokenizerFast, PreTrainedTokenizerBa
 from chinese_modernbert.evaluation.clue.readers import CHOICE_BLANK, Example
 from chinese_modernbert.evaluation.clue.tasks import TASKS
 from chinese_modernbert.tokenization.entities import Span
+from chinese_modernbert.trainers.clue import about
+from chinese_modernbert.trainers.clue.about import lost_entities
 from chinese_modernbert.trainers.clue.inputs import MultipleChoiceInputs, SequenceClassificationInputs, SpanInputs
 from chinese_modernbert.trainers.clue.span_inputs import QuestionAnsweringInputs, TokenClassificationInputs
 from reference.tiny_checkpoint import write_tiny_checkpoint
@@ -187,3 +190,18 @@ def test_a_limit_shortens_the_tasks_length_but_refuses_ones_own(tokenizer: PreTr
     assert SequenceClassificationInputs(tokenizer, TASKS["iflytek"], 0, 512).max_length == 512
     with pytest.raises(ValueError, match="max_length=1024 is over the 512 tokens"):
         SequenceClassificationInputs(tokenizer, TASKS["iflytek"], 1_024, 512)
+
+
+def test_entities_that_no_tags_give_are_counted(tokenizer: PreTrainedTokenizerBase, monkeypatch) -> None:
+    task = replace(TASKS["cluener"], labels=("x",))
+    monkeypatch.setattr(about, "EXAMPLES_AT_ONCE", 2)
+    found = [
+        ("北京读书", (Span(0, 2, "x"),)),
+        ("北京Apple", (Span(0, 2, "x"), Span(3, 5, "x"))),
+        (CONTEXT, (Span(60, 62, "x"),)),
+    ]
+    examples = [Example(i, (text,), entities=spans) for i, (text, spans) in enumerate(found)]
+    # The last entity is beyond the length; "pp" lies within a token where letters are no tokens of their own.
+    lost = 1 + isinstance(tokenizer, BertTokenizerFast)
+    assert lost_entities(TokenClassificationInputs(tokenizer, task, max_length=32), examples) == [lost, 4]
+    assert lost_entities(SequenceClassificationInputs(tokenizer, TASKS["tnews"]), examples) == [0, 0]
