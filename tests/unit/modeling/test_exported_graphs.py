@@ -81,3 +81,19 @@ def test_positions_may_sum_more_than_eight_bits_of_booleans(model: ChineseModern
         )
     sums = [node for node in program.graph.nodes if "cumsum" in str(node.target)]
     assert sums and all(node.args[0].meta["val"].dtype == torch.int64 for node in sums)
+
+
+@torch.no_grad()
+def test_compiling_a_padded_batch_does_not_change_positions_that_grow_with_the_longest_text(
+    tiny_config: MakeConfig,
+) -> None:
+    rope = {"full_attention": {"rope_type": "dynamic", "factor": 4.0}}
+    torch.manual_seed(0)
+    model = ChineseModernBertModel(tiny_config(max_position_embeddings=8, rope_parameters=rope)).eval()
+    ids, mask = batch(40)
+    mask[:, 20:] = 0
+    torch._dynamo.reset()
+    compiled = torch.compile(model, fullgraph=True, dynamic=True, backend="eager")
+    expected = model(input_ids=ids, attention_mask=mask).last_hidden_state
+    found = compiled(input_ids=ids, attention_mask=mask).last_hidden_state
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)

@@ -14,10 +14,12 @@ from torch.nn.functional import cross_entropy
 from chinese_modernbert.modeling import (
     ChineseModernBertConfig,
     ChineseModernBertForMaskedLM,
+    ChineseModernBertForMultipleChoice,
     ChineseModernBertForQuestionAnswering,
     ChineseModernBertForSequenceClassification,
     ChineseModernBertModel,
 )
+from chinese_modernbert.modeling.heads_chinese_modernbert import BY_TOKEN
 from reference.slow_documents import Given, is_refused, real_tokens, shape_of, slow_states
 
 VOCABULARY, HIDDEN, LAYERS = 61, 32, 3
@@ -216,21 +218,26 @@ def test_logits_and_loss_of_masked_words_are_those_of_each_document_alone(
 @EXAMPLES
 @given(given_=arguments(may_contradict=False), pooling=st.sampled_from(["mean", "cls"]))
 @torch.no_grad()
-def test_classes_and_answers_leave_padding_out_in_whatever_way_it_was_told(
+def test_classes_choices_and_answers_leave_padding_out_in_whatever_way_it_was_told(
     models: dict[str, Any], given_: Given, pooling: str
 ) -> None:
     if is_refused(given_):
         return
     classifier = build(ChineseModernBertForSequenceClassification, "sdpa", num_labels=3, classifier_pooling=pooling)
     reader = build(ChineseModernBertForQuestionAnswering, "sdpa")
+    chooser = build(ChineseModernBertForMultipleChoice, "sdpa", classifier_pooling=pooling)
     real = real_tokens(given_)
-    for model in (classifier, reader):
+    for model in (classifier, reader, chooser):
         model.model.load_state_dict(models["eager"].state_dict())
     states = slow_states(models["eager"], given_)[-1]
     rows = zip(states, real, strict=True)
     first = [own[kept] if bool(kept.any()) else own[:1] for own, kept in rows]
     pooled = torch.stack([own.mean(dim=0) if pooling == "mean" else own[0] for own in first])
     torch.testing.assert_close(classifier(**given_).logits, classifier.classify(pooled), **TOLERANCE)
+    by_token = {name: value.unsqueeze(0) for name, value in given_.items() if name in BY_TOKEN}  # the rows are choices
+    torch.testing.assert_close(
+        chooser(**{**given_, **by_token}).logits, chooser.classify(pooled).view(1, -1), **TOLERANCE
+    )
     found = reader(**given_)
     for part, logits in enumerate((found.start_logits, found.end_logits)):
         torch.testing.assert_close(logits[real], reader.classify(states)[..., part][real], **TOLERANCE)
