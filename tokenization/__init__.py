@@ -1,4 +1,4 @@
-"""Tokenizer training, width folding, word segmentation and word starts."""
+"""Tokenizer training, width folding, word segmentation, word starts and entities."""
 
 from typing import TYPE_CHECKING
 
@@ -6,6 +6,7 @@ from ..runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .documents import TextDocument, find_text_files, read_documents
+    from .entities import EntityTagging, Span, spans_of_tags
     from .extend import ExtensionArguments, run_extension
     from .loading import check_vocabulary, load_tokenizer, save_tokenizer, tokenizer_hash
     from .normalization import fold_width
@@ -18,7 +19,9 @@ else:
 __all__ = [
     "DocumentEncoder",
     "EncodedDocument",
+    "EntityTagging",
     "ExtensionArguments",
+    "Span",
     "TextDocument",
     "TokenizerArguments",
     "WordSegmenter",
@@ -32,6 +35,7 @@ __all__ = [
     "run_extension",
     "run_tokenizer_training",
     "save_tokenizer",
+    "spans_of_tags",
     "tokenizer_hash",
     "train_tokenizer",
 ]
