@@ -11,6 +11,7 @@ import importlib.metadata
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerFast
@@ -119,7 +120,7 @@ def build_release(args: ReleaseArguments) -> Path:
             dtype=args.dtype,
             license_id=args.license_id,
             training=read_training(Path(args.model), folder),
-            record_files=[name for name in (*RECORD_FILES, PROVENANCE_FILE) if (folder / name).is_file()],
+            record_files=_record_files(folder, provenance),
             provenance=provenance,
             evaluations=evaluations,
             tokenizer_metrics=tokenizer_metrics,
@@ -209,6 +210,12 @@ def _copy_records(folder: Path, checkpoint: Path) -> None:
                     raise ValueError(f"{source / name} is {error}") from error
                 (folder / name).write_text(text, encoding="utf-8")
                 break
+
+
+def _record_files(folder: Path, provenance: dict[str, Any]) -> list[str]:
+    """Return the records of the run that a release holds; a provenance of the release's name alone is none."""
+    names = (*RECORD_FILES, *([PROVENANCE_FILE] if provenance.keys() - {"name"} else []))
+    return [name for name in names if (folder / name).is_file()]
 
 
 def _license_bytes(checkpoint: Path) -> bytes:

@@ -33,7 +33,7 @@ def write_provenance(checkpoint: Path, release: Path, name: str = "") -> dict[st
     Args:
         checkpoint: what is released, with the records of its run
         release: the new folder, the recipe already in it
-        name: `owner/name` on the Hub, kept so that what is trained from this release can name it; nothing if empty
+        name: `owner/name` on the Hub, kept so that what is trained from this release can name it; any other name is not
 
     Raises:
         ValueError: For a record that is not a JSON object.
@@ -48,7 +48,7 @@ def write_provenance(checkpoint: Path, release: Path, name: str = "") -> dict[st
     facts.update({name: part for name, part in _recorded(checkpoint, RUN_RECORD).items() if part})
     facts = without_local_folders(facts)
     facts.pop("name", None)
-    facts.update({"name": name} if "/" in name else {})
+    facts.update({"name": name} if re.fullmatch(r"[\w.-]+/[\w.-]+", name) else {})
     if facts:
         write_json(release / PROVENANCE_FILE, facts)
     return facts

@@ -263,4 +263,9 @@ def test_the_examples_of_every_fine_tuned_kind_run_as_they_are(saved_checkpoint:
         model.from_pretrained(saved_checkpoint, **fields).save_pretrained(tuned)
         save_tokenizer(load_tokenizer(saved_checkpoint), tuned)
         cards.append(build_release(ReleaseArguments(str(tuned), str(release), model_name=str(release))) / "README.md")
-    assert run_examples(cards, tmp_path) == len(kinds)
+    sparse = {"pooling": "splade", "model_name": str(tmp_path / "sparse")}
+    cards.append(
+        build_release(ReleaseArguments(str(saved_checkpoint), str(tmp_path / "sparse"), **sparse)) / "README.md"
+    )
+    assert all("Recorded by the run" not in card.read_text(encoding="utf-8") for card in cards)
+    assert run_examples(cards, tmp_path) == len(kinds) + 1

@@ -11,7 +11,12 @@ from huggingface_hub import ModelCard
 from chinese_modernbert.hub_release import ReleaseArguments, build_release
 from chinese_modernbert.runtime.files import model_fingerprint
 from chinese_modernbert.trainers.data.shards import MANIFEST, TokenShards
-from chinese_modernbert.trainers.pretraining.run_record import RUN_RECORD, run_record, summarise_manifest
+from chinese_modernbert.trainers.pretraining.run_record import (
+    PROVENANCE_FILE,
+    RUN_RECORD,
+    run_record,
+    summarise_manifest,
+)
 from reference.shard_folders import random_documents, write_folder
 
 
@@ -48,5 +53,7 @@ def test_the_record_of_a_continued_run_holds_its_start_and_the_run_before(
     assert card.data.to_dict()["base_model"] == "owner/first"
     assert f"| Continued from (name, digest of the weights) | {model_fingerprint(release)} |" in card.content
     assert "| Tokens in the data of the run before | 3 |" in card.content
+    local = ReleaseArguments(str(start), str(tmp_path / "local"), model_name=str(tmp_path / "local"))
+    assert "name" not in json.loads((build_release(local) / PROVENANCE_FILE).read_text(encoding="utf-8"))
     given = ReleaseArguments(str(start), str(tmp_path / "given"), base_model="owner/other")
     assert ModelCard.load(build_release(given) / "README.md").data.to_dict()["base_model"] == "owner/other"
