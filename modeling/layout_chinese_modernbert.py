@@ -175,10 +175,7 @@ def build_layout(
     index = torch.arange(length, device=device).expand(batch, length)
     positions = index
     if document_ids is not None or position_ids is not None or cu_seq_lens is not None:
-        begins = _beginnings(documents)
-        if document_ids is not None and cu_seq_lens is not None:
-            bounded = _document_ids(shape, device, None, None, cu_seq_lens)
-            begins = begins | _beginnings(bounded.masked_fill(documents == PADDING, PADDING))
+        begins = _beginnings(documents, cu_seq_lens if document_ids is not None else None)
         documents = (begins.long().cumsum(dim=1) - 1).masked_fill(documents == PADDING, PADDING)
         positions = index - torch.where(begins, index, torch.zeros_like(index)).cummax(dim=1).values
     if position_ids is not None:
@@ -297,8 +294,14 @@ def _document_ids(
     return documents
 
 
-def _beginnings(documents: torch.Tensor) -> torch.Tensor:
-    """Return a boolean `(batch, length)`: True at the first token of each document; padding is looked past."""
+def _beginnings(documents: torch.Tensor, cu_seq_lens: torch.Tensor | None = None) -> torch.Tensor:
+    """Return a boolean `(batch, length)`: True at the first token of each document; padding is looked past.
+
+    Where boundaries are given too, a document also begins with each of these.
+    """
+    if cu_seq_lens is not None:
+        bounded = _document_ids((1, documents.shape[1]), documents.device, None, None, cu_seq_lens)
+        return _beginnings(documents) | _beginnings(bounded.masked_fill(documents == PADDING, PADDING))
     real = documents != PADDING
     index = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
     last_real = torch.where(real, index, torch.full_like(index, -1)).cummax(dim=1).values
