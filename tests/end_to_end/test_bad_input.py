@@ -184,7 +184,8 @@ def test_shards_of_another_tokenizer_are_refused(work: Path, tmp_path: Path, com
     assert main(["tokenizer", *options]) == 0
     said = complaint("pretrain", *pretraining(work, tokenizer=tmp_path / "other"), "--output_dir", tmp_path / "r")
     assert "prepared with another tokenizer" in said
-    said = complaint("mask", "--text", "老虎", "--tokenizer", tmp_path / "other", "--data", work / "shards")
+    counted = ["--masking", "weighted_sampling", "--data", work / "shards"]
+    said = complaint("mask", "--text", "老虎", "--tokenizer", tmp_path / "other", *counted)
     assert "prepared with another tokenizer" in said
 
 

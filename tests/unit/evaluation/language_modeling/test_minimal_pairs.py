@@ -12,9 +12,9 @@ from chinese_modernbert.cli import main
 from chinese_modernbert.evaluation.language_modeling.minimal_pairs import MinimalPair, read_pairs, score_pairs
 
 PAIRS = [
-    MinimalPair("drop", "BA", "甲", "乙丙"),
-    MinimalPair("drop", "BA", "丁", "戊"),
-    MinimalPair("order", "BA", "甲", "丁"),
+    MinimalPair("drop", "ellipsis", "甲", "乙丙"),
+    MinimalPair("drop", "ellipsis", "丁", "戊"),
+    MinimalPair("order", "ellipsis", "甲", "丁"),
     MinimalPair("count", "classifier", "戊", "戊己"),
 ]
 TOKENS = {
@@ -27,7 +27,7 @@ TOKENS = {
 
 
 def row(**changed: Any) -> dict[str, Any]:
-    return {"UID": "drop", "phenomenon": "BA", "sentence_good": "我们去", "sentence_bad": "去我们", **changed}
+    return {"UID": "drop", "phenomenon": "ellipsis", "sentence_good": "我们去", "sentence_bad": "去我们", **changed}
 
 
 def write(path: Path, rows: list[Any]) -> Path:
@@ -43,7 +43,7 @@ def write(path: Path, rows: list[Any]) -> Path:
 def test_shares_are_those_by_hand(score: str, drop: float, order: float, count: float) -> None:
     found = score_pairs(PAIRS, TOKENS, score)
     assert {name: one.value for name, one in found.paradigms.items()} == {"drop": drop, "order": order, "count": count}
-    assert found.phenomena["BA"].value == pytest.approx((drop + order) / 2)
+    assert found.phenomena["ellipsis"].value == pytest.approx((drop + order) / 2)
     assert found.phenomena["classifier"].value == count
     assert found.overall.value == pytest.approx((drop + order + count) / 3)
 
@@ -69,7 +69,7 @@ def test_intervals_are_those_of_pairs_drawn_again_and_again() -> None:
         ([row(sentence_bad=3)], ":1: field 'sentence_bad' is int"),
         ([row(sentence_bad="我们去")], ":1 has an empty sentence or two equal ones"),
         ([row(sentence_good=" ")], ":1 has an empty sentence"),
-        ([row(), row(phenomenon="passive")], ":2 counts drop to passive, an earlier line to BA"),
+        ([row(), row(phenomenon="passive")], ":2 counts drop to passive, an earlier line to ellipsis"),
         ([], "holds no pair"),
     ],
 )
