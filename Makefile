@@ -16,7 +16,7 @@ NODE_SOURCE = benchmarks/runtimes/transformers_js
 NODE_PROJECT ?= outputs/transformers_js
 NODE_STAMP = $(NODE_PROJECT)/installed
 
-.PHONY: install demo test test-fast fast-trainers fast-others suite compat gpu check fix wheel clean runtimes
+.PHONY: install demo test whole-trainers whole-others test-fast fast-trainers fast-others suite compat gpu check fix wheel clean runtimes
 
 install: $(STAMP)
 
@@ -30,10 +30,16 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 demo: $(STAMP)
 	$(RUN)/chinese-modernbert demo --output_dir outputs/demo --overwrite
 
+# Two runs of pytest, one for each of two cores, here and in test-fast.
 test: $(STAMP)
-	$(RUN)/pytest
+	$(MAKE) --jobs 2 whole-trainers whole-others
 
-# Two runs of pytest, one for each of two cores.
+whole-trainers: $(STAMP)
+	OMP_NUM_THREADS=1 $(RUN)/pytest tests/unit/trainers tests/end_to_end
+
+whole-others: $(STAMP)
+	OMP_NUM_THREADS=1 $(RUN)/pytest tests --ignore tests/unit/trainers --ignore tests/end_to_end
+
 test-fast: $(STAMP)
 	$(MAKE) --jobs 2 --output-sync=target fast-trainers fast-others
 
