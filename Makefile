@@ -16,7 +16,7 @@ NODE_SOURCE = benchmarks/runtimes/transformers_js
 NODE_PROJECT ?= outputs/transformers_js
 NODE_STAMP = $(NODE_PROJECT)/installed
 
-.PHONY: install demo test whole-trainers whole-others test-fast fast-trainers fast-others suite compat gpu check fix wheel clean runtimes
+.PHONY: install demo test whole-units whole-commands test-fast fast-trainers fast-others suite compat gpu check fix wheel clean runtimes
 
 install: $(STAMP)
 
@@ -32,13 +32,13 @@ demo: $(STAMP)
 
 # Two runs of pytest, one for each of two cores, here and in test-fast.
 test: $(STAMP)
-	$(MAKE) --jobs 2 whole-trainers whole-others
+	$(MAKE) --jobs 2 whole-units whole-commands
 
-whole-trainers: $(STAMP)
-	OMP_NUM_THREADS=1 $(RUN)/pytest tests/unit/trainers tests/end_to_end
+whole-units: $(STAMP)
+	OMP_NUM_THREADS=1 $(RUN)/pytest tests --ignore tests/end_to_end
 
-whole-others: $(STAMP)
-	OMP_NUM_THREADS=1 $(RUN)/pytest tests --ignore tests/unit/trainers --ignore tests/end_to_end
+whole-commands: $(STAMP)
+	OMP_NUM_THREADS=1 $(RUN)/pytest tests/end_to_end
 
 test-fast: $(STAMP)
 	$(MAKE) --jobs 2 --output-sync=target fast-trainers fast-others
