@@ -141,24 +141,29 @@ def stage_datasets(
         if stage.mined_negatives:
             triplets = mine(triplets, model, stage.mined_negatives, margin)
         count = max(stage.hard_negatives, stage.mined_negatives)
-        rich = [triplet for triplet in triplets if count and len(triplet.negatives) >= count]
-        poor = [triplet for triplet in triplets if not count or len(triplet.negatives) < count]
-        if len(rich) < fewest:
-            if rich:
-                logger.warning(
-                    "%s: %d rows with %d negatives make no batch; they go without", one.name, len(rich), count
-                )
-            rich, poor = [], triplets
-        elif 0 < len(poor) < fewest:
-            logger.warning(
-                "%s: %d rows with fewer than %d negatives make no batch; they are left out", one.name, len(poor), count
-            )
-            poor = []
+        rich, poor = _parted(one.name, triplets, count, fewest)
         if rich:
             datasets[f"{one.name} with negatives"] = Dataset.from_dict(_columns(rich, count))
         if poor:
             datasets[one.name] = Dataset.from_dict(_columns(poor, 0))
     return datasets
+
+
+def _parted(
+    name: str, triplets: Sequence[Triplet], count: int, fewest: int
+) -> tuple[Sequence[Triplet], Sequence[Triplet]]:
+    """Return the rows that are read with `count` negatives and those that are read without, each enough for a batch."""
+    rich = [triplet for triplet in triplets if count and len(triplet.negatives) >= count]
+    poor = [triplet for triplet in triplets if not count or len(triplet.negatives) < count]
+    if len(rich) < fewest:
+        if rich:
+            logger.warning("%s: %d rows with %d negatives make no batch; they go without", name, len(rich), count)
+        return [], triplets
+    if 0 < len(poor) < fewest:
+        what = "%s: %d rows with fewer than %d negatives make no batch; they are left out"
+        logger.warning(what, name, len(poor), count)
+        return rich, []
+    return rich, poor
 
 
 def mine(triplets: Sequence[Triplet], model: SentenceTransformer, count: int, margin: float) -> list[Triplet]:
