@@ -20,7 +20,7 @@ from chinese_modernbert.trainers.data.packing import PackedRows, SpecialIds
 from chinese_modernbert.trainers.data.shards import TokenShards
 from chinese_modernbert.trainers.data.stages import stack_rows
 from chinese_modernbert.trainers.masking import MaskVocabulary, chinese_modernbert
-from chinese_modernbert.trainers.masking.feedback_callback import with_positions
+from chinese_modernbert.trainers.masking.feedback_callback import labelled_positions
 from chinese_modernbert.trainers.masking.trainer import mask_tensors
 
 CONTEXT, ROWS = 1_024, 4
@@ -41,7 +41,8 @@ def score(run: Path, rows: PackedRows, mix: tuple[float, float, float]) -> dict[
         batch = stack_rows([rows[number] for number in range(first, min(first + ROWS, len(rows)))])
         documents = batch["document_ids"].numpy()
         inputs, masked = mask_tensors(masker, batch, progress=1.0, epoch=0)
-        logits = model(**{**inputs, **with_positions(inputs["labels"])}).logits
+        places = labelled_positions(inputs.pop("labels"))
+        logits = model(**inputs, target_positions=places).logits
         selected = masked["selected"]
         labels = masked["labels"][selected]
         chosen = masked["units"].take(masked["chosen"])

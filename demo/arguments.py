@@ -26,7 +26,7 @@ class DemoArguments:
 class SpeedArguments:
     """What to measure."""
 
-    model: str = argument("base", "Size of both models (tiny, small, base, large), or a folder whose sizes they take.")
+    model: str = argument("base", "Size of both (tiny, mini, small, base, large), or a folder whose sizes they take.")
     cases: list[str] = argument(
         list, f"Batches: {', '.join(CASES)}; if empty, all but short and long_8192.", names=True
     )

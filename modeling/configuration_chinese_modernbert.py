@@ -58,9 +58,10 @@ AUTO_MAP = {
 }
 
 # Source: `large` is the paper's model (its intermediate size follows from the published parameter count),
-# `base` has ModernBERT-base's shape; `small` and `tiny` are our defaults for experiments and for tests.
+# `base` has ModernBERT-base's shape; `small`, `mini` and `tiny` are our defaults: for little text, a CPU, and tests.
 PRESETS: dict[str, dict[str, int]] = {
     "tiny": {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 256},
+    "mini": {"hidden_size": 256, "num_hidden_layers": 12, "num_attention_heads": 4, "intermediate_size": 384},
     "small": {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6, "intermediate_size": 576},
     "base": {"hidden_size": 768, "num_hidden_layers": 22, "num_attention_heads": 12, "intermediate_size": 1152},
     "large": {"hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16, "intermediate_size": 2624},
@@ -214,7 +215,7 @@ class ChineseModernBertConfig(PretrainedConfig):
 
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> ChineseModernBertConfig:
-        """Return one of the four sizes, `tiny`, `small`, `base` or `large`.
+        """Return one of the sizes of `PRESETS`, `tiny` to `large`.
 
         Args:
             name: size of the model

@@ -151,8 +151,9 @@ class ChineseModernBertForMaskedLM(ChineseModernBertPreTrainedModel):
             labels (`torch.Tensor` of shape `(batch, length)`, or `(labelled,)` with `target_positions`): ids to
                 predict, `-100` where there is nothing to.
             target_positions (`torch.Tensor` of shape `(labelled,)`): where the labels stand in the flattened
-                `batch * length` tokens; a GPU then need not look for them. (`Trainer` would take an argument with
-                "label" in its name for a second column of labels, and evaluate nothing without it.)
+                `batch * length` tokens, so that a GPU need not look for them; without labels, where logits are wanted.
+                (`Trainer` would take an argument with "label" in its name for a second column of labels, and evaluate
+                nothing without it.)
             num_items_in_batch: labelled tokens of the whole optimizer step; default: of this batch
 
         Returns:
@@ -163,10 +164,10 @@ class ChineseModernBertForMaskedLM(ChineseModernBertPreTrainedModel):
         Raises:
             ValueError: If `target_positions` and `labels` do not belong together.
         """
-        if target_positions is not None and (labels is None or labels.shape != target_positions.shape):
+        if target_positions is not None and labels is not None and labels.shape != target_positions.shape:
             raise ValueError(
-                f"target_positions has shape {tuple(target_positions.shape)} and labels "
-                f"{None if labels is None else tuple(labels.shape)}; give one label a position"
+                f"target_positions has shape {tuple(target_positions.shape)} and labels {tuple(labels.shape)}; "
+                "give one label a position"
             )
         outputs = self.model(input_ids, attention_mask, position_ids, inputs_embeds, **kwargs)
         hidden_states = outputs.last_hidden_state

@@ -167,7 +167,6 @@ def _flat_logits(model: Any, rows: list[np.ndarray], masked: list[np.ndarray]) -
         "input_ids": torch.from_numpy(flat).unsqueeze(0),
         "cu_seq_lens_q": torch.from_numpy(bounds.astype(np.int32)),
         "target_positions": torch.from_numpy(positions),
-        "labels": torch.from_numpy(flat[positions]),
     }
     given = {name: tensor.to(model.device) for name, tensor in given.items()}
     return model(**given, max_length_q=int(lengths.max())).logits

@@ -134,10 +134,9 @@ def labelled_logits(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.T
     return (at_labels(logits, labels) if logits.dim() == 3 else logits), at_labels(labels, labels)
 
 
-def with_positions(labels: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Return what a model takes in place of labels `(batch, length)` to give logits at the labelled positions alone."""
-    place = (labels.reshape(-1) != IGNORED_LABEL).nonzero().squeeze(1)
-    return {"labels": labels.reshape(-1)[place], "target_positions": place}
+def labelled_positions(labels: torch.Tensor) -> torch.Tensor:
+    """Return int64 `(M,)`: where in the flattened batch labels `(batch, length)` name a token, `target_positions`."""
+    return (labels.reshape(-1) != IGNORED_LABEL).nonzero().squeeze(1)
 
 
 def masked_token_losses(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -16,7 +16,7 @@ from ...runtime.token_rows import begins_run
 from ..data.packing import PackedRows
 from ..data.stages import stack_rows
 from ..masking import Masker
-from ..masking.feedback_callback import with_positions
+from ..masking.feedback_callback import labelled_positions
 from ..masking.trainer import mask_tensors
 from .objectives import Objective, ObjectiveBatch
 
@@ -50,7 +50,8 @@ class Evaluation:
         def predict(inputs: dict[str, Any]) -> torch.Tensor:
             placed = send_to_device(inputs, accelerator.device)
             if objective is None:
-                return model(**{**placed, **with_positions(placed["labels"])}).logits
+                places = labelled_positions(placed.pop("labels"))
+                return model(**placed, target_positions=places).logits
             return objective.predict(ObjectiveBatch.from_inputs(placed))
 
         began, was_training = time.perf_counter(), model.training

@@ -17,7 +17,7 @@ class PretrainingOptions:
     data: str = argument("", "Folder of prepared shards to train on.", group="Data and model")
     eval_data: str | None = argument(None, "Folder of prepared shards to evaluate on.")
     tokenizer: str = argument("", "Folder of the tokenizer of the shards; if empty, the shipped one.")
-    model: str = argument("base", "New model (tiny, small, base, large) or folder of a checkpoint.")
+    model: str = argument("base", "New model (tiny, mini, small, base, large) or folder of a checkpoint.")
     model_overrides: dict | None = argument(None, "Fields of a new model's configuration, {name: value}.")
     output_dir: str | None = argument(None, "Folder of the run: checkpoints, log, final.", group="Output")
     resume: str | None = argument(None, "auto: from the last checkpoint in output_dir; or a checkpoint.")

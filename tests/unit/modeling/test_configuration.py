@@ -34,7 +34,7 @@ def test_large_has_the_parameter_counts_derived_from_the_paper(vocab_size: int, 
     assert count_parameters(ChineseModernBertForMaskedLM, config) == with_head
 
 
-@pytest.mark.parametrize("name", ["tiny", "small", "base", "large"])
+@pytest.mark.parametrize("name", ["tiny", "mini", "small", "base", "large"])
 def test_presets_have_the_counts_of_the_closed_formula(name: str) -> None:
     config = ChineseModernBertConfig.preset(name)
     v, h, i, n = config.vocab_size, config.hidden_size, config.intermediate_size, config.num_hidden_layers
@@ -79,7 +79,7 @@ def test_what_does_not_fit_is_refused_with_the_value_in_the_text(fields: dict, m
 
 
 def test_an_unknown_preset_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="tiny, small, base, large"):
+    with pytest.raises(ValueError, match="tiny, mini, small, base, large"):
         ChineseModernBertConfig.preset("huge")
 
 

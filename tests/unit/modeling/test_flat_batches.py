@@ -68,6 +68,18 @@ def test_no_value_is_read_on_the_host(tiny_config, monkeypatch: pytest.MonkeyPat
         model(**flat)  # the longest document is not known
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_positions_alone_give_their_logits_and_no_loss(tiny_config, training: bool) -> None:
+    flat = flat_batch()
+    torch.manual_seed(0)
+    model = ChineseModernBertForMaskedLM(tiny_config()).train(training)
+    expected = model(**flat).logits
+    del flat["labels"]
+    found = model(**flat)
+    assert found.loss is None and found.logits.shape == (22, model.config.vocab_size)
+    assert torch.equal(found.logits, expected)
+
+
 def test_labels_and_their_positions_belong_together(tiny_config) -> None:
     flat, model = flat_batch(), ChineseModernBertForMaskedLM(tiny_config())
     with pytest.raises(ValueError, match=r"target_positions has shape \(22,\) and labels \(21,\); give one label"):

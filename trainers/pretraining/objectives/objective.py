@@ -18,7 +18,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from ....modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
 from ....modeling.losses_chinese_modernbert import labelled_cross_entropy
 from ....runtime.token_rows import IGNORED_LABEL
-from ...masking.feedback_callback import sum_over_processes, with_positions
+from ...masking.feedback_callback import labelled_positions, sum_over_processes
 
 LANGUAGE_MODEL = "language_model."
 OBJECTIVE_FILE = "objective.safetensors"
@@ -154,8 +154,9 @@ class Objective(nn.Module):
 
     def predict(self, batch: ObjectiveBatch) -> torch.Tensor:
         """Return logits `(masked, V)` in reading order, for evaluation."""
+        places = labelled_positions(batch.labels)
         return self.language_model(
-            input_ids=batch.input_ids, document_ids=batch.document_ids, **with_positions(batch.labels)
+            input_ids=batch.input_ids, document_ids=batch.document_ids, target_positions=places
         ).logits
 
     def split_state(self, state: Mapping[str, torch.Tensor] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:

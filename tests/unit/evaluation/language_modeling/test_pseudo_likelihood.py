@@ -66,6 +66,14 @@ def test_scores_are_those_of_one_unit_at_a_time(
         np.testing.assert_allclose(given, slow_scores(*model_and_tokenizer, text, masking), atol=2e-5)
 
 
+def test_no_loss_is_computed(saved_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_masked_language_model(str(saved_checkpoint), "float32", use_cpu=True, trust_remote_code=False)
+    losses = []
+    model.register_forward_hook(lambda module, given, output: losses.append(output.loss))
+    score_texts(model, AutoTokenizer.from_pretrained(saved_checkpoint), TEXTS, SEGMENTER)
+    assert losses == [None]
+
+
 def test_some_words_have_several_tokens_here(saved_checkpoint: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(saved_checkpoint)
     assert any(len(group) > 1 for text in TEXTS for group in units(tokenizer, text, "word"))

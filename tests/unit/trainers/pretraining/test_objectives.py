@@ -8,7 +8,7 @@ import torch
 
 from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
 from chinese_modernbert.trainers.masking import ClassLoss, Masker, MaskVocabulary, Replace, TokenUnits
-from chinese_modernbert.trainers.masking.feedback_callback import with_positions
+from chinese_modernbert.trainers.masking.feedback_callback import labelled_positions
 from chinese_modernbert.trainers.pretraining.objectives import (
     BagOfWords,
     Items,
@@ -55,7 +55,11 @@ def make_batch(
 
 
 def plain_loss(model: ChineseModernBertForMaskedLM, batch: ObjectiveBatch) -> torch.Tensor:
-    return model(input_ids=batch.input_ids, document_ids=batch.document_ids, **with_positions(batch.labels)).loss
+    places = labelled_positions(batch.labels)
+    labels = batch.labels.flatten()[places]
+    return model(
+        input_ids=batch.input_ids, document_ids=batch.document_ids, labels=labels, target_positions=places
+    ).loss
 
 
 # What all share
@@ -70,6 +74,13 @@ def test_the_masked_part_is_the_plain_models_loss_bit_for_bit(model: ChineseMode
     outputs = Objective(model)(batch.input_ids, batch.labels, batch.document_ids)
     assert torch.equal(outputs["loss"], plain_loss(model, batch))
     assert torch.equal(Objective(model).predict(batch).argmax(-1), model_predictions(model, batch))
+
+
+def test_an_evaluation_computes_no_loss(model: ChineseModernBertForMaskedLM) -> None:
+    losses = []
+    model.register_forward_hook(lambda module, given, output: losses.append(output.loss))
+    Objective(model).predict(make_batch())
+    assert losses == [None]
 
 
 def model_predictions(model: ChineseModernBertForMaskedLM, batch: ObjectiveBatch) -> torch.Tensor:
