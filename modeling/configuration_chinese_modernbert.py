@@ -6,9 +6,11 @@ The file runs unchanged inside this package and as remote code of a released fol
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from transformers import PretrainedConfig
+from transformers import PretrainedConfig, is_torch_available
 
 # Never run. Transformers reads a file's imports as text: what is named here lies beside this file wherever it was
 # loaded from, and goes with it into every folder that `save_pretrained` writes.
@@ -141,7 +143,7 @@ class ChineseModernBertConfig(PretrainedConfig):
             The decoder shares the embedding matrix.
 
     Raises:
-        ValueError: For sizes, layer patterns or names that do not fit together.
+        ValueError: For a field of another kind, or sizes, layer patterns or names that do not fit together.
     """
 
     model_type = "chinese_modernbert"
@@ -193,6 +195,7 @@ class ChineseModernBertConfig(PretrainedConfig):
         tie_word_embeddings: bool = True,
         **kwargs: Any,
     ) -> None:
+        _check_kinds(locals())
         given = {name: value for name, value in locals().items() if name not in _NOT_FIELDS}
         for name, value in given.items():
             setattr(self, name, value)
@@ -201,7 +204,7 @@ class ChineseModernBertConfig(PretrainedConfig):
             if kwargs.get(name) is not None:
                 raise ValueError(f"{name}={kwargs[name]} is not read; give rope_parameters, by layer type")
         self.rope_parameters = _rope_parameters(
-            rope_parameters, global_rope_theta, local_rope_theta, max_position_embeddings
+            rope_parameters, (global_rope_theta, local_rope_theta), max_position_embeddings
         )
         self.zero_mean_residual = norm_type == "rmsnorm" if zero_mean_residual is None else bool(zero_mean_residual)
         self.bos_token_id = cls_token_id if bos_token_id is None else bos_token_id
@@ -323,11 +326,37 @@ _NOT_FIELDS = {
 }
 
 
+def _is_positive(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value < math.inf
+
+
+def _check_kinds(fields: dict[str, Any]) -> None:
+    """Refuse what would raise in the middle of building a model, or nowhere: values of another kind than annotated."""
+    for name, value in fields.items():
+        kind, _, or_none = ChineseModernBertConfig.__init__.__annotations__.get(name, "").partition(" | ")
+        fits, expected = True, ""
+        if kind == "int" and name != "sparse_pred_ignore_index":  # an id may be 0, a size may not
+            fits, expected = (
+                type(value) is int and value >= (not or_none),
+                f"a whole number, {int(not or_none)} or more",
+            )
+        elif kind == "float":
+            fits, expected = _is_positive(value), "a positive number"
+            if name.endswith("dropout"):
+                fits, expected = value == 0 or (fits and value <= 1), "a number from 0 to 1"
+        elif kind == "bool":
+            fits, expected = type(value) is bool, "true or false"
+        elif name.endswith("_activation") and value != "gelu" and is_torch_available():
+            from transformers.activations import ACT2FN  # needs torch, which reading a configuration does not
+
+            fits, expected = value in list(ACT2FN), f"one of {', '.join(ACT2FN)}"
+        if not fits and not (or_none and value is None):
+            raise ValueError(f"{name}={value!r} must be {expected}")
+
+
 def _layer_types(layer_types: list[str] | None, num_layers: int, every: int) -> list[str]:
     """Return the attention type of each layer, checked."""
     if layer_types is None:
-        if every < 1:
-            raise ValueError(f"global_attn_every_n_layers={every} must be 1 or more")
         return [SLIDING_ATTENTION if index % every else FULL_ATTENTION for index in range(num_layers)]
     unknown = sorted(set(layer_types) - set(LAYER_TYPES))
     if unknown:
@@ -339,37 +368,24 @@ def _layer_types(layer_types: list[str] | None, num_layers: int, every: int) -> 
     return list(layer_types)
 
 
-def _rope_parameters(
-    parameters: dict[str, dict[str, Any]] | None,
-    global_theta: float | None,
-    local_theta: float | None,
-    trained_length: int,
-) -> dict[str, dict[str, Any]]:
+def _rope_parameters(given: Any, thetas: Sequence[float | None], trained_length: int) -> dict[str, dict[str, Any]]:
     """Return `{layer_type: {"rope_type": ..., "rope_theta": theta}}`, from the new or the old spelling."""
-    unknown = sorted(set(parameters or {}) - set(LAYER_TYPES))
-    if unknown:
-        raise ValueError(
-            f"rope_parameters holds {', '.join(map(str, unknown))}; give parameters by layer type, "
-            f"{' and '.join(LAYER_TYPES)}"
-        )
-    thetas = {
-        FULL_ATTENTION: global_theta or DEFAULT_ROPE_THETA[FULL_ATTENTION],
-        SLIDING_ATTENTION: local_theta or DEFAULT_ROPE_THETA[SLIDING_ATTENTION],
-    }
-    return {
-        layer_type: _checked_rope(
-            layer_type,
-            {"rope_type": "default", "rope_theta": thetas[layer_type], **((parameters or {}).get(layer_type) or {})},
-            trained_length,
-        )
-        for layer_type in LAYER_TYPES
-    }
+    given = {} if given is None else given if isinstance(given, dict) else {given: None}
+    wrong = (str(kind) for kind, one in given.items() if kind not in LAYER_TYPES or not isinstance(one or {}, dict))
+    if names := ", ".join(sorted(wrong)):
+        raise ValueError(f"rope_parameters holds {names}; give a mapping for each of {' and '.join(LAYER_TYPES)}")
+    found = {}
+    for kind, theta in zip(LAYER_TYPES, thetas, strict=True):
+        theta = DEFAULT_ROPE_THETA[kind] if theta is None else theta
+        parameters = {"rope_type": "default", "rope_theta": theta, **(given.get(kind) or {})}
+        found[kind] = _checked_rope(kind, parameters, trained_length)
+    return found
 
 
 def _checked_rope(layer_type: str, given: dict[str, Any], trained_length: int) -> dict[str, Any]:
     """Return the parameters of a layer type; what would be passed over without a word is refused."""
     kind = given["rope_type"]
-    if kind not in ROPE_KEYS:
+    if kind not in ROPE_TYPES:
         raise ValueError(f"rope_type={kind!r} for {layer_type}; use one of {', '.join(ROPE_TYPES)}")
     if given.get("partial_rotary_factor", 1.0) != 1.0:
         raise ValueError(f"partial_rotary_factor={given['partial_rotary_factor']} for {layer_type}; only 1.0 is known")
@@ -377,6 +393,9 @@ def _checked_rope(layer_type: str, given: dict[str, Any], trained_length: int) -
     unknown = sorted(name for name in set(given) - known if given[name] is not None)
     if unknown:
         raise ValueError(f"rope_type={kind!r} for {layer_type} does not know {', '.join(unknown)}; leave them out")
+    for name in known & set(given) - {"rope_type"}:
+        if given[name] is not None and not _is_positive(given[name]):
+            raise ValueError(f"{name}={given[name]!r} for {layer_type} must be a positive number")
     if kind != "default" and not given.get("factor", 0.0) >= 1.0:
         raise ValueError(f"rope_type={kind!r} for {layer_type} needs a factor of 1.0 or more")
     if kind == "yarn":  # Transformers wants it written
