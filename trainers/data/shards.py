@@ -189,7 +189,7 @@ class TokenShards:
         self._source_numbers_of = {name: number for number, name in enumerate(self.source_names)}
         self._names = [entry["name"] for entry in entries]
         self._dtype = np.dtype(self.manifest["dtype"])
-        offsets = [np.fromfile(self._path(name, "offsets"), np.uint64).astype(np.int64) for name in self._names]
+        offsets = [self._document_offsets(entry) for entry in entries]
         sources = [self._source_numbers(entry) for entry in entries]
         self._first_document = np.cumsum([0, *(len(one) - 1 for one in offsets)])
         self.lengths: np.ndarray = np.concatenate([np.diff(one) for one in offsets] or [np.zeros(0, np.int64)])
@@ -232,10 +232,30 @@ class TokenShards:
         shard = int(np.searchsorted(self._first_document, index, side="right")) - 1
         return shard, index - int(self._first_document[shard])
 
+    def _document_offsets(self, entry: Mapping[str, Any]) -> np.ndarray:
+        """Return where each document of a shard starts, and where the last one ends, int64 `[documents + 1]`."""
+        path = self._path(entry["name"], "offsets")
+        offsets = np.fromfile(path, np.uint64).astype(np.int64)
+        expected = (entry["documents"] + 1, 0, entry["tokens"])
+        found = (len(offsets), *offsets[:1].tolist(), *offsets[-1:].tolist())
+        if found != expected or (np.diff(offsets) < 1).any():
+            raise ValueError(
+                f"{path} is damaged: its {len(offsets)} numbers do not rise from 0 to the shard's {entry['tokens']} "
+                "tokens; run prepare again"
+            )
+        return offsets
+
     def _source_numbers(self, entry: Mapping[str, Any]) -> np.ndarray:
         """Return the manifest's source number of each document of a shard, which counts its own sources alone."""
+        path = self._path(entry["name"], "sources")
         numbers = np.array([self._source_numbers_of[name] for name in entry["sources"]], dtype=np.int64)
-        return numbers[np.fromfile(self._path(entry["name"], "sources"), np.uint16)]
+        own = np.fromfile(path, np.uint16)
+        if len(own) != entry["documents"] or own.max(initial=0) >= len(numbers):
+            raise ValueError(
+                f"{path} is damaged: it does not name one of {len(numbers)} sources for each of "
+                f"{entry['documents']} documents; run prepare again"
+            )
+        return numbers[own]
 
     def _path(self, name: str, kind: str) -> Path:
         return self.folder / f"{name}.{kind}.bin"

@@ -74,7 +74,7 @@ class PretrainingOptions:
     maximum_single_token_share: float | None = argument(
         0.995, "Stop when more masking units have one token; null: never."
     )
-    check_hashes: bool = argument(False, "Compare the SHA-256 of every shard before training.")
+    check_hashes: bool = argument(True, "Compare the SHA-256 of new or touched shards.")
 
     bf16: bool = argument(False, "Autocast to bfloat16; the weights stay float32.", group="Machine")
     compile_layers: bool = argument(False, "Compile the layers beside their attention; rows stay flat.")

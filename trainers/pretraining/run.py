@@ -133,9 +133,11 @@ def check_pretraining(arguments: PretrainingArguments) -> Setup:
     check_objective(arguments.objective, arguments.objective_options)
     tokenizer = load_tokenizer(arguments.tokenizer)
     made_with = tokenizer_hash(tokenizer)
-    shards = TokenShards(arguments.data, made_with, arguments.check_hashes)
+    # One process of each machine compares; the others wait for it before they read.
+    compares = arguments.check_hashes and arguments.local_process_index == 0
+    shards = TokenShards(arguments.data, made_with, compares)
     _check_data_options(arguments, shards)
-    eval_shards = TokenShards(arguments.eval_data, made_with, arguments.check_hashes) if arguments.eval_data else None
+    eval_shards = TokenShards(arguments.eval_data, made_with, compares) if arguments.eval_data else None
     config = _model_config(arguments, tokenizer)
     micro_batches = arguments.gradient_accumulation_steps * arguments.world_size
     if arguments.max_tokens:

@@ -81,6 +81,25 @@ def test_a_changed_byte_is_found_by_the_hash_and_only_by_it(tmp_path: Path) -> N
         TokenShards(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("kind", "column"),
+    [
+        ("offsets", np.array([0, 70, 40], np.uint64)),
+        ("offsets", np.array([1, 30, 40], np.uint64)),
+        ("offsets", np.array([0, 2**40, 40], np.uint64)),
+        ("offsets", np.array([0, 30, 2**63], np.uint64)),
+        ("sources", np.array([0, 2], np.uint16)),
+    ],
+)
+def test_numbers_that_lead_out_of_a_shard_are_one_line_where_no_hash_is_compared(
+    tmp_path: Path, kind: str, column: np.ndarray
+) -> None:
+    write_folder(tmp_path, [random_documents([30, 10])])
+    column.tofile(tmp_path / f"shard-00000.{kind}.bin")
+    with pytest.raises(ValueError, match=rf"shard-00000.{kind}.bin is damaged: .*; run prepare again$"):
+        TokenShards(tmp_path, check_hashes=False)
+
+
 def test_hashes_are_compared_at_the_first_opening_and_again_only_where_a_file_was_touched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
