@@ -2,7 +2,7 @@
 """Local attention: kernels whose cost grows with length x window, not with the square of the length.
 
 Shapes: b rows, h heads, t tokens, d head size. Queries, keys, values and results are `(b, h, t, d)`. `window` is the
-largest distance that a query sees (`|i - j| <= window`).
+largest distance that a query sees (`|i - j| <= window`; only `j <= i` of a causal layout).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 from .cpu_kernels_chinese_modernbert import dense_attention
-from .layout_chinese_modernbert import PADDING, TokenLayout
+from .layout_chinese_modernbert import PADDING, TokenLayout, in_reach
 
 # Block of queries of a banded layer, and of one that is sliced. Source: our measurement on CPU, blocks of 64 to 512.
 BAND_BLOCK_TOKENS = 128
@@ -22,8 +22,8 @@ BANDED_FROM_TOKENS = 768
 SLICED_FROM_TOKENS = 320
 
 
-def band_mask(layout: TokenLayout, queries: int, keys: int, window: int, states: torch.Tensor) -> torch.Tensor:
-    """Return the additive mask `(queries, keys)` of a window, 0 within it and minus infinity outside.
+def band_mask(layout: TokenLayout, queries: int, keys: int, window: int | None, states: torch.Tensor) -> torch.Tensor:
+    """Return the additive mask `(queries, keys)` of a window or a causal layout: 0 in reach and minus infinity beyond.
 
     Both begin at the same token, or the keys so much earlier as to be in the middle: a block with its reach.
     """
@@ -32,8 +32,8 @@ def band_mask(layout: TokenLayout, queries: int, keys: int, window: int, states:
     if cached is None:
         place = torch.arange(queries, device=states.device)
         offset = torch.arange(keys, device=states.device) - (keys - queries) // 2
-        outside = (place.unsqueeze(1) - offset.unsqueeze(0)).abs() > window
-        cached = torch.zeros(queries, keys, device=states.device, dtype=states.dtype).masked_fill(outside, -torch.inf)
+        seen = in_reach(place.unsqueeze(1) - offset.unsqueeze(0), window, layout.is_causal)
+        cached = torch.zeros(queries, keys, device=states.device, dtype=states.dtype).masked_fill(~seen, -torch.inf)
         layout.masks[name] = cached
     return cached
 
@@ -70,6 +70,7 @@ def banded_attention(
     value: torch.Tensor,
     window: int,
     document_ids: torch.Tensor | None = None,
+    is_causal: bool = False,
 ) -> torch.Tensor:
     """Local attention in O(t x window): each block of queries meets the keys within its reach, nothing else.
 
@@ -78,6 +79,7 @@ def banded_attention(
         window: largest distance seen, in tokens
         document_ids (`torch.Tensor` of shape `(b, t)`, *optional*): documents that must not see each other;
             without it each row is one document.
+        is_causal: let a query see no key after it
 
     Returns:
         `torch.Tensor` of shape `(b, h, t, d)`, equal to masked attention over the whole row.
@@ -91,7 +93,7 @@ def banded_attention(
     )
     if document_ids is None:
         document_ids = torch.zeros(query.shape[0], tokens, dtype=torch.int64, device=query.device)
-    mask = _block_mask(document_ids, block, window)
+    mask = _block_mask(document_ids, block, window, is_causal)
     result = dense_attention(queries, keys, values, mask)
     return result.unflatten(0, (query.shape[0], -1)).transpose(1, 2).flatten(2, 3)[:, :, :tokens]
 
@@ -101,11 +103,11 @@ def _blocks(states: torch.Tensor, span: int, step: int) -> torch.Tensor:
     return states.unfold(2, span, step).permute(0, 2, 1, 4, 3).flatten(0, 1)
 
 
-def _block_mask(document_ids: torch.Tensor, block: int, window: int) -> torch.Tensor:
+def _block_mask(document_ids: torch.Tensor, block: int, window: int, is_causal: bool) -> torch.Tensor:
     """Return the boolean mask `(b * blocks, 1, block, block + 2 * window)` of banded attention."""
     place = torch.arange(block, device=document_ids.device)
     offset = torch.arange(block + 2 * window, device=document_ids.device) - window
-    near = (place.unsqueeze(1) - offset.unsqueeze(0)).abs() <= window
+    near = in_reach(place.unsqueeze(1) - offset.unsqueeze(0), window, is_causal)
     tail = -document_ids.shape[1] % block
     # Filler queries and keys get an id of their own: a filler query then sees filler, never an empty row.
     queries = pad(document_ids, (0, tail), value=PADDING - 1).unfold(1, block, block)

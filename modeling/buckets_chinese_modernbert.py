@@ -26,7 +26,7 @@ from .cpu_kernels_chinese_modernbert import (
     prefers_chunks,
     prefers_products,
 )
-from .layout_chinese_modernbert import PADDING, TokenLayout
+from .layout_chinese_modernbert import PADDING, TokenLayout, in_reach
 
 # Fewer kinds of length against less padding. Our choice.
 ROUND_TO_TOKENS = 32
@@ -152,13 +152,13 @@ def attend_documents(
 
     Args:
         query, key, value: as above
-        layout: where masks are kept
+        layout: its direction, and where masks are kept
         window, dropout: see `bucketed_attention`
         real: see `Bucket`
     """
     length = query.shape[2]
     if window is None or length <= window + 1:
-        if real is None and prefers_chunks(query, dropout):
+        if real is None and not layout.is_causal and prefers_chunks(query, dropout):
             return chunked_attention(query, key, value)
         return dense_attention(query, key, value, _mask(layout, length, real, None, query), dropout)
     if not dropout:
@@ -168,7 +168,7 @@ def attend_documents(
             return sliced_attention(query, key, value, window, layout)
         if length >= (SLICED_FROM_TOKENS if by_products else BANDED_FROM_TOKENS):
             ids = None if real is None else real.long() + PADDING
-            return banded_attention(query, key, value, window, ids)
+            return banded_attention(query, key, value, window, ids, layout.is_causal)
     return dense_attention(query, key, value, _mask(layout, length, real, window, query), dropout)
 
 
@@ -177,17 +177,18 @@ def _mask(
 ) -> torch.Tensor | None:
     """Return what is added to the scores of documents of one length: 0 where a query sees a key, else minus infinity.
 
-    A padded query of a local layer sees the padding near it, so that no row of the softmax is empty.
+    A padded query of a local layer or a causal layout sees padding near it, so that no row of the softmax is empty.
     """
+    is_bounded = window is not None or layout.is_causal
     if real is None:
-        return None if window is None else band_mask(layout, length, length, window, query)
+        return band_mask(layout, length, length, window, query) if is_bounded else None
     name = ("bucket", length, window, query.dtype)
     kept = layout.masks.get(name)
     if kept is None:
         seen = real[:, None, None, :]
-        if window is not None:
+        if is_bounded:
             column = torch.arange(length)
-            near = (column.unsqueeze(1) - column).abs() <= window
+            near = in_reach(column.unsqueeze(1) - column, window, layout.is_causal)
             seen = near & (real.unsqueeze(2) == real.unsqueeze(1)).unsqueeze(1)
         kept = layout.masks[name] = torch.zeros(seen.shape, dtype=query.dtype).masked_fill_(~seen, -torch.inf)
     return kept

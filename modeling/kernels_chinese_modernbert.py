@@ -2,7 +2,8 @@
 """Attention kernels: the same numbers by different roads, all reached through `attend`.
 
 Shapes: b rows, h heads, t tokens, d head size. Queries, keys and values are `(b, h, t, d)`; results `(b, t, h, d)`.
-`window` is the largest distance that a local layer sees (`|i - j| <= window`), or `None` for a global layer.
+`window` is the largest distance that a local layer sees (`|i - j| <= window`), or `None` for a global layer. In any
+layer of a causal layout a query sees no key after it.
 
 - `eager` computes the whole matrix and can return it; it is the reference of the others.
 - `sdpa`, the default, uses torch alone. On a flat row every document is computed by itself, short ones by one call of
@@ -29,7 +30,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from .bands_chinese_modernbert import BANDED_FROM_TOKENS, banded_attention
 from .buckets_chinese_modernbert import attend_documents, bucketed_attention, build_buckets
 from .cpu_kernels_chinese_modernbert import dense_attention, prefers_products
-from .layout_chinese_modernbert import TokenLayout, is_exporting
+from .layout_chinese_modernbert import TokenLayout, in_reach, is_exporting
 
 try:  # torch >= 2.10, and windows later still; the kernel itself needs CUDA
     from torch.nn.attention.varlen import varlen_attn
@@ -166,9 +167,10 @@ def visible(layout: TokenLayout, window: int | None) -> torch.Tensor:
     if cached is None:
         documents = layout.document_ids
         cached = (documents.unsqueeze(2) == documents.unsqueeze(1)).unsqueeze(1)
-        if window is not None:
+        if window is not None or layout.is_causal:
             places = layout.places
-            cached = cached & ((places.unsqueeze(2) - places.unsqueeze(1)).abs() <= window).unsqueeze(1)
+            distance = places.unsqueeze(2) - places.unsqueeze(1)
+            cached = cached & in_reach(distance, window, layout.is_causal).unsqueeze(1)
         layout.masks[window] = cached
     return cached
 
@@ -200,7 +202,8 @@ def sdpa_attention(
     """Use torch's own kernels; the road depends on layout, layer and length (see the module's docstring)."""
     if not layout.is_flat:
         if window is not None and not dropout and not is_exporting() and layout.longest >= BANDED_FROM_TOKENS:
-            return banded_attention(query, key, value, window, layout.document_ids).transpose(1, 2)
+            ids, is_causal = layout.document_ids, layout.is_causal
+            return banded_attention(query, key, value, window, ids, is_causal).transpose(1, 2)
         mask = visible(layout, window)
         return dense_attention(query, key, value, mask, dropout).transpose(1, 2)
     if _prefers_varlen(query, dropout):
@@ -235,7 +238,8 @@ def varlen_attention(
 ) -> torch.Tensor:
     """Use torch's variable-length kernel (CUDA, half precision) on a flat row."""
     kernel = cast(Callable[..., torch.Tensor], varlen_attn)  # checked when the model was built
-    reach = (-1, -1) if window is None else (window, window)
+    behind = -1 if window is None else window  # inclusive; -1 = no bound
+    reach = (behind, 0 if layout.is_causal else behind)
     flat = [states[0].transpose(0, 1) for states in (query, key, value)]
     bounds, longest = layout.cu_seq_lens, layout.longest
     return kernel(*flat, bounds, bounds, longest, longest, window_size=reach).unsqueeze(0)
@@ -256,9 +260,11 @@ def flex_attention(
     if name not in layout.masks:
         documents, tokens = layout.document_ids, query.shape[2]
 
-        def sees(row: torch.Tensor, head: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-            same = documents[row, left] == documents[row, right]
-            return same if window is None else same & ((left - right).abs() <= window)
+        def sees(row: torch.Tensor, head: torch.Tensor, asking: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:
+            same = documents[row, asking] == documents[row, asked]
+            if window is None and not layout.is_causal:
+                return same
+            return same & in_reach(asking - asked, window, layout.is_causal)
 
         layout.masks[name] = create_block_mask(  # pyright: ignore[reportArgumentType]
             sees, B=query.shape[0], H=None, Q_LEN=tokens, KV_LEN=tokens, device=query.device
@@ -278,7 +284,12 @@ def foreign_arguments(
         window: largest distance seen, in tokens; `None` = the whole document
         is_deterministic: ask flash attention for gradients that are equal in each run
         dtype: of the queries
+
+    Raises:
+        ValueError: For a causal layout and a runtime, which has a direction of its own.
     """
+    if layout.is_causal and implementation in RUNTIMES:
+        raise ValueError(f"{implementation} cannot be told is_causal=True; use attn_implementation='sdpa'")
     given: dict[str, Any] = {
         # Transformers hands flash attention (w - 1, w - 1), which is inclusive on both sides.
         "sliding_window": None if window is None else window + 1,
@@ -287,6 +298,8 @@ def foreign_arguments(
         given["deterministic"] = True
     if not takes_flat_rows(implementation):
         return _dense_mask(implementation, layout, window, dtype), given
+    if layout.is_causal:  # the kernel then passes over what the window has to the right
+        given["is_causal"] = True
     if not layout.is_flat:  # a graph is being recorded: positions that restart are all that tells documents apart
         return None, {**given, "position_ids": layout.position_ids}
     bounds, longest = layout.cu_seq_lens, layout.longest

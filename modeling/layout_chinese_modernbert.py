@@ -25,6 +25,22 @@ def is_recording() -> bool:
     return torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
 
 
+def in_reach(distance: torch.Tensor, window: int | None, is_causal: bool) -> torch.Tensor:
+    """Tell which keys a query sees, by distance alone: masks of every kernel have their window and direction from here.
+
+    Args:
+        distance (`torch.Tensor`, any shape): place of the query minus place of the key, in tokens.
+        window: largest distance seen; `None` = any
+        is_causal: a query sees no key after it
+
+    Returns:
+        A boolean tensor of the same shape.
+    """
+    if window is None:
+        return distance >= 0 if is_causal else torch.ones_like(distance, dtype=torch.bool)
+    return (distance >= 0) & (distance <= window) if is_causal else distance.abs() <= window
+
+
 def is_exporting() -> bool:
     """Tell whether the graph being recorded will run at other lengths: no size may be decided on either.
 
@@ -48,6 +64,7 @@ class TokenLayout:
         cu_seq_lens (`torch.Tensor` of shape `(documents + 1,)`, int32): where the documents of a flat row begin.
         given_longest: bound that the caller gave on the length of a flat row's documents, in tokens; `None` = none
         has_padding: some of the caller's tokens may be padding, for all that was given
+        is_causal: a token sees none after it, in any layer
         masks: what kernels made from this layout, kept so that no layer makes it twice
     """
 
@@ -59,6 +76,7 @@ class TokenLayout:
     cu_seq_lens: torch.Tensor | None = None
     given_longest: int | None = None
     has_padding: bool = False
+    is_causal: bool = False
     masks: dict[object, Any] = field(default_factory=dict)
 
     @cached_property
@@ -142,6 +160,7 @@ def build_layout(
     cu_seq_lens: torch.Tensor | None = None,
     longest: int | None = None,
     flat: bool = True,
+    is_causal: bool = False,
 ) -> TokenLayout:
     """Return the layout of a batch.
 
@@ -155,6 +174,7 @@ def build_layout(
         cu_seq_lens (`torch.Tensor` of shape `(documents + 1,)`): boundaries of one flat row, `[0, ..., length]`.
         longest: no document of that row is longer, in tokens; on a GPU it saves waiting for the boundaries
         flat: drop padding and make one row; else keep the batch's shape
+        is_causal: let a token see none after it
 
     Where `document_ids` and `cu_seq_lens` are given both, either one parts documents. Padding inside a row (a hole)
     parts none: positions count it, a window does not.
@@ -167,7 +187,7 @@ def build_layout(
     if cu_seq_lens is not None and not is_recording():
         longest = _check_boundaries(cu_seq_lens, length, longest)
         if flat and attention_mask is None and document_ids is None:
-            return _layout_of_boundaries(shape, cu_seq_lens.to(device), position_ids, longest)
+            return _layout_of_boundaries(shape, cu_seq_lens.to(device), position_ids, longest, is_causal)
     bounds = cu_seq_lens if document_ids is None else None
     documents = _document_ids(shape, device, document_ids, position_ids, bounds)
     if attention_mask is not None:
@@ -181,7 +201,7 @@ def build_layout(
     if position_ids is not None:
         positions = position_ids.to(device).expand(batch, length)
     has_padding = attention_mask is not None or document_ids is not None
-    layout = TokenLayout(documents, positions, batch_shape=(batch, length), has_padding=has_padding)
+    layout = TokenLayout(documents, positions, (batch, length), has_padding=has_padding, is_causal=is_causal)
     return _flat_layout(layout) if flat else layout
 
 
@@ -255,7 +275,11 @@ def _check_boundaries(cu_seq_lens: torch.Tensor, length: int, longest: int | Non
 
 
 def _layout_of_boundaries(
-    shape: tuple[int, int], cu_seq_lens: torch.Tensor, position_ids: torch.Tensor | None, longest: int | None
+    shape: tuple[int, int],
+    cu_seq_lens: torch.Tensor,
+    position_ids: torch.Tensor | None,
+    longest: int | None,
+    is_causal: bool,
 ) -> TokenLayout:
     """Return the layout of a flat row that came as one, without reading any value on the host."""
     documents = _document_ids(shape, cu_seq_lens.device, None, None, cu_seq_lens)
@@ -271,6 +295,7 @@ def _layout_of_boundaries(
         is_flat=True,
         cu_seq_lens=cu_seq_lens.to(torch.int32),
         given_longest=longest,
+        is_causal=is_causal,
     )
 
 
@@ -334,4 +359,5 @@ def _flat_layout(layout: TokenLayout) -> TokenLayout:
         is_flat=True,
         kept_index=kept,
         cu_seq_lens=bounds,
+        is_causal=layout.is_causal,
     )

@@ -161,6 +161,7 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
         seq_idx: torch.Tensor | None = None,
         cu_seq_lens_k: torch.Tensor | None = None,
         max_length_k: int | None = None,
+        is_causal: bool = False,
         **kwargs: Any,
     ) -> BaseModelOutput:
         """Encode a batch.
@@ -181,6 +182,8 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
                 set, since no fused one has weights to return
             seq_idx: the name that Transformers' collator of flat rows has for `document_ids`
             cu_seq_lens_k, max_length_k: the same as of the queries, since every token is both
+            is_causal: let a token see none after it: global layers see what is before it in its document, local ones
+                the left half of their window
             kwargs: what a runtime wants its own attention function to get; nothing else reads it
 
         Returns:
@@ -189,7 +192,7 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
         Raises:
             ValueError: Unless exactly one of `input_ids` and `inputs_embeds` is given, for descriptions of documents
                 that do not fit together, or where a graph is recorded of a kernel that is not ours with padding or
-                packed rows, which it could not be told.
+                packed rows, which it could not be told; for `is_causal` and a kernel of a runtime.
             TypeError: For an argument that nothing would read.
         """
         given = _one_of("input_ids", input_ids, "inputs_embeds", inputs_embeds)
@@ -207,6 +210,7 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
         layout = self._layout(
             given,
             implementation,
+            is_causal,
             attention_mask=attention_mask,
             document_ids=_one_of("document_ids", document_ids, "seq_idx", seq_idx),
             position_ids=position_ids,
@@ -220,7 +224,7 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
         kept = _kept_states(keep_states, len(self.layers) + 1)
         return self._encode(hidden_states, layout, implementation, kept, bool(keep_weights), kwargs)
 
-    def _layout(self, given: torch.Tensor, implementation: str, **described: Any) -> TokenLayout:
+    def _layout(self, given: torch.Tensor, implementation: str, is_causal: bool, **described: Any) -> TokenLayout:
         """Return the layout of a batch in the form that a kernel takes, see `build_layout`."""
         is_flat = takes_flat_rows(implementation)
         told = [value for name, value in described.items() if name != "position_ids" and value is not None]
@@ -231,7 +235,8 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
             )
         # Padding is dropped, but not while a graph is recorded, where sizes must be known.
         flat = is_flat and not is_recording()
-        return build_layout((given.shape[0], given.shape[1]), given.device, flat=flat, **described)
+        shape = given.shape[0], given.shape[1]
+        return build_layout(shape, given.device, flat=flat, is_causal=is_causal, **described)
 
     def _encode(
         self,

@@ -109,6 +109,7 @@ def test_every_input_of_the_encoder_is_in_the_signature_of_a_head_and_acts(tiny_
     for logits in found:
         torch.testing.assert_close(logits, found[0])
         assert (logits - expected).abs().max() > 1e-3
+    assert (logits_of(model(input_ids=ids.view(shape), is_causal=True)) - expected).abs().max() > 1e-3
 
 
 def logits_of(output: ModelOutput) -> torch.Tensor:
