@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import TrainerCallback
 
 from chinese_modernbert.trainers.pretraining import checkpoints
 from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
@@ -21,8 +22,9 @@ from chinese_modernbert.trainers.pretraining.callbacks import EXIT_TO_RESUME
 from chinese_modernbert.trainers.pretraining.checkpoints import SEAL, WRITING, find_damage, last_checkpoint
 from chinese_modernbert.trainers.pretraining.guards import MINIMUM_STEPS
 from chinese_modernbert.trainers.pretraining.log import read_training_log
-from chinese_modernbert.trainers.pretraining.run import check_pretraining, run_pretraining
+from chinese_modernbert.trainers.pretraining.run import build_trainer, check_pretraining, run_pretraining
 from chinese_modernbert.trainers.pretraining.trainer import PretrainingTrainer
+from chinese_modernbert.trainers.zero_mean_residual import ZeroMeanResidualCallback
 from reference.pretraining_run import (
     Run,
     assert_same_weights,
@@ -156,6 +158,89 @@ def test_a_finished_run_goes_through_a_resume_unchanged(make_run: Run) -> None:
     first = weights(run_pretraining(make_run()))
     again = weights(run_pretraining(make_run(resume="auto")))
     assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def whole(output: Path) -> list[str]:
+    return sorted(path.name for path in output.glob("checkpoint-*") if find_damage(path, check_hashes=True) is None)
+
+
+@pytest.fixture
+def ruined(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, float], None]:
+    """Return what gives the decoder's bias a value when a step has updated it, as a rate too large does."""
+    sound = ZeroMeanResidualCallback.on_optimizer_step
+
+    def ruin(step: int, value: float) -> None:
+        def on_optimizer_step(self: Any, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            sound(self, args, state, control, **kwargs)
+            if state.global_step == step:
+                kwargs["model"].decoder.bias.data.fill_(value)
+
+        monkeypatch.setattr(ZeroMeanResidualCallback, "on_optimizer_step", on_optimizer_step)
+
+    return ruin
+
+
+@pytest.mark.parametrize("action", ["stop", "skip"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e38])
+def test_weights_that_a_step_has_ruined_are_not_saved_and_push_no_checkpoint_out(
+    make_run: Run, ruined: Callable[[int, float], None], action: str, value: float
+) -> None:
+    ruined(5, value)
+    arguments = make_run(save_steps=2, save_total_limit=2, on_bad_batch=action)
+    with pytest.raises(ValueError, match=r"after step 6, so they are not saved; start .* from .*checkpoint-4 ") as said:
+        run_pretraining(arguments)
+    assert "\n" not in str(said.value)
+    assert whole(Path(str(arguments.output_dir))) == ["checkpoint-2", "checkpoint-4"]
+    assert not (Path(str(arguments.output_dir)) / "final").exists()
+
+
+def test_weights_that_are_finite_and_give_no_finite_loss_are_not_saved(
+    make_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = make_run(save_steps=2)
+    sound = PretrainingTrainer._loss_of_sample
+
+    def loss(self: PretrainingTrainer) -> Any:
+        return torch.tensor(float("inf")) if self.state.global_step >= 4 else sound(self)
+
+    monkeypatch.setattr(PretrainingTrainer, "_loss_of_sample", loss)
+    with pytest.raises(ValueError, match="the weights give a loss of inf after step 4, so they are not saved"):
+        run_pretraining(arguments)
+    assert whole(Path(str(arguments.output_dir))) == ["checkpoint-2"]
+
+
+@pytest.mark.parametrize("what", ["the optimizer's moments", "the averaged weights"])
+def test_moments_and_averages_that_are_not_finite_are_not_saved(make_run: Run, what: str) -> None:
+    arguments = make_run(ema_decay=0.5)
+    trainer = build_trainer(arguments, check_pretraining(arguments))
+
+    class Spoil(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            moments = next(iter(kwargs["optimizer"].state.values())).values()
+            assert trainer.averages is not None
+            held = trainer.averages.of(kwargs["model"]).values() if what == "the averaged weights" else moments
+            if state.global_step == 4:
+                next(value for value in held if value.ndim).fill_(float("nan"))
+
+    trainer.add_callback(Spoil())
+    with pytest.raises(ValueError, match=rf"^{what} hold values that are not finite \(.*\) after step 4, so they are"):
+        trainer.train()
+    trainer.stop_on_signal.stop_listening()
+
+
+@pytest.mark.parametrize("changes", [{}, {"on_bad_batch": "skip"}, {"ema_decay": 0.5}, {"objective": "retromae"}])
+def test_a_run_whose_last_step_ruins_the_weights_has_no_final(make_run: Run, changes: dict[str, Any]) -> None:
+    arguments = make_run(max_steps=2, warmup_steps=1, learning_rate=1e38, save_strategy="no", eval_data=None, **changes)
+    with pytest.raises(ValueError, match="after step 2, so they are not saved; start again with a lower learning_rate"):
+        run_pretraining(arguments)
+    assert not (Path(str(arguments.output_dir)) / "final").exists()
+
+
+def test_looking_at_the_weights_leaves_no_trace(make_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = run_pretraining(make_run("looked", save_steps=1))
+    monkeypatch.setattr(PretrainingTrainer, "_loss_of_sample", lambda self: None)
+    assert_same_weights(looked, run_pretraining(make_run("unlooked", save_steps=1)))
+    assert training_lines(str(looked.parent)) == training_lines(str(looked.parents[1] / "unlooked"))
 
 
 def cut(path: Path) -> None:

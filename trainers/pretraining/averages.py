@@ -14,6 +14,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from transformers import TrainerCallback, TrainerControl, TrainerState
 from transformers.training_args import TrainingArguments
 
+from ..soundness import own_part
+
 AVERAGED_WEIGHTS = "averaged_weights.safetensors"
 UPDATES = "updates"
 
@@ -56,8 +58,8 @@ class WeightAveraging(TrainerCallback):
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Add the weights of a model to the average."""
-        weights = {name: _own_part(weight).float() for name, weight in _trained(model)}
-        averages = self._of(model)
+        weights = {name: own_part(weight).float() for name, weight in trained_weights(model)}
+        averages = self.of(model)
         if not averages:
             self._averages = {name: weight.clone() for name, weight in weights.items()}
         else:
@@ -68,17 +70,17 @@ class WeightAveraging(TrainerCallback):
     @contextmanager
     def in_place(self, model: nn.Module) -> Iterator[None]:
         """Give the model the averaged weights for a while; before the first step it keeps its own."""
-        kept = {name: _own_part(weight).clone() for name, weight in _trained(model)}
+        kept = {name: own_part(weight).clone() for name, weight in trained_weights(model)}
         try:
-            _put(model, self._of(model))
+            _put(model, self.of(model))
             yield
         finally:
             _put(model, kept)
 
     def save(self, model: nn.Module, folder: Path, writes: bool) -> None:
         """Write the average whole; every process must call this, those that do not write take part in gathering."""
-        averages, whole = self._of(model), {}
-        for name, weight in _trained(model):
+        averages, whole = self.of(model), {}
+        for name, weight in trained_weights(model):
             if name in averages:
                 whole[name] = _gathered(averages[name], weight).cpu().contiguous()
         if writes and whole:
@@ -92,15 +94,15 @@ class WeightAveraging(TrainerCallback):
                 self._loaded = {name: opened.get_tensor(name) for name in opened.keys()}
                 self.updates = int(opened.metadata()[UPDATES])
 
-    def _of(self, model: nn.Module) -> dict[str, torch.Tensor]:
+    def of(self, model: nn.Module) -> dict[str, torch.Tensor]:
         """Return this process's part of the average, placed as the weights are, which a loaded one is not yet."""
         if self._loaded:
-            self._averages = {name: _placed(self._loaded[name], weight) for name, weight in _trained(model)}
+            self._averages = {name: _placed(self._loaded[name], weight) for name, weight in trained_weights(model)}
             self._loaded = {}
         return self._averages
 
 
-def _trained(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+def trained_weights(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     """Return the trained parameters by name, a tied one once.
 
     FSDP2 leaves what a forward has gathered of the outermost module in the place of the sharded parameters; to write
@@ -111,12 +113,6 @@ def _trained(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
         if callable(reshard):
             reshard()
     return ((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)
-
-
-def _own_part(weight: torch.Tensor) -> torch.Tensor:
-    """Return the data of a weight; of a sharded one what this process holds."""
-    detached = weight.detach()
-    return detached.to_local() if isinstance(detached, DTensor) else detached
 
 
 def _gathered(own: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -139,6 +135,6 @@ def _placed(whole: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 @torch.no_grad()
 def _put(model: nn.Module, values: dict[str, torch.Tensor]) -> None:
     """Write values into the trained weights that have one."""
-    for name, weight in _trained(model):
+    for name, weight in trained_weights(model):
         if name in values:
-            _own_part(weight).copy_(values[name])
+            own_part(weight).copy_(values[name])

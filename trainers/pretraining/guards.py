@@ -1,12 +1,14 @@
 """What watches over a run: a step whose loss or gradient is not finite, or whose loss jumps, changes no weight.
 
-Judged are numbers that every process has, so all processes do the same.
+A step is judged by the loss that it began with, so nobody has seen what its update made of the weights. Before they
+are saved they are looked at themselves, with the loss that they give. Judged are numbers that every process has, so
+all processes do the same.
 """
 
 import logging
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +16,7 @@ import torch
 from accelerate import Accelerator
 from transformers import TrainerState
 
+from ..soundness import first_unsound
 from .arguments import PretrainingArguments
 
 logger = logging.getLogger(__name__)
@@ -24,6 +27,7 @@ WINDOW_STEPS = 100
 MINIMUM_STEPS = 20
 MESSAGE_DOCUMENTS = 8
 JUMP = "the loss rose"
+WEIGHTS = "the weights"
 
 
 @dataclass
@@ -144,6 +148,9 @@ class StepGuard:
         batch_guard: judges by loss and gradient norm
         documents_of: names the documents of a micro-batch by its number
         write: appends a record to the run's log
+
+    Attributes:
+        sample: inputs of a micro-batch of the last good step, to try weights with that are about to be saved
     """
 
     def __init__(
@@ -153,7 +160,8 @@ class StepGuard:
         write: Callable[[TrainerState, dict[str, Any]], None],
     ) -> None:
         self.batch_guard, self.losses = batch_guard, StepLosses()
-        self._documents_of, self._write = documents_of, write
+        self.sample: dict[str, Any] | None = None
+        self._documents_of, self._write, self._newest = documents_of, write, None
 
     def as_logs(self) -> dict[str, int]:
         """Return the number of skipped steps, where steps may be skipped."""
@@ -163,8 +171,9 @@ class StepGuard:
         """Forget the step before."""
         self.losses = StepLosses()
 
-    def begin_micro_batch(self) -> None:
-        """Remember the generators at the start of a step, where a jump of the loss may call for its repetition."""
+    def begin_micro_batch(self, inputs: Mapping[str, Any]) -> None:
+        """Remember its inputs, and at the start of a step the generators where a jump may call for its repetition."""
+        self._newest = dict(inputs)
         if not self.losses.numbers and self.batch_guard.spike_factor is not None:
             self.losses.remember_generators()
 
@@ -177,6 +186,8 @@ class StepGuard:
         sums = sums.cpu()
         norm = None if gradient_norm is None else float(sums[accelerator.process_index, 3])
         problem = self.batch_guard.judge(float(sums[:, 0].mean()), norm)
+        if problem is None:
+            self.sample = self._newest
         return None if problem is None else (problem, self.losses.worst(sums, accelerator.process_index))
 
     def handle(self, problem: str, micro_batch: int, state: TrainerState, save: Callable[[], None]) -> None:
@@ -202,3 +213,30 @@ class StepGuard:
             f"{message}{limit}; the last checkpoint is from before it: --resume auto --on_bad_batch skip leaves the "
             "step out, or start a new run from that checkpoint (--model) with a lower learning_rate"
         )
+
+
+def refuse_unsound_state(
+    loss: torch.Tensor | None,
+    parts: Mapping[str, Iterable[tuple[str, torch.Tensor]]],
+    accelerator: Accelerator,
+    when: str,
+) -> None:
+    """Refuse to save what would be of no use; every process must call this.
+
+    Args:
+        loss: what the weights give on a batch of which others gave a good loss; None where no step was good yet
+        parts: what would be saved, as (name, tensor), by what it is
+        accelerator: of the run
+        when: ends the sentence about what is wrong
+
+    Raises:
+        ValueError: On every process, if the loss or a tensor of one is not finite.
+    """
+    found = [] if loss is None or loss.isfinite() else [f"the weights give a loss of {float(loss)}"]
+    for what, named in parts.items():
+        # The second moments of large gradients may be over what a sum of squares can hold.
+        name = first_unsound(named, 2.0 if what == WEIGHTS else math.inf)
+        found += [] if name is None else [f"{what} hold values that are not finite ({name})"]
+    anywhere: Any = accelerator.reduce(torch.tensor(float(len(found)), device=accelerator.device))
+    if anywhere:
+        raise ValueError(f"{'; '.join(found) or 'another process has lost its weights'} {when}")

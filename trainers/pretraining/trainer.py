@@ -22,14 +22,14 @@ from transformers import PreTrainedModel
 from ..data.stages import StagedBatches
 from ..masking import Masker
 from ..masking.statistics import MaskingCounts
-from ..masking.trainer import FEEDBACK_KEYS, MaskingRateCallback, MaskingTrainer
+from ..masking.trainer import FEEDBACK_KEYS, LOSS_WEIGHT, MaskingRateCallback, MaskingTrainer
 from .arguments import PretrainingArguments
-from .averages import WeightAveraging
+from .averages import WeightAveraging, trained_weights
 from .batches import FACTS, UNMASKED, MaskedBatches
 from .callbacks import StageCallback, StopOnSignal, heed_only_the_parent
-from .checkpoints import CheckpointWriter, read_run_state
+from .checkpoints import CheckpointWriter, find_damage, numbered_checkpoints, read_run_state
 from .evaluation import Evaluation
-from .guards import BatchGuard, StepGuard
+from .guards import WEIGHTS, BatchGuard, StepGuard, StepLosses, refuse_unsound_state
 from .log import RunLog
 from .objectives import Objective, z_loss_part
 from .optimizers import build_optimizer, check_optimizer
@@ -166,7 +166,7 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """Forward and backward of one micro-batch; its loss is judged with the step's others, before the update."""
         facts = inputs.pop(FACTS)
-        self.guard.begin_micro_batch()
+        self.guard.begin_micro_batch(inputs)
         loss = super().training_step(model, inputs, *args, **kwargs)
         self.guard.losses.add(facts.micro_batch, loss)
         return loss
@@ -221,8 +221,13 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
         return nullcontext() if self.averages is None else self.averages.in_place(self.model)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save weights, tokenizer, record and the guard's state, and in a checkpoint the objective's own tensors."""
+        """Save weights, tokenizer, record and the guard's state, and in a checkpoint the objective's own tensors.
+
+        Raises:
+            ValueError: On every process, if the weights are not fit to be saved.
+        """
         folder = Path(output_dir or self.writer.output)
+        self._refuse_unsound_state()
         if self.objective is None:
             super().save_model(str(folder), _internal_call)
         else:
@@ -230,6 +235,42 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
             if self.args.should_save:
                 self.objective.save(folder, state)
         self.writer.add_records(folder, self.guard.batch_guard.state())
+
+    def _refuse_unsound_state(self) -> None:
+        """Look at the weights, the loss they give, their average and the optimizer's state before they are saved."""
+        loss, model = self._loss_of_sample(), self.model
+        averages = {} if self.averages is None else self.averages.of(model)
+        states: dict[Any, dict[str, Any]] = {} if self.optimizer is None else self.optimizer.state
+        moments = ((name, value) for state in states.values() for name, value in state.items())
+        parts = {
+            WEIGHTS: trained_weights(model),
+            "the averaged weights": averages.items(),
+            "the optimizer's moments": ((name, value) for name, value in moments if isinstance(value, torch.Tensor)),
+        }
+        before = [path for path in numbered_checkpoints(self.writer.output) if find_damage(path) is None]
+        advice = (
+            f"start a new run from {before[-1]} (--model) with a lower learning_rate"
+            if before
+            else "start again with a lower learning_rate or a longer warm-up"
+        )
+        refuse_unsound_state(
+            loss, parts, self.accelerator, f"after step {self.state.global_step}, so they are not saved; {advice}"
+        )
+
+    @torch.no_grad()
+    def _loss_of_sample(self) -> torch.Tensor | None:
+        """Return the loss of the weights at hand on a batch of the last good step; it leaves no trace in the run."""
+        if self.guard.sample is None:
+            return None
+        generators = StepLosses()
+        generators.remember_generators()
+        inputs = self._prepare_inputs(
+            {name: value for name, value in self.guard.sample.items() if name not in (LOSS_WEIGHT, FEEDBACK_KEYS)}
+        )
+        with self.compute_loss_context_manager():
+            loss = self.model(**inputs)["loss"]
+        generators.restore_generators()
+        return loss
 
 
 def check_run(args: PretrainingArguments, batches: StagedBatches) -> None:
