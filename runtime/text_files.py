@@ -2,20 +2,34 @@
 
 A compressed file is read member by member and each must be whole: the libraries' own file objects take the end of a
 file for the end of a zstd frame, and what follows the first sound bzip2 or xz stream for nothing.
+
+Memory is bounded, whatever a file decompresses to: a line, a document or a file that is read whole ends in an error
+where it is longer than `longest_text` allows.
 """
 
 import bz2
 import io
 import lzma
+import math
+import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
+LIMIT_VARIABLE = "CHINESE_MODERNBERT_LONGEST_TEXT_MB"
+# Bytes of the longest line or document, 10 million Chinese characters: `prepare` takes about 70 times as much memory.
+# Our default.
+LONGEST_TEXT = 32_000_000
+# A file that is read whole, such as a task's JSON, may have the bytes of so many longest texts. Our default.
+TEXTS_OF_A_FILE = 32
 # Compressed bytes that are decompressed at once: 8 kB of zstd can hold 256 MB. Our default.
 PIECE = 1 << 13
+# Bytes that one piece of bzip2 or xz may give at once; 8 kB of bzip2 can hold 8 GB. Our default.
+OUTPUT = 1 << 20
 # Largest window of a zstd frame that its format's own program can be asked for (`--long=31`).
 ZSTD_WINDOW = 1 << 31
 FSSPEC_NAMES = {"gzip": ".gz", "bz2": ".bz2", "xz": ".xz", "zstd": ".zst"}
@@ -47,10 +61,12 @@ class Compression:
     Attributes:
         name: for messages
         load: returns what makes a decompressor for one member, and the errors that it raises
+        limit: further arguments of its `decompress`, by which it gives no more than `OUTPUT` at once
     """
 
     name: str
     load: Callable[[], tuple[Callable[[], Any], tuple[type[Exception], ...]]]
+    limit: tuple[int, ...] = ()
 
 
 def _load_zstd() -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
@@ -65,8 +81,8 @@ def _load_zstd() -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
 COMPRESSIONS = {
     ".gz": Compression("gzip", lambda: (lambda: zlib.decompressobj(wbits=31), (zlib.error,))),
     ".zst": Compression("zstd", _load_zstd),
-    ".xz": Compression("xz", lambda: (lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ), (lzma.LZMAError,))),
-    ".bz2": Compression("bzip2", lambda: (bz2.BZ2Decompressor, (OSError, ValueError))),
+    ".xz": Compression("xz", lambda: (lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ), (lzma.LZMAError,)), (OUTPUT,)),
+    ".bz2": Compression("bzip2", lambda: (bz2.BZ2Decompressor, (OSError, ValueError)), (OUTPUT,)),
 }
 
 
@@ -93,6 +109,7 @@ class _Members(io.RawIOBase):
     def __init__(self, raw: IO[bytes], compression: Compression) -> None:
         self._raw = raw
         self._new_member, self._errors = compression.load()
+        self._limit = compression.limit
         self._member: Any = None
         self._is_first = True
         self._input, self._output = b"", memoryview(b"")
@@ -102,8 +119,10 @@ class _Members(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self._output:
-            self._input = self._input or self._raw.read(PIECE)
-            if not self._input:
+            # A member that was not let give all it can goes on without input.
+            needs_input = getattr(self._member, "needs_input", True)
+            self._input = self._input or (self._raw.read(PIECE) if needs_input else b"")
+            if not self._input and needs_input:
                 if self._member is None and not self._is_first:
                     return 0
                 raise DamagedFileError("it is empty" if self._is_first else "its end is missing")
@@ -121,12 +140,80 @@ class _Members(io.RawIOBase):
                 return
             self._member, self._is_first = self._new_member(), False
         try:
-            self._output = memoryview(self._member.decompress(self._input))
+            self._output = memoryview(self._member.decompress(self._input, *self._limit))
         except self._errors as error:
             raise DamagedFileError(str(error)) from error
         self._input = b""
         if self._member.eof:
             self._input, self._member = self._member.unused_data, None
+
+
+class _Bounded(io.RawIOBase):
+    """Bytes with an end to the length of each line, or of all of them.
+
+    Args:
+        raw: where they come from
+        name: of the file, for the error
+        by_line: count within each line
+    """
+
+    def __init__(self, raw: Any, name: str, by_line: bool) -> None:
+        self._raw, self._name, self._by_line = raw, name, by_line
+        self._limit = longest_text() * (1 if by_line else TEXTS_OF_A_FILE)
+        self._line, self._size = 1, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        n_bytes = self._raw.readinto(buffer) or 0
+        self._size += n_bytes
+        if self._by_line and (ends := (piece := bytes(buffer[:n_bytes])).count(b"\n")):
+            self._line, self._size = self._line + ends, n_bytes - 1 - piece.rfind(b"\n")
+        if self._size > self._limit:
+            raise too_long(f"{self._name}:{self._line} is a line" if self._by_line else f"{self._name} is a file", self._limit)
+        return n_bytes
+
+
+def longest_text() -> int:
+    """Return the bytes of the longest line or document that is read; `LIMIT_VARIABLE` gives another number, in MB.
+
+    Raises:
+        ValueError: If the variable is not such a number.
+    """
+    return _bytes_of(os.environ.get(LIMIT_VARIABLE, ""))
+
+
+@lru_cache(maxsize=4)
+def _bytes_of(megabytes: str) -> int:
+    try:
+        number = float(megabytes or LONGEST_TEXT / 1e6)
+    except ValueError:
+        number = math.nan
+    if not 1 <= number < math.inf:
+        raise ValueError(f"{LIMIT_VARIABLE}={megabytes!r} is not a number of megabytes; give 1 or more")
+    return int(number * 1e6)
+
+
+def too_long(what: str, limit: int) -> ValueError:
+    """Return the error for something of more bytes than `limit`; `what` names it and where it lies."""
+    more = math.ceil(2 * longest_text() / 1e6)
+    return ValueError(f"{what} of more than {limit / 1e6:g} MB; cut it up, or set {LIMIT_VARIABLE} to {more} or more")
+
+
+def check_length(text: str, location: str) -> None:
+    """Refuse a document that is longer than `longest_text`.
+
+    Args:
+        text: the document
+        location: where it begins, for messages
+
+    Raises:
+        ValueError: If it is longer.
+    """
+    limit = longest_text()
+    if 4 * len(text) > limit and len(text.encode("utf-8", "surrogatepass")) > limit:
+        raise too_long(f"{location} is a document", limit)
 
 
 def open_members(raw: IO[bytes], suffix: str) -> IO[bytes]:
@@ -138,8 +225,13 @@ def open_members(raw: IO[bytes], suffix: str) -> IO[bytes]:
 
     Raises:
         DamagedFileError: From the stream, where a member is not whole or something else follows the last.
+        ValueError: From the stream, where a line is longer than `longest_text`.
     """
-    return io.BufferedReader(_Members(raw, COMPRESSIONS[suffix]), 1 << 17)
+    return _with_lines(_Members(raw, COMPRESSIONS[suffix]), str(getattr(raw, "name", "a compressed file")))
+
+
+def _with_lines(raw: Any, name: str) -> IO[bytes]:
+    return io.BufferedReader(_Bounded(raw, name, by_line=True), 1 << 17)
 
 
 @contextmanager
@@ -164,11 +256,11 @@ def whole_files() -> Iterator[None]:
 
 
 @contextmanager
-def _opened(file: Path, position: ReadPosition) -> Iterator[IO[bytes]]:
+def _opened(file: Path, position: ReadPosition) -> Iterator[Any]:
     """Yield the bytes of a file, decompressed where its suffix names a compression."""
     suffix = file.suffix.lower()
     with io.BufferedReader(_CountedFile(file, position), 1 << 17) as raw:
-        yield open_members(raw, suffix) if suffix in COMPRESSIONS else raw
+        yield _Members(raw, COMPRESSIONS[suffix]) if suffix in COMPRESSIONS else raw
 
 
 def _damaged(file: Path, place: str, error: Exception) -> ValueError:
@@ -184,12 +276,13 @@ def read_lines(file: Path, position: ReadPosition | None = None) -> Iterator[tup
         position: kept at the number of bytes read so far; default None
 
     Raises:
-        ValueError: With file and line, for bytes that are not UTF-8, a NUL, or a compressed file that is not whole.
+        ValueError: With file and line, for bytes that are not UTF-8, a NUL, a line that is longer than `longest_text`,
+            or a compressed file that is not whole.
     """
     number = 0
-    with _opened(file, position or ReadPosition()) as stream:
+    with _opened(file, position or ReadPosition()) as content:
         try:
-            for number, raw in enumerate(stream, start=1):
+            for number, raw in enumerate(_with_lines(content, str(file)), start=1):
                 if b"\0" in raw:
                     raise _not_utf8(f"{file}:{number}", raw.index(b"\0"), raw, _first_bytes(file))
                 line = raw.decode("utf-8").removesuffix("\n").removesuffix("\r")
@@ -207,13 +300,26 @@ def read_text(file: Path) -> str:
         file: a text file, compressed where its name ends in one of `COMPRESSIONS`
 
     Raises:
-        ValueError: See `decode_text`; and if a compressed file is not whole.
+        ValueError: See `read_whole`; and if a compressed file is not whole.
     """
-    with _opened(file, ReadPosition()) as stream:
+    with _opened(file, ReadPosition()) as content:
         try:
-            return decode_text(stream.read(), str(file))
+            return read_whole(content, str(file))
         except DamagedFileError as error:
             raise _damaged(file, "", error) from error
+
+
+def read_whole(stream: IO[bytes], location: str) -> str:
+    """Return the whole text of a stream, such as a member of an archive.
+
+    Args:
+        stream: its bytes
+        location: where it lies, for messages
+
+    Raises:
+        ValueError: See `decode_text`; and if it holds more than `TEXTS_OF_A_FILE` longest texts.
+    """
+    return decode_text(_Bounded(stream, location, by_line=False).readall(), location)
 
 
 def decode_text(content: bytes, location: str) -> str:
@@ -237,9 +343,9 @@ def decode_text(content: bytes, location: str) -> str:
 
 
 def _first_bytes(file: Path) -> bytes:
-    with _opened(file, ReadPosition()) as stream:
+    with _opened(file, ReadPosition()) as content:
         try:
-            return stream.read(SAMPLE)
+            return io.BufferedReader(content, SAMPLE).read(SAMPLE)
         except DamagedFileError:
             return b""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..runtime.text_files import whole_files
+from ..runtime.text_files import check_length, whole_files
 from .documents import SUFFIXES, TextDocument, checked_field, document_text
 
 logger = logging.getLogger(__name__)
@@ -40,8 +40,8 @@ def read_dataset_documents(
     Raises:
         ImportError: Without `datasets`.
         FileNotFoundError: If there is no such data set or file.
-        ValueError: For an unknown configuration or split; with the row's number, for a missing or wrong column or a
-            lone surrogate; if the data set holds no document.
+        ValueError: For an unknown configuration or split; with the row's number, for a missing or wrong column, a
+            lone surrogate or a text longer than `longest_text`; if the data set holds no document.
     """
     label = Path(name).name if Path(name).exists() else name
     source = f"{label}/{config}" if config else label
@@ -52,6 +52,7 @@ def read_dataset_documents(
         if not text:
             n_empty += 1
             continue
+        check_length(text, location)
         n_documents += 1
         yield TextDocument(text, checked_field(row, source_field, location) if source_field else source, location)
     if n_empty:

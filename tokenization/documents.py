@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ..runtime.text_files import COMPRESSIONS, ReadPosition, read_lines
+from ..runtime.text_files import COMPRESSIONS, ReadPosition, check_length, longest_text, read_lines, too_long
 from .normalization import check_encodable
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,9 @@ READABLE = f".txt and .jsonl (alone, or with {', '.join(COMPRESSIONS)} behind) a
 # From so many lines on a file without a blank line may be meant as that many documents. Our default.
 MANY_LINES = 200
 LINES_HINT = "prepare --lines makes each line one"
+# Rows of a Parquet file that are read at a time, and their bytes as the file's metadata tells. Our defaults.
+ROWS_AT_ONCE = 256
+BYTES_AT_ONCE = 64_000_000
 # What a Mac packs next to every file.
 RESOURCE_FOLDER = "__MACOSX"
 
@@ -82,7 +86,8 @@ def read_documents(
     Raises:
         FileNotFoundError: If a path is missing.
         ValueError: With file and line, for broken JSON, a missing or wrong field, a lone surrogate, bytes that are
-            not UTF-8 or a damaged file; if the whole corpus holds no document.
+            not UTF-8, a line or document longer than `longest_text`, or a damaged file; if the whole corpus holds no
+            document.
     """
     position = position or ReadPosition()
     n_documents = n_empty = n_bytes = 0
@@ -91,6 +96,7 @@ def read_documents(
         before = n_documents
         for document in _read_file(file, text_field, source_field, position, lines):
             if document.text:
+                check_length(document.text, document.location)
                 n_documents += 1
                 yield document
             else:
@@ -205,14 +211,17 @@ def _read_lines_apart(file: Path, position: ReadPosition) -> Iterator[TextDocume
 
 def _read_plain_text(file: Path, position: ReadPosition) -> Iterator[TextDocument]:
     lines: list[str] = []
-    first, is_whole_file = 1, True
+    first, is_whole_file, n_characters = 1, True, 0
     for number, line in read_lines(file, position):
         if line.strip():
             first = first if lines else number
             lines.append(line)
+            n_characters += len(line)
+            if n_characters > longest_text():
+                raise too_long(f"{file}:{first} is a document", longest_text())
         elif lines:
             yield TextDocument("\n".join(lines), _stem(file), f"{file}:{first}")
-            lines, is_whole_file = [], False
+            lines, is_whole_file, n_characters = [], False, 0
     if lines and is_whole_file and len(lines) >= MANY_LINES:
         logger.warning(
             "%s is one document of %d lines: a blank line parts documents (%s)", file, len(lines), LINES_HINT
@@ -334,7 +343,7 @@ def _parquet_rows(file: Path, columns: list[str]) -> Iterator[tuple[list[dict[st
         for column in columns:
             if column not in names:
                 raise ValueError(f"{file} has no column {column!r}; its columns are {', '.join(names)}")
-        batches = table.iter_batches(batch_size=256, columns=columns)
+        batches = table.iter_batches(batch_size=_rows_at_once(table.metadata, file), columns=columns)
         while number < promised:
             try:
                 rows = next(batches).to_pylist()
@@ -345,6 +354,20 @@ def _parquet_rows(file: Path, columns: list[str]) -> Iterator[tuple[list[dict[st
                 ) from error
             number += len(rows)
             yield rows, len(rows) / promised
+
+
+def _rows_at_once(metadata: Any, file: Path) -> int:
+    """Return how many rows of a Parquet file to read at a time, fewer where rows are long.
+
+    Raises:
+        ValueError: If rows of a group are longer on average than a document may be.
+    """
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    row_bytes = [group.total_byte_size / max(1, group.num_rows) for group in groups]
+    for number, size in enumerate(row_bytes):
+        if size > longest_text():
+            raise too_long(f"{file}, row group {number}, is one of rows", longest_text())
+    return max(1, min(ROWS_AT_ONCE, int(BYTES_AT_ONCE / max(1.0, *row_bytes, 1.0))))
 
 
 def _one_line(error: BaseException) -> str:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import lzma
 import zipfile
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ...runtime.text_files import decode_text, read_text
+from ...runtime.text_files import read_text, read_whole
 from .forms import Layout, parse_json, read_rows
 from .labels import is_without_gold, observed_labels
 from .readers import READERS, Example
@@ -87,8 +90,8 @@ class TaskFiles:
     @staticmethod
     def _members(container: Path) -> dict[str, str]:
         """Return file name -> name within the zip or folder; a zip may hold one folder around its files."""
-        if container.is_file() and zipfile.is_zipfile(container):
-            with zipfile.ZipFile(container) as archive:
+        if container.is_file():
+            with _archive(container) as archive:
                 return {PurePosixPath(name).name: name for name in archive.namelist() if not name.endswith("/")}
         return {path.name: path.name for path in container.iterdir() if path.is_file()} if container.is_dir() else {}
 
@@ -100,15 +103,25 @@ class TaskFiles:
         """Read one file: one JSON document, or one JSON object per line (lines end with a line feed only).
 
         Raises:
-            ValueError: If it is not UTF-8, or a line is not JSON; with file and line.
+            ValueError: If it is not UTF-8, or a line is not JSON, with file and line; if the archive is damaged.
         """
         location = str(self.container / self.members[file])
         if self.container.is_file():
-            with zipfile.ZipFile(self.container) as archive:
-                text = decode_text(archive.read(self.members[file]), location)
+            with _archive(self.container) as archive, archive.open(self.members[file]) as member:
+                text = read_whole(member, location)
         else:
             text = read_text(Path(location))
         return parse_json(text, location)
+
+
+@contextmanager
+def _archive(file: Path) -> Iterator[zipfile.ZipFile]:
+    """Yield an open zip; what is wrong with it is one error, whatever module meets it."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"{file} is not a zip that can be read ({error}); fetch it again") from error
 
 
 def read_task(task: Task, data: str | Path, extra_training: Sequence[Task] = ()) -> TaskData:

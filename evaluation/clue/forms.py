@@ -23,8 +23,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ...runtime.text_files import COMPRESSIONS, read_lines, read_text
+from ...runtime.text_files import COMPRESSIONS, longest_text, read_lines, read_text, too_long
 from ...tokenization.documents import read_json_rows
+from ...tokenization.normalization import check_encodable
 from .labels import split_cell
 from .rows import ParsedFile, Row
 
@@ -34,7 +35,6 @@ TAGGED_SUFFIXES = (".conll", ".bio", ".bmes", ".bioes", ".iob", ".iob2")
 FORMS = (".jsonl", ".json", ".csv", ".tsv", ".txt", *TAGGED_SUFFIXES)
 DOCUMENT_START = "-DOCSTART-"
 TOKENS = "tokens"
-LONGEST_CELL = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def read_rows(path: str | Path, layout: Layout) -> Iterator[Row]:
     if not file.is_file():
         raise FileNotFoundError(f"{path} does not exist; give a file of rows")
     if form == ".jsonl":
-        return (Row(location, values) for location, values in read_json_rows(file))
+        return (Row(location, _encodable(values, location)) for location, values in read_json_rows(file))
     if form == ".json":
         return iter(_objects(parse_json(read_text(file), str(file))))
     if form == ".csv":
@@ -106,7 +106,7 @@ def _objects(parsed: ParsedFile) -> list[Row]:
 
 def _read_csv(file: Path, layout: Layout) -> Iterator[Row]:
     """Read comma-separated values; a cell within quotes may hold line feeds, and a row is named by its last line."""
-    csv.field_size_limit(LONGEST_CELL)  # the module's own limit would refuse a text of 131,072 characters
+    csv.field_size_limit(longest_text())  # the module's own limit would refuse a text of 131,072 characters
     reader = csv.reader((f"{line}\n" for _, line in read_lines(file)), strict=True)
     cells = ((reader.line_num, row) for row in reader if row)
     try:
@@ -165,12 +165,15 @@ def _read_tagged(file: Path, layout: Layout) -> Iterator[Row]:
     """
     tokens: list[str] = []
     tags: list[str] = []
-    first, width = 1, 0
+    first, width, n_characters = 1, 0, 0
     for number, line in chain(read_lines(file), [(0, "")]):
         if line.strip() and not line.startswith(DOCUMENT_START):
             first = first if tokens else number
             parts = line.rstrip().split("\t" if "\t" in line else " ")
             width = width or len(parts)
+            n_characters += len(line)
+            if n_characters > longest_text():
+                raise too_long(f"{file}:{first} is a text", longest_text())
             if (len(parts) > 1) != (width > 1):
                 expected = "a token and its tag" if width > 1 else "a token alone, as in the lines before"
                 raise ValueError(f"{file}:{number}: expected {expected}, got {line!r}")
@@ -178,7 +181,7 @@ def _read_tagged(file: Path, layout: Layout) -> Iterator[Row]:
             tags += parts[-1:] if width > 1 else []
         elif tokens:
             yield Row(f"{file}:{first}", {TOKENS: tokens} | ({layout.label_field: tags} if width > 1 else {}))
-            tokens, tags = [], []
+            tokens, tags, n_characters = [], [], 0
 
 
 def parse_json(text: str, location: str) -> ParsedFile:
@@ -207,8 +210,15 @@ def parse_json(text: str, location: str) -> ParsedFile:
 def _load_json(text: str, location: str, first: int = 1) -> Any:
     """Return what a JSON text says; `first` is the number of its first line in the file."""
     try:
-        return json.loads(text)
+        found = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{location}:{first + error.lineno - 1}: not JSON ({error.msg})") from None
     except (ValueError, RecursionError) as error:  # a number of over 4,300 digits, lists within lists
         raise ValueError(f"{location}:{first}: not JSON ({error})") from None
+    return _encodable(found, f"{location}:{first}")
+
+
+def _encodable(value: Any, location: str) -> Any:
+    """Return a value of JSON after a check that no text in it, however deep, holds a lone surrogate."""
+    check_encodable(json.dumps(value, ensure_ascii=False), location)
+    return value

@@ -1,15 +1,26 @@
 import bz2
 import gzip
+import io
 import lzma
 import os
 import subprocess
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import zstandard
 
-from chinese_modernbert.runtime.text_files import COMPRESSIONS, ReadPosition, decode_text, read_lines, read_text
+from chinese_modernbert.runtime import text_files
+from chinese_modernbert.runtime.text_files import (
+    COMPRESSIONS,
+    LIMIT_VARIABLE,
+    ReadPosition,
+    decode_text,
+    read_lines,
+    read_text,
+    read_whole,
+)
 
 SIMPLIFIED = "北京是中国的首都，人口两千多万。他说：“今天天气很好”，我们去公园吧。\n\n第二篇 2024 年。\n"
 TRADITIONAL = "臺灣的夜市非常熱鬧，許多觀光客都會來這裡品嚐小吃。\n\n學習語言需要時間與耐心 2024。\n"
@@ -78,6 +89,62 @@ def test_a_zstd_file_with_the_widest_window_is_read_and_so_are_its_skippable_fra
     path.write_bytes(skippable + packer.compress(CONTENT) + packer.flush() + skippable)
     assert zstandard.get_frame_parameters(path.read_bytes()[len(skippable) :]).window_size == 1 << 30
     assert read_text(path).encode() == CONTENT
+
+
+@pytest.mark.parametrize("suffix", [*PACKERS, ""])
+def test_a_line_that_is_too_long_is_refused_by_its_number_and_read_where_the_limit_is_raised(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"a.txt{suffix}"
+    path.write_bytes(PACKERS.get(suffix, bytes)(b"first\n" + b"x" * 1_500_000 + b"\nlast\n"))
+    monkeypatch.setenv(LIMIT_VARIABLE, "1")
+    with pytest.raises(ValueError, match=rf"a.txt{suffix}:2 is a line of more than 1 MB; .* set {LIMIT_VARIABLE} to 2"):
+        lines(path)
+    monkeypatch.setenv(LIMIT_VARIABLE, "2")
+    assert list(map(len, lines(path))) == [5, 1_500_000, 4]
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_memory_is_bounded_whatever_a_file_decompresses_to(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"a.txt{suffix}"
+    path.write_bytes(PACKERS[suffix](b"x" * 45_000_000) * 45)  # 2 GB without a line feed
+    assert path.stat().st_size < 3_000_000
+    monkeypatch.setenv(LIMIT_VARIABLE, "8")
+    monkeypatch.setattr(text_files, "TEXTS_OF_A_FILE", 4)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="a.txt.*:1 is a line of more than 8 MB"):
+            lines(path)
+        peak_of_lines = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        with pytest.raises(ValueError, match="is a file of more than 32 MB"):
+            read_text(path)
+        peak_of_whole = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # Beside the text, zstd gives a frame whole.
+    assert peak_of_lines < 4 * 8e6 + 45e6
+    assert peak_of_whole < 3 * 32e6 + 45e6
+
+
+def test_a_limit_that_is_no_number_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("x\n")
+    for wrong in ("many", "0", "-1", "nan", "inf"):
+        monkeypatch.setenv(LIMIT_VARIABLE, wrong)
+        with pytest.raises(
+            ValueError, match=f"{LIMIT_VARIABLE}='{wrong}' is not a number of megabytes; give 1 or more"
+        ):
+            lines(path)
+
+
+def test_a_stream_is_read_whole_up_to_the_limit_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LIMIT_VARIABLE, "1")
+    assert read_whole(io.BytesIO(CONTENT), "member") == CONTENT.decode()
+    with pytest.raises(ValueError, match="member is a file of more than 32 MB"):
+        read_whole(io.BytesIO(b"x" * 32_000_001), "member")
 
 
 @pytest.mark.parametrize("suffix", [*PACKERS, ""])

@@ -12,6 +12,7 @@ import pytest
 import zstandard
 from datasets import Dataset, DatasetDict
 
+from chinese_modernbert.runtime.text_files import LIMIT_VARIABLE
 from chinese_modernbert.tokenization.dataset_documents import read_dataset_documents
 
 ROWS = [{"text": "第一篇", "site": "a"}, {"text": None, "site": "a"}, {"text": "第二\u2028篇\n两行", "site": "b"}]
@@ -83,6 +84,17 @@ def test_broken_rows_wrong_columns_and_splits_are_named(folder: Path) -> None:
 def test_files_that_are_missing_are_named(folder: Path) -> None:
     with pytest.raises(FileNotFoundError, match="none.jsonl"):
         list(read_dataset_documents("json", data_files=[str(folder / "none.jsonl")]))
+
+
+def test_lines_of_compressed_files_and_texts_of_rows_have_an_end_here_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = "\n".join(json.dumps({"text": "x" * length}) for length in (5, 1_500_000))
+    monkeypatch.setenv(LIMIT_VARIABLE, "1")
+    for name, message in (("a.jsonl", "is a document"), ("b.jsonl.gz", "b.jsonl.gz:2 is a line")):
+        (folder / name).write_bytes(gzip.compress(rows.encode()) if name.endswith(".gz") else rows.encode())
+        with pytest.raises(ValueError, match=rf"{message} of more than 1 MB"):
+            list(read_dataset_documents("json", data_files=[str(folder / name)]))
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zst"])

@@ -10,7 +10,8 @@ import pyarrow.parquet
 import pytest
 import zstandard
 
-from chinese_modernbert.tokenization import find_text_files, read_documents
+from chinese_modernbert.runtime.text_files import LIMIT_VARIABLE
+from chinese_modernbert.tokenization import documents, find_text_files, read_documents
 from chinese_modernbert.tokenization.dataset_documents import read_dataset_documents
 
 PACKERS = {
@@ -96,6 +97,48 @@ def test_files_without_a_document_are_counted(tmp_path: Path, caplog: pytest.Log
         write(tmp_path / name, content)
     assert texts(tmp_path) == ["一"]
     assert f"3 files hold no document, the first is {tmp_path / 'b.txt'}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.txt", "a.txt:3 is a document of more than 1 MB"),
+        ("a.jsonl", "a.jsonl:2 is a line of more than 1 MB"),
+        ("a.parquet", "a.parquet:2 is a document of more than 1 MB"),
+    ],
+)
+def test_a_document_that_is_too_long_is_refused_where_it_lies(
+    tmp_path: Path, name: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, text = tmp_path / name, "\n".join(["一二三"] * 120_000)  # 1.2 MB in short lines
+    if name == "a.txt":
+        path.write_text(f"first\n\n{text}\n", encoding="utf-8")
+    elif name == "a.jsonl":
+        rows = [json.dumps({"text": one}, ensure_ascii=False) for one in ("first", text)]
+        path.write_text("\n".join(rows), encoding="utf-8")
+    else:
+        pyarrow.parquet.write_table(pyarrow.table({"text": ["first", text]}), path)
+    monkeypatch.setenv(LIMIT_VARIABLE, "1")
+    with pytest.raises(ValueError, match=message):
+        texts(path)
+    monkeypatch.setenv(LIMIT_VARIABLE, "2")
+    assert texts(path) == ["first", text]
+
+
+def test_rows_of_parquet_are_read_fewer_at_a_time_where_they_are_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pyarrow.parquet.write_table(
+        pyarrow.table({"text": [f"{number}" * 20_000 for number in range(10, 60)]}), tmp_path / "a.parquet"
+    )
+    monkeypatch.setattr(documents, "BYTES_AT_ONCE", 200_000)
+    rows = [len(rows) for rows, _ in documents._parquet_rows(tmp_path / "a.parquet", ["text"])]
+    assert max(rows) <= 5
+    assert sum(rows) == 50
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["x" * 1_500_000]}), tmp_path / "b.parquet")
+    monkeypatch.setenv(LIMIT_VARIABLE, "1")
+    with pytest.raises(ValueError, match="b.parquet, row group 0, is one of rows of more than 1 MB"):
+        list(read_documents([tmp_path / "b.parquet"]))
 
 
 def test_one_character_and_a_million_characters_are_documents(tmp_path: Path) -> None:
