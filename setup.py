@@ -51,6 +51,7 @@ setup(
         f"{PACKAGE}.tokenization": ["*.txt"],
         f"{PACKAGE}.trainers": ["recipes/*.yaml", "recipes/*.sbatch"],
         f"{PACKAGE}.evaluation.clue": ["*.yaml"],
+        f"{PACKAGE}.evaluation.language_modeling": ["*.yaml"],
         f"{PACKAGE}.evaluation.sentences": ["*.yaml"],
         f"{PACKAGE}.hub_release": ["*.json", "assets/tokenizer/*"],
         f"{PACKAGE}.hub_release.card": ["*.md", "*.json", "examples/*.md"],

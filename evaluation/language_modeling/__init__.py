@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ...runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .blanks import Blank, FilledBlank, fill_blanks, read_blanks
     from .fill_mask import WordCandidate, fill_blank, rank_words
     from .masked_words import MaskedLanguageModelingScores, MaskedTokens, UnigramBaseline
     from .minimal_pairs import MinimalPair, read_pairs, score_pairs
@@ -13,13 +14,17 @@ else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
+    "Blank",
+    "FilledBlank",
     "MaskedLanguageModelingScores",
     "MaskedTokens",
     "MinimalPair",
     "UnigramBaseline",
     "WordCandidate",
     "fill_blank",
+    "fill_blanks",
     "rank_words",
+    "read_blanks",
     "read_pairs",
     "score_pairs",
     "score_texts",

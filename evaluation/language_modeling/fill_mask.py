@@ -97,5 +97,6 @@ def _blank_logits(
         )
     before, after = text.split(blank)
     inputs = tokenizer(f"{before}{str(tokenizer.mask_token) * tokens}{after}", return_tensors="pt")
-    logits = model(**inputs).logits[inputs["input_ids"] == tokenizer.mask_token_id]
+    is_blank = inputs["input_ids"] == tokenizer.mask_token_id
+    logits = model(**inputs.to(model.device)).logits.cpu()[is_blank]
     return torch.log_softmax(logits.float(), dim=-1)

@@ -88,6 +88,7 @@ def _score_model(name: str, pairs: list[MinimalPair], args: MinimalPairsArgument
     from transformers import AutoTokenizer
 
     from ...tokenization.word_segmentation import load_segmenter
+    from .loading import load_masked_language_model, public_name
     from .minimal_pairs import SCORES, score_pairs
     from .minimal_pairs_report import ScoredModel
     from .pseudo_likelihood import score_texts
@@ -107,37 +108,4 @@ def _score_model(name: str, pairs: list[MinimalPair], args: MinimalPairsArgument
         scores[masking] = {score: score_pairs(pairs, tokens, score, args.resamples, args.seed) for score in SCORES}
         share = scores[masking]["slln"].overall
         logger.info("%s, one %s masked at once: %s in %.0f s", name, masking, share, seconds[masking])
-    # Of a path its last two parts: a report tells no folder of the machine, and a Hub name is two parts by itself.
-    return ScoredModel("/".join(Path(name).parts[-2:]), forwards, seconds, scores)
-
-
-def load_masked_language_model(name: str, dtype: str, use_cpu: bool, trust_remote_code: bool) -> Any:
-    """Return a masked language model in evaluation mode.
-
-    Args:
-        name: folder or Hub name
-        dtype: name of the dtype of its weights
-        use_cpu: leave a GPU alone
-        trust_remote_code: allow the model's own code
-
-    Raises:
-        ValueError: If the folder lacks weights of such a model, which Transformers would draw at random.
-    """
-    import torch
-    from transformers import AutoModelForMaskedLM
-
-    from ...modeling.loading import own_config
-
-    config = own_config(name)
-    model, loading = AutoModelForMaskedLM.from_pretrained(
-        name,
-        dtype=getattr(torch, dtype),
-        trust_remote_code=trust_remote_code,
-        output_loading_info=True,
-        **({} if config is None else {"config": config}),
-    )
-    if loading["missing_keys"]:
-        lacking = ", ".join(sorted(loading["missing_keys"])[:3])
-        raise ValueError(f"{name} lacks weights of a masked language model ({lacking}); give one with its head")
-    device = "cuda" if torch.cuda.is_available() and not use_cpu else "cpu"
-    return model.eval().to(device)
+    return ScoredModel(public_name(name), forwards, seconds, scores)

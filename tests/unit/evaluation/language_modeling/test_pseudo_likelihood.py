@@ -10,7 +10,7 @@ import torch
 from transformers import AutoTokenizer
 
 from chinese_modernbert.evaluation.language_modeling import score_texts
-from chinese_modernbert.evaluation.language_modeling.minimal_pairs_command import load_masked_language_model
+from chinese_modernbert.evaluation.language_modeling.loading import load_masked_language_model
 from chinese_modernbert.evaluation.language_modeling.pseudo_likelihood import MaskedRows
 from chinese_modernbert.tokenization.word_segmentation import LexiconSegmenter
 from reference.tiny_bert import write_tiny_bert

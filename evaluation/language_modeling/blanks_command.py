@@ -1,0 +1,116 @@
+"""The command `fill-blanks`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...runtime.options import argument
+
+if TYPE_CHECKING:
+    from .blanks import FilledBlank
+
+logger = logging.getLogger(__name__)
+
+REPORT, REPORT_JSON = "report.md", "report.json"
+
+
+@dataclass
+class FillBlanksArguments:
+    """Which models to ask, and about which sentences."""
+
+    models: list[str] = argument(list, "Folders or Hub names of masked language models.", group="Models and data")
+    trust_remote_code: bool = argument(False, "Allow the models' own code from their folder or the Hub.")
+    data: str = argument("", "YAML list of {text, answers}; if empty: 50 everyday sentences.")
+    top: int = argument(5, "Words among which an answer must be.")
+    output_dir: str = argument("fill-blanks", "Folder of the report.", group="Output")
+    overwrite: bool = argument(False, "Replace a report in output_dir.")
+
+    dtype: Literal["float32", "bfloat16"] = argument("float32", "Numbers of weights and states.", group="Machine")
+    use_cpu: bool = argument(False, "Do not use a GPU.")
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise ValueError("no model is given; name folders or Hub names: fill-blanks MODEL [MODEL ...]")
+        if self.top < 1:
+            raise ValueError(f"top={self.top} must be at least 1")
+
+
+def run_fill_blanks(args: FillBlanksArguments) -> Path:
+    """Ask the models about every sentence and return the report.
+
+    Raises:
+        FileExistsError: If output_dir holds a report and overwrite is off.
+        FileNotFoundError: If the sentences are not there.
+        ValueError: For sentences that cannot be read, or a folder without a masked language model.
+    """
+    from transformers import AutoTokenizer
+
+    from .blanks import EVERYDAY, fill_blanks, read_blanks
+    from .loading import load_masked_language_model, public_name
+
+    output = Path(args.output_dir)
+    if (output / REPORT).exists() and not args.overwrite:
+        raise FileExistsError(f"{output / REPORT} exists; give another output_dir, or overwrite")
+    data = Path(args.data or EVERYDAY)
+    blanks = read_blanks(data)
+    found: dict[str, list[FilledBlank]] = {}
+    for name in dict.fromkeys(args.models):
+        model = load_masked_language_model(name, args.dtype, args.use_cpu, args.trust_remote_code)
+        tokenizer: Any = AutoTokenizer.from_pretrained(name, trust_remote_code=args.trust_remote_code)
+        found[public_name(name)] = filled = fill_blanks(model, tokenizer, blanks, args.top)
+        logger.info("%s: %d of %d right", name, sum(one.rank is not None for one in filled), len(filled))
+    settings = {"data": data.name, "sentences": len(blanks), "top": args.top, "dtype": args.dtype}
+    return write_blanks_report(output, found, settings)
+
+
+def write_blanks_report(output: Path, found: Mapping[str, list[FilledBlank]], settings: Mapping[str, Any]) -> Path:
+    """Write what models found for the same sentences.
+
+    Args:
+        output: folder of the report
+        found: by name of the model
+        settings: what was asked for
+
+    Returns:
+        The Markdown file.
+    """
+    from ...runtime.environment import describe_environment
+    from ...runtime.files import write_text_atomically
+    from ...runtime.markdown import markdown_table
+
+    environment = describe_environment("tokenizers")
+    models = [{"name": name, **_counts(filled), "sentences": _rows(filled)} for name, filled in found.items()]
+    content = {"settings": dict(settings), "environment": environment, "models": models}
+    write_text_atomically(output / REPORT_JSON, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+    rows = ([one["name"], one["right"], one["first"], settings["sentences"]] for one in models)
+    lines = ["# Blanks", "", f"Sentences for which a word that fits is among the first {settings['top']}.", ""]
+    lines += markdown_table(("model", "right", "of these in the first place", "sentences"), rows)
+    for one in models:
+        cells = (
+            [row["text"].replace("{mask}", "＿＿"), "、".join(row["answers"]), row["rank"] or "-", _words(row)]
+            for row in one["sentences"]
+        )
+        lines += ["", f"## {one['name']}", "", *markdown_table(("sentence", "answers", "rank", "found"), cells)]
+    lines += ["", "## Settings", "", *(f"- {name}: {value}" for name, value in settings.items())]
+    lines += ["", "## Machine", "", *(f"- {name}: {value}" for name, value in environment.items())]
+    write_text_atomically(output / REPORT, "\n".join(lines) + "\n")
+    return output / REPORT
+
+
+def _counts(filled: list[FilledBlank]) -> dict[str, int]:
+    """Return in how many sentences an answer is found, and in how many it comes first."""
+    ranks = [one.rank for one in filled]
+    return {"right": sum(rank is not None for rank in ranks), "first": ranks.count(1)}
+
+
+def _rows(filled: list[FilledBlank]) -> list[dict[str, Any]]:
+    return [{**asdict(one.blank), "rank": one.rank, "words": [asdict(word) for word in one.words]} for one in filled]
+
+
+def _words(row: Mapping[str, Any]) -> str:
+    return ", ".join(f"{one['word']} {one['probability']:.1%}".replace("%", " %") for one in row["words"])

@@ -1,0 +1,43 @@
+"""Loading of the masked language models that the commands of this room score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def load_masked_language_model(name: str, dtype: str, use_cpu: bool, trust_remote_code: bool) -> Any:
+    """Return a masked language model in evaluation mode.
+
+    Args:
+        name: folder or Hub name
+        dtype: name of the dtype of its weights
+        use_cpu: leave a GPU alone
+        trust_remote_code: allow the model's own code
+
+    Raises:
+        ValueError: If the folder lacks weights of such a model, which Transformers would draw at random.
+    """
+    import torch
+    from transformers import AutoModelForMaskedLM
+
+    from ...modeling.loading import own_config
+
+    config = own_config(name)
+    model, loading = AutoModelForMaskedLM.from_pretrained(
+        name,
+        dtype=getattr(torch, dtype),
+        trust_remote_code=trust_remote_code,
+        output_loading_info=True,
+        **({} if config is None else {"config": config}),
+    )
+    if loading["missing_keys"]:
+        lacking = ", ".join(sorted(loading["missing_keys"])[:3])
+        raise ValueError(f"{name} lacks weights of a masked language model ({lacking}); give one with its head")
+    device = "cuda" if torch.cuda.is_available() and not use_cpu else "cpu"
+    return model.eval().to(device)
+
+
+def public_name(name: str) -> str:
+    """Return of a path its last two parts: a report tells no folder of the machine, and a Hub name is two parts."""
+    return "/".join(Path(name).parts[-2:])
