@@ -15,8 +15,15 @@ RUNTIMES_STAMP = $(RUNTIMES_VENV)/installed
 NODE_SOURCE = benchmarks/runtimes/transformers_js
 NODE_PROJECT ?= outputs/transformers_js
 NODE_STAMP = $(NODE_PROJECT)/installed
+# The long run: its state and shards, the recipe, options beside it, and what reads CORPUS/train*.jsonl.gz and so on.
+WEIGHTS ?= $(HOME)/.cache/chinese-modernbert/mini
+RECIPE ?= pretrain_mini
+OPTIONS ?=
+CORPUS ?= $(CHINESE_MODERNBERT_DATA)/corpus
+BACKGROUND = exec nice -n 12 $(RUN)/chinese-modernbert
 
-.PHONY: install demo test whole-units whole-commands test-fast fast-trainers fast-others suite compat gpu check fix wheel clean runtimes
+.PHONY: install demo test whole-units whole-commands test-fast fast-trainers fast-others suite compat gpu check fix wheel clean \
+	runtimes weights weights-progress
 
 install: $(STAMP)
 
@@ -90,6 +97,18 @@ $(NODE_STAMP): $(NODE_SOURCE)/package.json $(NODE_SOURCE)/package-lock.json
 runtimes: $(STAMP) $(OLD_STAMP) $(RUNTIMES_STAMP) $(NODE_STAMP)
 	$(RUN)/python benchmarks/runtimes/matrix.py --old_python $(OLD_VENV)/bin/python \
 		--runtimes_python $(RUNTIMES_VENV)/bin/python --node_project $(NODE_PROJECT)
+
+$(WEIGHTS)/shards/%/manifest.json: | $(STAMP)
+	$(BACKGROUND) prepare --corpus "$(CORPUS)/$**.jsonl.gz" --output_dir $(@D)
+
+# Begins the long run or goes on with it, beside other work; `kill` of this make saves a checkpoint and ends it.
+weights: $(WEIGHTS)/shards/train/manifest.json $(WEIGHTS)/shards/validation/manifest.json
+	echo "$$(date -u +%FT%TZ) $$(git describe --always --dirty)" >> $(WEIGHTS)/pieces.txt
+	$(BACKGROUND) pretrain --config $(RECIPE) --data $(WEIGHTS)/shards/train --eval_data $(WEIGHTS)/shards/validation \
+		--output_dir $(WEIGHTS)/run --resume auto $(OPTIONS)
+
+weights-progress: $(STAMP)
+	@$(RUN)/chinese-modernbert pretrain progress $(WEIGHTS)/run
 
 check: $(STAMP)
 	$(RUN)/ruff check .

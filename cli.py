@@ -104,6 +104,12 @@ COMMANDS: dict[str, Command] = {
         "picture: {}",
         first="runs",
     ),
+    "pretrain progress": Command(
+        "tell in one line how far a run is, how fast, and how long it will take",
+        "trainers.pretraining.progress_command:ProgressArguments",
+        "trainers.pretraining.progress_command:run_progress",
+        first="run",
+    ),
     "sts": Command(
         "train a sentence encoder in stages and score every stage",
         "trainers.contrastive.arguments:ContrastiveArguments",
@@ -124,6 +130,14 @@ COMMANDS: dict[str, Command] = {
         "score masked language models on minimal pairs of grammar (ZhoBLiMP), without training",
         "evaluation.language_modeling.minimal_pairs_command:MinimalPairsArguments",
         "evaluation.language_modeling.minimal_pairs_command:run_minimal_pairs",
+        "report: {}",
+        first="models",
+        runs_model=True,
+    ),
+    "fill-blanks": Command(
+        "ask masked language models for a missing word of everyday sentences, without training",
+        "evaluation.language_modeling.blanks_command:FillBlanksArguments",
+        "evaluation.language_modeling.blanks_command:run_fill_blanks",
         "report: {}",
         first="models",
         runs_model=True,
