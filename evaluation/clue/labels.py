@@ -145,11 +145,14 @@ def entity_spans(row: Row, task: Task) -> list[tuple[str, int, int]]:
     text, given = row.get(task.fields[0]), row.get(task.label_field, (dict, list))
     found: list[tuple[str, int, int]] = []
     if isinstance(given, dict):
-        for kind, mentions in given.items():
-            for mention, ranges in mentions.items():
-                for first, last in ranges:
-                    _check_mention(row, text, mention, first, last + 1)
-                    found.append((task.label_name(kind), first, last + 1))
+        for kind in given:
+            mentions = Row(row.location, given).get(kind, dict)
+            for mention in mentions:
+                for pair in Row(row.location, mentions).get(mention, list):
+                    if not (isinstance(pair, list) and [type(one) for one in pair] == [int, int]):
+                        raise ValueError(f"{row.location}: {mention!r} is at {pair!r}, expected [first, last]")
+                    _check_mention(row, text, mention, pair[0], pair[1] + 1)
+                    found.append((task.label_name(kind), pair[0], pair[1] + 1))
         return found
     for one in given:
         try:
@@ -165,7 +168,7 @@ def entity_spans(row: Row, task: Task) -> list[tuple[str, int, int]]:
     return found
 
 
-def _check_mention(row: Row, text: str, mention: str, start: int, end: int) -> None:
+def _check_mention(row: Row, text: str, mention: object, start: int, end: int) -> None:
     if text[start:end] != mention:
         raise ValueError(
             f"{row.location}: {mention!r} is not at [{start}, {end - 1}] of the text; there is {text[start:end]!r}"

@@ -53,7 +53,8 @@ Reader = Callable[[Sequence[ParsedFile], Task], Iterator[Example]]
 
 
 def _identity(row: Row, number: int) -> str | int:
-    return row.values.get("id", row.values.get("idx", number))
+    name = next((name for name in ("id", "idx") if row.values.get(name) is not None), None)
+    return number if name is None else row.get(name, (str, int))
 
 
 def read_fields(files: Sequence[ParsedFile], task: Task) -> Iterator[Example]:
@@ -69,7 +70,7 @@ def read_csl(files: Sequence[ParsedFile], task: Task) -> Iterator[Example]:
     """Read keywords and abstract; an abstract occurs with true and with false keywords, so it is the group."""
     for number, row in enumerate(row for file in files for row in file.rows):
         keywords = row.get("keyword", (list, str))
-        joined = keywords if isinstance(keywords, str) else KEYWORD_SEPARATOR.join(map(str, keywords))
+        joined = keywords if isinstance(keywords, str) else KEYWORD_SEPARATOR.join(row.texts("keyword"))
         yield Example(_identity(row, number), (joined, row.get("abst")), read_label(row, task), group=row.get("abst"))
 
 
@@ -95,7 +96,7 @@ def read_wsc(files: Sequence[ParsedFile], task: Task) -> Iterator[Example]:
 
 def _choice(row: Row, texts: tuple[str, ...], number: int, group: str, label_field: str) -> Example:
     """Return a question with its choices; the answer is the text of one of them."""
-    choices = tuple(map(str, row.get("choice" if "choice" in row.values else "choices", list)))
+    choices = row.texts("choice" if "choice" in row.values else "choices")
     if len(choices) < 2:
         raise ValueError(f"{row.location}: a question needs 2 choices or more, got {len(choices)}")
     label = None
@@ -119,11 +120,11 @@ def read_c3(files: Sequence[ParsedFile], task: Task) -> Iterator[Example]:
             raise ValueError(f"{file.location}: expected a list of [turns, questions, id]")
         for index, item in enumerate(file.content):
             location = f"{file.location}, item {index}"
-            if not (isinstance(item, list) and len(item) >= 2 and all(isinstance(part, list) for part in item[:2])):
+            if not (isinstance(item, list) and len(item) >= 2):
                 raise ValueError(f"{location}: expected [turns, questions, id]")
-            context = DIALOGUE_SEPARATOR.join(map(str, item[0]))
-            for question in item[1]:
-                row = Row(location, question)
+            both = Row(location, {"turns": item[0], "questions": item[1]})
+            context = DIALOGUE_SEPARATOR.join(both.texts("turns"))
+            for row in both.rows("questions"):
                 yield _choice(row, (context, row.get("question")), number, context, task.label_field)
                 number += 1
 
@@ -147,8 +148,8 @@ def read_chid(files: Sequence[ParsedFile], task: Task) -> Iterator[Example]:
         if isinstance(file.content, dict):
             answers.update(file.content)
     for number, row in enumerate(rows):
-        candidates = tuple(map(str, row.get("candidates", list)))
-        for passage in row.get("content", list):
+        candidates = row.texts("candidates")
+        for passage in row.texts("content"):
             for blank in _IDIOM.finditer(passage):
                 label = answers.get(blank[0])
                 if answers and not (isinstance(label, int) and 0 <= label < len(candidates)):
@@ -165,11 +166,11 @@ def read_squad(files: Sequence[ParsedFile], task: Task) -> Iterator[Example]:
     for file in files:
         if not isinstance(file.content, dict) or "data" not in file.content:
             raise ValueError(f"{file.location}: expected a mapping with 'data' (the layout of SQuAD)")
-        for article in file.content["data"]:
-            for paragraph in article["paragraphs"]:
-                context = paragraph["context"]
-                for question in paragraph["qas"]:
-                    row = Row(f"{file.location}, question {question.get('id')}", question)
+        for article in Row(file.location, file.content).rows("data"):
+            for paragraph in article.rows("paragraphs"):
+                context = paragraph.get("context")
+                for question in paragraph.rows("qas"):
+                    row = Row(f"{file.location}, question {question.values.get('id')}", question.values)
                     answers = _answers(row, context)
                     texts = (row.get("question"), context)
                     yield Example(row.get("id"), texts, group=context, answers=answers)
@@ -181,8 +182,8 @@ def _answers(row: Row, context: str) -> tuple[tuple[str, int], ...]:
     Some official offsets are wrong by a character, so the occurrence nearest to the stated offset is taken.
     """
     found = []
-    for answer in row.values.get("answers", ()):
-        text, stated = str(answer["text"]), int(answer["answer_start"])
+    for answer in row.rows("answers") if "answers" in row.values else ():
+        text, stated = str(answer.get("text", (str, int))), answer.get("answer_start", int)
         if text.startswith(PLACEHOLDER_ANSWER) or not text:
             continue
         offsets = [match.start() for match in re.finditer(re.escape(text), context)]

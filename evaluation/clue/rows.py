@@ -32,6 +32,37 @@ class Row(NamedTuple):
             raise ValueError(f"{self.location}: field '{name}' is {type(value).__name__}, expected {names}")
         return value
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a list of texts; numbers among them are texts too.
+
+        Raises:
+            ValueError: If it is missing, no list, or holds anything else.
+        """
+        values = self.get(name, list)
+        for value in values:
+            if not isinstance(value, str | int | float):
+                raise ValueError(f"{self.location}: field '{name}' holds {type(value).__name__}, expected texts")
+        return tuple(map(str, values))
+
+    def rows(self, name: str) -> list[Row]:
+        """Return the mappings of a list, each as a row of this location.
+
+        Raises:
+            ValueError: If it is missing, no list, or holds anything else.
+        """
+        return [row_of(value, self.location, name) for value in self.get(name, list)]
+
+
+def row_of(value: object, location: str, name: str) -> Row:
+    """Return a mapping as a row; `name` says what it is, for the error.
+
+    Raises:
+        ValueError: If it is no mapping.
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"{location}: {name} holds {type(value).__name__}, expected a mapping of fields to values")
+    return Row(location, value)
+
 
 class ParsedFile(NamedTuple):
     """A file that was read: JSON of the whole (`content`) or its rows, with its name for messages."""
