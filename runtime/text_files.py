@@ -171,7 +171,9 @@ class _Bounded(io.RawIOBase):
         if self._by_line and (ends := (piece := bytes(buffer[:n_bytes])).count(b"\n")):
             self._line, self._size = self._line + ends, n_bytes - 1 - piece.rfind(b"\n")
         if self._size > self._limit:
-            raise too_long(f"{self._name}:{self._line} is a line" if self._by_line else f"{self._name} is a file", self._limit)
+            raise too_long(
+                f"{self._name}:{self._line} is a line" if self._by_line else f"{self._name} is a file", self._limit
+            )
         return n_bytes
 
 
