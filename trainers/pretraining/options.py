@@ -50,6 +50,8 @@ class PretrainingOptions:
     muon_momentum: float = argument(0.95, "Decay of Muon's momentum.")
     weight_decay: float = argument(1e-5, "Weight decay of matrices and embeddings.")
     weight_decay_embeddings: float | None = argument(None, "That of embeddings and decoder; null: weight_decay.")
+    center_embeddings: bool = argument(False, "Take their mean over the vocabulary out after each step.")
+    decoder_starts_at: str = argument("zero", "A new decoder's bias: zero, or the tokens' log frequencies.")
     ema_decay: float | None = argument(None, "Decay of an average of the weights, such as 0.999; null: none.")
     ema_evaluation: bool = argument(False, "Evaluate the averaged weights in place of the last ones.")
     adam_beta1: float = argument(0.9, "Decay of the first moment.")

@@ -38,6 +38,7 @@ from .objectives import PLAIN, build_objective, check_objective
 from .optimizers import check_optimizer
 from .run_record import RUN_RECORD, run_record
 from .trainer import PretrainingTrainer
+from .vocabulary import FREQUENCIES, check_decoder_start, start_decoder_bias
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ RESUME_FIELDS = (
     *("learning_rate", "warmup_steps", "lr_schedule", "lr_cycles", "lr_gamma", "lr_floor", "lr_decay_share"),
     *("optimizer", "weight_decay", "weight_decay_embeddings", "muon_learning_rate", "muon_momentum"),
     *("adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "ema_decay"),
+    *("center_embeddings", "decoder_starts_at"),
     *("source_weights", "batch_size_warmup_share", "batch_size_warmup_start", "model_overrides", "bf16", "fp16"),
     *("objective", "objective_options", "compile_layers"),
 )
@@ -174,7 +176,7 @@ def build_trainer(arguments: PretrainingArguments, setup: Setup) -> PretrainingT
         _ramp(arguments),
     )
     masker = build_masker(arguments, tokenizer, seed, setup.shards)
-    model = _build_model(arguments, setup.config, tokenizer)
+    model = _build_model(arguments, setup.config, tokenizer, setup.shards)
     objective = build_objective(
         arguments.objective,
         arguments.objective_options,
@@ -343,15 +345,22 @@ def _model_config(arguments: PretrainingArguments, tokenizer: PreTrainedTokenize
         if max(new_tokens(arguments.model, tokenizer), default=0) >= config.vocab_size:
             config.vocab_size = -(-len(tokenizer) // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
     check_vocabulary(tokenizer, config.vocab_size)
+    check_decoder_start(arguments.decoder_starts_at, config, is_new=arguments.model in PRESETS)
     return config
 
 
 def _build_model(
-    arguments: PretrainingArguments, config: ChineseModernBertConfig, tokenizer: PreTrainedTokenizerFast
+    arguments: PretrainingArguments,
+    config: ChineseModernBertConfig,
+    tokenizer: PreTrainedTokenizerFast,
+    shards: TokenShards,
 ) -> ChineseModernBertForMaskedLM:
     """Make a new model, or load one with float32 master weights, and rows for new tokens of the tokenizer."""
     if arguments.model in PRESETS:
-        return ChineseModernBertForMaskedLM(config)
+        model = ChineseModernBertForMaskedLM(config)
+        if arguments.decoder_starts_at == FREQUENCIES:
+            start_decoder_bias(model, shards.token_counts())
+        return model
     model = ChineseModernBertForMaskedLM.from_pretrained(arguments.model, dtype=torch.float32)
     start_embeddings(model, new_tokens(arguments.model, tokenizer))
     return model

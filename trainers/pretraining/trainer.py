@@ -36,6 +36,7 @@ from .optimizers import build_optimizer, check_optimizer
 from .schedules import build_schedule
 from .throughput import SpeedMeter
 from .trainer_hooks import TrainerHooks
+from .vocabulary import EmbeddingMeanCallback
 
 
 class PretrainingTrainer(TrainerHooks, MaskingTrainer):
@@ -75,6 +76,7 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
         self.guard = StepGuard(BatchGuard.of_run(args), batches.documents_of, self.run_log.file.write)
         self.stop_on_signal = StopOnSignal()
         self.averages = None if args.ema_decay is None else WeightAveraging(args.ema_decay)
+        self.embedding_mean = EmbeddingMeanCallback()
         rows = None if evaluation is None else evaluation.rows
         # An objective reads rows, and a recorded graph of one long row would attend from every token to every other.
         flat = objective is None and not args.torch_compile
@@ -88,8 +90,10 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
         self.callback_handler.callbacks.insert(0, watch)
         for callback in (StageCallback(batches.stages, batches.ends), self.run_log.file, self.stop_on_signal):
             self.add_callback(callback)
+        if args.center_embeddings:
+            self.add_callback(self.embedding_mean)
         if self.averages is not None:
-            self.add_callback(self.averages)  # after the callback that gives the residual stream its mean of zero
+            self.add_callback(self.averages)  # after the callbacks that project the weights
 
     def restore(self, checkpoint: str) -> None:
         """Restore from a checkpoint what the library knows nothing of: guard, averages, the objective's own tensors."""

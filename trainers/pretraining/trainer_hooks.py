@@ -21,6 +21,7 @@ from .batches import FACTS
 from .checkpoints import WRITING, CheckpointWriter, drop_old_checkpoints, find_damage
 from .guards import StepGuard
 from .log import RunLog
+from .vocabulary import EmbeddingMeanCallback
 
 
 class TrainerHooks(Trainer):
@@ -31,6 +32,7 @@ class TrainerHooks(Trainer):
         writer: writes the checkpoints
         run_log: what is measured between two log lines
         zero_mean_residual: projects the weights after each update
+        embedding_mean: takes what all tokens share out of the embeddings after each update, where the run asks for it
         averages: averages the weights after each update, or None
     """
 
@@ -38,6 +40,7 @@ class TrainerHooks(Trainer):
     writer: CheckpointWriter
     run_log: RunLog
     zero_mean_residual: ZeroMeanResidualCallback
+    embedding_mean: EmbeddingMeanCallback
     averages: WeightAveraging | None
 
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> torch.Tensor | int | None:
@@ -63,7 +66,7 @@ class TrainerHooks(Trainer):
         if found is None:
             return norm
         self.guard.handle(*found, self.state, self._save_before_step)
-        self.zero_mean_residual.skips_next = True
+        self.zero_mean_residual.skips_next = self.embedding_mean.skips_next = True
         if self.averages is not None:
             self.averages.skips_next = True
         model.zero_grad()  # an optimizer passes over parameters without a gradient: neither weights nor moments move
