@@ -24,7 +24,7 @@ from chinese_modernbert.trainers.data.arguments import Stage
 
 ROOT = Path(__file__).parents[2]
 # Lines of a command's own help; two screens of 50 lines for the longest.
-MOST_LINES = 100
+MOST_LINES = 110
 LIBRARIES = {
     "pretrain": TrainingArguments,
     "clue": TrainingArguments,
