@@ -49,6 +49,14 @@ def fit_threads(groups: Path = GROUPS, mount: Path = MOUNT) -> None:
         logger.info("torch computes with %d threads, not %d: so many cores may this process use", cores, threads)
 
 
+def fit_workers(asked: int) -> int:
+    """Return how many worker processes to start: those asked for, or as many as there are cores, and say so."""
+    cores = usable_cores()
+    if asked > cores:
+        logger.info("%d workers work, not %d: so many cores may this process use", cores, asked)
+    return min(asked, cores)
+
+
 def let_threads_sleep() -> None:
     """Let threads of OpenMP that wait give up their core, unless the environment says otherwise; before torch loads.
 

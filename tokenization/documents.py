@@ -37,7 +37,7 @@ class TextDocument:
     text: str
     """The document, never empty."""
     source: str
-    """Name of the file without its suffix, or the value of the source field."""
+    """Name of the file without its suffix or of its folder, or the value of the source field."""
     location: str
     """`file:line` (for Parquet `file:row`) of its beginning, counted from 1."""
 
@@ -70,6 +70,7 @@ def read_documents(
     source_field: str | None = None,
     position: ReadPosition | None = None,
     lines: bool = False,
+    folder_sources: bool = False,
 ) -> Iterator[TextDocument]:
     """Yield every document that is not empty, in the order of the files.
 
@@ -82,6 +83,7 @@ def read_documents(
         source_field: field or column that names the source instead of the file name; default None
         position: the reader keeps it at the number of bytes read so far; default None
         lines: every line of a `.txt` file that is not blank is a document of its own; default False
+        folder_sources: the source is the name of the file's folder instead of the file's; default False
 
     Raises:
         FileNotFoundError: If a path is missing.
@@ -94,7 +96,8 @@ def read_documents(
     without_text: list[Path] = []
     for file in find_text_files(paths):
         before = n_documents
-        for document in _read_file(file, text_field, source_field, position, lines):
+        source = (file.absolute().parent.name or "/") if folder_sources else source_of_file(file)
+        for document in _read_file(file, text_field, source_field, source, position, lines):
             if document.text:
                 check_length(document.text, document.location)
                 n_documents += 1
@@ -189,27 +192,28 @@ def _suffix(path: Path) -> str:
 
 
 def _read_file(
-    file: Path, text_field: str, source_field: str | None, position: ReadPosition, lines: bool
+    file: Path, text_field: str, source_field: str | None, source: str, position: ReadPosition, lines: bool
 ) -> Iterator[TextDocument]:
     suffix = _suffix(file)
     if suffix == PARQUET_SUFFIX:
-        return _read_parquet(file, text_field, source_field, position)
+        return _read_parquet(file, text_field, source_field, source, position)
     if suffix in JSON_SUFFIXES:
-        return _read_json_lines(file, text_field, source_field, position)
-    return _read_lines_apart(file, position) if lines else _read_plain_text(file, position)
+        return _read_json_lines(file, text_field, source_field, source, position)
+    return _read_lines_apart(file, source, position) if lines else _read_plain_text(file, source, position)
 
 
-def _stem(file: Path) -> str:
+def source_of_file(file: Path) -> str:
+    """Return the name of a readable file without its suffix: the source of its documents where nothing else is."""
     return file.name[: -len(_suffix(file))]
 
 
-def _read_lines_apart(file: Path, position: ReadPosition) -> Iterator[TextDocument]:
+def _read_lines_apart(file: Path, source: str, position: ReadPosition) -> Iterator[TextDocument]:
     for number, line in read_lines(file, position):
         if line.strip():
-            yield TextDocument(line, _stem(file), f"{file}:{number}")
+            yield TextDocument(line, source, f"{file}:{number}")
 
 
-def _read_plain_text(file: Path, position: ReadPosition) -> Iterator[TextDocument]:
+def _read_plain_text(file: Path, source: str, position: ReadPosition) -> Iterator[TextDocument]:
     lines: list[str] = []
     first, is_whole_file, n_characters = 1, True, 0
     for number, line in read_lines(file, position):
@@ -220,14 +224,14 @@ def _read_plain_text(file: Path, position: ReadPosition) -> Iterator[TextDocumen
             if n_characters > longest_text():
                 raise too_long(f"{file}:{first} is a document", longest_text())
         elif lines:
-            yield TextDocument("\n".join(lines), _stem(file), f"{file}:{first}")
+            yield TextDocument("\n".join(lines), source, f"{file}:{first}")
             lines, is_whole_file, n_characters = [], False, 0
     if lines and is_whole_file and len(lines) >= MANY_LINES:
         logger.warning(
             "%s is one document of %d lines: a blank line parts documents (%s)", file, len(lines), LINES_HINT
         )
     if lines:
-        yield TextDocument("\n".join(lines), _stem(file), f"{file}:{first}")
+        yield TextDocument("\n".join(lines), source, f"{file}:{first}")
 
 
 def read_word_list(path: str | Path) -> list[str]:
@@ -266,12 +270,11 @@ def read_json_rows(file: Path, position: ReadPosition | None = None) -> Iterator
 
 
 def _read_json_lines(
-    file: Path, text_field: str, source_field: str | None, position: ReadPosition
+    file: Path, text_field: str, source_field: str | None, source: str, position: ReadPosition
 ) -> Iterator[TextDocument]:
     for location, row in read_json_rows(file, position):
         text = document_text(row, text_field, location)
-        source = checked_field(row, source_field, location) if source_field else _stem(file)
-        yield TextDocument(text, source, location)
+        yield TextDocument(text, checked_field(row, source_field, location) if source_field else source, location)
 
 
 def document_text(row: Mapping[str, object], field: str, location: str) -> str:
@@ -309,7 +312,7 @@ def checked_field(row: Mapping[str, object], field: str, location: str) -> str:
 
 
 def _read_parquet(
-    file: Path, text_field: str, source_field: str | None, position: ReadPosition
+    file: Path, text_field: str, source_field: str | None, source: str, position: ReadPosition
 ) -> Iterator[TextDocument]:
     columns = [text_field, *([source_field] if source_field else [])]
     number = 0
@@ -317,8 +320,8 @@ def _read_parquet(
         for row in rows:
             number += 1
             location = f"{file}:{number}"
-            source = checked_field(row, source_field, location) if source_field else _stem(file)
-            yield TextDocument(document_text(row, text_field, location), source, location)
+            named = checked_field(row, source_field, location) if source_field else source
+            yield TextDocument(document_text(row, text_field, location), named, location)
         position.n_bytes += int(file.stat().st_size * share)
 
 

@@ -46,6 +46,7 @@ class PrepareArguments:
     text_field: str = argument("text", "Field of the text in JSON lines, Parquet and data sets.")
     lines: bool = argument(False, "Every line of a .txt file is a document; else blank lines part them.")
     source_field: str | None = argument(None, "Field that names a document's source; null: file or data set.")
+    folder_sources: bool = argument(False, "A document's source is the name of its file's folder; for many files.")
     max_documents: int | None = argument(None, "Read no more documents than this, for a trial.")
 
     dataset: str | None = argument(
@@ -61,7 +62,7 @@ class PrepareArguments:
     segmenter: str = argument("rjieba", "Word segmenter: rjieba, jieba, lexicon or none.", group="Words and shards")
     user_dictionary: str | None = argument(None, "File with one word per line for the segmenter.")
     shard_characters: int = argument(8_000_000, "Characters of text in a shard.")
-    prepare_workers: int = argument(2, "Processes; 0 works in this one.")
+    prepare_workers: int = argument(2, "Processes, at most one for each core; 0 works in this one.")
 
     minimum_characters: int = argument(
         0, "Drop documents with fewer characters, white space not counted.", group="Filters"
@@ -89,6 +90,8 @@ class PrepareArguments:
             raise ValueError(
                 "lines is for .txt files of corpus; a row of a dataset is a document already, leave it out"
             )
+        if self.folder_sources and self.dataset:
+            raise ValueError("folder_sources is for files of corpus; name a field of the dataset with --source_field")
         self.check_output()
 
     def check_output(self) -> None:
@@ -100,6 +103,10 @@ class PrepareArguments:
         for name in ("tokenizer", "output_dir"):
             if not getattr(self, name):
                 raise ValueError(f"{name} is not given; set it in the recipe or with --{name}")
+        if self.folder_sources and self.source_field:
+            raise ValueError(
+                f"folder_sources is not read beside source_field={self.source_field!r}; leave one of them out"
+            )
         if self.shard_characters < 1 or self.prepare_workers < 0:
             raise ValueError(
                 f"shard_characters={self.shard_characters} must be positive and "

@@ -93,7 +93,7 @@ class PrepareShards(PipelineStep):
                 yield TextDocument(document.text, self._source(document), document.id)
 
     def _source(self, document: Any) -> str:
-        """Return the source field, or the file or data set that the reader names."""
+        """Return the source field, or the file, its folder or the data set that the reader names."""
         field = self.arguments.source_field
         if field:
             if not isinstance(document.metadata.get(field), str):
@@ -101,7 +101,9 @@ class PrepareShards(PipelineStep):
                 raise ValueError(f"{document.id} has no text field {field!r} in its metadata; its fields are {found}")
             return document.metadata[field]
         file = document.metadata.get("file_path")
-        return Path(file).name.split(".")[0] if file else str(document.metadata.get("dataset", "unknown"))
+        if not file:
+            return str(document.metadata.get("dataset", "unknown"))
+        return Path(file).parent.name if self.arguments.folder_sources else Path(file).name.split(".")[0]
 
 
 class MergeShards(PipelineStep):

@@ -21,8 +21,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ...runtime.text_files import ReadPosition
+from ...runtime.threads import fit_workers
 from ...tokenization.dataset_documents import read_dataset_documents
-from ...tokenization.documents import TextDocument, find_text_files, read_documents
+from ...tokenization.documents import TextDocument, find_text_files, read_documents, source_of_file
 from ...tokenization.loading import load_tokenizer
 from ...tokenization.word_segmentation import load_segmenter
 from .arguments import PrepareArguments
@@ -34,7 +35,7 @@ from .shard_writer import ShardTask, finish_shard, open_folder, write_manifest
 logger = logging.getLogger(__name__)
 
 MAXIMUM_SOURCES = 10_000
-"""Different sources of a corpus; more mean that the source field holds an address or a number. Source: our default."""
+"""Different sources of a corpus; more mean that each document has one of its own. Source: our default."""
 
 
 def run_prepare(arguments: PrepareArguments, filters: Sequence[DocumentFilter] = ()) -> Path:
@@ -55,6 +56,7 @@ def run_prepare(arguments: PrepareArguments, filters: Sequence[DocumentFilter] =
     """
     arguments.check()
     files = find_text_files(arguments.corpus) if arguments.corpus else []
+    _check_sources(files, arguments)
     tokenizer = load_tokenizer(arguments.tokenizer)
     load_segmenter(arguments.segmenter, arguments.user_dictionary)
     similarity = arguments.near_duplicate_similarity
@@ -62,7 +64,8 @@ def run_prepare(arguments: PrepareArguments, filters: Sequence[DocumentFilter] =
     folder = Path(arguments.output_dir)
     settings = open_folder(folder, shard_settings(arguments, tokenizer, filters), arguments.overwrite)
     began, position, counts = time.perf_counter(), ReadPosition(), DocumentCounts()
-    with _worker_pool(arguments.prepare_workers) as map_in_order, PrepareProgress(files, position, counts) as progress:
+    workers = fit_workers(arguments.prepare_workers)
+    with _worker_pool(workers) as map_in_order, PrepareProgress(files, position, counts) as progress:
         documents = progress.watch(_read_input(arguments, files, position))
         documents = keep_documents(documents, build_filters(arguments, filters), counts)
         if duplicates is not None:
@@ -103,15 +106,27 @@ def cut_shards(
         characters += len(document.text)
         sources.add(document.source)
         if len(sources) > MAXIMUM_SOURCES:
+            named = f"source_field={arguments.source_field!r}" if arguments.source_field else "folder_sources"
             raise ValueError(
-                f"source_field={arguments.source_field!r} gives more than {MAXIMUM_SOURCES} sources by "
-                f"{document.location}; name a field with few values, such as the data set's part"
+                f"{named} gives more than {MAXIMUM_SOURCES} sources by {document.location}; name a field with few "
+                "values with --source_field, such as the data set's part"
             )
         if characters >= arguments.shard_characters:
             yield task()
             batch, characters, number = [], 0, number + 1
     if batch:
         yield task()
+
+
+def _check_sources(files: Sequence[Path], arguments: PrepareArguments) -> None:
+    """Refuse more files than there may be sources before they are read, where every file is a source."""
+    if not arguments.source_field and not arguments.folder_sources:
+        n_sources = len(set(map(source_of_file, files)))
+        if n_sources > MAXIMUM_SOURCES:
+            raise ValueError(
+                f"{n_sources} files would be as many sources, and {MAXIMUM_SOURCES} may be; add --folder_sources, and "
+                "each folder is one, or --source_field"
+            )
 
 
 def _read_input(arguments: PrepareArguments, files: Sequence[Path], position: ReadPosition) -> Iterator[TextDocument]:
@@ -121,7 +136,13 @@ def _read_input(arguments: PrepareArguments, files: Sequence[Path], position: Re
         where = (arguments.dataset, arguments.dataset_config, arguments.dataset_split, arguments.dataset_revision)
         documents = read_dataset_documents(*where, arguments.dataset_files, **fields)
     else:
-        documents = read_documents([str(file) for file in files], **fields, position=position, lines=arguments.lines)
+        documents = read_documents(
+            [str(file) for file in files],
+            **fields,
+            position=position,
+            lines=arguments.lines,
+            folder_sources=arguments.folder_sources,
+        )
     return islice(documents, arguments.max_documents)
 
 

@@ -40,7 +40,8 @@ def shard_settings(
         "user_dictionary_sha256": hashlib.sha256(dictionary).hexdigest(),
         "text_field": arguments.text_field,
         "source_field": arguments.source_field,
-        **({"lines": True} if arguments.lines else {}),  # a manifest without it was read without it
+        # A manifest without them was read without them.
+        **{name: True for name in ("lines", "folder_sources") if getattr(arguments, name)},
         "shard_characters": arguments.shard_characters,
         **{name: getattr(arguments, name) for name in names},
         "filters": [_name_of(one) for one in filters],

@@ -1,10 +1,15 @@
+import contextlib
+import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+from chinese_modernbert.runtime import threads
 from chinese_modernbert.tokenization import (
     TextDocument,
     encode_documents,
@@ -153,6 +158,61 @@ def test_a_source_field_with_too_many_values_is_refused(
         ValueError, match=r"source_field='text' gives more than 9 sources by .*one.jsonl:10; name a field"
     ):
         run_prepare(arguments)
+
+
+def test_more_files_than_sources_are_refused_before_reading_and_folders_can_name_the_sources(
+    arguments: PrepareArguments, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, text in enumerate(texts):
+        folder = tmp_path / "texts" / f"part{number % 3}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.txt").write_text(text, encoding="utf-8")
+    arguments.corpus, arguments.output_dir = [str(tmp_path / "texts")], str(tmp_path / "shards")
+    monkeypatch.setattr(prepare, "MAXIMUM_SOURCES", 9)
+    with pytest.raises(
+        ValueError, match=f"{len(texts)} files would be as many sources, and 9 may be; add --folder_sources"
+    ):
+        run_prepare(arguments)
+    assert not (tmp_path / "shards").exists()
+    arguments.folder_sources = True
+    shards = TokenShards(run_prepare(arguments))
+    numbers = sorted(range(len(texts)), key=lambda number: (f"part{number % 3}", f"{number}.txt"))
+    assert [shards.source_names[n] for n in shards.source_of] == [f"part{number % 3}" for number in numbers]
+    arguments.folder_sources = False
+    monkeypatch.setattr(prepare, "MAXIMUM_SOURCES", 10_000)
+    with pytest.raises(FileExistsError, match="other settings: .*folder_sources"):
+        run_prepare(arguments)
+    monkeypatch.setattr(prepare, "MAXIMUM_SOURCES", 2)
+    arguments.folder_sources, arguments.overwrite = True, True
+    with pytest.raises(ValueError, match=r"folder_sources gives more than 2 sources by .*part2"):
+        run_prepare(arguments)
+
+
+@pytest.mark.parametrize("keys", [{"source_field": "site"}, {"corpus": [], "dataset": "json"}])
+def test_folders_name_no_sources_beside_a_field_or_of_a_data_set(
+    arguments: PrepareArguments, keys: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match="folder_sources is"):
+        dataclasses.replace(arguments, folder_sources=True, **keys).check()
+
+
+def test_no_more_workers_are_started_than_there_are_cores(
+    arguments: PrepareArguments, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    started = []
+
+    @contextlib.contextmanager
+    def pool(workers: int) -> Iterator[Any]:
+        started.append(workers)
+        yield lambda function, items: ((item, function(item)) for item in items)
+
+    monkeypatch.setattr(prepare, "_worker_pool", pool)
+    monkeypatch.setattr(threads, "usable_cores", lambda: 2)
+    caplog.set_level("INFO")
+    arguments.prepare_workers = 8
+    run_prepare(arguments)
+    assert started == [2]
+    assert "2 workers work, not 8: so many cores may this process use" in caplog.text
 
 
 def test_no_more_documents_are_read_than_asked_for(arguments: PrepareArguments, texts: list[str]) -> None:
