@@ -42,19 +42,19 @@ from .checkpoint import (
     write_json,
     write_weights,
 )
+from .contents import CONFIG, RECORD_FILES
 from .kinds import ENCODER_CLASSES, kind_of
 from .manifest import MANIFEST_FILE, write_modeling_files, write_release_manifest
 from .native_form import NativeForm, find_native_form, native_class_name, native_config_values
 from .onnx.files import ONNX_FOLDER, write_onnx_folder
 from .provenance import PROVENANCE_FILE, base_model_of, write_provenance, yaml_without_local_folders
 from .sentence_modules import SentenceModules, check_no_span_head, check_reranker
+from .verification.security import content_faults, name_faults
 
 logger = logging.getLogger(__name__)
 
 RELEASE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 LICENSE_FILE = "LICENSE"
-# Files that tell how the checkpoint came about; looked for in the checkpoint, then in the run folder above it.
-RECORD_FILES = ("recipe.yaml", "masking.yaml")
 # For any shape, the more exact one first.
 EMBEDDING_GRAPHS = ("model_embedding.onnx", "model_embedding_quantized.onnx")
 
@@ -92,7 +92,8 @@ def build_release(args: ReleaseArguments) -> Path:
     Raises:
         FileNotFoundError: For a missing checkpoint, config, weights, tokenizer or report.
         FileExistsError: For an output folder that holds something else.
-        ValueError: For a checkpoint whose parts do not fit together, or a report about other weights.
+        ValueError: For a checkpoint whose parts do not fit together or that holds what no release does, or a report
+            about other weights.
     """
     model, output_dir = read_model(args), Path(args.output_dir)
     config, tensors, tokenizer = model.config, model.tensors, model.tokenizer
@@ -129,6 +130,7 @@ def build_release(args: ReleaseArguments) -> Path:
         )
         (folder / CARD_FILE).write_text(card, encoding="utf-8")
         write_release_manifest(folder, args.dtype, model.native.summary())
+        _check_contents(folder)
     return output_dir
 
 
@@ -193,8 +195,8 @@ def _write_model(folder: Path, model: ReleasedModel, dtype: str) -> None:
         architectures=[class_name],
         dtype=dtype,
     )
-    for key in ("torch_dtype", "_name_or_path", "_attn_implementation", "attn_implementation"):
-        values.pop(key, None)
+    # What a checkpoint or another version of Transformers says besides may lead a reader to code; see `contents`.
+    values = {name: value for name, value in values.items() if name in CONFIG}
     write_json(folder / CONFIG_FILE, without_idle_labels(values, model.class_name))
     write_modeling_files(folder)
 
@@ -216,6 +218,16 @@ def _record_files(folder: Path, provenance: dict[str, Any]) -> list[str]:
     """Return the records of the run that a release holds; a provenance of the release's name alone is none."""
     names = (*RECORD_FILES, *([PROVENANCE_FILE] if provenance.keys() - {"name"} else []))
     return [name for name in names if (folder / name).is_file()]
+
+
+def _check_contents(folder: Path) -> None:
+    """Refuse a release that its own verification would refuse, such as one with settings of an unknown tokenizer.
+
+    Raises:
+        ValueError: With what a release has no place for.
+    """
+    if faults := [*name_faults(folder), *content_faults(folder)]:
+        raise ValueError(f"a release has no place for what the checkpoint holds ({'; '.join(faults)}); take it out")
 
 
 def _license_bytes(checkpoint: Path) -> bytes:

@@ -18,6 +18,7 @@ from ..modeling import ChineseModernBertConfig
 from ..modeling.configuration_chinese_modernbert import NATIVE_MODEL_TYPE
 from ..runtime.files import make_as_readable_as_others, write_text_atomically
 from ..tokenization.loading import TOKENIZER_FILE, check_vocabulary, load_tokenizer
+from .json_forms import strict_json
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -33,6 +34,18 @@ TOKEN_ROLES = ("pad", "unk", "cls", "sep", "mask")
 CHECKPOINT_NAME = re.compile(r"checkpoint-\d+|final")
 
 
+def check_is_checkpoint(folder: str | Path) -> None:
+    """Check that a folder holds a model, without reading anything.
+
+    Raises:
+        FileNotFoundError: Where the folder or its config.json is missing.
+    """
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"checkpoint {folder} is not a folder; give the folder that holds {CONFIG_FILE}")
+    if not (Path(folder) / CONFIG_FILE).is_file():
+        raise FileNotFoundError(f"checkpoint {folder} has no {CONFIG_FILE}; give the folder of one saved model")
+
+
 def read_config(folder: str | Path) -> dict[str, Any]:
     """Return the keys of a checkpoint's config.json.
 
@@ -40,12 +53,8 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         FileNotFoundError: Where the folder or its config.json is missing.
         ValueError: For a config.json that is not a JSON object.
     """
-    path = Path(folder) / CONFIG_FILE
-    if not Path(folder).is_dir():
-        raise FileNotFoundError(f"checkpoint {folder} is not a folder; give the folder that holds {CONFIG_FILE}")
-    if not path.is_file():
-        raise FileNotFoundError(f"checkpoint {folder} has no {CONFIG_FILE}; give the folder of one saved model")
-    return read_json_object(path)
+    check_is_checkpoint(folder)
+    return read_json_object(Path(folder) / CONFIG_FILE)
 
 
 def record_folders(checkpoint: Path) -> list[Path]:
@@ -82,10 +91,10 @@ def read_json(path: Path) -> Any:
     """Return the value of a JSON file.
 
     Raises:
-        ValueError: For broken JSON, in one line.
+        ValueError: For broken JSON, or JSON that not every reader reads alike, in one line.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return strict_json(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON ({error}); save the checkpoint again") from error
 

@@ -1,7 +1,7 @@
 """What of a folder goes to the Hub: the files of the release and nothing else, and why a folder is refused.
 
 All of this is decided without the network. Files that a release does not hold stay behind; a link that leaves the
-folder, a file that holds something like a token, or a manifest that names the state of a run stops the push.
+folder, a file that holds something like a token, or a manifest that names a foreign file stops the push.
 """
 
 from __future__ import annotations
@@ -9,17 +9,11 @@ from __future__ import annotations
 import mmap
 import re
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
+from ..contents import LATER_FILES, may_hold
 from ..manifest import MANIFEST_FILE, read_release_manifest, release_files
 
-# What may join a release after the builder wrote its manifest. `*` also stands for slashes. Source: our default.
-LATER_FILES = ("onnx/*.onnx", "onnx/*.onnx_data", "onnx/*.onnx.data", "onnx/*.json", "README.zh-CN.md", "*.png")
-# What a training run leaves behind; in no release, whatever its manifest says.
-RUN_STATE = ("*optimizer*", "*scheduler*", "*trainer_state*", "*rng_state*", "*.pt", "*.pth", "*.bin", "*.pkl", "*.env")
-# In no release either, and `*.png` above would find them.
-HIDDEN = (".*", "*/.*")
 # Looked for in every file that would be sent, weights too: a header of safetensors holds free text.
 SECRETS = {
     "a token of the Hub": rb"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{30,}",
@@ -64,8 +58,8 @@ def plan_push(folder: str | Path) -> PushPlan:
 
     Raises:
         FileNotFoundError: Where the folder or a file that its manifest names is missing.
-        ValueError: For a folder that is no release, a link that leaves it, the state of a run or a hidden file in its
-            manifest, or a file that holds what looks like a secret.
+        ValueError: For a folder that is no release, a link that leaves it, a manifest that names what no release holds,
+            or a file that holds what looks like a secret.
     """
     root = Path(folder).resolve()
     if not root.is_dir():
@@ -73,25 +67,17 @@ def plan_push(folder: str | Path) -> PushPlan:
     if not (root / MANIFEST_FILE).is_file():
         raise ValueError(f"{folder} is no release, it has no {MANIFEST_FILE}; build one: chinese-modernbert release")
     built = read_release_manifest(root)
+    if foreign := [name for name in built if not may_hold(name)]:
+        raise ValueError(f"{MANIFEST_FILE} of {folder} names {foreign[0]}, which no release holds; build it again")
     _refuse_links_that_leave(root)
     present = release_files(root)
     if lost := sorted(set(built) - set(present)):
         raise FileNotFoundError(f"{folder} lacks {', '.join(lost)}, which its {MANIFEST_FILE} names; build it again")
-    later = {name for name in present if _matches(name, LATER_FILES) and not _matches(name, HIDDEN)}
-    going = sorted([MANIFEST_FILE, *(name for name in present if name in built or name in later)])
+    going = sorted([MANIFEST_FILE, *(name for name in present if name in built or LATER_FILES.fullmatch(name))])
     for name in going:
-        if _matches(name, RUN_STATE):
-            raise ValueError(f"{MANIFEST_FILE} of {folder} names {name}, the state of a run; build the release again")
-        if _matches(name, HIDDEN):
-            raise ValueError(f"{MANIFEST_FILE} of {folder} names {name}, which is hidden; build the release again")
         _refuse_secrets(root, name)
     sizes = {name: (root / name).stat().st_size for name in going}
     return PushPlan(root, sizes, tuple(sorted(set(present) - set(going))))
-
-
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    """Tell whether a path has one of the forms."""
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _refuse_links_that_leave(root: Path) -> None:

@@ -22,8 +22,8 @@ from huggingface_hub.errors import (
 
 from ... import __version__
 from ..arguments import MAIN, PushArguments
-from ..builder import RECORD_FILES
 from ..card.training_facts import CURVES_FILE
+from ..contents import RECORD_FILES
 from ..manifest import MANIFEST_FILE
 from ..provenance import PROVENANCE_FILE
 from ..sentence_modules import SENTENCE_FILES

@@ -64,7 +64,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def record_a_run(folder: Path) -> None:
     """Write what a run leaves beside its weights, with folders of its machine where they could be."""
-    (folder / "recipe.yaml").write_text("seed: 7\ntrain: /home/me/shards\n")
+    (folder / "recipe.yaml").write_text("seed: 7\ndata: /home/me/shards\n")
     identity = {"seed": 7, "data_seed": None, "masking": "whole_word", "masking_options": {"lexicon": "/home/me/w.txt"}}
     (folder / "pretraining.json").write_text(json.dumps({**identity, "shards": ["ab" * 32]}))
     data = {"manifest_sha256": "cd" * 32, "sources": {"/home/me/news": 3}, "shards": [{"sha256": {"ids": "ab" * 32}}]}
@@ -218,10 +218,10 @@ def test_a_sparse_encoder_is_what_its_pooling_says(checkpoint: Path, tmp_path: P
 
 def test_recipe_and_masking_are_taken_from_the_run_folder_without_its_paths(checkpoint: Path, tmp_path: Path) -> None:
     checkpoint = checkpoint.rename(tmp_path / "checkpoint-20")
-    (tmp_path / "recipe.yaml").write_text("corpus: [/home/me/corpus/a.txt, b.txt]  # from https://example.org/x\n")
+    (tmp_path / "recipe.yaml").write_text("data: [/home/me/corpus/a.txt, b.txt]  # from https://example.org/x\n")
     (checkpoint / "masking.yaml").write_text("rate: 0.3\n")
     folder = release_of(checkpoint, tmp_path)
-    assert (folder / "recipe.yaml").read_text() == "corpus: [a.txt, b.txt]  # from https://example.org/x\n"
+    assert (folder / "recipe.yaml").read_text() == "data: [a.txt, b.txt]  # from https://example.org/x\n"
     assert (folder / "masking.yaml").read_text() == "rate: 0.3\n"
     assert "[`recipe.yaml`](recipe.yaml), [`masking.yaml`](masking.yaml)" in (folder / "README.md").read_text()
 
@@ -277,6 +277,17 @@ def test_a_path_in_a_block_of_text_is_cut_and_what_follows_stays() -> None:
 def test_a_recipe_that_is_no_yaml_is_named(checkpoint: Path, tmp_path: Path) -> None:
     (checkpoint / "recipe.yaml").write_text("a: 'open")
     assert "recipe.yaml is not valid YAML" in message(checkpoint, tmp_path)
+
+
+def test_what_its_verification_would_refuse_is_not_built(checkpoint: Path, tmp_path: Path) -> None:
+    (checkpoint / "recipe.yaml").write_text("trust_remote_code: true\n")
+    assert "recipe.yaml: 'trust_remote_code' is no option of pretrain" in message(checkpoint, tmp_path)
+
+
+def test_settings_of_a_checkpoint_that_no_release_has_stay_behind(checkpoint: Path, tmp_path: Path) -> None:
+    edit_json(checkpoint / "config.json", zero_mean_residual=False, norm_type="rmsnorm", sentence_transformers={"v": 1})
+    values = json.loads((release_of(checkpoint, tmp_path) / "config.json").read_text())
+    assert values["model_type"] == "chinese_modernbert" and "sentence_transformers" not in values
 
 
 def test_own_licence_of_the_checkpoint_goes_first(checkpoint: Path, tmp_path: Path) -> None:

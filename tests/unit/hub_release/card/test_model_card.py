@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard
 
-from chinese_modernbert.hub_release.builder import RECORD_FILES
 from chinese_modernbert.hub_release.card.evaluation_facts import EvaluationFacts
 from chinese_modernbert.hub_release.card.model_card import _rope_text, render_model_card
 from chinese_modernbert.hub_release.card.tokenizer_facts import TokenizerMetric
@@ -20,6 +19,7 @@ from chinese_modernbert.hub_release.card.training_facts import (
     training_rows,
 )
 from chinese_modernbert.hub_release.checkpoint import MASKED_LM
+from chinese_modernbert.hub_release.contents import RECORD_FILES
 from chinese_modernbert.hub_release.kinds import kind_of
 from chinese_modernbert.hub_release.native_form import NativeForm
 from chinese_modernbert.modeling import ChineseModernBertConfig

@@ -28,9 +28,10 @@ def test_a_plan_holds_all_that_the_builder_writes(saved_release: Path) -> None:
     [
         ("onnx/model.onnx", True),
         ("onnx/model_int8.onnx", True),
-        ("onnx/model.onnx_data", True),
+        ("onnx/model.onnx_data", False),
         ("README.zh-CN.md", True),
-        ("pictures/curves.png", True),
+        ("curves.png", True),
+        ("pictures/curves.png", False),
         ("optimizer.pt", False),
         ("trainer_state.json", False),
         ("training_args.bin", False),
@@ -61,16 +62,14 @@ def test_a_lost_file_is_named(release: Path) -> None:
     assert "lacks LICENSE" in refusal(release, FileNotFoundError)
 
 
-@pytest.mark.parametrize(
-    ("name", "what"), [("optimizer.pt", "the state of a run"), (".secret/x.png", "which is hidden")]
-)
-def test_a_manifest_that_names_what_no_release_holds(release: Path, name: str, what: str) -> None:
+@pytest.mark.parametrize("name", ["optimizer.pt", ".secret/x.png", "../x.png"])
+def test_a_manifest_that_names_what_no_release_holds(release: Path, name: str) -> None:
     manifest = json.loads((release / MANIFEST_FILE).read_text())
     manifest["files"][name] = "0"
     (release / MANIFEST_FILE).write_text(json.dumps(manifest))
     (release / name).parent.mkdir(exist_ok=True)
     (release / name).write_text("x")
-    assert f"names {name}, {what}" in refusal(release)
+    assert f"names {name}, which no release holds" in refusal(release)
 
 
 @pytest.mark.parametrize("name", ["README.md", "model.safetensors", "config.json", "README.zh-CN.md"])

@@ -204,8 +204,8 @@ def test_without_a_token_nothing_is_asked(release: Path, hub: Hub, monkeypatch: 
 
 
 def test_a_release_that_fails_its_verification_is_not_sent(release: Path, hub: Hub) -> None:
-    (release / "extra.py").write_text("")  # so that verification ends before it starts a process
-    with pytest.raises(ValueError, match=r"fails its verification.*extra.py is none of them"):
+    (release / "extra_chinese_modernbert.py").write_text("")  # so that verification ends before it starts a process
+    with pytest.raises(ValueError, match=r"fails its verification.*extra_chinese_modernbert.py is none of them"):
         push_quickly(release, verify=True)
     assert not any(request.startswith(("POST", "PUT")) for request in hub.requests)
 

@@ -1,96 +1,93 @@
-"""Each thing that a release must not do or hold is put into one once, and named."""
+"""Whatever makes a good release hostile is refused, and nothing but bytes is read before."""
 
+import builtins
 import json
-import pickle
+import shutil
 from pathlib import Path
 
 import pytest
 
-from chinese_modernbert.hub_release.verification.security import kind_faults, outside_code_faults
-from chinese_modernbert.hub_release.verification.verify import _static_checks
+from chinese_modernbert.hub_release import verify_release
+from chinese_modernbert.hub_release.contents import JSON_FILES
+from chinese_modernbert.hub_release.verification import verify
+from chinese_modernbert.hub_release.verification.security import content_faults, name_faults
+from reference.hostile_folders import DAMAGES, changed_values, seal
+
+RECORDS = {
+    "run": {"seed": 1, "masking": {"name": "x", "auto_map": None}},
+    "packages": {"torch": "2"},
+    "machine": {"threads": 1, "cores": 2},
+    "name": "owner/name",
+    "recipe": {"file": "recipe.yaml", "sha256": "0" * 64},
+}
 
 
-def security_faults(folder: Path) -> dict[str, str]:
-    checks = [check for check in _static_checks(folder) if check.name.startswith("security")]
-    assert len(checks) == 2
-    return {check.name: check.detail for check in checks if check.outcome == "fail"}
+@pytest.fixture(scope="module")
+def known_release(saved_release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a release that holds records and what may join later."""
+    folder = Path(shutil.copytree(saved_release, tmp_path_factory.mktemp("known") / "release"))
+    (folder / "training_provenance.json").write_text(json.dumps(RECORDS))
+    (folder / "recipe.yaml").write_text("seed: 1\nstages:\n- context_length: 128\n  share: 1.0\nreport_to: none\n")
+    (folder / "masking.yaml").write_text("rate: 0.3\n")
+    (folder / ".gitattributes").write_text("*.safetensors filter=lfs diff=lfs merge=lfs -text\n")
+    return folder
 
 
-def test_a_release_as_built_has_no_fault(release: Path) -> None:
-    assert security_faults(release) == {}
-    assert any(release.rglob("*.py"))
+@pytest.fixture
+def nothing_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail where a library would see the folder, or somebody is asked."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the folder was loaded")
+
+    for name in ("_Reference", "run_script"):
+        monkeypatch.setattr(verify, name, refuse)
+    monkeypatch.setattr(builtins, "input", refuse)
 
 
-@pytest.mark.parametrize(
-    "name", ["pytorch_model.bin", "weights.pt", "1_Pooling/head.pkl", "kernel.so", "code.zip", "run.sh", "model"]
-)
-def test_a_pickle_an_archive_or_a_binary_is_named(name: str, release: Path) -> None:
-    (release / name).write_bytes(pickle.dumps({"weight": 1}))
-    detail = security_faults(release)["security: no pickles, archives or binaries"]
-    assert detail == f"{name} is of a kind that a release does not hold"
+def test_a_release_with_all_that_may_join_it_has_no_fault(known_release: Path) -> None:
+    assert name_faults(known_release) == content_faults(known_release) == []
+    assert {check.outcome for check in verify._static_checks(known_release)} == {"pass"}
 
 
-def test_what_git_and_the_hub_client_keep_is_no_fault(release: Path) -> None:
-    for name in (".gitattributes", ".cache/huggingface/download.lock", "__pycache__/heads.pyc"):
-        (release / name).parent.mkdir(parents=True, exist_ok=True)
-        (release / name).write_bytes(b"x")
-    assert kind_faults(release) == []
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_hostile_folder_is_refused_before_anything_loads_it(
+    name: str, known_release: Path, tmp_path: Path, nothing_is_loaded: None
+) -> None:
+    folder = Path(shutil.copytree(known_release, tmp_path / "release"))
+    DAMAGES[name](folder)
+    seal(folder)
+    report = verify_release(folder)
+    about_trust = ("security: ", "modeling files are this library's")
+    assert any(check.name.startswith(about_trust) for check in report.failed), report.summary()
+    assert report.checks[-1].name == "isolated process" and report.checks[-1].outcome == "skip"
+    lines = report.summary().split("\n")
+    assert len(lines) == len(report.checks) + 1 and report.summary().isascii()
 
 
-def test_the_parts_of_a_graph_are_no_fault(release: Path) -> None:
-    (release / "onnx").mkdir()
-    for name in ("model.onnx", "model.onnx_data", "model.onnx.data"):
-        (release / "onnx" / name).write_bytes(b"x")
-    assert kind_faults(release) == []
+def test_sixty_ways_are_tried() -> None:
+    assert len(DAMAGES) > 60
 
 
-def edit_json(path: Path, **values: object) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+@pytest.mark.parametrize("name", [name for name in JSON_FILES if not name.startswith(("onnx", "1_Splade"))])
+def test_no_json_file_takes_a_key_or_an_object_more_anywhere(name: str, known_release: Path, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    value = json.loads((known_release / name).read_text(encoding="utf-8"))
+    value.pop("run", None) if isinstance(value, dict) else None  # a record of any form, which no library reads
+    tried = 0
+    for changed in changed_values(value):
+        (tmp_path / name).write_text(json.dumps(changed))
+        assert content_faults(tmp_path), changed
+        tried += 1
+    assert tried > 2
 
 
-def test_settings_that_take_code_from_elsewhere_are_named(release: Path) -> None:
-    edit_json(release / "config.json", auto_map={"AutoModel": "owner/name--modeling.Model"})
-    edit_json(release / "tokenizer_config.json", auto_map={"AutoTokenizer": [None, "tokenization.Tokenizer"]})
-    (release / "modules.json").write_text(json.dumps([{"idx": 0, "path": "", "type": "stolen.Transformer"}]))
-    detail = security_faults(release)["security: no code from elsewhere"]
-    assert "auto_map takes AutoModel from owner/name--modeling.Model" in detail
-    assert "tokenizer_config.json sets auto_map to {'AutoTokenizer'" in detail
-    assert "modules.json imports stolen.Transformer" in detail
-    (release / "modules.json").write_text("{}")
-    assert "holds no list of JSON objects" in "; ".join(outside_code_faults(release))
-
-
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("config.json", {"auto_map": "evil/repo--modeling.Model"}),
-        ("config.json", {"attn_implementation": "evil/kernel"}),
-        ("config.json", {"_attn_implementation": "evil/kernel"}),
-        ("config.json", {"experts_implementation": "evil/kernel"}),
-        ("config.json", {"custom_pipelines": {"fill-mask": {"impl": "evil/repo--pipe.Pipe"}}}),
-        ("sentence_bert_config.json", {"model_args": {"attn_implementation": "evil/kernel"}}),
-        ("adapter_config.json", {"base_model_name_or_path": "evil/repo"}),
-        ("2_Dense/config.json", {"activation_function": "evil.module.Thing"}),
-        (".hidden/config.json", [{"auto_map": {"AutoModel": "evil/repo--modeling.Model"}}]),
-    ],
-)
-def test_a_setting_that_leads_to_code_is_named_in_every_file(release: Path, name: str, values: object) -> None:
-    path = release / name
-    path.parent.mkdir(exist_ok=True)
-    if path.exists() and isinstance(values, dict):
-        edit_json(path, **values)
-    else:
+def test_errors_say_file_place_and_what_is_wanted(known_release: Path, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    for values, expected in (
+        ({"hidden_size": "32"}, "config.json: hidden_size is '32', wanted is a whole number"),
+        ({"classifier_pooling": "max"}, "config.json: classifier_pooling is 'max', wanted is one of 'cls', 'mean'"),
+        ({"attribute_map": {}}, "config.json: attribute_map is no key that a release has"),
+    ):
         path.write_text(json.dumps(values))
-    assert f"{name} sets " in security_faults(release)["security: no code from elsewhere"]
-
-
-def test_only_the_modules_that_the_builder_writes_are_allowed(release: Path) -> None:
-    kinds = ["sentence_transformers.models.Transformer", "sentence_transformers.models.Dense"]
-    (release / "modules.json").write_text(json.dumps([{"idx": 0, "path": "", "type": kind} for kind in kinds]))
-    assert outside_code_faults(release) == ["modules.json imports sentence_transformers.models.Dense"]
-
-
-def test_words_of_the_tokenizer_and_records_of_a_run_are_no_settings(release: Path) -> None:
-    for name in ("tokenizer.json", "training_provenance.json"):
-        (release / name).write_text('{"auto_map": 5}')
-    assert outside_code_faults(release) == []
+        assert content_faults(tmp_path) == [expected]
