@@ -14,11 +14,12 @@ from chinese_modernbert.trainers.pretraining.trainer import PretrainingTrainer
 from reference.pretraining_run import Run, assert_same_weights, run_until, settings
 from reference.torchrun import finish, start
 
-# The paper's masks, masks that follow the model, and masks with loss weights.
+# The paper's masks, masks that follow the model, masks with loss weights, and causal micro-batches in between.
 MASKINGS: dict[str, dict[str, Any]] = {
     "paper": {"z_loss": 1e-3},
     "following": {"masking": "amlm", "masking_options": {"every": 2}},
     "weighing": {"masking": "frequency_informed", "gradient_accumulation_steps": 2},
+    "causal": {"causal_share": 0.25, "gradient_accumulation_steps": 2, "z_loss": 1e-3},
 }
 TIMES = ("tokens_per_second", "tflops")
 
@@ -49,7 +50,8 @@ def train_on(rows: bool, arguments: Any, label_capacity: int | None = None) -> P
     trainer = build_trainer(arguments, check_pretraining(arguments))
     ready = trainer.train_dataset
     assert ready.flat
-    trainer.train_dataset = MaskedBatches(ready.batches, ready.masker, ready.window, not rows, label_capacity)
+    given = (ready.batches, ready.masker, ready.window, not rows, label_capacity)
+    trainer.train_dataset = MaskedBatches(*given, causal_share=ready.causal_share)
     trainer.train()
     return trainer
 
@@ -89,8 +91,9 @@ def test_fillers_change_a_run_by_rounding(make_run: Run, kind: str) -> None:
         assert other == pytest.approx(one, rel=1e-4)
 
 
-def test_loss_weights_of_two_processes_share_one_mean(make_run: Run, data: Path, tmp_path: Path) -> None:
-    shared = {**MASKINGS["weighing"], "model_overrides": SHAPE}
+@pytest.mark.parametrize("kind", ["weighing", "causal"])
+def test_two_processes_share_one_mean(make_run: Run, data: Path, tmp_path: Path, kind: str) -> None:
+    shared = {**MASKINGS[kind], "model_overrides": SHAPE}
     alone = make_run("alone", **shared)
     run_pretraining(alone)
     recipe = {**settings(data, tmp_path / "both"), **shared, "gradient_accumulation_steps": 1}
@@ -98,8 +101,39 @@ def test_loss_weights_of_two_processes_share_one_mean(make_run: Run, data: Path,
     words = ["-m", "chinese_modernbert.cli", "pretrain", "--config", str(tmp_path / "recipe.yaml")]
     assert finish(start(words, tmp_path)) == [0], (tmp_path / "err-0.txt").read_text()
     for one, other in zip(logged(str(tmp_path / "both")), logged(alone.output_dir), strict=True):
-        names = ("loss", "grad_norm")
+        names = [name for name in other if name.startswith("loss") or name in ("grad_norm", "causal_share")]
         assert [one[name] for name in names] == pytest.approx([other[name] for name in names], rel=2e-3)
+
+
+def test_the_loss_of_a_step_is_that_of_its_kinds_by_their_share_and_the_evaluation_is_of_masks(make_run: Run) -> None:
+    arguments = make_run("kinds", causal_share=0.25, gradient_accumulation_steps=2, eval_strategy="steps", eval_steps=6)
+    run_pretraining(arguments)
+    lines = logged(arguments.output_dir)
+    assert [line["causal_share"] for line in lines] == [0.0, 0.5] * (len(lines) // 2)
+    for line in lines:
+        share, causal = line["causal_share"], line.get("loss_causal", 0.0)
+        assert line["loss"] == pytest.approx((1 - share) * line["loss_mlm"] + share * causal, rel=1e-3)
+        assert ("loss_causal" in line) is bool(share)
+    plain = make_run("masks", gradient_accumulation_steps=2, eval_strategy="steps", eval_steps=6)
+    run_pretraining(plain)
+    shown = [
+        next(line for line in read_training_log(str(one.output_dir)) if "eval_loss" in line)
+        for one in (arguments, plain)
+    ]
+    assert shown[0].keys() == shown[1].keys()
+    assert shown[0]["eval_unigram_loss"] == shown[1]["eval_unigram_loss"]  # the same tokens are asked for
+
+
+def test_a_share_that_would_not_act_or_another_one_is_refused(make_run: Run) -> None:
+    with pytest.raises(ValueError, match=r"causal_share=1.0 is not in \[0, 1\)"):
+        check_pretraining(make_run(causal_share=1.0))
+    with pytest.raises(
+        ValueError, match="causal_share=0.1 is a part of the plain loss; set it to 0, or objective: mlm"
+    ):
+        check_pretraining(make_run(causal_share=0.1, objective="retromae"))
+    run_until(5, make_run("other"))
+    with pytest.raises(ValueError, match=r"other settings: causal_share was 0\.0, is 0\.1$"):
+        check_pretraining(make_run("other", causal_share=0.1, resume="auto"))
 
 
 @pytest.mark.parametrize("accumulation", [1, 3])

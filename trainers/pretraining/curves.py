@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime.pictures import COLORS, new_figure, save_picture_atomically
-from .log import LOG_FILE, read_training_log
+from .log import CAUSAL_LOSS, CAUSAL_SHARE, LOG_FILE, MASKED_LOSS, read_training_log
 
 WIDTH_INCHES = 9.0
 PANEL_INCHES = 1.9
@@ -101,7 +101,9 @@ def _panels(heights: list[int], title: str) -> tuple[Any, Any]:
 
 
 def _draw_loss(axes: Any, records: Sequence[dict[str, Any]]) -> None:
-    _plot(axes, records, "loss", "training, at the scheduled masking rate", color=TRAINING)
+    own = MASKED_LOSS if any(CAUSAL_SHARE in record for record in records) else "loss"
+    _plot(axes, records, own, "training, at the scheduled masking rate", color=TRAINING)
+    _plot(axes, records, CAUSAL_LOSS, "training, next tokens", color=WORDS, marker=".", linestyle="none")
     _plot(axes, records, "eval_loss", "evaluation, at a fixed masking rate", color=EVALUATION, marker="o")
     guess = [record["eval_unigram_loss"] for record in records if "eval_unigram_loss" in record]
     if guess:

@@ -17,6 +17,8 @@ from .batches import BatchFacts
 from .throughput import SpeedMeter
 
 LOG_FILE = "training_log.jsonl"
+# Of runs with causal micro-batches: the loss of either kind, and what share of the micro-batches was causal.
+MASKED_LOSS, CAUSAL_LOSS, CAUSAL_SHARE = "loss_mlm", "loss_causal", "causal_share"
 
 
 def read_training_log(path: str | Path) -> list[dict[str, Any]]:
@@ -146,6 +148,20 @@ class LogWindow:
         """Add a part of the loss of a micro-batch, scaled as the loss is."""
         self.parts[name] = part.detach() + self.parts.get(name, 0.0)
 
+    def add_kind(self, loss: torch.Tensor, is_causal: bool, share: float) -> None:
+        """Add the loss of a micro-batch, its part of the step's, to that of its kind.
+
+        Every process names both kinds at each micro-batch, since means are taken over all of them.
+
+        Args:
+            loss: scaled as the step's loss is
+            is_causal: its kind
+            share: one by the micro-batches that a process takes in a step
+        """
+        for name, counts in ((MASKED_LOSS, not is_causal), (CAUSAL_LOSS, is_causal)):
+            self.add(name, loss if counts else torch.zeros_like(loss))
+        self.add(CAUSAL_SHARE, torch.full_like(loss, share * is_causal))
+
     def take_back_step(self, loss_sum: torch.Tensor) -> None:
         """Set the sums, the Trainer's in place, to what they were before the step."""
         before, self.parts = self._before
@@ -164,6 +180,11 @@ class LogWindow:
             logs["loss"] *= self.steps / counted
         for name, summed in self.parts.items():
             logs[name] = float(mean(summed)) / counted
+        if CAUSAL_SHARE in logs:
+            share = logs[CAUSAL_SHARE] = round(logs[CAUSAL_SHARE], 6)
+            for name, own in ((MASKED_LOSS, 1 - share), (CAUSAL_LOSS, share)):
+                part = logs.pop(name)
+                logs |= {name: part / own} if own else {}
         self.steps = self.skipped = 0
         self.parts = {}
 

@@ -28,6 +28,7 @@ from ..masking import MASKING_PRESETS, Masker, MaskVocabulary, chinese_modernber
 from ..masking.options import columns_of, masker_from_options
 from .arguments import PretrainingArguments
 from .averages import WeightAveraging
+from .batches import check_causal_share
 from .callbacks import EXIT_TO_RESUME
 from .checkpoints import WRITING, CheckpointWriter, find_damage, last_checkpoint
 from .evaluation import Evaluation
@@ -56,7 +57,7 @@ RESUME_FIELDS = (
     *("adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "ema_decay"),
     *("center_embeddings", "decoder_starts_at"),
     *("source_weights", "batch_size_warmup_share", "batch_size_warmup_start", "model_overrides", "bf16", "fp16"),
-    *("objective", "objective_options", "compile_layers"),
+    *("objective", "objective_options", "causal_share", "compile_layers"),
 )
 # Names that older runs recorded for today's options.
 RENAMED_FIELDS = {"batch_ramp_share": "batch_size_warmup_share", "batch_ramp_start": "batch_size_warmup_start"}
@@ -310,8 +311,11 @@ def _check_watching(arguments: PretrainingArguments) -> None:
         raise ValueError("ema_evaluation: true needs an average (ema_decay) and something to evaluate on (eval_data)")
     if arguments.z_loss < 0:
         raise ValueError(f"z_loss={arguments.z_loss} is negative; give a factor such as 1e-4, or 0 for none")
-    if arguments.z_loss and arguments.objective != PLAIN:
-        raise ValueError(f"z_loss={arguments.z_loss} is a part of the plain loss; set it to 0, or objective: {PLAIN}")
+    check_causal_share(arguments.causal_share)
+    for name in ("z_loss", "causal_share"):
+        value = getattr(arguments, name)
+        if value and arguments.objective != PLAIN:
+            raise ValueError(f"{name}={value} is a part of the plain loss; set it to 0, or objective: {PLAIN}")
     if arguments.save_strategy == "best":
         raise ValueError(
             "save_strategy: best does not fit, the schedule ends at the last step; pick a checkpoint by hand"

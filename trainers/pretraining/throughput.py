@@ -58,22 +58,26 @@ class Workload:
     global_pairs: int = 0
     local_pairs: int = 0
 
-    def add(self, document_ids: np.ndarray, masked: int, window: int) -> None:
+    def add(self, document_ids: np.ndarray, masked: int, window: int, is_causal: bool = False) -> None:
         """Add a micro-batch.
 
         Args:
             document_ids: integer `[B, L]`, -1 = padding
             masked: labels in it
             window: half of the window: a token sees so many on each side
+            is_causal: a token sees none after it
         """
         # Neighboring documents of a row have different numbers, so a run of equal numbers is one document.
         starts = np.flatnonzero(begins_run(document_ids))
         lengths = np.diff(starts, append=document_ids.size)[document_ids.ravel()[starts] >= 0].astype(np.int64)
         near = np.where(lengths > window, lengths * (2 * window + 1) - window * (window + 1), lengths**2)
+        every = lengths**2
+        if is_causal:  # itself, and of two tokens the second sees the first
+            near, every = (near + lengths) // 2, (every + lengths) // 2
         self.positions += document_ids.size
         self.tokens += int(lengths.sum())
         self.masked += masked
-        self.global_pairs += int((lengths**2).sum())
+        self.global_pairs += int(every.sum())
         self.local_pairs += int(near.sum())
 
     def merge(self, other: "Workload") -> None:

@@ -25,7 +25,7 @@ from ..masking.statistics import MaskingCounts
 from ..masking.trainer import FEEDBACK_KEYS, LOSS_WEIGHT, MaskingRateCallback, MaskingTrainer
 from .arguments import PretrainingArguments
 from .averages import WeightAveraging, trained_weights
-from .batches import FACTS, UNMASKED, MaskedBatches
+from .batches import FACTS, IS_CAUSAL, UNMASKED, MaskedBatches
 from .callbacks import StageCallback, StopOnSignal, heed_only_the_parent
 from .checkpoints import CheckpointWriter, find_damage, numbered_checkpoints, read_run_state
 from .evaluation import Evaluation
@@ -80,7 +80,8 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
         rows = None if evaluation is None else evaluation.rows
         # An objective reads rows, and a recorded graph of one long row would attend from every token to every other.
         flat = objective is None and not args.torch_compile
-        ready = MaskedBatches(batches, masker, model.config.local_attention // 2, flat, filled=args.compile_layers)
+        window, share = model.config.local_attention // 2, args.causal_share
+        ready = MaskedBatches(batches, masker, window, flat, filled=args.compile_layers, causal_share=share)
         if args.compile_layers:
             model.compile_layers()  # pyright: ignore[reportCallIssue]
         super().__init__(trained, args, train_dataset=ready, masker=masker, eval_dataset=rows)
@@ -183,8 +184,13 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
         """Return the loss of a micro-batch, the objective's or cross-entropy and z-loss, and log its parts."""
+        is_causal = inputs.get(IS_CAUSAL, False)
+        if isinstance(num_items_in_batch, torch.Tensor):
+            num_items_in_batch = num_items_in_batch[int(is_causal)]
         both: Any = super().compute_loss(model, inputs, True, num_items_in_batch)
         loss, outputs = both
+        if self.args.causal_share:
+            self.run_log.window.add_kind(loss, is_causal, 1 / self.current_gradient_accumulation_steps)
         # A loss that was divided by the items of all processes is multiplied: the mean over processes is taken.
         averaged = self.args.average_tokens_across_devices and num_items_in_batch is not None
         times = self.accelerator.num_processes if averaged else 1

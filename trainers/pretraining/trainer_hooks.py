@@ -17,7 +17,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..zero_mean_residual import ZeroMeanResidualCallback
 from .averages import WeightAveraging
-from .batches import FACTS
+from .batches import FACTS, IS_CAUSAL
 from .checkpoints import WRITING, CheckpointWriter, drop_old_checkpoints, find_damage
 from .guards import StepGuard
 from .log import RunLog
@@ -44,16 +44,24 @@ class TrainerHooks(Trainer):
     averages: WeightAveraging | None
 
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> torch.Tensor | int | None:
-        """Return how many tokens of a step are labelled, over all processes; who masked the batches has counted."""
+        """Return what the sums of a step are divided by, int64 `[2]`: of masked micro-batches and of causal ones.
+
+        It is the number of labelled tokens of that kind over all processes, which who read the batches has counted, by
+        the kind's share of the step's micro-batches: a causal one has several times as many labels and counts no more.
+        """
         if not batch_samples:
             return None
-        own = sum(batch[FACTS].masks.masked_tokens for batch in batch_samples)
+        labels, batches = [0, 0], [0, 0]
+        for batch in batch_samples:
+            kind = int(batch.get(IS_CAUSAL, False))
+            labels[kind] += batch[FACTS].work.masked
+            batches[kind] += 1
         # Written on the device: a copy from the host would wait for it.
-        items = torch.full((), own, dtype=torch.int64, device=device)
+        own = [torch.full((), count, dtype=torch.int64, device=device) for count in (*labels, *batches)]
+        counts: Any = torch.stack(own)
         if self.args.average_tokens_across_devices and self.args.world_size > 1:
-            everywhere: Any = self.accelerator.reduce(items, reduction="sum")
-            return everywhere
-        return items
+            counts = self.accelerator.reduce(counts, reduction="sum")
+        return counts[:2] * counts[2:].sum() // counts[2:].clamp(min=1)
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         """Return the gradient norm, the last moment before the weights change: a bad step is caught here.

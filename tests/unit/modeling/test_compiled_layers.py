@@ -68,7 +68,8 @@ def test_one_graph_serves_all_layers_and_other_documents(tiny_config, graphs: li
     first = len(graphs)
     # Before: the first layer has no norm. After: one for all.
     assert first == 3
-    losses_and_gradients(model, [flat_batch([120]), flat_batch([10] * 12), flat_batch([100, 20])])
+    causal = {**flat_batch([60, 60]), "is_causal": True}
+    losses_and_gradients(model, [flat_batch([120]), flat_batch([10] * 12), flat_batch([100, 20]), causal])
     assert len(graphs) == first
     losses_and_gradients(model, [flat_batch([50, 40])])  # another number of tokens: graphs for any number
     second = len(graphs)

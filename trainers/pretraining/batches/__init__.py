@@ -1,14 +1,19 @@
 """Micro-batches that are ready: masked where they are read, and laid out as one flat row."""
 
+from .causal import check_causal_share, is_causal_batch, next_tokens
 from .flat import flat_row, masked_words
-from .ready import FACTS, UNMASKED, BatchFacts, MaskedBatches, UnmaskedBatch
+from .ready import FACTS, IS_CAUSAL, UNMASKED, BatchFacts, MaskedBatches, UnmaskedBatch
 
 __all__ = [
     "FACTS",
+    "IS_CAUSAL",
     "UNMASKED",
     "BatchFacts",
     "MaskedBatches",
     "UnmaskedBatch",
+    "check_causal_share",
     "flat_row",
+    "is_causal_batch",
     "masked_words",
+    "next_tokens",
 ]
