@@ -19,11 +19,12 @@ NODE_STAMP = $(NODE_PROJECT)/installed
 WEIGHTS ?= $(HOME)/.cache/chinese-modernbert/mini
 RECIPE ?= pretrain_mini
 OPTIONS ?=
+NAME ?= mini
 CORPUS ?= $(CHINESE_MODERNBERT_DATA)/corpus
 BACKGROUND = exec nice -n 12 $(RUN)/chinese-modernbert
 
 .PHONY: install demo test whole-units whole-commands test-fast fast-trainers fast-others suite compat gpu check fix wheel clean \
-	runtimes weights weights-progress
+	runtimes weights weights-progress weights-report
 
 install: $(STAMP)
 
@@ -109,6 +110,10 @@ weights: $(WEIGHTS)/shards/train/manifest.json $(WEIGHTS)/shards/validation/mani
 
 weights-progress: $(STAMP)
 	@$(RUN)/chinese-modernbert pretrain progress $(WEIGHTS)/run
+
+# From a finished run: every score, and the released folder, which is committed.
+weights-report: $(STAMP)
+	exec nice -n 12 $(RUN)/python benchmarks/weights_report.py --weights $(WEIGHTS) --name $(NAME)
 
 check: $(STAMP)
 	$(RUN)/ruff check .
