@@ -72,7 +72,7 @@ def similarity_matrix(release: Path, sentences: Sequence[str]) -> list[list[floa
 
     The mean of the six vectors is taken off first: what all sentences share would otherwise hide how they differ.
     """
-    tokenizer = AutoTokenizer.from_pretrained(release)
+    tokenizer = AutoTokenizer.from_pretrained(release, trust_remote_code=False)
     model = AutoModel.from_pretrained(release, trust_remote_code=True).eval()
     inputs = tokenizer(list(sentences), padding=True, return_tensors="pt")
     hidden = model(**inputs).last_hidden_state

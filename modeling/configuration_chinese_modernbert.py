@@ -200,9 +200,9 @@ class ChineseModernBertConfig(PretrainedConfig):
         for name, value in given.items():
             setattr(self, name, value)
         self.layer_types = _layer_types(layer_types, num_hidden_layers, global_attn_every_n_layers)
-        for name in ("rope_scaling", "rope_theta"):
+        for name, instead in _NOT_READ.items():
             if kwargs.get(name) is not None:
-                raise ValueError(f"{name}={kwargs[name]} is not read; give rope_parameters, by layer type")
+                raise ValueError(f"{name}={kwargs[name]} is not read; {instead}")
         self.rope_parameters = _rope_parameters(
             rope_parameters, (global_rope_theta, local_rope_theta), max_position_embeddings
         )
@@ -311,6 +311,12 @@ class ChineseModernBertConfig(PretrainedConfig):
 
 
 # What `__init__` sees as local names but stores in another form or not at all.
+_NOT_READ = {
+    "rope_scaling": "give rope_parameters, by layer type",
+    "rope_theta": "give rope_parameters, by layer type",
+    # In a file it would rename any key, that of a kernel of the Hub too.
+    "attribute_map": "call every field by its own name",
+}
 _NOT_FIELDS = {
     "self",
     "kwargs",

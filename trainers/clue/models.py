@@ -147,7 +147,7 @@ def _load(family: Any, name: str, trust_remote_code: bool, **fields: Any) -> Pre
     """Return a model with float32 weights; one of ours by the classes of this package, without any trust."""
     config = own_config(name, **fields)
     if config is not None:
-        return family.from_pretrained(name, config=config, dtype=torch.float32)
+        return family.from_pretrained(name, config=config, trust_remote_code=False, dtype=torch.float32)
     return family.from_pretrained(name, trust_remote_code=trust_remote_code, dtype=torch.float32, **fields)
 
 

@@ -1,5 +1,6 @@
 """The command `pretrain`: checks before any work, model, data, resume, run, final checkpoint."""
 
+import inspect
 import json
 import logging
 import shutil
@@ -326,13 +327,13 @@ def _model_config(arguments: PretrainingArguments, tokenizer: PreTrainedTokenize
     """Return the configuration of a new model, or of the checkpoint to go on from, checked against the tokenizer."""
     overrides = arguments.model_overrides or {}
     if arguments.model in PRESETS:
+        known = inspect.signature(ChineseModernBertConfig).parameters.keys() - {"kwargs"}
+        if unknown := sorted(overrides.keys() - known):
+            raise ValueError(f"model_overrides has no such field of the configuration: {', '.join(unknown)}")
         rows = -(-len(tokenizer) // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
         kinds = ("pad", "unk", "cls", "sep", "mask")
         ids = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in kinds}
         config = ChineseModernBertConfig.preset(arguments.model, **{"vocab_size": rows, **ids, **overrides})
-        unknown = [name for name in overrides if not hasattr(ChineseModernBertConfig(), name)]
-        if unknown:
-            raise ValueError(f"model_overrides has no such field of the configuration: {', '.join(unknown)}")
     else:
         if not (Path(arguments.model) / "config.json").is_file():
             presets = ", ".join(PRESETS)
