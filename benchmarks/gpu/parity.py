@@ -1,4 +1,4 @@
-"""Stage 1: every kernel against eager in float32, forward and backward: single texts, padded batches, packed rows."""
+"""Stage 1: every kernel against eager in float32, forward and backward: single texts, padded, packed, causal rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NEARER = 1.5
 SHARPER = 3.0
 
 
-def batches(device: str) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
+def batches(device: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield batches around the window of 64 and far beyond it."""
     generator = torch.Generator().manual_seed(0)
 
@@ -35,10 +35,12 @@ def batches(device: str) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
     yield "padded", {"input_ids": ids(4, 300), "attention_mask": mask}
     documents = (torch.arange(1024) // 200).expand(2, -1).clone()
     documents[1, 900:] = -1
-    yield "packed", {"input_ids": ids(2, 1024), "document_ids": documents.to(device)}
+    packed = {"input_ids": ids(2, 1024), "document_ids": documents.to(device)}
+    yield "packed", packed
+    yield "packed, causal", {**packed, "is_causal": True}
 
 
-def outcome(model: Any, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def outcome(model: Any, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
     """Return hidden states at real tokens and gradients of a fixed product with them."""
     model.zero_grad()
     states = model(**batch).last_hidden_state
@@ -52,7 +54,7 @@ def outcome(model: Any, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tenso
     return {"states": kept.detach(), **grads}
 
 
-def by_window(reference: Any, batch: dict[str, torch.Tensor], dtype: str) -> dict[int, torch.Tensor]:
+def by_window(reference: Any, batch: dict[str, Any], dtype: str) -> dict[int, torch.Tensor]:
     """Return the states of eager in a dtype, for the right window and for one token less and more on each side."""
     model: Any = copy.deepcopy(reference).to(getattr(torch, dtype))
     kept, states = reference.config.local_attention, {}
