@@ -87,11 +87,19 @@ def _run_names(logs: Sequence[str | Path]) -> list[str]:
 
 def _read(log: str | Path, last_step: float = math.inf) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return all lines of a log up to a step, and those of training."""
-    records = [record for record in read_training_log(log) if record.get("step", 0) <= last_step]
+    records = [_of_masks(record) for record in read_training_log(log) if record.get("step", 0) <= last_step]
     training = [record for record in records if "loss" in record]
     if not training:
         raise ValueError(f"{log} holds no training step; let the run reach its first logging step")
     return records, training
+
+
+def _of_masks(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a line with the loss of masked tokens alone, as that of other runs is; it may lack a loss then."""
+    if CAUSAL_SHARE not in record:
+        return record
+    kept = {name: value for name, value in record.items() if name != "loss"}
+    return {**kept, "loss": record[MASKED_LOSS]} if MASKED_LOSS in record else kept
 
 
 def _panels(heights: list[int], title: str) -> tuple[Any, Any]:
@@ -101,8 +109,7 @@ def _panels(heights: list[int], title: str) -> tuple[Any, Any]:
 
 
 def _draw_loss(axes: Any, records: Sequence[dict[str, Any]]) -> None:
-    own = MASKED_LOSS if any(CAUSAL_SHARE in record for record in records) else "loss"
-    _plot(axes, records, own, "training, at the scheduled masking rate", color=TRAINING)
+    _plot(axes, records, "loss", "training, at the scheduled masking rate", color=TRAINING)
     _plot(axes, records, CAUSAL_LOSS, "training, next tokens", color=WORDS, marker=".", linestyle="none")
     _plot(axes, records, "eval_loss", "evaluation, at a fixed masking rate", color=EVALUATION, marker="o")
     guess = [record["eval_unigram_loss"] for record in records if "eval_unigram_loss" in record]

@@ -67,6 +67,23 @@ def test_every_stage_is_named_over_its_own_part(tmp_path: Path, monkeypatch: pyt
     assert axes[-1].get_xlabel() == "optimizer step of 8 positions"
 
 
+def test_masked_and_next_tokens_have_curves_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    figures: list[Any] = []
+    monkeypatch.setattr(curves, "save_picture_atomically", lambda figure, target: figures.append(figure) or target)
+    lines = [
+        {"step": 1, "loss": 5.0, "loss_mlm": 5.0, "causal_share": 0.0},
+        {"step": 2, "loss": 5.5, "loss_mlm": 4.0, "loss_causal": 7.0, "causal_share": 0.5},
+        {"step": 3, "loss": 6.0, "loss_causal": 6.0, "causal_share": 1.0},
+    ]
+    write_log(tmp_path, lines)
+    draw_curves(tmp_path, tmp_path / "curves.png")
+    draw_comparison([tmp_path], tmp_path / "both.png")
+    masked, causal = ([*zip(*line.get_data(), strict=True)] for line in figures[0].axes[0].lines)
+    assert masked == [(1, 5.0), (2, 4.0)] and causal == [(2, 7.0), (3, 6.0)]
+    assert figures[1].axes[0].lines[0].get_ydata().tolist() == [5.0, 4.0]
+
+
 def test_a_log_without_training_steps_is_refused(tmp_path: Path) -> None:
     write_log(tmp_path, [{"step": 0, "eval_loss": 1.0}])
     with pytest.raises(ValueError, match="no training step"):
