@@ -30,8 +30,9 @@ HEAD_PREFIXES = ("head.", "decoder.")
 NATIVE_PREFIX, OUR_PREFIX = "ModernBert", "ChineseModernBert"
 MASKED_LM = f"{OUR_PREFIX}ForMaskedLM"
 TOKEN_ROLES = ("pad", "unk", "cls", "sep", "mask")
-# Names of the checkpoints that a run writes into its own folder; `final` is the last one.
-CHECKPOINT_NAME = re.compile(r"checkpoint-\d+|final")
+# Names of the checkpoints that a run writes into its own folder; `final` is the last one, beside it that of the average.
+AVERAGED = "final_averaged"
+CHECKPOINT_NAME = re.compile(rf"checkpoint-\d+|final|{AVERAGED}")
 
 
 def check_is_checkpoint(folder: str | Path) -> None:
@@ -58,7 +59,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 
 
 def record_folders(checkpoint: Path) -> list[Path]:
-    """Return where a run keeps records: the checkpoint, and above `checkpoint-<step>` or `final` the run's folder."""
+    """Return where a run keeps records: the checkpoint, and above one of `CHECKPOINT_NAME` the run's folder."""
     checkpoint = checkpoint.resolve()
     return [checkpoint, checkpoint.parent] if CHECKPOINT_NAME.fullmatch(checkpoint.name) else [checkpoint]
 

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...runtime.recipes import read_yaml
+from ...runtime.text_files import read_text
 from ...trainers.pretraining.curves import draw_curves
 from ...trainers.pretraining.log import LOG_FILE, read_training_log
-from ..checkpoint import read_json_object, record_folders
+from ..checkpoint import AVERAGED, read_json_object, record_folders
+from ..provenance import RECIPE
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +122,8 @@ def last_logged_values(checkpoint: Path) -> dict[str, float]:
     """Return the last finite value of each number in the logs of a checkpoint folder.
 
     Read are `trainer_state.json` and, over it, the run's `training_log.jsonl`. Lines after the checkpoint's own step
-    are left out, so that an early checkpoint does not carry the numbers of a later one.
+    are left out, so that an early checkpoint does not carry the numbers of a later one, and so are evaluations of other
+    weights.
 
     Raises:
         ValueError: For a log that is not JSON.
@@ -128,7 +132,16 @@ def last_logged_values(checkpoint: Path) -> dict[str, float]:
     state = _trainer_state(checkpoint)
     for line in [*state.get("log_history", []), state, *log_lines(checkpoint)]:
         values.update(_numbers(line))
-    return values
+    evaluated = _is_evaluated(checkpoint)
+    return {key: value for key, value in values.items() if evaluated or not key.startswith("eval_")}
+
+
+def _is_evaluated(checkpoint: Path) -> bool:
+    """Return whether the run evaluated these weights: it evaluates its last ones, or their average if so told."""
+    recipe = checkpoint / RECIPE
+    options = read_yaml(read_text(recipe)) if recipe.is_file() else None
+    evaluates_average = isinstance(options, dict) and bool(options.get("ema_evaluation"))
+    return evaluates_average == (checkpoint.resolve().name == AVERAGED)
 
 
 def log_lines(checkpoint: Path) -> list[dict[str, Any]]:

@@ -167,6 +167,22 @@ def test_what_the_trainers_write_is_found(tmp_path: Path) -> None:
     assert pretraining.RECIPE in RECORD_FILES
 
 
+@pytest.mark.parametrize("name", ["checkpoint-7", "final", "final_averaged"])
+@pytest.mark.parametrize("evaluates_average", [False, True])
+def test_an_evaluation_is_of_the_weights_that_the_run_evaluated(
+    tmp_path: Path, name: str, evaluates_average: bool
+) -> None:
+    checkpoint = tmp_path / name
+    checkpoint.mkdir()
+    write_log(tmp_path / LOG_FILE, {"step": 7, "loss": 3.0}, {"step": 7, "eval_loss": 2.5})
+    (checkpoint / "recipe.yaml").write_text("ema_decay: 0.999\n" + "ema_evaluation: true\n" * evaluates_average)
+    expected = {"Training steps": "7", "Last training loss": "3.0000"}
+    if evaluates_average == (name == "final_averaged"):
+        expected["Validation loss"] = "2.5000"
+    assert values_of(checkpoint) == expected
+    assert read_training(checkpoint, checkpoint).curves == CURVES_FILE
+
+
 def test_a_broken_log_line_is_named(tmp_path: Path) -> None:
     (tmp_path / "training_log.jsonl").write_text('{"step": 1}\n\n{"step": 2\n')
     with pytest.raises(ValueError, match=r"training_log\.jsonl:3 is not JSON"):
