@@ -30,7 +30,7 @@ HEAD_PREFIXES = ("head.", "decoder.")
 NATIVE_PREFIX, OUR_PREFIX = "ModernBert", "ChineseModernBert"
 MASKED_LM = f"{OUR_PREFIX}ForMaskedLM"
 TOKEN_ROLES = ("pad", "unk", "cls", "sep", "mask")
-# Names of the checkpoints that a run writes into its own folder; `final` is the last one, beside it that of the average.
+# Names of the checkpoints that a run writes into its own folder; `final` is the last one, beside it its average.
 AVERAGED = "final_averaged"
 CHECKPOINT_NAME = re.compile(rf"checkpoint-\d+|final|{AVERAGED}")
 
