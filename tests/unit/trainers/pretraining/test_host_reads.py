@@ -63,7 +63,7 @@ class Reader(PreTrainedModel):
         self.post_init()
 
     def forward(self, input_ids: Any, labels: Any, num_items_in_batch: Any = None, **flat: Any) -> dict[str, Any]:
-        assert flat.keys() == {"cu_seq_lens_q", "max_length_q", "target_positions"}
+        assert flat.keys() - {"is_causal"} == {"cu_seq_lens_q", "max_length_q", "target_positions"}
         assert all(value.device == META for value in flat.values() if isinstance(value, torch.Tensor))
         assert num_items_in_batch.device == META
         logits = self.decoder(self.embedding(input_ids).flatten(0, 1)[flat["target_positions"]])
@@ -71,13 +71,14 @@ class Reader(PreTrainedModel):
         return {"loss": summed / num_items_in_batch, "logits": logits}
 
 
-def make_trainer(folder: Path, masker: Masker) -> PretrainingTrainer:
+def make_trainer(folder: Path, masker: Masker, causal_share: float) -> PretrainingTrainer:
     shards = TokenShards(write_folder(folder / "shards", [random_documents([40] * 30)]))
     fields = {
         "output_dir": str(folder / "run"),
         **{"max_steps": STEPS, "gradient_accumulation_steps": ACCUMULATION, "logging_steps": 2, "use_cpu": True},
         **{"save_strategy": "no", "disable_tqdm": True, "z_loss": 1e-4, "spike_factor": 3.0, "warmup_steps": 0},
         "maximum_single_token_share": None,
+        "causal_share": causal_share,
     }
     arguments = load_recipe([PretrainingArguments], None, fields)[0]
     batches = StagedBatches(
@@ -87,11 +88,15 @@ def make_trainer(folder: Path, masker: Masker) -> PretrainingTrainer:
     return PretrainingTrainer(Reader(ChineseModernBertConfig(vocab_size=1000)), arguments, batches, masker, writer)
 
 
-@pytest.mark.parametrize("masker", [PLAIN, WEIGHING], ids=["plain", "loss weights"])
+@pytest.mark.parametrize(
+    ("masker", "causal_share"),
+    [(PLAIN, 0.0), (WEIGHING, 0.0), (PLAIN, 0.25)],
+    ids=["plain", "loss weights", "every fourth causal"],
+)
 def test_from_its_batches_to_its_judgement_a_step_asks_the_device_nothing_and_copies_nothing_to_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, masker: Masker
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, masker: Masker, causal_share: float
 ) -> None:
-    trainer, copies = make_trainer(tmp_path, masker), CopiesToTheDevice()
+    trainer, copies = make_trainer(tmp_path, masker, causal_share), CopiesToTheDevice()
     monkeypatch.setitem(trainer.args.__dict__, "_setup_devices", META)
     monkeypatch.setattr(Accelerator, "device", META)
     trainer.model.to(META)
