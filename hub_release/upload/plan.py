@@ -6,22 +6,12 @@ folder, a file that holds something like a token, or a manifest that names a for
 
 from __future__ import annotations
 
-import mmap
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..contents import LATER_FILES, may_hold
 from ..manifest import MANIFEST_FILE, read_release_manifest, release_files
-
-# Looked for in every file that would be sent, weights too: a header of safetensors holds free text.
-SECRETS = {
-    "a token of the Hub": rb"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{30,}",
-    "a token of GitHub": rb"(?<![A-Za-z0-9])(?:gh[pousr]|github_pat)_[A-Za-z0-9_]{30,}",
-    "an access key of AWS": rb"(?<![A-Za-z0-9])AKIA[0-9A-Z]{16}(?![A-Za-z0-9])",
-    "a private key": rb"-----BEGIN [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----",
-}
-_ANY_SECRET = re.compile(b"|".join(b"(" + pattern + b")" for pattern in SECRETS.values()))
+from .secrets import find_secret
 
 
 @dataclass(frozen=True)
@@ -89,13 +79,5 @@ def _refuse_links_that_leave(root: Path) -> None:
 
 def _refuse_secrets(root: Path, name: str) -> None:
     """Raise where a file holds what looks like a secret; the message does not repeat it."""
-    path = root / name
-    if path.stat().st_size == 0:
-        return  # cannot be mapped
-    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        found = _ANY_SECRET.search(content)
-        if found is None:
-            return
-        kind = list(SECRETS)[next(index for index, group in enumerate(found.groups()) if group is not None)]
-        position = found.start()
-    raise ValueError(f"{path} holds at byte {position} what looks like {kind}; remove it, and revoke it if it is real")
+    if kind := find_secret(root / name):
+        raise ValueError(f"{root / name} holds what looks like {kind}; remove it, and revoke it if it is real")

@@ -73,29 +73,11 @@ def test_a_manifest_that_names_what_no_release_holds(release: Path, name: str) -
 
 
 @pytest.mark.parametrize("name", ["README.md", "model.safetensors", "config.json", "README.zh-CN.md"])
-@pytest.mark.parametrize(
-    ("secret", "kind"),
-    [
-        (TOKEN, "a token of the Hub"),
-        ("token_" + TOKEN, "a token of the Hub"),
-        ("-----BEGIN PGP PRIVATE " + "KEY BLOCK-----", "a private key"),
-        ("AKIA" + "ABCDEFGH12345678", "an access key of AWS"),
-        ("ghp" + "_" + "x" * 36, "a token of GitHub"),
-        ("-----BEGIN OPENSSH PRIVATE " + "KEY-----", "a private key"),
-    ],
-)
-def test_a_secret_in_any_file_stops_the_push_and_is_not_repeated(
-    release: Path, name: str, secret: str, kind: str
-) -> None:
+def test_a_secret_in_any_file_stops_the_push_and_is_not_repeated(release: Path, name: str) -> None:
     with (release / name).open("ab") as stream:
-        stream.write(f"\nkey={secret}\n".encode())
+        stream.write(f"\nkey={TOKEN}\n".encode())
     said = refusal(release)
-    assert name in said and kind in said and secret not in said
-
-
-def test_names_that_only_look_a_little_like_a_token_pass(release: Path) -> None:
-    (release / "README.zh-CN.md").write_text("hf_hub_download, hf_token, $HF_TOKEN, xhf_" + "a" * 40)
-    assert "README.zh-CN.md" in plan_push(release).sizes
+    assert name in said and "a token of the Hub" in said and TOKEN not in said
 
 
 def test_an_empty_file_passes(release: Path) -> None:
