@@ -1,13 +1,14 @@
-"""Writing results so that a reader never sees half of one: a temporary name first, a rename last."""
+"""Files of results: no reader sees half of one (a temporary name first, a rename last), or one of another shape."""
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 
 @contextmanager
@@ -113,3 +114,51 @@ def file_sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_record(path: Path, shape: Any, advice: str) -> Any:
+    """Return what a JSON file holds, after a check of its shape.
+
+    Args:
+        path: the file
+        shape: see `require_shape`
+        advice: what to do where the file is not what was written there
+
+    Raises:
+        OSError: If it cannot be opened.
+        ValueError: With the file and the field, if it is not JSON or of another shape.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON ({error}); {advice}") from error
+    try:
+        require_shape(record, shape, str(path))
+    except ValueError as error:
+        raise ValueError(f"{error}; {advice}") from None
+    return record
+
+
+def require_shape(value: Any, shape: Any, place: str) -> None:
+    """Refuse a value of another shape than stated.
+
+    Args:
+        value: what JSON gave
+        shape: a type; a mapping of the fields that must be there to their shapes, where the key `...` stands for every
+            field; or a list of one shape for all items. Further fields are left alone.
+        place: where the value lies, for the message
+
+    Raises:
+        ValueError: With the place of the first difference.
+    """
+    kind = shape if isinstance(shape, type) else type(shape)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"{place} is {type(value).__name__}, expected {kind.__name__}")
+    if isinstance(shape, list):
+        for number, item in enumerate(value):
+            require_shape(item, shape[0], f"{place}, item {number}")
+    if isinstance(shape, dict):
+        for name in value if ... in shape else shape:
+            if name not in value:
+                raise ValueError(f"{place} has no field '{name}'")
+            require_shape(value[name], shape[... if ... in shape else name], f"{place}, {name}")

@@ -10,16 +10,20 @@ where, and even perfect tags lose entities. `split_han` therefore makes every Ha
 component of the tokenizer's file: saved with the model, it gives a pipeline of Transformers the same tokens.
 """
 
+from __future__ import annotations
+
 import copy
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tokenizers import Regex, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
 from ..runtime.token_rows import IGNORED_LABEL
 from .pre_tokenization import LATIN
+
+if TYPE_CHECKING:  # the keys of a task of one's own need this module, and so does their help
+    from transformers import PreTrainedTokenizerFast
 
 _TAG = re.compile(r"O|([BIMES])-(.+)")
 _LATIN_OR_DIGIT = re.compile(f"[{LATIN}0-9０-９Ａ-Ｚａ-ｚ]")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...runtime.environment import describe_environment
-from ...runtime.files import write_text_atomically
+from ...runtime.files import read_record, write_text_atomically
 from ...runtime.markdown import markdown_table
 from ...runtime.pictures import COLORS, new_figure, save_picture_atomically
 from .baselines import score_by_label
@@ -66,11 +66,12 @@ def read_report(folder: str | Path) -> dict[str, dict[str, Any]]:
 
     Raises:
         FileNotFoundError: If the folder holds none.
+        ValueError: If it is of another shape.
     """
     file = Path(folder) / REPORT_JSON
     if not file.is_file():
         raise FileNotFoundError(f"{folder} holds no {REPORT_JSON}; give the output_dir of a finished clue command")
-    content = json.loads(file.read_text(encoding="utf-8"))
+    content = read_record(file, {"settings": {"model": str}, "tasks": [{"task": str}]}, "run the command clue again")
     return {row["task"]: {**row, "model": content["settings"]["model"]} for row in content["tasks"]}
 
 

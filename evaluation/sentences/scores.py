@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
-from ...runtime.files import write_text_atomically
+from ...runtime.files import read_record, write_text_atomically
 from ..estimates import RESAMPLES, Estimate
 from .files import ScoredPair
 from .retrieval import PRECISIONS, RetrievalTask, encode_task, score_retrieval, search_quantized, search_vectors
@@ -33,6 +33,15 @@ ALIGNED_SCORE = 0.8
 GOLD_TOLERANCE = 1e-5
 
 Encode = Callable[[Sequence[str]], np.ndarray]
+
+SIMILARITY_SHAPE = {
+    "scores": {...: dict},
+    "ceiling": float,
+    "pairs": int,
+    "space": object,
+    "gold": list,
+    "cosines": list,
+}
 
 
 @dataclass
@@ -106,7 +115,9 @@ class SentenceScores:
     @classmethod
     def load(cls, path: Path) -> SentenceScores:
         """Read what `save` wrote."""
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_record(
+            path, {"similarity": {...: SIMILARITY_SHAPE}, "retrieval": dict}, "delete it to score again"
+        )
         similarity = {
             name: SimilarityResult(
                 {measure: Estimate(**estimate) for measure, estimate in one["scores"].items()},

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...runtime.files import write_text_atomically
+from ...runtime.files import read_record, write_text_atomically
 from ...runtime.text_files import whole_files
 from ...tokenization.documents import TextDocument
 from ...tokenization.loading import load_tokenizer
@@ -21,7 +21,7 @@ from .filters import DocumentCounts, DocumentFilter, keep_documents
 from .prepare import cut_shards
 from .shard_settings import build_filters, shard_settings
 from .shard_writer import PARTS, SETTINGS, finish_shard, open_folder, write_manifest
-from .shards import check_shard
+from .shards import ENTRY_SHAPE, check_shard
 
 try:
     from datatrove.pipeline.base import PipelineStep
@@ -29,6 +29,13 @@ except ImportError as error:
     raise ImportError("preparing on a cluster needs datatrove: pip install 'chinese-modernbert[cluster]'") from error
 
 logger = logging.getLogger(__name__)
+
+PART_SHAPE = {
+    "world_size": int,
+    "counts": {"documents_read": int, "bytes_read": int, "dropped": dict},
+    "shards": [ENTRY_SHAPE],
+    "configuration": dict,
+}
 
 
 class PrepareShards(PipelineStep):
@@ -145,8 +152,8 @@ def merge_shards(arguments: PrepareArguments) -> Path:
     paths = sorted(folder.glob(PARTS), key=lambda path: int(path.stem.split("-")[1]))
     if not paths:
         raise FileNotFoundError(f"{folder} holds no rank-*.json: no task of PrepareShards has finished there")
-    parts = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    parts = [read_record(path, PART_SHAPE, "run that task again") for path in paths]
+    settings = read_record(folder / SETTINGS, {}, "run every task again")
     _check_parts(folder, paths, parts, settings)
     entries = [entry for part in parts for entry in part["shards"]]
     for entry in entries:

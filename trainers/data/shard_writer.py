@@ -11,14 +11,14 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from ...runtime.files import write_text_atomically
+from ...runtime.files import read_record, write_text_atomically
 from ...runtime.settings import differing_settings
 from ...tokenization.loading import load_tokenizer
 from ...tokenization.word_segmentation import WordSegmenter, load_segmenter
 from ...tokenization.word_starts import encode_documents
 from .filters import DocumentCounts, add_counts
 from .shard_settings import filter_name
-from .shards import FORMAT, MANIFEST, TokenDocument, check_shard, id_dtype, write_shard
+from .shards import ENTRY_SHAPE, FORMAT, MANIFEST, TokenDocument, check_shard, id_dtype, write_shard
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def open_folder(folder: Path, settings: Mapping[str, Any], overwrite: bool) -> d
     if folder.is_dir() and any(folder.iterdir()):
         if not (folder / SETTINGS).is_file():
             raise FileExistsError(f"{folder} is not empty and not a prepared corpus; give output_dir another name")
-        old = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        old = read_record(folder / SETTINGS, {}, "give output_dir another name")
         if not overwrite and "filters" in old and list(map(filter_name, old["filters"])) == settings["filters"]:
             settings = {**settings, "filters": old["filters"]}
         if not overwrite and (different := differing_settings(old, settings)):
@@ -92,11 +92,11 @@ def finished_entry(task: ShardTask) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
+        entry = read_record(path, {"fingerprint": str, **ENTRY_SHAPE}, "it is written again")
         if entry["fingerprint"] != task.fingerprint:
             return None
         check_shard(task.folder, entry)
-    except (ValueError, KeyError) as error:
+    except ValueError as error:
         logger.warning("%s is encoded again: %s", task.name, error)
         return None
     return entry

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...runtime.files import file_sha256, write_text_atomically
+from ...runtime.files import file_sha256, read_record, write_text_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,15 @@ MANIFEST = "manifest.json"
 VERIFIED = "verified.json"
 FORMAT = 1
 KINDS = ("ids", "starts", "offsets", "sources", "counts")
+ENTRY_SHAPE = {
+    "name": str,
+    "documents": int,
+    "tokens": int,
+    "words": int,
+    "sources": {...: dict},
+    "files": {kind: {"bytes": int, "sha256": str} for kind in KINDS},
+}
+MANIFEST_SHAPE = {"tokenizer_hash": str, "dtype": str, "sources": dict, "shards": [ENTRY_SHAPE]}
 
 
 class TokenDocument(NamedTuple):
@@ -121,7 +130,7 @@ def check_shards_once(folder: Path, entries: Sequence[Mapping[str, Any]]) -> Non
     """
     path = folder / VERIFIED
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = read_record(path, {}, "delete it")
     except (OSError, ValueError):
         known = {}
     for entry in entries:
@@ -276,15 +285,17 @@ def read_shard_manifest(folder: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If it is of another format.
+        ValueError: If it is of another format, or lacks what one of this format has.
     """
     path = folder / MANIFEST
     if not path.is_file():
         raise FileNotFoundError(f"{folder} has no {MANIFEST}: it is not a prepared corpus, or prepare has not finished")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON ({error}); run prepare again") from error
-    if manifest.get("format") != FORMAT:
-        raise ValueError(f"{path} has format {manifest.get('format')}, this version reads {FORMAT}; run prepare again")
+    found = read_record(path, {}, "run prepare again").get("format")
+    if found != FORMAT:
+        raise ValueError(f"{path} has format {found}, this version reads {FORMAT}; run prepare again")
+    manifest = read_record(path, MANIFEST_SHAPE, "run prepare again")
+    unknown = {name for entry in manifest["shards"] for name in entry["sources"]} - manifest["sources"].keys()
+    if unknown or manifest["dtype"] not in map(str, map(id_dtype, (1, 1 << 17))):
+        what = f"sources of shards, {', '.join(sorted(unknown))}" if unknown else f"ids of type {manifest['dtype']}"
+        raise ValueError(f"{path} does not know {what}; run prepare again")
     return manifest

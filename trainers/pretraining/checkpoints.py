@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from transformers import PreTrainedTokenizerFast
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from ...runtime.files import file_sha256, write_text_atomically
+from ...runtime.files import file_sha256, read_record, write_text_atomically
 from ...tokenization.loading import save_tokenizer
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class CheckpointWriter:
 
 def read_run_state(checkpoint: str | Path) -> dict[str, Any]:
     """Return what `CheckpointWriter.add_records` was given as the run's state."""
-    return json.loads((Path(checkpoint) / RUN_STATE).read_text(encoding="utf-8"))
+    return read_record(Path(checkpoint) / RUN_STATE, {}, "give another checkpoint")
 
 
 def seal(checkpoint: Path) -> None:
@@ -100,11 +100,13 @@ def find_damage(checkpoint: Path, check_hashes: bool = False) -> str | None:
         check_hashes: also compare the SHA-256 of every file; sizes are always compared
     """
     try:
-        listed = json.loads((checkpoint / SEAL).read_text(encoding="utf-8"))
+        listed = read_record(checkpoint / SEAL, {...: {"bytes": int, "sha256": str}}, "it was damaged")
     except FileNotFoundError:
         return f"it holds no {SEAL}: its writing was cut off"
     except (OSError, ValueError) as error:
         return f"{SEAL} cannot be read ({error})"
+    if not listed:
+        return f"{SEAL} lists no file"
     for name, expected in listed.items():
         path = checkpoint / name
         if not path.is_file():

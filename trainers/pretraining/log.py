@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ...runtime.files import write_text_atomically
+from ...runtime.files import require_shape, write_text_atomically
 from ...runtime.token_rows import begins_run
 from ..data.stages import StagedBatches, stage_at
 from ..masking.feedback_callback import labelled_logits
@@ -26,7 +26,7 @@ def read_training_log(path: str | Path) -> list[dict[str, Any]]:
 
     Raises:
         FileNotFoundError: If there is no log.
-        ValueError: If a line other than the last is broken.
+        ValueError: If a line other than the last is broken, or one is no object with a step.
     """
     file = Path(path) / LOG_FILE if Path(path).is_dir() else Path(path)
     if not file.is_file():
@@ -34,12 +34,16 @@ def read_training_log(path: str | Path) -> list[dict[str, Any]]:
     lines = file.read_text(encoding="utf-8").split("\n")
     records = []
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
-            if line.strip():
-                records.append(json.loads(line))
+            record = json.loads(line)
         except json.JSONDecodeError as error:
-            if number < len(lines):
-                raise ValueError(f"{file}:{number} is not JSON ({error})") from error
+            if number == len(lines):
+                break
+            raise ValueError(f"{file}:{number} is not JSON ({error}); take the line out") from error
+        require_shape(record, {"step": int}, f"{file}:{number}")
+        records.append(record)
     return records
 
 

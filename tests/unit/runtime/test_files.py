@@ -1,8 +1,11 @@
+import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from chinese_modernbert.runtime.files import new_output_folder, write_text_atomically
+from chinese_modernbert.runtime.files import new_output_folder, read_record, require_shape, write_text_atomically
 
 
 def fill(path: Path, text: str, overwrite: bool = False) -> None:
@@ -62,3 +65,36 @@ def test_text_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         write_text_atomically(tmp_path / "a.txt", "三\ud800")
     assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "一\n二"
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+SHAPE = {"name": str, "files": {...: {"bytes": int}}, "shards": [{"tokens": int}], "anything": object}
+GOOD = {"name": "a", "files": {"x": {"bytes": 1}}, "shards": [{"tokens": 2}], "anything": None, "more": 3}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ([], "r.json is list, expected dict"),
+        (None, "r.json is NoneType, expected dict"),
+        ({"name": "a"}, "r.json has no field 'files'"),
+        ({**GOOD, "name": 3}, "r.json, name is int, expected str"),
+        ({**GOOD, "files": {"x": {"bytes": "1"}}}, "r.json, files, x, bytes is str, expected int"),
+        ({**GOOD, "files": {"x": {"bytes": True}}}, "r.json, files, x, bytes is bool, expected int"),
+        ({**GOOD, "shards": [{"tokens": 2}, {}]}, "r.json, shards, item 1 has no field 'tokens'"),
+        ({**GOOD, "shards": {}}, "r.json, shards is dict, expected list"),
+    ],
+)
+def test_the_first_difference_is_named_with_its_place(tmp_path: Path, changed: Any, message: str) -> None:
+    require_shape(GOOD, SHAPE, "r.json")
+    with pytest.raises(ValueError, match=f"{re.escape(message)}$"):
+        require_shape(changed, SHAPE, "r.json")
+    (tmp_path / "r.json").write_text(json.dumps(changed))
+    with pytest.raises(ValueError, match=f"{re.escape(message)}; make it again"):
+        read_record(tmp_path / "r.json", SHAPE, "make it again")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[" * 100_000, "\xff"])
+def test_what_is_not_json_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "r.json").write_bytes(content.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"r.json is not JSON \(.*\); make it again"):
+        read_record(tmp_path / "r.json", {}, "make it again")

@@ -1,6 +1,5 @@
 """Whatever stands in the place of a value of a task's file, its reader gives examples or names it."""
 
-import copy
 import json
 import zipfile
 from collections.abc import Iterator
@@ -14,46 +13,11 @@ from chinese_modernbert.evaluation.clue.forms import Layout, parse_json, read_ro
 from chinese_modernbert.evaluation.clue.readers import READERS
 from chinese_modernbert.evaluation.clue.tasks import TASKS
 from reference.clue_files import task_files, write_task
+from reference.odd_json import odd_versions
 
-ODD: list[Any] = [
-    None,
-    True,
-    3,
-    -1,
-    2.5,
-    "",
-    "odd",
-    "[",
-    [],
-    [None],
-    [3],
-    [[1]],
-    ["odd", "odd"],
-    {},
-    {"a": None},
-    {"odd": [1]},
-]
 NAMES = ["ocnli", "csl", "cluewsc2020", "c3", "chid", "cmrc2018", "cluener"]
 LISTED = {"text": "他在北京", "label": [{"start": 2, "end": 4, "label": "address"}, [2, 4, "address"]]}
 TAGGED = {"text": ["他", "在"], "label": ["O", "B-address"]}
-
-
-def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the place of every value within a value of JSON."""
-    yield path
-    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
-        yield from paths(inner, (*path, key))
-
-
-def replaced(value: Any, path: tuple[Any, ...], odd: Any) -> Any:
-    if not path:
-        return odd
-    changed = copy.deepcopy(value)
-    place = changed
-    for key in path[:-1]:
-        place = place[key]
-    place[path[-1]] = odd
-    return changed
 
 
 def samples() -> Iterator[tuple[str, list[Any]]]:
@@ -69,18 +33,17 @@ def test_a_value_of_another_kind_is_read_or_named_with_its_file(name: str, conte
     task = TASKS[name]
     n_refused = 0
     for number, content in enumerate(contents):
-        for path in paths(content):
-            for odd in ODD:
-                files = [*contents[:number], replaced(content, path, odd), *contents[number + 1 :]]
-                try:
-                    parsed = [parse_json(json.dumps(one), f"file {i}") for i, one in enumerate(files)]
-                    for example in READERS[task.reader](parsed, task):
-                        assert isinstance(example.identity, str | int), (path, odd)
-                        assert all(isinstance(text, str) for text in (*example.texts, *example.choices)), (path, odd)
-                        hash(example)
-                except ValueError as error:
-                    assert "file" in str(error), (path, odd)
-                    n_refused += 1
+        for version, what in odd_versions(content):
+            files = [*contents[:number], version, *contents[number + 1 :]]
+            try:
+                parsed = [parse_json(json.dumps(one), f"file {i}") for i, one in enumerate(files)]
+                for example in READERS[task.reader](parsed, task):
+                    assert isinstance(example.identity, str | int), what
+                    assert all(isinstance(text, str) for text in (*example.texts, *example.choices)), what
+                    hash(example)
+            except ValueError as error:
+                assert "file" in str(error), what
+                n_refused += 1
     assert n_refused
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from chinese_modernbert.trainers.data import shards
 from chinese_modernbert.trainers.data.shards import TokenShards, check_shard, file_sha256, write_shard
+from reference.odd_json import odd_versions
 from reference.shard_folders import random_documents, write_folder
 
 LENGTHS = [[3, 1, 17, 8], [9, 30], [1]]
@@ -55,6 +56,28 @@ def test_a_copy_in_another_process_reads_the_same(tmp_path: Path) -> None:
     shards = TokenShards(write_folder(tmp_path, [random_documents([4, 6])]))
     first = shards[1].input_ids.tolist()
     assert pickle.loads(pickle.dumps(shards))[1].input_ids.tolist() == first
+
+
+def test_a_manifest_of_another_shape_is_named_or_opens(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, [random_documents([4, 6])])
+    TokenShards(folder)
+    path = folder / "manifest.json"
+    n_refused = 0
+    for version, what in odd_versions(json.loads(path.read_text())):
+        path.write_text(json.dumps(version))
+        try:
+            assert len(TokenShards(folder, check_hashes=False)) == 2, what
+        except ValueError as error:
+            assert str(folder) in str(error), what
+            n_refused += 1
+    assert n_refused > 100
+
+
+def test_what_was_remembered_of_hashes_may_be_of_any_shape(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, [random_documents([4, 6])])
+    for remembered in ("[]", "{", '{"shard-00000": []}', "null"):
+        (folder / shards.VERIFIED).write_text(remembered)
+        assert len(TokenShards(folder, check_hashes=True)) == 2
 
 
 def test_a_truncated_shard_is_named_with_both_sizes(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from chinese_modernbert.trainers.pretraining.checkpoints import (
     numbered_checkpoints,
     report_failed_writing,
 )
+from reference.odd_json import odd_versions
 
 
 def write(output: Path, step: int) -> Path:
@@ -43,6 +44,14 @@ def test_sizes_are_always_compared_and_contents_where_asked(tmp_path: Path) -> N
     assert "other SHA-256" in str(find_damage(checkpoint, check_hashes=True))
     (checkpoint / "model.safetensors").write_bytes(b"weight")
     assert find_damage(checkpoint) == "model.safetensors has 6 bytes, 7 were written"
+
+
+def test_a_seal_of_another_shape_is_damage(tmp_path: Path) -> None:
+    checkpoint = write(tmp_path, 1)
+    sealed = json.loads((checkpoint / SEAL).read_text())
+    for version, what in odd_versions(sealed):
+        (checkpoint / SEAL).write_text(json.dumps(version))
+        assert isinstance(find_damage(checkpoint, check_hashes=True), str) or version == sealed, what
 
 
 def test_checkpoints_are_ordered_by_number_and_the_newest_whole_one_is_the_last(tmp_path: Path) -> None:

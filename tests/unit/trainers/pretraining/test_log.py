@@ -49,3 +49,10 @@ def test_a_broken_line_in_the_middle_is_an_error_with_its_number(tmp_path: Path)
     (tmp_path / LOG_FILE).write_text('{"step": 1}\nnonsense\n{"step": 2}\n')
     with pytest.raises(ValueError, match=f"{LOG_FILE}:2"):
         read_training_log(tmp_path)
+
+
+@pytest.mark.parametrize("line", ['{"loss": 1.0}', "[]", '{"step": "one"}', '{"step": null}', "3"])
+def test_a_line_without_a_step_is_an_error_with_its_number(tmp_path: Path, line: str) -> None:
+    (tmp_path / LOG_FILE).write_text(f'{{"step": 1}}\n{line}\n')
+    with pytest.raises(ValueError, match=rf"{LOG_FILE}:2.* (is|has no field 'step')"):
+        read_training_log(tmp_path)
