@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .recipes import find_recipe, read_recipe, read_yaml
+from .recipes import find_recipe, read_recipe, read_yaml, with_variables
 
 # Up to so many names are listed where none is near. Our default.
 FEW_NAMES = 12
@@ -134,7 +134,9 @@ def default_of(field: dataclasses.Field) -> Any:
 
 
 def recorded_options(arguments: Any, defaults: Any, left_out: Iterable[str] = ()) -> dict[str, Any]:
-    """Return the options that act and differ from the defaults: what a record of the run holds.
+    """Return the options that act and differ from the defaults, as plain data: what a record of the run holds.
+
+    A text from the environment is recorded as the recipe has it, by the variable's name.
 
     Args:
         arguments: the run's
@@ -143,7 +145,8 @@ def recorded_options(arguments: Any, defaults: Any, left_out: Iterable[str] = ()
     """
     names = accepted_names(type(arguments)) - set(left_out)
     values = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(arguments)}
-    return {name: value for name, value in values.items() if name in names and value != getattr(defaults, name)}
+    given = {name: value for name, value in values.items() if name in names and value != getattr(defaults, name)}
+    return with_variables(given)
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
@@ -365,7 +368,8 @@ def _convert_scalar(value: Any, annotation: Any, key: str, origin: str) -> Any:
     if annotation is str:
         if isinstance(value, bool):  # an option without its value, or a word that YAML takes for yes or no
             raise ValueError(f"{key}={value} in {origin} is not text; give a value, in quotes if it is such a word")
-        return str(_checked(value, (str, int, float), key, origin, "text"))
+        text = _checked(value, (str, int, float), key, origin, "text")
+        return text if isinstance(text, str) else str(text)
     return Path(value) if annotation is Path else value
 
 

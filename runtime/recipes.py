@@ -1,6 +1,7 @@
 """Reading recipes: flat YAML whose keys are options of a command.
 
-`${NAME}` in a text is replaced by the environment variable of that name; `$${NAME}` stands for `${NAME}` itself.
+`${NAME}` in a text is replaced by the environment variable of that name; `$${NAME}` stands for `${NAME}` itself. The
+recipe that a run writes down holds the name again; a variable whose name says that it is a secret is refused.
 """
 
 import os
@@ -15,6 +16,35 @@ from .text_files import read_text
 
 RECIPES_FOLDER = Path(__file__).parents[1] / "trainers" / "recipes"
 _VARIABLE = re.compile(r"(\$?)\$\{(\w+)\}")
+# No option of a command takes a secret: libraries read theirs from the environment, and options are written down.
+_SECRET_NAME = re.compile(
+    r"(?:.*_)?(?:TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|(?:API|ACCESS|SECRET|PRIVATE)_?KEY)S?(?:_.*)?"
+)
+
+
+class FromEnvironment(str):
+    """A text of a recipe with its environment variables filled in.
+
+    Attributes:
+        written: the text as the recipe has it, with the names of the variables
+    """
+
+    written: str
+
+    def __new__(cls, text: str, written: str = "") -> "FromEnvironment":
+        """Make the text; without `written`, as when it is copied, the attribute is set afterwards."""
+        value = super().__new__(cls, text)
+        value.written = written
+        return value
+
+
+def with_variables(value: Any) -> Any:
+    """Return plain data in which texts from the environment are as the recipe has them, for what is written down."""
+    if isinstance(value, FromEnvironment):
+        return value.written
+    if isinstance(value, dict):
+        return {name: with_variables(one) for name, one in value.items()}
+    return [with_variables(one) for one in value] if isinstance(value, list) else value
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -90,7 +120,7 @@ def expand_variables(value: Any, key: str, origin: str) -> Any:
     """Replace `${NAME}` in every text of a value by the environment variable, and `$${NAME}` by `${NAME}`.
 
     Raises:
-        ValueError: If a variable is not set; it does not become an empty text.
+        ValueError: If a variable is not set, which does not become an empty text, or is a secret by its name.
     """
     if isinstance(value, list):
         return [expand_variables(item, key, origin) for item in value]
@@ -102,9 +132,16 @@ def expand_variables(value: Any, key: str, origin: str) -> Any:
     def replacement(match: re.Match[str]) -> str:
         if match[1]:
             return match[0][1:]
+        variable = match[0]
+        if _SECRET_NAME.fullmatch(match[2].upper()):
+            raise ValueError(
+                f"{key} in {origin} uses {variable}, by its name a secret, which no option takes and a run would write "
+                "down; leave it out, libraries find it in the environment"
+            )
         if match[2] not in os.environ:
-            variable = match[0]
             raise ValueError(f"{key} in {origin} uses {variable}, but that environment variable is not set; export it")
         return os.environ[match[2]]
 
-    return _VARIABLE.sub(replacement, value)
+    filled = _VARIABLE.sub(replacement, value)
+    is_plain = all(match[1] for match in _VARIABLE.finditer(value))
+    return filled if is_plain else FromEnvironment(filled, value)

@@ -1,5 +1,7 @@
 """From recipes and command lines to dataclasses; the outside oracle of texts and numbers is what was written."""
 
+import copy
+import pickle
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -309,3 +311,33 @@ def test_an_option_without_its_value_is_no_text_and_none_is_given_twice() -> Non
         load_recipe([Settings], None, ["--corpus", "a", "--name", "--fast"])
     with pytest.raises(ValueError, match="--corpus is given twice"):
         parse_overrides(["--corpus", "a", "--corpus", "b"])
+
+
+@pytest.mark.parametrize(
+    "name", ["HF_TOKEN", "MY_TOKEN", "my_token", "WANDB_API_KEY", "DB_PASSWORD", "AWS_SECRET_ACCESS_KEY"]
+)
+def test_a_secret_of_the_environment_is_refused_without_its_value(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "a-secret-value")
+    (tmp_path / "recipe.yaml").write_text(f"name: x-${{{name}}}\n")
+    with pytest.raises(ValueError, match="by its name a secret") as raised:
+        load_recipe([Settings], tmp_path / "recipe.yaml")
+    assert "a-secret-value" not in str(raised.value)
+
+
+def test_what_a_recipe_takes_from_the_environment_is_written_down_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKENIZER", "/home/me/tokenizer")
+    monkeypatch.setenv("NUMBER", "7")
+    text = (
+        "name: ${TOKENIZER}\ncorpus: [a.txt, '${TOKENIZER}/b']\noptions: {x: {y: '${TOKENIZER}'}}\nsteps: ${NUMBER}\n"
+    )
+    (tmp_path / "recipe.yaml").write_text(text)
+    (settings,) = load_recipe([Settings], tmp_path / "recipe.yaml")
+    assert settings.name == "/home/me/tokenizer" and settings.corpus[1] == "/home/me/tokenizer/b"
+    for one in (settings, copy.deepcopy(settings), pickle.loads(pickle.dumps(settings))):
+        told = recorded_options(one, Settings(corpus=[]))
+        assert told["name"] == "${TOKENIZER}" and told["corpus"] == ["a.txt", "${TOKENIZER}/b"]
+        assert told["options"] == {"x": {"y": "${TOKENIZER}"}} and told["steps"] == 7  # a number acts as it is
