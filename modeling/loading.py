@@ -18,9 +18,18 @@ def own_config(name: str, **fields: Any) -> ChineseModernBertConfig | None:
     Args:
         name: folder or Hub name
         fields: fields to change, such as `num_labels`
+
+    Raises:
+        OSError: If there is no such model.
+        ValueError: With its name, if its configuration holds values of another kind or out of range.
     """
-    values, _ = PretrainedConfig.get_config_dict(name)
-    named = (values.get("auto_map") or {}).get("AutoConfig", "")
-    if values.get("model_type") != ChineseModernBertConfig.model_type and not named.endswith(AUTO_MAP["AutoConfig"]):
-        return None
-    return ChineseModernBertConfig.from_pretrained(name, **fields)
+    try:
+        values, _ = PretrainedConfig.get_config_dict(name)
+        named = str((values.get("auto_map") or {}).get("AutoConfig", ""))
+        if values.get("model_type") != ChineseModernBertConfig.model_type and not named.endswith(
+            AUTO_MAP["AutoConfig"]
+        ):
+            return None
+        return ChineseModernBertConfig.from_pretrained(name, **fields)
+    except (AttributeError, TypeError, ValueError) as error:  # Transformers takes any JSON for a configuration
+        raise ValueError(f"the config.json of {name} cannot be read: {error}") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,6 +28,19 @@ def test_checkpoints_and_releases_of_ours_are_known_and_others_are_not(
     for number, other in enumerate((ModernBertConfig(), BertConfig())):
         other.save_pretrained(tmp_path / str(number))
         assert own_config(str(tmp_path / str(number))) is None
+
+
+@pytest.mark.parametrize(
+    "changed", [[], None, 3, {"num_attention_heads": 0}, {"auto_map": "x"}, {"id2label": ["a"]}, {"layer_types": 3}]
+)
+def test_a_configuration_of_another_shape_is_named_with_its_model(
+    saved_checkpoint: Path, tmp_path: Path, changed: Any
+) -> None:
+    values = json.loads((saved_checkpoint / "config.json").read_text())
+    content = {**values, **changed} if isinstance(changed, dict) else changed
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=f"the config.json of {tmp_path} cannot be read: "):
+        own_config(str(tmp_path))
 
 
 def test_an_auto_class_takes_ours_when_it_is_given_the_configuration(saved_release: Path) -> None:
