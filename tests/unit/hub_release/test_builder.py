@@ -107,6 +107,22 @@ def test_the_provenance_is_what_the_run_recorded_without_its_folders(checkpoint:
     assert (again / PROVENANCE_FILE).read_text() == text
 
 
+def test_no_file_of_a_release_knows_whose_machine_it_was_built_on(checkpoint: Path, tmp_path: Path) -> None:
+    run = tmp_path / "home" / "liming" / "runs" / "one"
+    run.mkdir(parents=True)
+    folder = checkpoint.rename(run / "checkpoint-20")
+    home = str(run.parents[1])
+    record_a_run(run)
+    (run / "recipe.yaml").write_text(f"seed: 7\ndata: {home}/shards\nmasking_options: {{lexicon: {home}/words.txt}}\n")
+    (run / "masking.yaml").write_text(f"# of {home}/notes.md\nlexicon: '{home}/my words.txt'\n")
+    start = {"model": "base 0123", "before": {"run": {"lexicon": f"{home}/old.txt"}}}
+    (run / "run_record.json").write_text(json.dumps({"data": {"sources": {f"{home}/news": 3}}, "start": start}))
+    log = {"log_history": [{"step": 20, "loss": 1.0, "note": home}], "global_step": 20}
+    (folder / "trainer_state.json").write_text(json.dumps(log))
+    for name, content in contents(release_of(folder, tmp_path / "built")).items():
+        assert b"liming" not in content and str(tmp_path).encode() not in content, name
+
+
 def test_a_checkpoint_without_records_has_no_provenance(saved_release: Path) -> None:
     assert not (saved_release / PROVENANCE_FILE).exists()
 

@@ -28,6 +28,7 @@ from chinese_modernbert.hub_release.onnx.files import exported_files
 from chinese_modernbert.hub_release.onnx.graphs import graphs_of
 from chinese_modernbert.hub_release.onnx.isolated_check import BARS, Bar, agreement, faults, open_graph, run_graph
 from chinese_modernbert.hub_release.sentence_modules import SentenceModules
+from chinese_modernbert.hub_release.verification.security import content_faults, name_faults
 from chinese_modernbert.hub_release.verification.verify import (
     _changed_files,
     _Reference,
@@ -132,6 +133,13 @@ def message(folder: Path, error: type[Exception], *options: Any, **more: Any) ->
     assert not list(folder.glob(".onnx*"))
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+def test_graphs_of_every_kind_have_names_and_contents_of_a_release_and_know_no_path(exported: Path) -> None:
+    assert name_faults(exported) == content_faults(exported) == []
+    for path in (exported / "onnx").glob("*.onnx"):
+        content = path.read_bytes()
+        assert b"site-packages" not in content and str(Path(__file__).parents[4]).encode() not in content
 
 
 def test_names_are_those_of_the_hub_and_tell_graph_shape_and_precision(exported: Path) -> None:
