@@ -7,14 +7,14 @@ to use in place of each other one.
 
 import dataclasses
 import difflib
-import re
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .recipes import find_recipe, read_recipe, read_yaml, with_variables
+from .recipes import find_recipe, read_recipe, read_yaml, with_numbers, with_variables
+from .settings import require_ranges
 
 # Up to so many names are listed where none is near. Our default.
 FEW_NAMES = 12
@@ -63,7 +63,6 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "private": ("public",),
 }
 NEEDLESS = ("do_train", "do_eval", "do_predict")
-_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +79,12 @@ class LibraryOptions:
 
 
 def argument(
-    default: Any, description: str, group: str | None = None, names: bool = False, keys: type | None = None
+    default: Any,
+    description: str,
+    group: str | None = None,
+    names: bool = False,
+    keys: type | None = None,
+    within: str | None = None,
 ) -> Any:
     """Return a dataclass field with a help text.
 
@@ -90,9 +94,11 @@ def argument(
         group: heading of the help that begins with this option; None: it belongs to the group before
         names: a list of names, which may be given with commas too
         keys: dataclass of the keys of the file that the option names, which `--help` lists
+        within: range of a number, such as `[0, 1)`; None: any that is finite
     """
     chosen: Any = {"default_factory": default} if isinstance(default, type) else {"default": default}
-    return dataclasses.field(metadata={"help": description, "group": group, "names": names, "keys": keys}, **chosen)
+    told = {"help": description, "group": group, "names": names, "keys": keys, "within": within}
+    return dataclasses.field(metadata=told, **chosen)
 
 
 def own_names(kind: type) -> list[str]:
@@ -114,12 +120,15 @@ def accepted_names(kind: type) -> set[str]:
     return {*own_names(kind), *(() if table is None else table.acting)}
 
 
-def refuse_unread(arguments: Any) -> None:
-    """Refuse a field of the library that the command does not read; for `__post_init__`, before the library's own.
+def refuse_idle_options(arguments: Any) -> None:
+    """Refuse numbers out of range, and a field of the library that the command does not read.
+
+    For `__post_init__`, before the library's own.
 
     Raises:
-        ValueError: If such a field is not at its default.
+        ValueError: For such a number, or if such a field is not at its default.
     """
+    require_ranges(arguments)
     refused: Mapping[str, str] = arguments.library_options.refused
     for field in dataclasses.fields(arguments):
         if field.name in refused and getattr(arguments, field.name) != default_of(field):
@@ -274,7 +283,9 @@ def _build(dataclass_type: type, values: Mapping[str, Any], origin: str, sources
     for name, field in fields.items():
         if name not in chosen and default_of(field) is dataclasses.MISSING:
             raise ValueError(f"{origin} gives no '{name}', which {dataclass_type.__name__} needs; add it or --{name}")
-    return dataclass_type(**chosen)
+    built = dataclass_type(**chosen)
+    require_ranges(built)
+    return built
 
 
 def _split(names: str) -> list[str]:
@@ -308,7 +319,7 @@ def convert(value: Any, annotation: Any, key: str, origin: str) -> Any:
         item = arguments[0] if arguments else str
         return [convert(one, item, key, origin) for one in _items(value, item, key, origin)]
     if kind is dict or annotation is dict:
-        return _with_numbers(_checked(_parsed(value, key, origin), dict, key, origin, "a mapping"))
+        return with_numbers(_checked(_parsed(value, key, origin), dict, key, origin, "a mapping"))
     if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
         name = f"a mapping of the fields of {annotation.__name__}"
         found = _checked(_parsed(value, key, origin), dict, key, origin, name)
@@ -326,18 +337,6 @@ def _items(value: Any, item: Any, key: str, origin: str) -> list[Any]:
     words = value if isinstance(value, list) else [value]
     is_number = item in (int, float)
     return [part for one in words for part in (_split(one) if is_number and isinstance(one, str) else [one])]
-
-
-def _with_numbers(value: Any) -> Any:
-    """Turn numbers with an exponent into numbers; YAML reads `1e-4` as text."""
-    if isinstance(value, dict):
-        return {name: _with_numbers(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_with_numbers(item) for item in value]
-    if isinstance(value, str) and _EXPONENT.fullmatch(value):
-        number = float(value)
-        return int(number) if number.is_integer() and "-" not in value[1:] else number
-    return value
 
 
 def _convert_union(value: Any, choices: tuple[Any, ...], key: str, origin: str) -> Any:

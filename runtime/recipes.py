@@ -15,6 +15,7 @@ import yaml
 from .text_files import read_text
 
 RECIPES_FOLDER = Path(__file__).parents[1] / "trainers" / "recipes"
+_EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 _VARIABLE = re.compile(r"(\$?)\$\{(\w+)\}")
 # No option of a command takes a secret: libraries read theirs from the environment, and options are written down.
 _SECRET_NAME = re.compile(
@@ -145,3 +146,15 @@ def expand_variables(value: Any, key: str, origin: str) -> Any:
     filled = _VARIABLE.sub(replacement, value)
     is_plain = all(match[1] for match in _VARIABLE.finditer(value))
     return filled if is_plain else FromEnvironment(filled, value)
+
+
+def with_numbers(value: Any) -> Any:
+    """Turn numbers with an exponent into numbers; YAML reads `1e-4` as text."""
+    if isinstance(value, dict):
+        return {name: with_numbers(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [with_numbers(item) for item in value]
+    if isinstance(value, str) and _EXPONENT.fullmatch(value):
+        number = float(value)
+        return int(number) if number.is_integer() and "-" not in value[1:] else number
+    return value

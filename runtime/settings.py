@@ -1,8 +1,35 @@
-"""Was this folder made with the same settings? One comparison for every command that continues work."""
+"""Settings of every command: are the numbers in their ranges, and was this folder made with the same ones?"""
 
+import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
+
+ANY_NUMBER = "(-inf, inf)"
+
+
+def require_ranges(arguments: Any) -> None:
+    """Refuse numbers of a dataclass, in lists too, that are not finite or outside the range of their field.
+
+    Args:
+        arguments: an instance; a range stands in the field's metadata under `within`, as `[0, 1)`, where a bracket
+            takes its end in and a parenthesis leaves it out
+
+    Raises:
+        ValueError: For the first such number.
+    """
+    for field in dataclasses.fields(arguments):
+        given, within = getattr(arguments, field.name), field.metadata.get("within") or ANY_NUMBER
+        for number in given if isinstance(given, list | tuple) else [given]:
+            if isinstance(number, int | float) and not isinstance(number, bool) and not _is_in(number, within):
+                raise ValueError(f"{field.name}={number} is not a number in {within}; give one")
+
+
+def _is_in(number: float, within: str) -> bool:
+    lowest, highest = map(float, within[1:-1].split(","))
+    reaches = lowest <= number if within[0] == "[" else lowest < number
+    return math.isfinite(number) and reaches and (number <= highest if within[-1] == "]" else number < highest)
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:

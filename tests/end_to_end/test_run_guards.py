@@ -243,6 +243,22 @@ def test_looking_at_the_weights_leaves_no_trace(make_run: Run, monkeypatch: pyte
     assert training_lines(str(looked.parent)) == training_lines(str(looked.parents[1] / "unlooked"))
 
 
+def test_masking_that_masks_nothing_is_refused(make_run: Run) -> None:
+    with pytest.raises(ValueError, match=r"masking_options=.* mask nothing in the whole run; give a rate above 0"):
+        run_pretraining(make_run(masking_options={"low": 0.0, "high": 0.0}))
+    with pytest.raises(RuntimeError, match="units was masked, so nothing was learned"):
+        run_pretraining(make_run("tiny", masking="forty_percent", masking_options={"rate": 1e-9}))
+
+
+@pytest.mark.parametrize("warmup", [0.05, 0, 0.9])
+def test_a_run_of_one_step_trains(make_run: Run, warmup: float) -> None:
+    stages = [{"context_length": 64, "share": 1.0}]
+    final = run_pretraining(make_run(max_steps=1, stages=stages, warmup_steps=warmup, z_loss=1e-4))
+    (line,) = training_lines(str(final.parent))
+    assert line["learning_rate"] == 5e-3
+    assert line["mask_rate"] > 0
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-7])
 
@@ -354,9 +370,20 @@ def test_another_number_of_micro_batches_a_step_says_what_it_is_made_of(finished
     ("changes", "message"),
     [
         ({"on_bad_batch": "ignore"}, "on_bad_batch='ignore' is not known; choose one of stop, skip"),
-        ({"spike_factor": 0.5}, "spike_factor=0.5 must be over 1"),
-        ({"max_skipped": -1}, "max_skipped=-1 is negative"),
-        ({"z_loss": -1.0}, "z_loss=-1.0 is negative"),
+        ({"spike_factor": 0.5}, r"spike_factor=0.5 is not a number in \(1, inf\); give one"),
+        ({"max_skipped": -1}, "max_skipped=-1 is not a number in"),
+        ({"learning_rate": float("nan")}, r"learning_rate=nan is not a number in \(0, inf\); give one"),
+        ({"learning_rate": float("inf")}, "learning_rate=inf is not a number in"),
+        ({"tokens_per_micro_batch": 0}, "tokens_per_micro_batch=0 is not a number in"),
+        ({"gradient_accumulation_steps": 0}, "gradient_accumulation_steps=0 is not a number in"),
+        ({"lr_decay_share": 1.5}, "lr_decay_share=1.5 is not a number in"),
+        ({"eval_mask_rate": 0.0}, "eval_mask_rate=0.0 is not a number in"),
+        ({"save_total_limit": 0}, "save_total_limit=0 is not a number in"),
+        ({"lr_floor": 0.9}, r"floor=0.9 .* is outside \[0, 0.5\]"),
+        ({"warmup_steps": 12}, "warmup_steps=12 does not leave a step of max_steps=12"),
+        ({"tokens_per_micro_batch": 100}, "tokens_per_micro_batch=100 is not a multiple of the context_length=64"),
+        ({"stages": [{"context_length": 64, "steps": 3, "local_rope_theta": 0}]}, "local_rope_theta=0.0 of a stage"),
+        ({"z_loss": -1.0}, "z_loss=-1.0 is not a number in"),
         ({"load_best_model_at_end": True, "eval_strategy": "steps"}, "load_best_model_at_end"),
     ],
 )

@@ -11,7 +11,7 @@ from transformers import TrainingArguments
 
 from ...evaluation.clue.own_tasks import read_own_task
 from ...evaluation.clue.tasks import TASKS, Task
-from ...runtime.options import LibraryOptions, refuse_unread
+from ...runtime.options import LibraryOptions, refuse_idle_options
 from ...runtime.training_arguments import library_options
 from ..lora import refuse_idle_alpha
 from .options import ClueOptions
@@ -42,18 +42,11 @@ class ClueArguments(ClueOptions, TrainingArguments):
         Raises:
             ValueError: If an option is out of range, or a field of the library that does not act here is given.
         """
-        refuse_unread(self)
+        refuse_idle_options(self)
         super().__post_init__()
         self._refuse_idle()
         self.tasks = self.tasks or [ALL]
         self.learning_rates = self.learning_rates or list(GRID)
-        for name, lowest in (("seeds", 1), ("folds", 2), ("patience", 0), ("max_length", 0), ("lora_rank", 0)):
-            if getattr(self, name) < lowest:
-                raise ValueError(f"{name}={getattr(self, name)} is under {lowest}; give {lowest} or more")
-        if not 0 < self.layer_decay <= 1:
-            raise ValueError(f"layer_decay={self.layer_decay} is not in (0, 1]; 1 trains every layer alike")
-        if min(self.learning_rates) <= 0:
-            raise ValueError(f"learning_rates={self.learning_rates} must be one or more positive numbers")
         if not self.model:
             raise ValueError("the command line gives no 'model'; add --model with a folder or a name of the Hub")
 

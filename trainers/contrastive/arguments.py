@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 
-from ...runtime.options import LibraryOptions, refuse_unread
+from ...runtime.options import LibraryOptions, refuse_idle_options
 from ...runtime.training_arguments import library_options
 from ..lora import refuse_idle_alpha
 from .options import ContrastiveOptions
@@ -23,11 +23,9 @@ class ContrastiveArguments(ContrastiveOptions, SentenceTransformerTrainingArgume
     save_strategy: str = "no"
 
     def __post_init__(self) -> None:
-        refuse_unread(self)
+        refuse_idle_options(self)
         super().__post_init__()
         refuse_idle_alpha(self.lora_rank, self.lora_alpha)
-        if self.temperature <= 0:
-            raise ValueError(f"temperature={self.temperature} must be positive")
         if self.leakage not in ("refuse", "drop", "report"):
             raise ValueError(f"leakage='{self.leakage}' is not known; choose refuse, drop or report")
         if self.pooling not in ("mean", "cls"):

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, Literal
 
 from ...runtime.options import argument
+from ...runtime.settings import require_ranges
 from ..lora import DEFAULT_LORA_ALPHA
 
 LOSSES = ("in_batch_negatives", "cosent")
@@ -19,26 +20,30 @@ class ContrastiveStage:
 
     data: list[str] = argument(dataclasses.MISSING, "Sets of the table (stsb, stsb:train) or files to train on.")
     loss: Literal["in_batch_negatives", "cosent"] = argument("in_batch_negatives", "Of triplets, or of scored pairs.")
-    epochs: float = argument(1.0, "Passes over the data.")
-    learning_rate: float | None = argument(None, "Peak learning rate; null: that of the command.")
-    batch_size: int = argument(64, "Rows of a batch, which all processes share; the other rows are negatives.")
-    max_length: int = argument(64, "Longest text in tokens; longer ones are cut.")
-    hard_negatives: int = argument(1, "Given negatives of a row that are used; rows with fewer make own batches.")
-    mined_negatives: int = argument(0, "Negatives mined for each row with the model as the stage begins.")
-    max_rows: int | None = argument(None, "Most rows of each set, the first after shuffling; null: all.")
+    epochs: float = argument(1.0, "Passes over the data.", within="(0, inf)")
+    learning_rate: float | None = argument(None, "Peak learning rate; null: that of the command.", within="(0, inf)")
+    batch_size: int = argument(
+        64, "Rows of a batch, which all processes share; the other rows are negatives.", within="[1, inf)"
+    )
+    max_length: int = argument(64, "Longest text in tokens; longer ones are cut.", within="[1, inf)")
+    hard_negatives: int = argument(
+        1, "Given negatives of a row that are used; rows with fewer make own batches.", within="[0, inf)"
+    )
+    mined_negatives: int = argument(
+        0, "Negatives mined for each row with the model as the stage begins.", within="[0, inf)"
+    )
+    max_rows: int | None = argument(
+        None, "Most rows of each set, the first after shuffling; null: all.", within="[1, inf)"
+    )
 
     def __post_init__(self) -> None:
         if not self.data:
             raise ValueError("a stage has no data; name at least one set or file")
         if self.loss not in LOSSES:
             raise ValueError(f"loss='{self.loss}' is not known; choose one of {', '.join(LOSSES)}")
-        for name in ("epochs", "batch_size", "max_length"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}={getattr(self, name)} of a stage must be positive")
+        require_ranges(self)
         if self.batch_size < 2 and self.loss == "in_batch_negatives":
             raise ValueError("batch_size=1 leaves no negative in the batch; use at least 2, better hundreds")
-        if min(self.hard_negatives, self.mined_negatives) < 0 or (self.max_rows is not None and self.max_rows < 1):
-            raise ValueError("hard_negatives and mined_negatives must not be negative, max_rows at least 1")
 
 
 @dataclasses.dataclass
@@ -73,24 +78,28 @@ class ContrastiveOptions:
     leakage: str = argument("refuse", "Training texts in an evaluation set: refuse, drop or report.")
     leakage_similarity: float = argument(0.9, "From this similarity on two texts are nearly the same; 1: exact.")
     mteb: list[str] = argument(list, "Tasks or benchmarks of mteb for the last stage, fetched: 'MTEB(cmn, v1)', LCQMC.")
-    bootstrap_resamples: int = argument(1_000, "Samples behind every interval.")
+    bootstrap_resamples: int = argument(1_000, "Samples behind every interval.", within="[1, inf)")
 
-    learning_rate: float = argument(2e-5, "Peak learning rate.", group="Training")
-    warmup_steps: float = argument(0.1, "Steps of linear warm-up, or a share of the stage below 1.")
+    learning_rate: float = argument(2e-5, "Peak learning rate.", group="Training", within="(0, inf)")
+    warmup_steps: float = argument(0.1, "Steps of linear warm-up, or a share of the stage below 1.", within="[0, inf)")
     lr_scheduler_type: str = argument("linear", "Schedule: linear, cosine, constant_with_warmup, ...")
-    max_steps: int = argument(-1, "Steps of every stage, instead of its epochs.")
-    gradient_accumulation_steps: int = argument(1, "Batches per step.")
-    temperature: float = argument(0.05, "Cosines are divided by it before the softmax.")
+    max_steps: int = argument(-1, "Steps of every stage, instead of its epochs.", within="[-1, inf)")
+    gradient_accumulation_steps: int = argument(1, "Batches per step.", within="[1, inf)")
+    temperature: float = argument(0.05, "Cosines are divided by it before the softmax.", within="(0, inf)")
     symmetric_loss: bool = argument(True, "Find the anchor among all anchors too, not the positive alone.")
-    cached_batch_size: int | None = argument(None, "Rows embedded at once with cached gradients; null: no cache.")
-    matryoshka_sizes: list[int] = argument(list, "Sizes that vectors may be cut to; the loss is summed over them.")
+    cached_batch_size: int | None = argument(
+        None, "Rows embedded at once with cached gradients; null: no cache.", within="[1, inf)"
+    )
+    matryoshka_sizes: list[int] = argument(
+        list, "Sizes that vectors may be cut to; the loss is summed over them.", within="[1, inf)"
+    )
     mining_margin: float = argument(0.05, "A mined text this close to the positive's score (share) is no negative.")
-    lora_rank: int = argument(0, "Rank of LoRA on every linear layer; 0: train all weights.")
+    lora_rank: int = argument(0, "Rank of LoRA on every linear layer; 0: train all weights.", within="[0, inf)")
     lora_alpha: int = argument(DEFAULT_LORA_ALPHA, "Scale of LoRA, divided by the rank.")
     batch_sampler: Any = argument("no_duplicates", "no_duplicates: no text twice in a batch, as its own negative.")
-    seed: int = argument(42, "Seed of every random choice.")
+    seed: int = argument(42, "Seed of every random choice.", within="[0, 4294967295]")
 
     bf16: bool = argument(False, "Autocast to bfloat16; the weights stay float32.", group="Machine")
     use_cpu: bool = argument(False, "Do not use a GPU.")
-    logging_steps: float = argument(50, "Steps between two log lines.")
+    logging_steps: float = argument(50, "Steps between two log lines.", within="(0, inf)")
     report_to: None | str | list[str] = argument("none", "Trackers: tensorboard, wandb, ...", names=True)

@@ -32,6 +32,15 @@ class Stage:
     source_weights: dict[str, float] | None = None
     single_tokens: bool = False
 
+    def __post_init__(self) -> None:
+        for name, value in (("global_rope_theta", self.global_rope_theta), ("local_rope_theta", self.local_rope_theta)):
+            if value is not None and not value > 0:
+                raise ValueError(f"{name}={value} of a stage is not positive; leave it out to keep the model's")
+        if self.context_length < 3:
+            raise ValueError(
+                f"context_length={self.context_length} leaves no room between [CLS] and [SEP]; give 3 or more"
+            )
+
 
 @dataclass
 class PrepareArguments:

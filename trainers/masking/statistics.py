@@ -72,6 +72,7 @@ class MaskingStatistics:
         self._characters_per_id = characters_per_id
         self.units_seen = 0
         self.single_token_units_seen = 0
+        self.masked_tokens_seen = 0
         self.clear()
 
     def clear(self) -> None:
@@ -99,6 +100,7 @@ class MaskingStatistics:
         self.masked_words += counts.masked_words
         self.units_seen += counts.units
         self.single_token_units_seen += counts.single_token_units
+        self.masked_tokens_seen += counts.masked_tokens
 
     @property
     def realized_rate(self) -> float:

@@ -92,6 +92,20 @@ class MaskingRateCallback(TrainerCallback):
                 "'none'; prepare the data again, or pass maximum_single_token_share=None if this is meant"
             )
 
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Check that something was learned from.
+
+        Raises:
+            RuntimeError: If no token was masked in all that was read.
+        """
+        if self.statistics.units_seen and not self.statistics.masked_tokens_seen:
+            raise RuntimeError(
+                f"none of {self.statistics.units_seen:,} units was masked, so nothing was learned; give a masking rate "
+                "above 0, or weights that are not all 0"
+            )
+
     def on_log(
         self,
         args: TrainingArguments,

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from transformers import TrainingArguments
 
-from ...runtime.options import LibraryOptions, refuse_unread
+from ...runtime.options import LibraryOptions, refuse_idle_options
 from ...runtime.training_arguments import library_options
 from .options import PretrainingOptions
 
@@ -27,8 +27,13 @@ class PretrainingArguments(PretrainingOptions, TrainingArguments):
         Raises:
             ValueError: For a field of the library that is not read here and not at its default.
         """
-        refuse_unread(self)
+        refuse_idle_options(self)
         super().__post_init__()
+
+    def get_warmup_steps(self, num_training_steps: int) -> int:
+        """Return the steps of the warm-up; a share of a short run leaves a step after it."""
+        steps = super().get_warmup_steps(num_training_steps)
+        return min(steps, num_training_steps - 1) if self.warmup_steps < 1 else steps
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as trackers such as TensorBoard write it."""

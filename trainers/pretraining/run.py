@@ -21,7 +21,7 @@ from ...runtime.processes import on_every_process, on_main_process, require_agre
 from ...runtime.settings import differing_settings
 from ...tokenization.extend import new_tokens, start_embeddings
 from ...tokenization.loading import VOCABULARY_MULTIPLE, check_vocabulary, load_tokenizer, tokenizer_hash
-from ..data.batch_plan import BatchSizeWarmup
+from ..data.batch_plan import BatchSizeWarmup, plan_batches
 from ..data.packing import PackedRows, SpecialIds
 from ..data.shards import TokenShards
 from ..data.stages import Stage, StagedBatches, stage_ends, stage_weights, steps_for_positions
@@ -39,6 +39,7 @@ from .machine import check_compiling, choose_products
 from .objectives import PLAIN, build_objective, check_objective
 from .optimizers import check_optimizer
 from .run_record import RUN_RECORD, run_record
+from .schedules import schedule_of_run
 from .trainer import PretrainingTrainer
 from .vocabulary import FREQUENCIES, check_decoder_start, start_decoder_bias
 
@@ -148,6 +149,7 @@ def check_pretraining(arguments: PretrainingArguments) -> Setup:
         arguments.max_steps = _steps_of_budget(arguments, arguments.max_tokens, micro_batches)
     ends = stage_ends(arguments.stages, arguments.max_steps)
     arguments.max_steps = ends[-1]
+    _check_clock(arguments, ends, micro_batches)
     longest = max(arguments.eval_context_length or 0, *(stage.context_length for stage in arguments.stages))
     if longest > config.max_position_embeddings:
         raise ValueError(
@@ -214,6 +216,13 @@ def _ramp(arguments: PretrainingArguments) -> BatchSizeWarmup:
     return BatchSizeWarmup(arguments.batch_size_warmup_share, arguments.batch_size_warmup_start)
 
 
+def _check_clock(arguments: PretrainingArguments, ends: list[int], micro_batches: int) -> None:
+    """Plan batches and learning rate, so that what does not fit is refused before the output folder is touched."""
+    contexts = [stage.context_length for stage in arguments.stages]
+    plan_batches(contexts, ends, micro_batches, arguments.tokens_per_micro_batch, _ramp(arguments))
+    schedule_of_run(arguments, torch.optim.SGD([torch.zeros(1)], lr=1.0), ends[-1])
+
+
 def _steps_of_budget(arguments: PretrainingArguments, max_tokens: int, micro_batches: int) -> int:
     """Return the steps that read `max_tokens` positions, or `max_steps` where that is given too and ends earlier."""
     size, ramp = arguments.tokens_per_micro_batch, _ramp(arguments)
@@ -247,7 +256,10 @@ def build_masker(
     if arguments.masking in MASKING_PRESETS and columns_of(arguments.masking):
         columns = ", ".join(columns_of(arguments.masking))
         raise ValueError(f"masking='{arguments.masking}' reads columns that shards do not hold: {columns}")
-    return masker_from_options(arguments.masking, options, vocabulary, seed, shards)
+    masker = masker_from_options(arguments.masking, options, vocabulary, seed, shards)
+    if masker.sampler != "absolute" and not any(masker.target_rate(step / 100) for step in range(101)):
+        raise ValueError(f"masking_options={options} mask nothing in the whole run; give a rate above 0")
+    return masker
 
 
 def find_resume(arguments: PretrainingArguments, identity: dict[str, Any]) -> Path | None:
@@ -310,8 +322,6 @@ def _check_watching(arguments: PretrainingArguments) -> None:
         WeightAveraging(arguments.ema_decay)
     if arguments.ema_evaluation and (arguments.ema_decay is None or not arguments.eval_data):
         raise ValueError("ema_evaluation: true needs an average (ema_decay) and something to evaluate on (eval_data)")
-    if arguments.z_loss < 0:
-        raise ValueError(f"z_loss={arguments.z_loss} is negative; give a factor such as 1e-4, or 0 for none")
     check_causal_share(arguments.causal_share)
     for name in ("z_loss", "causal_share"):
         value = getattr(arguments, name)

@@ -9,6 +9,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from transformers import get_scheduler
 
+from .arguments import PretrainingArguments
+
 logger = logging.getLogger(__name__)
 
 SCHEDULES = ("damped_cosine", "cosine", "linear", "warmup_stable_decay")
@@ -145,6 +147,13 @@ def build_schedule(
             "cosine_with_min_lr", optimizer, warmup_steps, max_steps, scheduler_specific_kwargs=options
         )
     return _from_step(optimizer, LinearWarmup(warmup_steps, max_steps, WarmupStableDecay(decay_share, floor)))
+
+
+def schedule_of_run(options: PretrainingArguments, optimizer: Optimizer, max_steps: int) -> LRScheduler:
+    """Build the schedule that a run's options ask for; see `build_schedule`."""
+    steps = (options.get_warmup_steps(max_steps), max_steps)
+    shape = (options.lr_floor, options.lr_cycles, options.lr_gamma, options.lr_decay_share)
+    return build_schedule(options.lr_schedule, optimizer, *steps, *shape)
 
 
 def _from_step(optimizer: Optimizer, schedule: LinearWarmup) -> LambdaLR:

@@ -33,7 +33,7 @@ from .guards import WEIGHTS, BatchGuard, StepGuard, StepLosses, refuse_unsound_s
 from .log import RunLog
 from .objectives import Objective, z_loss_part
 from .optimizers import build_optimizer, check_optimizer
-from .schedules import build_schedule
+from .schedules import schedule_of_run
 from .throughput import SpeedMeter
 from .trainer_hooks import TrainerHooks
 from .vocabulary import EmbeddingMeanCallback
@@ -161,10 +161,7 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
     ) -> torch.optim.lr_scheduler.LRScheduler:
         """Build the learning-rate schedule over all stages."""
         if self.lr_scheduler is None:
-            args, optimizer = self.args, optimizer or self.optimizer
-            steps = (args.get_warmup_steps(num_training_steps), num_training_steps)
-            shape = (args.lr_floor, args.lr_cycles, args.lr_gamma, args.lr_decay_share)
-            self.lr_scheduler = build_schedule(args.lr_schedule, optimizer, *steps, *shape)
+            self.lr_scheduler = schedule_of_run(self.args, optimizer or self.optimizer, num_training_steps)
             self._created_lr_scheduler = True
         return self.lr_scheduler
 

@@ -18,7 +18,7 @@ from chinese_modernbert.runtime.options import (
     own_names,
     parse_overrides,
     recorded_options,
-    refuse_unread,
+    refuse_idle_options,
 )
 from chinese_modernbert.runtime.recipes import find_recipe
 
@@ -61,7 +61,7 @@ class Extended(Library):
     size: int = argument(2, "Size.")
 
     def __post_init__(self) -> None:
-        refuse_unread(self)
+        refuse_idle_options(self)
         super().__post_init__()
 
 
@@ -174,8 +174,8 @@ def test_lists_of_numbers_do_too(words: list[str]) -> None:
 
 
 def test_exponents_in_mappings_are_numbers(tmp_path: Path) -> None:
-    expected = {"low": 0.01, "steps": 2000, "deep": [{"rate": -1.5e-4}], "name": "e5", "hash": "12ef"}
-    text = "{low: 1e-2, steps: 2e3, deep: [{rate: -1.5e-4}], name: e5, hash: 12ef}"
+    expected = {"low": 0.01, "steps": 2000, "half": 500, "deep": [{"rate": -1.5e-4}], "name": "e5", "hash": "12ef"}
+    text = "{low: 1e-2, steps: 2e3, half: .5e3, deep: [{rate: -1.5e-4}], name: e5, hash: 12ef}"
     for settings in (
         load_recipe([Settings], recipe(tmp_path, f"corpus: a\noptions: {text}\n"))[0],
         load_recipe([Settings], None, ["--corpus", "a", "--options", text])[0],

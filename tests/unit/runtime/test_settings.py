@@ -1,8 +1,48 @@
-"""Whether a folder was made with the same settings."""
+"""Whether numbers are in their ranges, and a folder was made with the same settings."""
 
+import dataclasses
 import json
+import math
+from typing import Any
 
-from chinese_modernbert.runtime.settings import differing_settings
+import pytest
+
+from chinese_modernbert.runtime.options import argument
+from chinese_modernbert.runtime.settings import differing_settings, require_ranges
+
+
+@dataclasses.dataclass
+class Numbers:
+    share: float | None = argument(0.5, "", within="[0, 1)")
+    count: int = argument(1, "", within="[1, inf)")
+    rates: list[float] = argument(list, "", within="(0, inf)")
+    free: float = -3.0
+    text: str = "nan"
+    flag: bool = True
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"share": 0.0}, {"share": None}, {"count": 10**30}, {"rates": [1e-9, 1e9]}, {"flag": False}]
+)
+def test_numbers_in_their_ranges_pass(given: dict[str, Any]) -> None:
+    require_ranges(Numbers(**given))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"share": 1.0}, r"share=1.0 is not a number in \[0, 1\); give one"),
+        ({"share": -0.1}, r"share=-0.1 is not a number in \[0, 1\); give one"),
+        ({"count": 0}, r"count=0 is not a number in \[1, inf\); give one"),
+        ({"rates": [1.0, 0.0]}, r"rates=0.0 is not a number in \(0, inf\); give one"),
+        ({"rates": [math.inf]}, r"rates=inf is not"),
+        ({"free": math.nan}, r"free=nan is not a number in \(-inf, inf\); give one"),
+        ({"free": -math.inf}, r"free=-inf is not"),
+    ],
+)
+def test_numbers_out_of_range_or_not_finite_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        require_ranges(Numbers(**given))
 
 
 def test_settings_that_went_through_json_are_equal() -> None:

@@ -22,7 +22,8 @@ def z_loss(
     squared = torch.logsumexp(logits.float(), dim=-1).square()
     if labels is not None:
         squared = squared.masked_fill(labels == IGNORED_LABEL, 0.0)
-    return squared.sum() / (max(len(logits), 1) if items is None else items)
+    # A step in which nothing is masked has a loss of 0, as the model's own.
+    return squared.sum() / (max(len(logits), 1) if items is None else torch.as_tensor(items).clamp(min=1))
 
 
 def z_loss_part(

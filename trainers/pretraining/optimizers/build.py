@@ -37,9 +37,6 @@ def check_optimizer(options: PretrainingOptions) -> None:
             raise ValueError(
                 f"{name}={given} does nothing under optimizer='{options.optimizer}'; leave it out, or take '{MUON}'"
             )
-    for name in ("weight_decay", "weight_decay_embeddings"):
-        if (getattr(options, name) or 0.0) < 0.0:
-            raise ValueError(f"{name}={getattr(options, name)} is negative; give 0 for no decay")
 
 
 def vocabulary_matrices(model: nn.Module) -> list[nn.Parameter]:

@@ -26,11 +26,11 @@ def test_grid_and_seeds_are_read_from_the_command_line() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--seeds", "0"], "seeds=0 is under 1"),
-        (["--folds", "1"], "folds=1 is under 2"),
-        (["--layer_decay", "1.5"], r"layer_decay=1.5 is not in \(0, 1\]"),
+        (["--seeds", "0"], r"seeds=0 is not a number in \[1, inf\)"),
+        (["--folds", "1"], r"folds=1 is not a number in \[2, inf\)"),
+        (["--layer_decay", "1.5"], r"layer_decay=1.5 is not a number in \(0, 1\]"),
         (["--select_on", "test"], "not one of fold, dev"),
-        (["--grid", "--learning_rates", "0"], "positive"),
+        (["--grid", "--learning_rates", "0"], r"learning_rates=0.0 is not a number in \(0, inf\)"),
         (["--learning_rates", "1e-5"], "grid is off; add --grid"),
         (["--grid", "--learning_rate", "1e-5"], "learning_rate=1e-05 is not read with grid"),
         (["--lora_alpha", "8"], "lora_alpha=8 is not read without an adapter; give --lora_rank too"),

@@ -204,6 +204,10 @@ def test_a_run_whose_words_are_lost_stops_with_the_reason(tmp_path: Path) -> Non
 
 
 def test_an_impossible_threshold_is_refused() -> None:
+    statistics = MaskingStatistics()
+    statistics.units_seen = 7
+    with pytest.raises(RuntimeError, match="none of 7 units was masked, so nothing was learned"):
+        MaskingRateCallback(statistics).on_train_end(*[None] * 3)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="maximum_single_token_share=1"):
         MaskingRateCallback(MaskingStatistics(), maximum_single_token_share=1)
 

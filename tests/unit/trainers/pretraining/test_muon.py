@@ -140,7 +140,6 @@ def test_a_torch_without_muon_is_named_before_any_work(monkeypatch: pytest.Monke
     [
         ({"muon_learning_rate": 0.02}, "muon_learning_rate=0.02 does nothing under optimizer='stable_adamw'"),
         ({"muon_momentum": 0.9, "optimizer": "adamw"}, "muon_momentum=0.9 does nothing under optimizer='adamw'"),
-        ({"weight_decay_embeddings": -0.1}, "weight_decay_embeddings=-0.1 is negative"),
         ({"optimizer": "lamb"}, "'lamb' is not known; choose one of stable_adamw, adamw, muon"),
     ],
     ids=str,

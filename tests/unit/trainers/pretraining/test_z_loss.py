@@ -36,6 +36,8 @@ def test_the_gradient_pulls_the_sum_of_exponentials_towards_one() -> None:
 
 def test_a_batch_without_labels_has_no_z_loss() -> None:
     assert z_loss(LOGITS[:0]).item() == 0.0
+    for items in (0, torch.tensor(0)):
+        assert z_loss(LOGITS[:0], items).item() == 0.0
 
 
 def test_full_logits_are_cut_down_to_the_labelled_positions() -> None:
