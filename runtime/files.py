@@ -11,6 +11,19 @@ from pathlib import Path
 from typing import IO, Any
 
 
+def followed(path: str | Path) -> Path:
+    """Return what a symbolic link names, whether that exists or not; any other path as it is.
+
+    To rename something to the link itself would put it in the link's place, on the disk that the link was to spare.
+    """
+    return Path(os.path.realpath(path)) if Path(path).is_symlink() else Path(path)
+
+
+def make_folder(path: str | Path) -> None:
+    """Make a folder and its parents where they are missing; of a link that names nothing yet, what it names."""
+    Path(os.path.realpath(path)).mkdir(parents=True, exist_ok=True)
+
+
 @contextmanager
 def new_output_folder(path: str | Path, overwrite: bool = False, *, marker: str) -> Iterator[Path]:
     """Yield a temporary folder next to `path`; it is renamed to `path` on success and deleted on failure.
@@ -25,9 +38,9 @@ def new_output_folder(path: str | Path, overwrite: bool = False, *, marker: str)
             `path` is a file.
         RuntimeError: If the block ends without having written the marker.
     """
-    target = Path(path)
+    target = followed(path)
     _check_replaceable(target, overwrite, marker)
-    target.absolute().parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.absolute().parent)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", suffix=".partial", dir=target.absolute().parent))
     try:
         yield temporary
@@ -70,8 +83,8 @@ def _replace_folder(temporary: Path, target: Path) -> None:
 @contextmanager
 def open_atomically(path: str | Path) -> Iterator[IO[str]]:
     """Yield a stream of UTF-8 with LF line ends under a temporary name, which is renamed to `path` on success."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = followed(path)
+    make_folder(target.parent)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}-", suffix=".partial", dir=target.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:

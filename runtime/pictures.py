@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from .files import followed, make_folder
+
 # Okabe and Ito, "Color Universal Design" (2008), without yellow: color-blind readers can tell them apart too.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 DOTS_PER_INCH = 100
@@ -34,12 +36,12 @@ def new_figure(width: float, height: float, title: str | None = None) -> Any:
 
 def save_picture_atomically(figure: Any, path: str | Path, **options: Any) -> Path:
     """Save a matplotlib figure as PNG under a temporary name, then rename it to `path`, which is returned."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = followed(path)
+    make_folder(target.parent)
     partial = target.with_name(f".{target.name}.partial")
     try:
         figure.savefig(partial, format="png", **{"dpi": DOTS_PER_INCH, "metadata": {"Software": None}, **options})
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
-    return target
+    return Path(path)

@@ -10,8 +10,8 @@ from torch.distributed.tensor import DTensor
 def first_unsound(named: Iterable[tuple[str, torch.Tensor]], order: float = 2.0) -> str | None:
     """Return the name of the first tensor whose norm is not finite, or None.
 
-    The sum of squares of weights over 1e19 is infinite in float32, so such weights are found too: a norm of the model
-    would divide by it. All tensors are read in one transfer.
+    The sum of squares of weights over 1e19 is infinite in float32, so such weights, of which no model can make
+    anything, are found too. All tensors are read in one transfer.
 
     Args:
         named: names and tensors; those of integers are passed over, of a sharded one this process's part is read
@@ -34,14 +34,14 @@ def own_part(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def refuse_unsound_weights(model: nn.Module, what: str) -> None:
-    """Refuse to go on with a model that has weights without a finite norm.
+    """Refuse a model that has weights without a finite norm.
 
     Args:
         model: the model
-        what: begins the message: what was trained, and how
+        what: begins the message: which model it is
 
     Raises:
         ValueError: If there is one.
     """
     if (name := first_unsound(model.named_parameters())) is not None:
-        raise ValueError(f"{what} left weights that are not finite ({name}): nothing is saved; lower learning_rate")
+        raise ValueError(f"{what}: weights are not finite ({name}), so nothing is saved; lower learning_rate")

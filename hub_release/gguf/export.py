@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from ...runtime.files import followed, make_folder
 from ...runtime.verdict import CheckFailedError
 from ..arguments import GgufArguments
 from ..checkpoint import (
@@ -48,13 +49,13 @@ def export_gguf(args: GgufArguments) -> str:
         RuntimeError: Where the converter fails.
         CheckFailedError: With the report, where tokens or hidden states differ; the file stays.
     """
-    release, checkout, target = Path(args.model), Path(args.llama_cpp), Path(args.output_file)
+    release, checkout, target = Path(args.model), Path(args.llama_cpp), followed(args.output_file)
     config = read_config(release)
     check_config(config, release)
     check_checkout(checkout)
     if target.exists() and not args.overwrite:
         raise FileExistsError(f"{target} exists; give another output_file or set overwrite to replace it")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     with tempfile.TemporaryDirectory(prefix="gguf_") as temporary:
         folder = Path(temporary) / release.resolve().name  # the converter names the model after its folder
         write_converter_input(release, config, folder)

@@ -34,6 +34,7 @@ class ClueArguments(ClueOptions, TrainingArguments):
 
     save_strategy: str = "no"
     eval_strategy: str = "epoch"
+    logging_nan_inf_filter: bool = False
     remove_unused_columns: bool = False
 
     def __post_init__(self) -> None:

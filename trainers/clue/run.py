@@ -26,9 +26,10 @@ from ...evaluation.clue.files import TaskData, describe, read_task
 from ...evaluation.clue.readers import Example
 from ...evaluation.clue.report import read_report, write_report
 from ...evaluation.clue.scores import example_scores, reference, score
-from ...runtime.files import model_fingerprint, write_text_atomically
+from ...runtime.files import make_folder, model_fingerprint, write_text_atomically
 from ...runtime.settings import differing_settings
 from ..lora import add_lora
+from ..soundness import refuse_unsound_weights
 from .about import about_task, count_cut
 from .arguments import ALL, ClueArguments
 from .explain import explain_hardest
@@ -89,7 +90,7 @@ def run_clue(args: ClueArguments) -> Path:
     settings = report_settings(args, model)
     if not args.overwrite:
         refuse_other_report(output, settings, [task.name for task in tasks])
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     finished, skipped = [], {}
     for task in tasks:
         try:
@@ -214,6 +215,7 @@ class TaskRuns:
         trainer = ClueTrainer(model, chosen, self.inputs, train, selection, self._loss(train))
         trainer.train()
         trainer.restore_best()
+        refuse_unsound_weights(model, f"{key.task} {key.name}")
         found = {
             **asdict(key),
             "selection": trainer.best.score,

@@ -180,13 +180,22 @@ class ClueTrainer(Trainer):
                 value.copy_(self.best.weights[name])
 
     def predict_examples(self, examples: Sequence[Example]) -> Predictions:
-        """Return predictions in the order of `examples`; they are run longest first, so that little is padded."""
+        """Return predictions in the order of `examples`; they are run longest first, so that little is padded.
+
+        Raises:
+            ValueError: If the model gives numbers that are not finite: the first class would be their best.
+        """
         if examples is not self.selection:
             features = self.inputs.encode(examples)
         else:  # tokenized once, since they are scored after every epoch
             features = self._selection = self._selection or self.inputs.encode(examples)
         order = sorted(range(len(features)), key=lambda i: -len(features[i]["input_ids"]))
         logits: Any = self.predict(Features([features[i] for i in order])).predictions  # pyright: ignore[reportArgumentType]
+        if not np.isfinite(logits).all():
+            raise ValueError(
+                f"{self.inputs.task.name}: the model gives no finite numbers after epoch {self.state.epoch or 0:g} at "
+                f"learning_rate={self.args.learning_rate:g}; lower it"
+            )
         back = np.empty(len(order), dtype=np.int64)
         back[order] = np.arange(len(order))
         return self.inputs.decode(logits[back], features, examples)

@@ -21,6 +21,7 @@ class ContrastiveArguments(ContrastiveOptions, SentenceTransformerTrainingArgume
     library_options: ClassVar[LibraryOptions]
 
     save_strategy: str = "no"
+    logging_nan_inf_filter: bool = False
 
     def __post_init__(self) -> None:
         refuse_idle_options(self)

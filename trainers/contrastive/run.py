@@ -20,10 +20,11 @@ from ...evaluation.sentences.mteb import named_tasks, run_mteb
 from ...evaluation.sentences.report import ScoredEncoder, write_sentence_report
 from ...evaluation.sentences.retrieval import RetrievalTask, task_from_triplets
 from ...evaluation.sentences.scores import SentenceScores, evaluate_encoder
-from ...runtime.files import model_fingerprint, write_text_atomically
+from ...runtime.files import make_folder, model_fingerprint, write_text_atomically
 from ...runtime.processes import on_main_process
 from ...runtime.settings import differing_settings
 from ..lora import add_lora, merge_lora
+from ..soundness import refuse_unsound_weights
 from .arguments import ContrastiveArguments
 from .baselines import SCORES, check_against, finished_stages, score_baselines, score_sizes
 from .datasets import NamedRows, read_named, rows_fingerprint, stage_datasets, texts_of, without_leaks
@@ -281,11 +282,12 @@ def _is_finished(folder: Path, record: dict[str, Any], arguments: ContrastiveArg
 
 
 def _clear_later_stages(output: Path, arguments: ContrastiveArguments) -> None:
-    """Refuse a folder of more stages than this command has, or remove them: its last stage would be another's.
+    """Make the folder; refuse one of more stages than this command has, or remove them: the last would be another's.
 
     Raises:
         FileExistsError: If there are such stages and `overwrite` is off.
     """
+    make_folder(output)
     later = [folder for folder in finished_stages(output) if int(folder.name.partition("-")[2]) > len(arguments.stages)]
     if later and not arguments.overwrite:
         raise FileExistsError(
@@ -326,7 +328,12 @@ def _keep(
     scored: Mapping[str, Sequence[ScoredPair]],
     retrieval: Mapping[str, RetrievalTask],
 ) -> None:
-    """Save and evaluate a stage; the scores are written last, as the sign that it is complete."""
+    """Save and evaluate a stage; the scores are written last, as the sign that it is complete.
+
+    Raises:
+        ValueError: If its weights are not finite.
+    """
+    refuse_unsound_weights(model, folder.name)
     inner = transformer_of(model)
     if record["stage"] is not None and inner is not None:  # a stage trains on short texts, its model reads long ones
         model.max_seq_length = inner.config.max_position_embeddings

@@ -11,7 +11,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from ...runtime.files import read_record, write_text_atomically
+from ...runtime.files import make_folder, read_record, write_text_atomically
 from ...runtime.settings import differing_settings
 from ...tokenization.loading import load_tokenizer
 from ...tokenization.word_segmentation import WordSegmenter, load_segmenter
@@ -69,7 +69,7 @@ def open_folder(folder: Path, settings: Mapping[str, Any], overwrite: bool) -> d
             remove_stale_files(folder, set())
             for part in folder.glob(PARTS):
                 part.unlink()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_text_atomically(folder / SETTINGS, json.dumps(settings, indent=1) + "\n")
     return dict(settings)
 

@@ -7,6 +7,7 @@ from transformers import TrainingArguments
 
 from ...runtime.options import LibraryOptions, refuse_idle_options
 from ...runtime.training_arguments import library_options
+from ..data.batch_plan import BatchSizeWarmup
 from .options import PretrainingOptions
 
 
@@ -29,6 +30,11 @@ class PretrainingArguments(PretrainingOptions, TrainingArguments):
         """
         refuse_idle_options(self)
         super().__post_init__()
+
+    @property
+    def batch_size_warmup(self) -> BatchSizeWarmup:
+        """The growth of the batch at the start."""
+        return BatchSizeWarmup(self.batch_size_warmup_share, self.batch_size_warmup_start)
 
     def get_warmup_steps(self, num_training_steps: int) -> int:
         """Return the steps of the warm-up; a share of a short run leaves a step after it."""

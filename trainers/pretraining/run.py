@@ -21,7 +21,7 @@ from ...runtime.processes import on_every_process, on_main_process, require_agre
 from ...runtime.settings import differing_settings
 from ...tokenization.extend import new_tokens, start_embeddings
 from ...tokenization.loading import VOCABULARY_MULTIPLE, check_vocabulary, load_tokenizer, tokenizer_hash
-from ..data.batch_plan import BatchSizeWarmup, plan_batches
+from ..data.batch_plan import plan_batches
 from ..data.packing import PackedRows, SpecialIds
 from ..data.shards import TokenShards
 from ..data.stages import Stage, StagedBatches, stage_ends, stage_weights, steps_for_positions
@@ -149,8 +149,11 @@ def check_pretraining(arguments: PretrainingArguments) -> Setup:
         arguments.max_steps = _steps_of_budget(arguments, arguments.max_tokens, micro_batches)
     ends = stage_ends(arguments.stages, arguments.max_steps)
     arguments.max_steps = ends[-1]
-    _check_clock(arguments, ends, micro_batches)
-    longest = max(arguments.eval_context_length or 0, *(stage.context_length for stage in arguments.stages))
+    # What does not fit is refused before the output folder is touched.
+    contexts = [stage.context_length for stage in arguments.stages]
+    plan_batches(contexts, ends, micro_batches, arguments.tokens_per_micro_batch, arguments.batch_size_warmup)
+    schedule_of_run(arguments, torch.optim.SGD([torch.zeros(1)], lr=1.0), ends[-1])
+    longest = max(arguments.eval_context_length or 0, *contexts)
     if longest > config.max_position_embeddings:
         raise ValueError(
             f"context_length={longest} is over the model's max_position_embeddings={config.max_position_embeddings}; "
@@ -177,7 +180,7 @@ def build_trainer(arguments: PretrainingArguments, setup: Setup) -> PretrainingT
         seed,
         specials,
         arguments.source_weights,
-        _ramp(arguments),
+        arguments.batch_size_warmup,
     )
     masker = build_masker(arguments, tokenizer, seed, setup.shards)
     model = _build_model(arguments, setup.config, tokenizer, setup.shards)
@@ -211,21 +214,9 @@ def _build_evaluation(arguments: PretrainingArguments, setup: Setup, specials: S
     return Evaluation(rows, UnigramBaseline(setup.shards.token_counts()), masker, arguments.tokens_per_micro_batch)
 
 
-def _ramp(arguments: PretrainingArguments) -> BatchSizeWarmup:
-    """Return the growth of the batch that a recipe asks for."""
-    return BatchSizeWarmup(arguments.batch_size_warmup_share, arguments.batch_size_warmup_start)
-
-
-def _check_clock(arguments: PretrainingArguments, ends: list[int], micro_batches: int) -> None:
-    """Plan batches and learning rate, so that what does not fit is refused before the output folder is touched."""
-    contexts = [stage.context_length for stage in arguments.stages]
-    plan_batches(contexts, ends, micro_batches, arguments.tokens_per_micro_batch, _ramp(arguments))
-    schedule_of_run(arguments, torch.optim.SGD([torch.zeros(1)], lr=1.0), ends[-1])
-
-
 def _steps_of_budget(arguments: PretrainingArguments, max_tokens: int, micro_batches: int) -> int:
     """Return the steps that read `max_tokens` positions, or `max_steps` where that is given too and ends earlier."""
-    size, ramp = arguments.tokens_per_micro_batch, _ramp(arguments)
+    size, ramp = arguments.tokens_per_micro_batch, arguments.batch_size_warmup
     steps = steps_for_positions(max_tokens, arguments.stages, micro_batches, size, ramp)
     if 0 < arguments.max_steps < steps:
         logger.warning("max_steps=%d ends the run before max_tokens=%d is read", arguments.max_steps, max_tokens)

@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from chinese_modernbert.runtime.files import new_output_folder, read_record, require_shape, write_text_atomically
+from chinese_modernbert.runtime.files import (
+    make_folder,
+    new_output_folder,
+    read_record,
+    require_shape,
+    write_text_atomically,
+)
 
 
 def fill(path: Path, text: str, overwrite: bool = False) -> None:
@@ -98,3 +104,30 @@ def test_what_is_not_json_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "r.json").write_bytes(content.encode("latin-1"))
     with pytest.raises(ValueError, match=r"r.json is not JSON \(.*\); make it again"):
         read_record(tmp_path / "r.json", {}, "make it again")
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_stays_and_what_it_names_is_written(tmp_path: Path, exists: bool) -> None:
+    named, file = tmp_path / "disk" / "named", tmp_path / "disk" / "file.txt"
+    if exists:
+        named.mkdir(parents=True)
+        file.write_text("old")
+    (tmp_path / "link").symlink_to(named)
+    (tmp_path / "link.txt").symlink_to(file)
+    with new_output_folder(tmp_path / "link", marker="marker") as folder:
+        (folder / "marker").touch()
+    with new_output_folder(tmp_path / "link", True, marker="marker") as folder:
+        (folder / "marker").write_text("new")
+    write_text_atomically(tmp_path / "link.txt", "text")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "link.txt").is_symlink()
+    assert ((named / "marker").read_text(), file.read_text()) == ("new", "text")
+    assert sorted(path.name for path in named.parent.iterdir()) == ["file.txt", "named"]
+
+
+def test_the_folder_that_a_link_names_is_made(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "named")
+    make_folder(tmp_path / "link" / "deeper")
+    make_folder(tmp_path / "link")
+    write_text_atomically(tmp_path / "link" / "file", "text")
+    assert (tmp_path / "disk" / "named" / "file").read_text() == "text"
+    assert (tmp_path / "disk" / "named" / "deeper").is_dir()

@@ -156,3 +156,10 @@ def test_the_hardest_rows_are_explained(checkpoint: str, tmp_path: Path) -> None
     gold = made.predict_examples(EXAMPLES).gold_log_probability
     found = explain_hardest(made, EXAMPLES, 3)
     assert [one["id"] for one in found] == [EXAMPLES[i].identity for i in np.argsort(gold)[:3]]
+
+
+def test_a_rate_that_ruins_the_weights_ends_the_run_instead_of_choosing_the_first_class(
+    checkpoint: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"afqmc: the model gives no finite numbers after epoch 1 at .*=1e\+38; lower"):
+        trainer(checkpoint, tmp_path, rate=1e38, warmup_steps=0).train()

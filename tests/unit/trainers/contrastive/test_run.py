@@ -144,6 +144,14 @@ def test_a_stage_that_was_cut_off_is_done_again(settings: dict[str, Any]) -> Non
     assert found == pytest.approx(expected, abs=1e-6)
 
 
+def test_a_stage_whose_weights_were_ruined_is_not_kept(settings: dict[str, Any]) -> None:
+    ruined = {**settings["stages"][0], "learning_rate": 1e38}
+    with pytest.raises(ValueError, match=r"stage-1: weights are not finite \(.*\), so nothing is saved; lower"):
+        run_contrastive(arguments(settings, stages=[ruined], warmup_steps=0, optim="sgd", max_grad_norm=0.0))
+    output = Path(settings["output_dir"])
+    assert not (output / "stage-1" / "model").exists() and not (output / "final").exists()
+
+
 def test_an_adapter_trains_and_is_merged(settings: dict[str, Any]) -> None:
     stages = settings["stages"][:1]
     output = run_contrastive(arguments(settings, stages=stages, lora_rank=4))
