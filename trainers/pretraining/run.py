@@ -24,7 +24,7 @@ from ...tokenization.loading import VOCABULARY_MULTIPLE, check_vocabulary, load_
 from ..data.batch_plan import plan_batches
 from ..data.packing import PackedRows, SpecialIds
 from ..data.shards import TokenShards
-from ..data.stages import Stage, StagedBatches, stage_ends, stage_weights, steps_for_positions
+from ..data.stages import Stage, StagedBatches, stage_ends, stage_weights
 from ..masking import MASKING_PRESETS, Masker, MaskVocabulary, chinese_modernbert
 from ..masking.options import columns_of, masker_from_options
 from .arguments import PretrainingArguments
@@ -146,7 +146,7 @@ def check_pretraining(arguments: PretrainingArguments) -> Setup:
     config = _model_config(arguments, tokenizer)
     micro_batches = arguments.gradient_accumulation_steps * arguments.world_size
     if arguments.max_tokens:
-        arguments.max_steps = _steps_of_budget(arguments, arguments.max_tokens, micro_batches)
+        arguments.max_steps = arguments.steps_of_budget(arguments.max_tokens, micro_batches)
     ends = stage_ends(arguments.stages, arguments.max_steps)
     arguments.max_steps = ends[-1]
     # What does not fit is refused before the output folder is touched.
@@ -212,16 +212,6 @@ def _build_evaluation(arguments: PretrainingArguments, setup: Setup, specials: S
     masker = chinese_modernbert(MaskVocabulary.from_tokenizer(setup.tokenizer))
     masker = replace(masker, rate=arguments.eval_mask_rate)
     return Evaluation(rows, UnigramBaseline(setup.shards.token_counts()), masker, arguments.tokens_per_micro_batch)
-
-
-def _steps_of_budget(arguments: PretrainingArguments, max_tokens: int, micro_batches: int) -> int:
-    """Return the steps that read `max_tokens` positions, or `max_steps` where that is given too and ends earlier."""
-    size, ramp = arguments.tokens_per_micro_batch, arguments.batch_size_warmup
-    steps = steps_for_positions(max_tokens, arguments.stages, micro_batches, size, ramp)
-    if 0 < arguments.max_steps < steps:
-        logger.warning("max_steps=%d ends the run before max_tokens=%d is read", arguments.max_steps, max_tokens)
-        return arguments.max_steps
-    return steps
 
 
 def _check_data_options(arguments: PretrainingArguments, shards: TokenShards) -> None:
