@@ -22,6 +22,8 @@ EXIT_CODES = "CHINESE_MODERNBERT_EXIT_CODES"
 def ends_at_once(main: Callable[Parameters, int | None]) -> Callable[Parameters, int]:
     """Make a program end in this way where it has a process group, whether it returns, exits or fails.
 
+    Its exit code is written down for a launcher that asks for it, with a process group or without.
+
     Args:
         main: returns the exit code; None is 0
     """
@@ -31,11 +33,16 @@ def ends_at_once(main: Callable[Parameters, int | None]) -> Callable[Parameters,
         try:
             code = main(*args, **kwargs) or 0
         except BaseException as error:
+            code = _exit_code(error)
             if _has_process_group():
-                _end(_exit_code(error))
+                if code is None:
+                    traceback.print_exception(error)
+                _end(1 if code is None else code)
+            _write_down(1 if code is None else code)
             raise
         if _has_process_group():
             _end(code)
+        _write_down(code)
         return code
 
     return run
@@ -46,20 +53,24 @@ def _has_process_group() -> bool:
     return distributed is not None and distributed.is_available() and distributed.is_initialized()
 
 
-def _exit_code(error: BaseException) -> int:
-    """Return what the interpreter would exit with, after writing what it would write."""
+def _exit_code(error: BaseException) -> int | None:
+    """Return the code of a program that exits; None for one that fails, with 1 and something to say."""
     if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
         return error.code or 0
-    traceback.print_exception(error)
-    return 1
+    return None
 
 
 def _end(code: int) -> None:
-    """Run what is registered for the exit, write the code down for a launcher that asks for it, and end."""
+    """Run what is registered for the exit, write the code down, and end."""
     atexit._run_exitfuncs()
-    if record := os.environ.get(EXIT_CODES):
-        with open(record, "a", encoding="utf-8") as stream:
-            stream.write(f"{code}\n")
+    _write_down(code)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def _write_down(code: int) -> None:
+    """Add an exit code to the file of a launcher that asks for it."""
+    if record := os.environ.get(EXIT_CODES):
+        with open(record, "a", encoding="utf-8") as stream:
+            stream.write(f"{code}\n")

@@ -9,6 +9,7 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from accelerate import PartialState
@@ -223,6 +224,22 @@ def test_a_signal_ahead_of_the_time_limit_saves_queues_again_and_goes_on_bit_for
         assert finish([processes.start(script, slurm, stdout=output, stderr=output)]) == [0]
     assert (tmp_path / "requeued").read_text() == "17\n"
     assert_same_weights(straight / "run" / "final", tmp_path / "run" / "final")
+
+
+def test_a_node_that_fails_takes_the_other_with_it_and_the_job_is_not_queued_again(
+    data: Path, tmp_path: Path, slurm: dict[str, str]
+) -> None:
+    recipe = command(settings(data, tmp_path / "run"), tmp_path)[3:]
+    script = ["bash", str(RECIPES_FOLDER / "pretrain.sbatch"), *recipe]
+    with (tmp_path / "job.txt").open("w") as output:
+        job = processes.start(script, {**slurm, **held_at(4)}, stdout=output, stderr=output)
+        wait_for_steps(tmp_path / "run", 3, job)
+        started = psutil.Process(job.pid).children(recursive=True)
+        workers = [one for one in started if "pretrain" in one.cmdline() and "--rdzv_backend" not in one.cmdline()]
+        workers[0].kill()
+        assert job.wait(timeout=processes.PATIENCE_SECONDS) == 1, (tmp_path / "job.txt").read_text()
+    assert [one for one in started if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
+    assert not (tmp_path / "requeued").exists()
 
 
 def test_writing_the_recipe_leaves_the_device_of_the_run_alone(data: Path, tmp_path: Path) -> None:

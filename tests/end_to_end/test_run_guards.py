@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
+from chinese_modernbert.runtime.process_end import EXIT_CODES
 from chinese_modernbert.trainers.pretraining import checkpoints
 from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
 from chinese_modernbert.trainers.pretraining.averages import AVERAGED_WEIGHTS
@@ -139,12 +140,14 @@ def test_a_signal_of_the_scheduler_saves_the_running_step_and_asks_for_a_restart
     data: Path, tmp_path: Path, make_run: Run, number: signal.Signals, workers: int
 ) -> None:
     changes = {"save_steps": 1000, "dataloader_num_workers": workers, "gradient_accumulation_steps": 2}
-    process = start({**settings(data, tmp_path / "run"), **changes}, tmp_path, held_at(5))
+    codes = {EXIT_CODES: str(tmp_path / "codes")}
+    process = start({**settings(data, tmp_path / "run"), **changes}, tmp_path, {**held_at(5), **codes})
     log = tmp_path / "run" / "training_log.jsonl"
     wait_until(lambda: log.exists() and log.read_text().count('"loss"') >= 4, process)
     os.killpg(process.pid, number)  # as a scheduler does: the whole job, workers of the data loader included
     said = process.communicate(timeout=PATIENCE_SECONDS)[1]
     assert process.returncode == EXIT_TO_RESUME == 75, said
+    assert (tmp_path / "codes").read_text() == "75\n"
     assert f"stopped by {number.name} with a checkpoint" in said
     kept = last_checkpoint(tmp_path / "run")
     assert kept is not None
