@@ -121,9 +121,7 @@ def accepted_names(kind: type) -> set[str]:
 
 
 def refuse_idle_options(arguments: Any) -> None:
-    """Refuse numbers out of range, and a field of the library that the command does not read.
-
-    For `__post_init__`, before the library's own.
+    """Refuse numbers out of range and unread fields of the library; for `__post_init__`, before the library's own.
 
     Raises:
         ValueError: For such a number, or if such a field is not at its default.
@@ -283,8 +281,7 @@ def _build(dataclass_type: type, values: Mapping[str, Any], origin: str, sources
     for name, field in fields.items():
         if name not in chosen and default_of(field) is dataclasses.MISSING:
             raise ValueError(f"{origin} gives no '{name}', which {dataclass_type.__name__} needs; add it or --{name}")
-    built = dataclass_type(**chosen)
-    require_ranges(built)
+    require_ranges(built := dataclass_type(**chosen))
     return built
 
 
