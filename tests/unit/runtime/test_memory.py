@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -33,6 +34,21 @@ def test_memory_that_was_used_once_is_used_again() -> None:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         pages[choice] = int(done.stdout)
     assert pages["keep"] < pages["give back"] / 10
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc is what is asked")
+@pytest.mark.parametrize("chosen", [None, "7"])
+def test_fewer_compiled_products_are_kept_unless_the_environment_says_how_many(
+    chosen: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in memory.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv(memory.PRODUCTS_KEPT, raising=False)
+    if chosen is not None:
+        monkeypatch.setenv(memory.PRODUCTS_KEPT, chosen)
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=lambda *_: 1, gnu_get_libc_version=0))
+    assert memory.keep_freed_memory()
+    assert os.environ[memory.PRODUCTS_KEPT] == (chosen or memory.MOST_PRODUCTS)
 
 
 @pytest.mark.parametrize("name", memory.VARIABLES)
