@@ -7,6 +7,18 @@ from collections.abc import Mapping
 from typing import Any
 
 ANY_NUMBER = "(-inf, inf)"
+# Of fields of Transformers' TrainingArguments, which have no metadata of ours: outside them a run has no step, divides
+# by zero or counts further than an index does. Our default.
+LIBRARY_RANGES = {
+    "gradient_accumulation_steps": "[1, 1e6]",
+    "max_steps": "[-1, 1e12]",
+    "adam_beta1": "[0, 1)",
+    "adam_beta2": "[0, 1)",
+    "adam_epsilon": "[0, inf)",
+    "weight_decay": "[0, inf)",
+    "max_grad_norm": "[0, inf)",
+    "dataloader_num_workers": "[0, inf)",
+}
 
 
 def require_ranges(arguments: Any) -> None:
@@ -14,13 +26,14 @@ def require_ranges(arguments: Any) -> None:
 
     Args:
         arguments: an instance; a range stands in the field's metadata under `within`, as `[0, 1)`, where a bracket
-            takes its end in and a parenthesis leaves it out
+            takes its end in and a parenthesis leaves it out; `LIBRARY_RANGES` has those of the library's fields
 
     Raises:
         ValueError: For the first such number.
     """
     for field in dataclasses.fields(arguments):
-        given, within = getattr(arguments, field.name), field.metadata.get("within") or ANY_NUMBER
+        given = getattr(arguments, field.name)
+        within = field.metadata.get("within") or LIBRARY_RANGES.get(field.name, ANY_NUMBER)
         for number in given if isinstance(given, list | tuple) else [given]:
             if isinstance(number, int | float) and not isinstance(number, bool) and not _is_in(number, within):
                 raise ValueError(f"{field.name}={number} is not a number in {within}; give one")

@@ -104,6 +104,15 @@ def test_the_short_help_has_all_own_options(command: str) -> None:
     assert own_names(cli.imported(row.own_options)) == own_names(options_of(command))
 
 
+@pytest.mark.parametrize("command", LIBRARIES)
+@pytest.mark.parametrize(
+    "words", ["gradient_accumulation_steps=0", "max_steps=1e30", "adam_beta1=1", "weight_decay=-1", "max_grad_norm=nan"]
+)
+def test_numbers_of_the_library_have_ranges_too(command: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([command, f"--{words}", "--use_cpu", "--output_dir=unused"]) == cli.USER_ERROR
+    assert f"{words.partition('=')[0]}=" in capsys.readouterr().err.split("is not a number in ")[0]
+
+
 def test_no_command_needs_torch_or_transformers_for_its_help() -> None:
     code = (
         "import sys; from chinese_modernbert import cli; "

@@ -83,7 +83,7 @@ class ContrastiveOptions:
     learning_rate: float = argument(2e-5, "Peak learning rate.", group="Training", within="(0, inf)")
     warmup_steps: float = argument(0.1, "Steps of linear warm-up, or a share of the stage below 1.", within="[0, inf)")
     lr_scheduler_type: str = argument("linear", "Schedule: linear, cosine, constant_with_warmup, ...")
-    max_steps: int = argument(-1, "Steps of every stage, instead of its epochs.", within="[-1, inf)")
+    max_steps: int = argument(-1, "Steps of every stage, instead of its epochs.", within="[-1, 1e12]")
     gradient_accumulation_steps: int = argument(1, "Batches per step.", within="[1, inf)")
     temperature: float = argument(0.05, "Cosines are divided by it before the softmax.", within="(0, inf)")
     symmetric_loss: bool = argument(True, "Find the anchor among all anchors too, not the positive alone.")

@@ -32,7 +32,7 @@ class PretrainingOptions:
     max_tokens: int | None = argument(
         None, "Positions to read, instead of max_steps.", group="Length and batches", within="[1, inf)"
     )
-    max_steps: int = argument(-1, "Optimizer steps of the run; -1: as max_tokens says.", within="[-1, inf)")
+    max_steps: int = argument(-1, "Optimizer steps of the run; -1: as max_tokens says.", within="[-1, 1e12]")
     stages: list[Stage] = argument(list, "Each with context_length and share or steps; keys below.")
     tokens_per_micro_batch: int = argument(8_192, "Positions per micro-batch and device, always.", within="[1, inf)")
     gradient_accumulation_steps: int = argument(1, "Micro-batches per step and device.", within="[1, inf)")
