@@ -164,8 +164,8 @@ def require_shape(value: Any, shape: Any, place: str) -> None:
     Raises:
         ValueError: With the place of the first difference.
     """
-    kind = shape if isinstance(shape, type) else type(shape)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+    kind: Any = shape if isinstance(shape, type) else type(shape)
+    if not isinstance(value, kind) or (kind is not bool and type(value) is bool):
         raise ValueError(f"{place} is {type(value).__name__}, expected {kind.__name__}")
     if isinstance(shape, list):
         for number, item in enumerate(value):

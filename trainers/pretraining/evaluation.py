@@ -48,7 +48,7 @@ class Evaluation:
         """
 
         def predict(inputs: dict[str, Any]) -> torch.Tensor:
-            placed = send_to_device(inputs, accelerator.device)
+            placed: dict[str, Any] = dict(send_to_device(inputs, accelerator.device))
             if objective is None:
                 places = labelled_positions(placed.pop("labels"))
                 return model(**placed, target_positions=places).logits
