@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from .runtime.memory import keep_freed_memory
-from .runtime.process_end import ends_at_once
+from .runtime.process_end import CheckFailedError, ends_at_once
 from .runtime.threads import fit_threads, let_threads_sleep
-from .runtime.verdict import CheckFailedError
 
 logger = logging.getLogger(__name__)
 

@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+# Of the files that a model, its tokenizer and its modules are read from.
+READ_SUFFIXES = (".safetensors", ".bin", ".json", ".txt", ".model", ".py")
+
 
 def followed(path: str | Path) -> Path:
     """Return what a symbolic link names, whether that exists or not; any other path as it is.
@@ -115,12 +118,39 @@ def model_fingerprint(model: str | Path) -> str:
     Args:
         model: folder of a saved model, or a name on the Hub, which is returned as it is
     """
+    found = weights_fingerprint(model)
+    return found if found == str(model) else f"{Path(model).name} {found}"
+
+
+def weights_fingerprint(model: str | Path) -> str:
+    """Return 16 hexadecimal digits of a model's weights and config where they are in a folder, else its name."""
     folder = Path(model)
-    files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    if not folder.is_dir() or not files:
+        return str(model)
     digest = hashlib.sha256()
     for file in (*files, *sorted(folder.glob("config.json"))):
         digest.update(bytes.fromhex(file_sha256(file)))
-    return f"{folder.name} {digest.hexdigest()[:16]}" if files else str(model)
+    return digest.hexdigest()[:16]
+
+
+def model_files_fingerprint(model: str | Path) -> str:
+    """Return what names all that loading a model reads: weights, configuration, tokenizer, modules, code.
+
+    Args:
+        model: folder of a saved model, of which it is 16 hexadecimal digits; or a name on the Hub, of which it is the
+            commit that the cache holds, once something of it was loaded
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(str(model), "config.json")
+        return Path(cached).parent.name if isinstance(cached, str) else str(model)
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.suffix in READ_SUFFIXES and path.is_file()):
+        digest.update(f"{file.relative_to(folder).as_posix()} {file_sha256(file)}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def file_sha256(path: str | Path) -> str:

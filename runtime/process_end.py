@@ -19,6 +19,10 @@ Parameters = ParamSpec("Parameters")
 EXIT_CODES = "CHINESE_MODERNBERT_EXIT_CODES"
 
 
+class CheckFailedError(Exception):
+    """A check found a fault; the message is the report."""
+
+
 def ends_at_once(main: Callable[Parameters, int | None]) -> Callable[Parameters, int]:
     """Make a program end in this way where it has a process group, whether it returns, exits or fails.
 

@@ -1,10 +1,14 @@
 """What the processes of one run agree on before they work: failures are shared, and all see the same data."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from accelerate import PartialState
 from accelerate.utils import gather_object
+
+from .folder_lock import FolderLock, Look, hold_folder
 
 Result = TypeVar("Result")
 
@@ -42,6 +46,27 @@ def on_every_process(work: Callable[[], Result]) -> Result:
 def on_main_process(work: Callable[[], object]) -> None:
     """Do something on the main process while the others wait for it; see `on_every_process`."""
     on_every_process(lambda: work() if PartialState().is_main_process else None)
+
+
+@contextmanager
+def hold_folder_together(folder: str | Path) -> Iterator[None]:
+    """Hold a folder for all processes of this run; every one must call this.
+
+    Raises:
+        FileExistsError: If another run works there, or may do so on a host that this one does not run on; on the other
+            processes a `RuntimeError`, see `on_every_process`.
+    """
+    if PartialState().num_processes == 1:
+        with hold_folder(folder):
+            yield
+        return
+    lock = FolderLock(Path(folder))
+    looks: list[Look] = gather_object([on_every_process(lock.look)])
+    on_main_process(lambda: lock.take(looks))
+    try:
+        yield
+    finally:
+        lock.release()  # of the process that took it
 
 
 def require_agreement(values: Mapping[str, Any]) -> None:

@@ -1,4 +1,9 @@
-"""Settings of every command: are the numbers in their ranges, and was this folder made with the same ones?"""
+"""Settings of every command: are the numbers in their ranges, and was this folder made with the same ones?
+
+One comparison serves every command that continues work. All options that a command takes must be equal, but for a short
+list of those that may differ, and so must be the content of what it reads. A list of what must be equal would forget
+the option that comes next.
+"""
 
 import dataclasses
 import json
@@ -46,21 +51,29 @@ def _is_in(number: float, within: str) -> bool:
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings as they come back from JSON: tuples become lists, keys become text."""
-    return json.loads(json.dumps(settings, ensure_ascii=False))
+    """Return settings as they come back from JSON: tuples become lists, keys become text, dataclasses mappings."""
+    return json.loads(json.dumps(settings, ensure_ascii=False, default=_as_plain))
 
 
-def differing_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def _as_plain(value: Any) -> Any:
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else str(value)
+
+
+def differing_settings(
+    old: Mapping[str, Any], new: Mapping[str, Any], unrecorded: Mapping[str, Any] | None = None
+) -> list[str]:
     """Return what differs, one text per key: `learning_rate was 0.001, is 0.002`.
 
     Args:
         old: settings read from the folder's record
         new: settings of the run at hand; every key is compared, and a key that only one of the two has differs
+        unrecorded: what a setting was that a record of an older version lacks
 
     Returns:
         An empty list where the two are equal.
     """
-    before, after = plain(old), plain(new)
+    lacking = {key: value for key, value in (unrecorded or {}).items() if key in new}
+    before, after = plain({**lacking, **old}), plain(new)
     return [
         f"{key} was {_shown(before, key)}, is {_shown(after, key)}"
         for key in dict.fromkeys([*after, *before])

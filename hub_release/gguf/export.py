@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime.files import followed, make_folder
-from ...runtime.verdict import CheckFailedError
+from ...runtime.process_end import CheckFailedError
 from ..arguments import GgufArguments
 from ..checkpoint import (
     ENCODER_PREFIX,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...runtime.verdict import CheckFailedError
+from ...runtime.process_end import CheckFailedError
 from ..arguments import VerifyArguments
 from .verify import verify_release
 

@@ -15,6 +15,7 @@ import torch
 from accelerate import PartialState
 from safetensors.torch import load_file
 
+from chinese_modernbert.runtime.folder_lock import LOCK
 from chinese_modernbert.runtime.options import load_recipe
 from chinese_modernbert.runtime.recipes import RECIPES_FOLDER
 from chinese_modernbert.tokenization import TokenizerArguments, run_tokenizer_training
@@ -137,15 +138,26 @@ def test_evaluation_on_two_processes_equals_evaluation_on_one(data: Path, straig
     assert {name: logged[name] for name in names} == pytest.approx({name: scores[name] for name in names}, rel=1e-4)
 
 
-def test_two_agents_killed_in_the_middle_continue_bit_for_bit(data: Path, straight: Path, tmp_path: Path) -> None:
+def test_two_agents_killed_in_the_middle_continue_bit_for_bit_once_their_workers_are_gone(
+    data: Path, straight: Path, tmp_path: Path
+) -> None:
     fields = settings(data, tmp_path / "run", resume="auto")
     words = [str(REFERENCE / "recorded_pretraining.py"), json.dumps(fields), str(tmp_path)]
     agents = start(words, tmp_path, agents=2, environment=held_at(7))
     wait_for_steps(tmp_path / "run", 6, agents[0])
-    killed = [process for agent in agents for process in (*workers_of(agent), agent.pid)]
-    for process in killed:
-        os.kill(process, signal.SIGKILL)
-    assert finish(agents) == [-signal.SIGKILL] * 2
+    workers = [worker for agent in agents for worker in workers_of(agent)]
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)  # or they might end by themselves before the next start
+    for agent in agents:
+        agent.kill()
+        agent.wait()
+    owners = json.loads((tmp_path / "run" / LOCK).read_text())
+    assert sorted(pid for _, pid, *_ in owners) == sorted(workers)
+    kept = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert 0 not in finish(start(words, tmp_path, agents=2))
+    assert f"run is in use by process {owners[0][1]} on" in (tmp_path / "err-0.txt").read_text()
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == kept
+    assert finish(agents) == [-signal.SIGKILL] * 2  # and now their workers are gone
     began = last_checkpoint(tmp_path / "run")
     assert began is not None
     for record in tmp_path.glob("taken-*.txt"):

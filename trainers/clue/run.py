@@ -26,8 +26,11 @@ from ...evaluation.clue.files import TaskData, describe, read_task
 from ...evaluation.clue.readers import Example
 from ...evaluation.clue.report import read_report, write_report
 from ...evaluation.clue.scores import example_scores, reference, score
-from ...runtime.files import make_folder, model_fingerprint, write_text_atomically
+from ...evaluation.clue.tasks import Task
+from ...runtime.files import model_files_fingerprint, model_fingerprint, write_text_atomically
+from ...runtime.folder_lock import hold_folder
 from ...runtime.settings import differing_settings
+from ...runtime.training_arguments import default_arguments
 from ..lora import add_lora
 from ..soundness import refuse_unsound_weights
 from .about import about_task, count_cut
@@ -36,7 +39,7 @@ from .explain import explain_hardest
 from .kinds import INPUTS
 from .losses import TaskLoss
 from .models import build_model, encoder_of, length_limit, save_model
-from .settings import CLUE_SETTINGS, in_effect, refuse_other_report, report_settings
+from .settings import in_effect, refuse_other_report, report_settings, run_settings
 from .span_inputs import TokenClassificationInputs
 from .trainer import ClueTrainer, run_arguments
 
@@ -73,24 +76,31 @@ def run_clue(args: ClueArguments) -> Path:
 
     Raises:
         FileNotFoundError: If a task asked for by name has no data, none has any, or `against` holds no report.
+        FileExistsError: If the folder holds a report of other settings, or another command works in it.
         ValueError: If data are wrong, or the folder holds runs of other settings.
     """
     if args.masked_fine_tuning and args.dataloader_num_workers:
         raise ValueError("masked_fine_tuning counts rows in one process; set dataloader_num_workers to 0")
     if args.world_size > 1:
         raise ValueError(
-            f"clue was started in {args.world_size} processes; start one per device, each with tasks of its own"
+            f"clue was started in {args.world_size} processes; start one per device, each with its own tasks and "
+            "output_dir"
         )
     tasks = args.chosen_tasks()
     if args.against is not None:
         read_report(args.against)  # refused now, not after the training
     output = Path(args.output_dir or "clue")
+    with hold_folder(output):
+        return _run(args, tasks, output)
+
+
+def _run(args: ClueArguments, tasks: Sequence[Task], output: Path) -> Path:
+    """Run task after task and report, in a folder that this command holds."""
     tokenizer = AutoTokenizer.from_pretrained(args.tokenizer or args.model, trust_remote_code=args.trust_remote_code)
     model = model_fingerprint(args.model)
     settings = report_settings(args, model)
     if not args.overwrite:
         refuse_other_report(output, settings, [task.name for task in tasks])
-    make_folder(output)
     finished, skipped = [], {}
     for task in tasks:
         try:
@@ -141,13 +151,22 @@ class TaskRuns:
         if self.inputs.max_length < (args.max_length or self.task.max_length):
             logger.info("%s: %d tokens, the longest that the model takes", self.task.name, self.inputs.max_length)
         # The numbers of the task stand where none are given: another description of the task is another run.
-        chosen = run_arguments(args, self.inputs, args.learning_rate, args.seed)
+        chosen, unset = (
+            run_settings(run_arguments(one, self.inputs, args.learning_rate, args.seed))
+            for one in (args, default_arguments(ClueArguments, model=args.model))
+        )
+        content = {
+            "files": [model_files_fingerprint(name) for name in (args.model, args.tokenizer) if name],
+            "task": _digest(repr((self.task.kind, self.task.labels))),
+        }
+        self.unrecorded = {**unset, **content}  # of runs of older versions
         self.identity = {
+            **chosen,
+            **content,
             "model": model,
             "data": data.fingerprint(),
-            "tokenizer": hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()[:16],
+            "tokenizer": _digest(json.dumps(sorted(tokenizer.get_vocab().items()))),
             "metric": self.task.metric,
-            **{name: getattr(chosen, name) for name in CLUE_SETTINGS},
             "max_length": self.inputs.max_length,
         }
         kept = _sampled(len(data.splits["train"]), args.max_train_samples)
@@ -193,7 +212,7 @@ class TaskRuns:
         return found
 
     def _check_identity(self, file: Path, old: dict[str, Any]) -> None:
-        if different := differing_settings(in_effect(old), in_effect(self.identity)):
+        if different := differing_settings(in_effect(old), in_effect(self.identity), self.unrecorded):
             raise ValueError(f"{file} is of other settings: {'; '.join(different)}; give another output_dir")
 
     def _is_complete(self, found: dict[str, Any], key: RunKey) -> bool:
@@ -297,3 +316,7 @@ class TaskRuns:
 def _sampled(count: int, limit: int | None) -> np.ndarray:
     """Draw the numbers of `limit` rows, the same for every seed, in their old order; int64 `[rows]`."""
     return np.sort(np.random.default_rng(0).permutation(count)[:limit])
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

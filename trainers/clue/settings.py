@@ -11,9 +11,16 @@ import torch
 
 from ...evaluation.clue.report import REPORT_JSON
 from ...runtime.settings import differing_settings
+from ...runtime.training_arguments import deciding_options
 from .arguments import ClueArguments
 
-# Options that change what a run computes; two runs of one folder must agree in them.
+# What names a run, or is asked of it when it is done. In all other options two runs of a folder must agree, and in the
+# content of model, tokenizer, task and data.
+MAY_DIFFER_BETWEEN_RUNS = (
+    *("tasks", "task_file", "train_from", "learning_rate", "learning_rates", "grid", "seed", "seeds"),
+    *("save_model", "explain", "against"),
+)
+# What a report says of the command.
 CLUE_SETTINGS = (
     "select_on", "folds", "patience", "max_length", "max_train_samples", "max_eval_samples", "layer_decay",
     "class_weights", "lora_rank", "lora_alpha", "masked_fine_tuning", "num_train_epochs",
@@ -25,6 +32,11 @@ CLUE_SETTINGS = (
 OF_THE_TASK = ("learning_rate", "max_length", "num_train_epochs", "per_device_train_batch_size")
 # What a later command may change in a folder: more seeds, and the machine.
 MAY_DIFFER = ("seeds", "device", "threads")
+
+
+def run_settings(chosen: ClueArguments) -> dict[str, Any]:
+    """Return the options in which two runs of one folder must agree, by name."""
+    return deciding_options(chosen, MAY_DIFFER_BETWEEN_RUNS)
 
 
 def report_settings(args: ClueArguments, model: str) -> dict[str, Any]:

@@ -20,28 +20,20 @@ from ...evaluation.sentences.report import ScoredEncoder
 from ...evaluation.sentences.retrieval import RetrievalTask, score_retrieval
 from ...evaluation.sentences.scores import SentenceScores, evaluate_encoder, score_values
 from ...evaluation.sentences.static_embeddings import static_encoder
-from ...runtime.files import model_fingerprint, write_text_atomically
+from ...runtime.files import file_sha256, model_files_fingerprint, write_text_atomically
 from ...runtime.settings import differing_settings
 from ...tokenization import load_segmenter, read_documents
+from ...tokenization.documents import find_text_files
 from .arguments import ContrastiveArguments
 from .datasets import NamedRows, texts_of
 from .models import is_encoder_folder, load_encoder, untrained_twin
+from .settings import run_settings
 
 logger = logging.getLogger(__name__)
 
 SCORES, BASELINES = "scores.json", "baselines"
 UNTRAINED, STATIC, BM25 = "untrained", "static embeddings", "BM25"
 TEXTS_AT_ONCE = 1_000
-# What changes the scores of an encoder that is trained no further.
-SCORE_SETTINGS = (
-    "evaluation",
-    "retrieval",
-    "pooling",
-    "normalize",
-    "query_prompt",
-    "document_prompt",
-    "bootstrap_resamples",
-)
 
 
 def check_against(arguments: ContrastiveArguments) -> None:
@@ -78,7 +70,7 @@ def score_baselines(
         The rows of the report above the model's own.
     """
     folder = Path(arguments.output_dir or "") / BASELINES
-    sets = {"rows": rows, **{name: getattr(arguments, name) for name in SCORE_SETTINGS}}
+    sets = {"rows": rows, **run_settings(arguments)}
     once = partial(_once, overwrite=arguments.overwrite)
 
     def evaluate(model: SentenceTransformer) -> SentenceScores:
@@ -86,16 +78,14 @@ def score_baselines(
 
     found: list[ScoredEncoder] = []
     if arguments.baselines:
-        common = {**sets, "model": model_fingerprint(arguments.model), "seed": arguments.seed}
         twin = untrained_twin(load_encoder(arguments.model, arguments), arguments.seed)
         if twin is not None:
-            scores = once(folder / "untrained.json", common, lambda: evaluate(twin))
+            scores = once(folder / "untrained.json", sets, lambda: evaluate(twin))
             found.append(ScoredEncoder(UNTRAINED, "baseline", scores))
-        corpus = {"corpus": arguments.baseline_corpus or [stage.data for stage in arguments.stages]}
+        files = find_text_files(arguments.baseline_corpus) if arguments.baseline_corpus else []
+        corpus = {"corpus": [file_sha256(file) for file in files] or [stage.data for stage in arguments.stages]}
         if arguments.baseline_corpus or training:
-            scores = once(
-                folder / "static.json", common | corpus, lambda: evaluate(_static_encoder(arguments, training))
-            )
+            scores = once(folder / "static.json", sets | corpus, lambda: evaluate(_static_encoder(arguments, training)))
             found.append(ScoredEncoder(STATIC, "baseline", scores))
         scores = once(folder / "bm25.json", sets, lambda: _score_bm25(scored, retrieval, arguments.bootstrap_resamples))
         found.append(ScoredEncoder(BM25, "baseline", scores))
@@ -104,7 +94,7 @@ def score_baselines(
         if stage is not None:
             found.append(ScoredEncoder(f"{name}, {stage.name}", "other", SentenceScores.load(stage / SCORES)))
             continue
-        record, file = {**sets, "model": model_fingerprint(name)}, folder / f"against-{number}.json"
+        record, file = {**sets, "model": model_files_fingerprint(name)}, folder / f"against-{number}.json"
         scores = once(file, record, lambda name=name: evaluate(load_encoder(name, arguments)))
         found.append(ScoredEncoder(name, "other", scores))
     return found

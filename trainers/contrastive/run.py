@@ -7,7 +7,6 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,7 @@ from ...evaluation.sentences.report import ScoredEncoder, write_sentence_report
 from ...evaluation.sentences.retrieval import RetrievalTask, task_from_triplets
 from ...evaluation.sentences.scores import SentenceScores, evaluate_encoder
 from ...runtime.files import make_folder, model_fingerprint, write_text_atomically
-from ...runtime.processes import on_main_process
-from ...runtime.settings import differing_settings
+from ...runtime.processes import hold_folder_together, on_main_process
 from ..lora import add_lora, merge_lora
 from ..soundness import refuse_unsound_weights
 from .arguments import ContrastiveArguments
@@ -31,20 +29,12 @@ from .datasets import NamedRows, read_named, rows_fingerprint, stage_datasets, t
 from .leakage import LeakageReport, find_leaks
 from .models import is_encoder_folder, load_encoder, save_encoder, transformer_of
 from .options import ContrastiveStage
+from .settings import differing_stages, shown_settings, stage_record
 from .trainer import ContrastiveTrainer
 
 logger = logging.getLogger(__name__)
 
 STAGE, FINAL = "stage.json", "final"
-
-# Options that change what a stage computes or scores; a finished stage of others is not taken for this one.
-STAGE_SETTINGS = (
-    "model", "temperature", "symmetric_loss", "matryoshka_sizes", "query_prompt", "document_prompt", "pooling",
-    "normalize", "leakage", "leakage_similarity", "mining_margin", "lora_rank", "lora_alpha", "seed", "max_steps",
-    "evaluation", "retrieval", "bootstrap_resamples", "learning_rate",
-    "warmup_steps", "lr_scheduler_type", "weight_decay", "max_grad_norm", "gradient_accumulation_steps", "optim",
-    "batch_sampler", "bf16", "fp16",
-)  # fmt: skip
 
 
 def run_contrastive(arguments: ContrastiveArguments) -> Path:
@@ -61,14 +51,21 @@ def run_contrastive(arguments: ContrastiveArguments) -> Path:
 
     Raises:
         FileNotFoundError: If a file of a set or the model is missing.
-        FileExistsError: If the output folder holds another run.
+        FileExistsError: If the output folder holds another run, or one works in it.
         ValueError: If settings or rows are wrong, or training texts occur in an evaluation set.
     """
     check_arguments(arguments)
+    output = Path(arguments.output_dir or "")
+    with hold_folder_together(output):
+        _run(arguments, output)
+    return output
+
+
+def _run(arguments: ContrastiveArguments, output: Path) -> None:
+    """Read, train stage after stage and report, in a folder that this run holds."""
     training = [read_named(stage.data, arguments.data, "train") for stage in arguments.stages]
     scored, retrieval = read_evaluation(arguments)
     training, leaks = check_leakage(training, scored, retrieval, arguments)
-    output = Path(arguments.output_dir or "")
     on_main_process(lambda: _clear_later_stages(output, arguments))
     rows = [rows_fingerprint(chain(*training[:number]), scored, retrieval) for number in range(len(training) + 1)]
     folder = _first_stage(output, arguments, scored, retrieval, rows[0])
@@ -76,12 +73,11 @@ def run_contrastive(arguments: ContrastiveArguments) -> Path:
     on_main_process(lambda: encoders.extend(score_baselines(arguments, training, scored, retrieval, rows[-1])))
     encoders.append(ScoredEncoder("before training", "stage", SentenceScores.load(folder / SCORES)))
     for number, (stage, named) in enumerate(zip(arguments.stages, training, strict=True), start=1):
-        record = _record(number, stage, arguments, rows[number])
+        record = stage_record(number, stage, arguments, rows[number])
         folder = _run_stage(number, stage, named, folder, arguments, scored, retrieval, record)
         encoders.append(ScoredEncoder(f"stage {number}, {stage.loss}", "stage", SentenceScores.load(folder / SCORES)))
     data = {"leakage": f"{leaks.summary()}; leakage: {arguments.leakage}", **_rows_of_stages(output, training)}
     on_main_process(lambda: _finish(output, folder, encoders, arguments, scored, retrieval, data))
-    return output
 
 
 def check_arguments(arguments: ContrastiveArguments) -> None:
@@ -185,7 +181,7 @@ def _finish(
     sizes = score_sizes(folder, arguments, scored, retrieval) if arguments.stages else []
     named = [ScoredEncoder(f"{last.name}, {size} dimensions", "size", found) for size, found in sizes]
     rows = [*before, *named, last]
-    write_sentence_report(output, rows, _settings(arguments), arguments.bootstrap_resamples, scores, data)
+    write_sentence_report(output, rows, shown_settings(arguments), arguments.bootstrap_resamples, scores, data)
 
 
 def _first_stage(
@@ -197,7 +193,7 @@ def _first_stage(
 ) -> Path:
     """Evaluate the model before any contrastive stage."""
     folder = output / "stage-0"
-    record = _record(0, None, arguments, rows)
+    record = stage_record(0, None, arguments, rows)
     if _is_finished(folder, record, arguments):
         return folder
     model = load_encoder(arguments.model, arguments)
@@ -251,26 +247,6 @@ def _stage_arguments(stage: ContrastiveStage, arguments: ContrastiveArguments, f
     return own
 
 
-def _record(number: int, stage: ContrastiveStage | None, arguments: ContrastiveArguments, rows: str) -> dict[str, Any]:
-    """Return what decides the result of a stage: its own settings and rows, and those of every stage before it."""
-    return {
-        "settings": {
-            **{name: getattr(arguments, name) for name in STAGE_SETTINGS},
-            "weights": model_fingerprint(arguments.model),
-        },
-        "rows": rows,
-        "before": [asdict(one) for one in arguments.stages[: max(0, number - 1)]],
-        "stage": None if stage is None else asdict(stage),
-    }
-
-
-def _settings(arguments: ContrastiveArguments) -> dict[str, Any]:
-    """Return what the report says about the command."""
-    settings = _record(0, None, arguments, "")["settings"]
-    stages = {f"stage {number}": asdict(stage) for number, stage in enumerate(arguments.stages, start=1)}
-    return {**settings, **stages, "cached_batch_size": arguments.cached_batch_size, "data": arguments.data}
-
-
 def _is_finished(folder: Path, record: dict[str, Any], arguments: ContrastiveArguments) -> bool:
     """Return whether a stage was kept under the same settings; what another run or a broken one left goes.
 
@@ -303,7 +279,7 @@ def _clear_unfinished(folder: Path, record: dict[str, Any], arguments: Contrasti
         shutil.rmtree(folder, ignore_errors=True)
         return
     old = json.loads((folder / STAGE).read_text(encoding="utf-8"))
-    different = differing_settings(_flat(old), _flat(record))
+    different = differing_stages(old, record)
     if not different:
         logger.info("%s is finished", folder)
     elif arguments.overwrite:
@@ -312,12 +288,6 @@ def _clear_unfinished(folder: Path, record: dict[str, Any], arguments: Contrasti
         raise FileExistsError(
             f"{folder} was trained with other settings: {'; '.join(different)}; give another output_dir, or --overwrite"
         )
-
-
-def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what decides the result of a stage under one name each; its log and its rows are a part of the result."""
-    told = ("settings", "log", "trained_rows")
-    return {**record["settings"], **{name: value for name, value in record.items() if name not in told}}
 
 
 def _keep(

@@ -20,6 +20,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ...runtime.folder_lock import hold_folder
 from ...runtime.text_files import ReadPosition
 from ...runtime.threads import fit_workers
 from ...tokenization.dataset_documents import read_dataset_documents
@@ -50,7 +51,8 @@ def run_prepare(arguments: PrepareArguments, filters: Sequence[DocumentFilter] =
 
     Raises:
         FileNotFoundError: If a file of the corpus or the tokenizer is missing.
-        FileExistsError: If the folder holds something that prepare did not write, or shards of other settings.
+        FileExistsError: If the folder holds something that prepare did not write, or shards of other settings, or
+            another run works in it.
         OSError: If a shard cannot be written, for example on a full disk; finished ones are kept.
         ValueError: For wrong arguments, broken text (with file and line), or a corpus without tokens.
     """
@@ -62,7 +64,22 @@ def run_prepare(arguments: PrepareArguments, filters: Sequence[DocumentFilter] =
     similarity = arguments.near_duplicate_similarity
     duplicates = None if similarity is None else NearDuplicates(similarity)
     folder = Path(arguments.output_dir)
-    settings = open_folder(folder, shard_settings(arguments, tokenizer, filters), arguments.overwrite)
+    with hold_folder(folder):
+        settings = open_folder(folder, shard_settings(arguments, tokenizer, filters), arguments.overwrite)
+        _write_shards(arguments, files, filters, duplicates, settings, len(tokenizer))
+    return folder
+
+
+def _write_shards(
+    arguments: PrepareArguments,
+    files: Sequence[Path],
+    filters: Sequence[DocumentFilter],
+    duplicates: NearDuplicates | None,
+    settings: Mapping[str, Any],
+    vocab_size: int,
+) -> None:
+    """Read, filter and encode everything, and write the manifest."""
+    folder = Path(arguments.output_dir)
     began, position, counts = time.perf_counter(), ReadPosition(), DocumentCounts()
     workers = fit_workers(arguments.prepare_workers)
     with _worker_pool(workers) as map_in_order, PrepareProgress(files, position, counts) as progress:
@@ -74,9 +91,8 @@ def run_prepare(arguments: PrepareArguments, filters: Sequence[DocumentFilter] =
         for _, entry in map_in_order(finish_shard, cut_shards(documents, arguments, settings)):
             entries.append(entry)
             progress.finish_shard()
-    manifest = write_manifest(folder, entries, settings, len(tokenizer), [counts])
+    manifest = write_manifest(folder, entries, settings, vocab_size, [counts])
     _log_summary(folder, manifest, counts, time.perf_counter() - began)
-    return folder
 
 
 def cut_shards(

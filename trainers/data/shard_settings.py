@@ -7,12 +7,19 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
+from ...runtime.training_arguments import deciding_options
 from ...tokenization.loading import tokenizer_hash
 from .arguments import PrepareArguments
 from .filters import DocumentFilter, MinimumCharacters, MinimumHanShare
 from .near_duplicates import ExactDuplicates
 
 PACKAGE = __name__.partition(".")[0]
+# What decides which text is read, which is compared itself, shard by shard; the dictionary is compared by content.
+READ_AGAIN = (
+    *("corpus", "dataset", "dataset_config", "dataset_split", "dataset_revision", "dataset_files", "max_documents"),
+    *("user_dictionary", "prepare_workers"),
+)
+ADDED = ("lines", "folder_sources")
 
 
 def build_filters(arguments: PrepareArguments, filters: Sequence[DocumentFilter]) -> list[DocumentFilter]:
@@ -31,19 +38,16 @@ def build_filters(arguments: PrepareArguments, filters: Sequence[DocumentFilter]
 def shard_settings(
     arguments: PrepareArguments, tokenizer: PreTrainedTokenizerFast, filters: Sequence[DocumentFilter]
 ) -> dict[str, Any]:
-    """Return everything that decides the content of the shards, given the text."""
+    """Return everything that decides the content of the shards, given the text.
+
+    A manifest without one of `ADDED` was read without it, and stays as it is.
+    """
     dictionary = Path(arguments.user_dictionary).read_bytes() if arguments.user_dictionary else b""
-    names = ("minimum_characters", "minimum_han_share", "drop_exact_duplicates", "near_duplicate_similarity")
+    options = deciding_options(arguments, (*READ_AGAIN, *(name for name in ADDED if not getattr(arguments, name))))
     return {
         "tokenizer_hash": tokenizer_hash(tokenizer),
-        "segmenter": arguments.segmenter,
         "user_dictionary_sha256": hashlib.sha256(dictionary).hexdigest(),
-        "text_field": arguments.text_field,
-        "source_field": arguments.source_field,
-        # A manifest without them was read without them.
-        **{name: True for name in ("lines", "folder_sources") if getattr(arguments, name)},
-        "shard_characters": arguments.shard_characters,
-        **{name: getattr(arguments, name) for name in names},
+        **options,
         "filters": [_name_of(one) for one in filters],
     }
 

@@ -12,6 +12,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerFast
 
 from ...runtime.files import make_folder, read_record, write_text_atomically
+from ...runtime.folder_lock import is_occupied
 from ...runtime.settings import differing_settings
 from ...tokenization.loading import load_tokenizer
 from ...tokenization.word_segmentation import WordSegmenter, load_segmenter
@@ -54,7 +55,7 @@ def open_folder(folder: Path, settings: Mapping[str, Any], overwrite: bool) -> d
     """
     if folder.is_file():
         raise FileExistsError(f"{folder} is a file; give output_dir another name")
-    if folder.is_dir() and any(folder.iterdir()):
+    if is_occupied(folder):
         if not (folder / SETTINGS).is_file():
             raise FileExistsError(f"{folder} is not empty and not a prepared corpus; give output_dir another name")
         old = read_record(folder / SETTINGS, {}, "give output_dir another name")

@@ -235,6 +235,15 @@ class TokenShards:
         """Return int64 `[vocabulary]`, how often each id occurs in all shards."""
         return np.sum([np.fromfile(self._path(name, "counts"), np.int64) for name in self._names], axis=0)
 
+    def fingerprint(self) -> str:
+        """Return 16 hexadecimal digits that name the content of all shards in their order, as the manifest has it."""
+        entries = [
+            [entry["documents"], list(entry["sources"]), [entry["files"][kind]["sha256"] for kind in KINDS]]
+            for entry in self.manifest["shards"]
+        ]
+        content = json.dumps([self._dtype.name, self.source_names, entries])
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
     def _locate(self, index: int) -> tuple[int, int]:
         if not 0 <= index < len(self):
             raise IndexError(f"document {index} is outside 0..{len(self) - 1}")

@@ -27,6 +27,8 @@ SEAL = "checkpoint_files.json"
 WRITING = ".writing"
 RUN_STATE = "run_state.json"
 TRAINING_ARGUMENTS_PICKLE = "training_args.bin"
+# What the library goes on without, and without a word, where it is not there. Optimizers of FSDP are folders.
+PARTS = ("trainer_state.json", "scheduler.pt", "optimizer*", "rng_state*.pth")
 
 
 class CheckpointWriter:
@@ -116,6 +118,19 @@ def find_damage(checkpoint: Path, check_hashes: bool = False) -> str | None:
         if check_hashes and file_sha256(path) != expected["sha256"]:
             return f"{name} has changed since it was written (other SHA-256)"
     return None
+
+
+def require_whole(checkpoint: str | Path) -> None:
+    """Refuse to load a checkpoint in part: without its optimizer, a run would go on as another one.
+
+    Raises:
+        FileNotFoundError: If a file that was written is missing or of another size, or one was never written.
+    """
+    folder = Path(checkpoint)
+    lacking = next((f"it holds no {part}" for part in PARTS if not any(folder.glob(part))), None)
+    problem = find_damage(folder) or lacking
+    if problem is not None:
+        raise FileNotFoundError(f"{folder} cannot be loaded: {problem}; go on from another one with --resume")
 
 
 def numbered_checkpoints(output: Path) -> list[Path]:

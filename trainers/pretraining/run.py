@@ -4,7 +4,7 @@ import inspect
 import json
 import logging
 import shutil
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +16,27 @@ from ...evaluation.language_modeling.masked_words import UnigramBaseline
 from ...modeling import PRESETS, ChineseModernBertConfig, ChineseModernBertForMaskedLM
 from ...modeling.loading import own_config
 from ...runtime.files import write_text_atomically
+from ...runtime.folder_lock import is_occupied
 from ...runtime.options import recorded_options
-from ...runtime.processes import on_every_process, on_main_process, require_agreement
-from ...runtime.settings import differing_settings
+from ...runtime.processes import hold_folder_together, on_every_process, on_main_process, require_agreement
+from ...runtime.training_arguments import default_arguments
 from ...tokenization.extend import new_tokens, start_embeddings
 from ...tokenization.loading import VOCABULARY_MULTIPLE, check_vocabulary, load_tokenizer, tokenizer_hash
 from ..data.batch_plan import plan_batches
 from ..data.packing import PackedRows, SpecialIds
 from ..data.shards import TokenShards
-from ..data.stages import Stage, StagedBatches, stage_ends, stage_weights
+from ..data.stages import StagedBatches, stage_ends, stage_weights
 from ..masking import MASKING_PRESETS, Masker, MaskVocabulary, chinese_modernbert
 from ..masking.options import columns_of, masker_from_options
-from .arguments import PretrainingArguments
+from .arguments import PretrainingArguments, check_compiling
 from .averages import WeightAveraging
 from .batches import check_causal_share
 from .callbacks import EXIT_TO_RESUME
-from .checkpoints import WRITING, CheckpointWriter, find_damage, last_checkpoint
+from .checkpoints import WRITING, CheckpointWriter
 from .evaluation import Evaluation
 from .guards import BatchGuard
+from .identity import IDENTITY, RECIPE, find_resume, identity_of
 from .log import LOG_FILE
-from .machine import check_compiling, choose_products
 from .objectives import PLAIN, build_objective, check_objective
 from .optimizers import check_optimizer
 from .run_record import RUN_RECORD, run_record
@@ -45,24 +46,8 @@ from .vocabulary import FREQUENCIES, check_decoder_start, start_decoder_bias
 
 logger = logging.getLogger(__name__)
 
-IDENTITY = "pretraining.json"
-RECIPE = "recipe.yaml"
-PRODUCTS = "cpu_products"
 FINAL = "final"
 FINAL_AVERAGED = "final_averaged"
-MICRO_BATCHES_HINT = "micro_batches_per_step is gradient_accumulation_steps times processes: keep the product"
-# What decides the numbers of a run. What the guard does may change at a resume, and so may everything about logs.
-RESUME_FIELDS = (
-    *("seed", "data_seed", "max_steps", "tokens_per_micro_batch", "masking", "masking_options", "z_loss"),
-    *("learning_rate", "warmup_steps", "lr_schedule", "lr_cycles", "lr_gamma", "lr_floor", "lr_decay_share"),
-    *("optimizer", "weight_decay", "weight_decay_embeddings", "muon_learning_rate", "muon_momentum"),
-    *("adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "ema_decay"),
-    *("center_embeddings", "decoder_starts_at"),
-    *("source_weights", "batch_size_warmup_share", "batch_size_warmup_start", "model_overrides", "bf16", "fp16"),
-    *("objective", "objective_options", "causal_share", "compile_layers"),
-)
-# Names that older runs recorded for today's options.
-RENAMED_FIELDS = {"batch_ramp_share": "batch_size_warmup_share", "batch_ramp_start": "batch_size_warmup_start"}
 MACHINE_FIELDS = (
     *("data", "eval_data", "tokenizer", "output_dir", "model", "logging_dir", "run_name", "resume", "use_cpu"),
     *("local_rank", "ddp_backend"),
@@ -94,14 +79,21 @@ def run_pretraining(arguments: PretrainingArguments) -> Path:
 
     Raises:
         FileNotFoundError: If data, tokenizer or checkpoint are missing.
-        FileExistsError: If the output folder holds another run.
+        FileExistsError: If the output folder holds another run, or one works in it.
         ValueError: If settings, data, tokenizer and model do not fit together, or a bad step is not to be skipped.
         OSError: If a checkpoint cannot be written.
         SystemExit: With `EXIT_TO_RESUME` after SIGTERM or SIGUSR1, once the running step is saved.
     """
+    _require_folders(arguments)
+    output = Path(arguments.output_dir or "")
+    with hold_folder_together(output):  # no other run may take a checkpoint away between its choice and its loading
+        return _run(arguments, output)
+
+
+def _run(arguments: PretrainingArguments, output: Path) -> Path:
+    """Check, train and write `final`, in a folder that this run holds."""
     setup = on_every_process(lambda: check_pretraining(arguments))
     require_agreement({**setup.identity, "checkpoint to go on from": str(setup.resume_from)})
-    output = Path(arguments.output_dir or "")
     on_main_process(lambda: _prepare_output(output, arguments, setup))
     set_seed(arguments.seed)
     trainer = build_trainer(arguments, setup)
@@ -130,9 +122,7 @@ def check_pretraining(arguments: PretrainingArguments) -> Setup:
     Raises:
         See `run_pretraining`.
     """
-    for name in ("data", "tokenizer", "output_dir"):
-        if not getattr(arguments, name):
-            raise ValueError(f"{name} is not given; set it in the recipe or with --{name}")
+    _require_folders(arguments)
     _check_watching(arguments)
     check_compiling(arguments)
     check_objective(arguments.objective, arguments.objective_options)
@@ -161,9 +151,15 @@ def check_pretraining(arguments: PretrainingArguments) -> Setup:
         )
     if eval_shards is None:
         arguments.eval_strategy = "no"  # pyright: ignore[reportAttributeAccessIssue]
-    identity = _identity(arguments, shards, micro_batches)
-    resume_from = find_resume(arguments, identity)
+    identity = identity_of(arguments, shards, eval_shards, micro_batches)
+    resume_from = find_resume(arguments, identity, shards)
     return Setup(tokenizer, shards, eval_shards, config, ends, micro_batches, resume_from, identity)
+
+
+def _require_folders(arguments: PretrainingArguments) -> None:
+    for name in ("data", "tokenizer", "output_dir"):
+        if not getattr(arguments, name):
+            raise ValueError(f"{name} is not given; set it in the recipe or with --{name}")
 
 
 def build_trainer(arguments: PretrainingArguments, setup: Setup) -> PretrainingTrainer:
@@ -241,53 +237,6 @@ def build_masker(
     if masker.sampler != "absolute" and not any(masker.target_rate(step / 100) for step in range(101)):
         raise ValueError(f"masking_options={options} mask nothing in the whole run; give a rate above 0")
     return masker
-
-
-def find_resume(arguments: PretrainingArguments, identity: dict[str, Any]) -> Path | None:
-    """Return the checkpoint to go on from, or None for a new run.
-
-    Raises:
-        FileNotFoundError: If the checkpoint named is not there or not complete.
-        ValueError: If it belongs to a run of other settings or data.
-    """
-    if arguments.resume is None:
-        return None
-    if arguments.resume == "auto":
-        chosen = last_checkpoint(Path(arguments.output_dir or ""))
-        if chosen is None:
-            return None
-    else:
-        chosen = Path(arguments.resume)
-        damage = find_damage(chosen, check_hashes=True)
-        if damage is not None:
-            raise FileNotFoundError(f"resume={chosen} is not a complete checkpoint: {damage}; give another, or 'auto'")
-    old = _in_todays_terms(json.loads((chosen / IDENTITY).read_text(encoding="utf-8")))
-    identity[PRODUCTS] = choose_products(arguments, recorded=old[PRODUCTS])
-    different = differing_settings(old, identity)
-    if different:
-        hint = "" if "micro_batches_per_step" not in " ".join(different) else f"; {MICRO_BATCHES_HINT}"
-        raise ValueError(f"{chosen} cannot go on exactly under other settings: {'; '.join(different)}{hint}")
-    return chosen
-
-
-def _in_todays_terms(old: dict[str, Any]) -> dict[str, Any]:
-    """Return the identity of an older run under today's names; what it did not record had the default's effect."""
-    options = {field.name: field.default for field in fields(PretrainingArguments) if field.name in RESUME_FIELDS}
-    stage = {field.name: field.default for field in fields(Stage) if field.default is not MISSING}
-    named = {RENAMED_FIELDS.get(name, name): value for name, value in old.items()}
-    return {**options, PRODUCTS: "torch", **named, "stages": [{**stage, **given} for given in old["stages"]]}
-
-
-def _identity(arguments: PretrainingArguments, shards: TokenShards, micro_batches: int) -> dict[str, Any]:
-    """Return what must be equal for a resumed run to be the same run."""
-    return {
-        "tokenizer_hash": shards.manifest["tokenizer_hash"],
-        "shards": [entry["files"]["ids"]["sha256"] for entry in shards.manifest["shards"]],
-        "stages": [asdict(stage) for stage in arguments.stages],
-        "micro_batches_per_step": micro_batches,
-        PRODUCTS: choose_products(arguments),
-        **{name: getattr(arguments, name) for name in RESUME_FIELDS},
-    }
 
 
 def _check_watching(arguments: PretrainingArguments) -> None:
@@ -368,10 +317,7 @@ def _prepare_output(output: Path, arguments: PretrainingArguments, setup: Setup)
     Raises:
         FileExistsError: If the folder is not empty and neither resume nor overwrite applies.
     """
-    if output.is_file():
-        raise FileExistsError(f"output_dir={output} is a file; give the name of a folder")
-    occupied = output.is_dir() and any(output.iterdir())
-    if occupied and setup.resume_from is None:
+    if is_occupied(output) and setup.resume_from is None:
         if not (output / IDENTITY).is_file():
             raise FileExistsError(f"{output} is not empty and holds no run of ours; give output_dir another name")
         if not (arguments.overwrite or arguments.resume == "auto"):
@@ -382,16 +328,9 @@ def _prepare_output(output: Path, arguments: PretrainingArguments, setup: Setup)
     write_text_atomically(output / IDENTITY, json.dumps(setup.identity, indent=1) + "\n")
 
 
-class _DefaultArguments(PretrainingArguments):
-    """Arguments to compare with. Finding a device anew would move the run's own processes to it, here to the CPU."""
-
-    _setup_devices = torch.device("cpu")  # pyright: ignore[reportAssignmentType]
-
-
 def _recipe_text(arguments: PretrainingArguments) -> str:
     """Return the settings that differ from the defaults as a recipe, without the paths of this machine."""
-    defaults = _DefaultArguments(output_dir="unused", use_cpu=True)
-    values = recorded_options(arguments, defaults, MACHINE_FIELDS)
+    values = recorded_options(arguments, default_arguments(PretrainingArguments), MACHINE_FIELDS)
     if "stages" in values:
         values["stages"] = [asdict(stage) for stage in arguments.stages]
     plain = json.loads(json.dumps(values, default=str))

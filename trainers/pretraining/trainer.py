@@ -27,7 +27,7 @@ from .arguments import PretrainingArguments
 from .averages import WeightAveraging, trained_weights
 from .batches import FACTS, IS_CAUSAL, UNMASKED, MaskedBatches
 from .callbacks import StageCallback, StopOnSignal, heed_only_the_parent
-from .checkpoints import CheckpointWriter, find_damage, numbered_checkpoints, read_run_state
+from .checkpoints import CheckpointWriter, find_damage, numbered_checkpoints, read_run_state, require_whole
 from .evaluation import Evaluation
 from .guards import WEIGHTS, BatchGuard, StepGuard, StepLosses, refuse_unsound_state
 from .log import RunLog
@@ -98,6 +98,7 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
 
     def restore(self, checkpoint: str) -> None:
         """Restore from a checkpoint what the library knows nothing of: guard, averages, the objective's own tensors."""
+        require_whole(checkpoint)
         super().restore(checkpoint)
         if self.averages is not None:
             self.averages.load(Path(checkpoint))

@@ -1,7 +1,7 @@
 """The private methods of `transformers.Trainer` that pre-training needs, all of them, as of Transformers 5.23.
 
 No callback and no public method can do what they do: stop an update after the gradient norm is known, give a
-checkpoint its name when it is whole, and count labels without asking the device.
+checkpoint its name when it is whole, refuse to load one in part, and count labels without asking the device.
 `tests/unit/trainers/pretraining/test_trainer_hooks.py` fails when a signature has changed, or when another private
 method is overridden.
 """
@@ -18,7 +18,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from ..zero_mean_residual import ZeroMeanResidualCallback
 from .averages import WeightAveraging
 from .batches import FACTS, IS_CAUSAL
-from .checkpoints import WRITING, CheckpointWriter, drop_old_checkpoints, find_damage
+from .checkpoints import WRITING, CheckpointWriter, drop_old_checkpoints, find_damage, require_whole
 from .guards import StepGuard
 from .log import RunLog
 from .vocabulary import EmbeddingMeanCallback
@@ -92,6 +92,18 @@ class TrainerHooks(Trainer):
         if self.args.should_save:
             drop_old_checkpoints(self.writer.output, self.writer.output / name, self.args.save_total_limit)
         self.run_log.meter.pause(time.perf_counter() - began)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Load both; the library would load neither where one is missing."""
+        if checkpoint is not None:
+            require_whole(checkpoint)
+        super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Load the generators; those of another number of processes do not fit, and only dropout reads them."""
+        if checkpoint is not None:
+            require_whole(checkpoint)
+        super()._load_rng_state(checkpoint)
 
     def _get_output_dir(self, trial: Any) -> str:
         """Return the run's folder, while a checkpoint is written that of unfinished ones."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from chinese_modernbert.modeling.products_chinese_modernbert import products, set_products
-from chinese_modernbert.trainers.pretraining import machine
+from chinese_modernbert.trainers.pretraining import arguments as machine
 
 
 @pytest.fixture(autouse=True)

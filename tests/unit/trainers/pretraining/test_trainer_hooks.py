@@ -13,6 +13,8 @@ SIGNATURES = {
     "_get_grad_norm": "(self, model, grad_norm=None)",
     "_get_num_items_in_batch": "(self, batch_samples, device)",
     "_get_output_dir": "(self, trial)",
+    "_load_optimizer_and_scheduler": "(self, checkpoint)",
+    "_load_rng_state": "(self, checkpoint)",
     "_save_checkpoint": "(self, model, trial)",
 }
 
