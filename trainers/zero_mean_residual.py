@@ -7,30 +7,20 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from .after_step import AfterStep
 
 
-class ZeroMeanResidualCallback(TrainerCallback):
+class ZeroMeanResidualCallback(AfterStep):
     """Project the weights after each step of the optimizer, where the model's `config.zero_mean_residual` asks for it.
 
     Works in any Trainer, with any optimizer (fused ones too), under DDP, FSDP2, gradient accumulation and gradient
     clipping: whatever the step was, the projection follows it. Models that do not ask for it are left alone.
-
-    Attributes:
-        skips_next: the step at hand changes no weight, so the projection, which rounds, must not either; a trainer that
-            drops a step sets it
     """
 
-    def __init__(self) -> None:
-        self.skips_next = False
-
-    def on_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Project every encoder inside the model."""
-        if not self.skips_next:
-            center_residual(kwargs["model"])
-        self.skips_next = False
+    def follow(self, model: nn.Module) -> None:
+        """Project the weights; this rounds, so a step that was dropped must not be followed."""
+        center_residual(model)
 
 
 def center_residual(model: nn.Module) -> None:

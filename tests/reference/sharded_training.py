@@ -91,8 +91,8 @@ def averaged(folder: Path, name: str) -> dict[str, Any]:
     for step in range(3):
         train(model, optimizer, range(step, step + 1), is_sharded=True)
         train(twin, twin_optimizer, range(step, step + 1), is_sharded=False)
-        ours.update(model)
-        expected.update(twin)
+        ours.follow(model)
+        expected.follow(twin)
     ours.save(model, folder, writes=dist.get_rank() == 0)
     dist.barrier()
     again.load(folder)
@@ -104,8 +104,8 @@ def averaged(folder: Path, name: str) -> dict[str, Any]:
             whole = sharded.get_model_state_dict(model, options=FULL)
             said["averaged"] = difference(whole, twin.state_dict())
         said["has_its_own_again"] = torch.equal(model(input_ids=ids).logits, last)
-    again.update(model)
-    ours.update(model)
+    again.follow(model)
+    ours.follow(model)
     with ours.in_place(model):
         straight = sharded.get_model_state_dict(model, options=FULL)
     with again.in_place(model):

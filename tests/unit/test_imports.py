@@ -29,7 +29,7 @@ ROOMS = {
     "contrastive": set(),
 }
 # Single files of `trainers` that every room may import.
-SHARED = {"lora", "soundness", "zero_mean_residual"}
+SHARED = {"after_step", "lora", "soundness", "zero_mean_residual"}
 MAXIMUM_FILES = 20
 
 

@@ -180,8 +180,7 @@ class MaskingTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.add_callback(self.masking_feedback)
         self.add_callback(self.passes)
-        self.zero_mean_residual = ZeroMeanResidualCallback()
-        self.add_callback(self.zero_mean_residual)
+        self.add_callback(ZeroMeanResidualCallback())
         has_own_loss = self.compute_loss_func is not None or self.label_smoother is not None
         if not has_own_loss and not divides_its_loss(self.accelerator.unwrap_model(self.model)):
             self.compute_loss_func = masked_token_mean

@@ -11,16 +11,15 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.distributed.tensor import DTensor, Replicate
 from torch.optim.swa_utils import get_ema_multi_avg_fn
-from transformers import TrainerCallback, TrainerControl, TrainerState
-from transformers.training_args import TrainingArguments
 
+from ..after_step import AfterStep
 from ..soundness import own_part
 
 AVERAGED_WEIGHTS = "averaged_weights.safetensors"
 UPDATES = "updates"
 
 
-class WeightAveraging(TrainerCallback):
+class WeightAveraging(AfterStep):
     """Averages the trained weights after each step, once whatever else follows a step has changed them.
 
     The first step gives the weights themselves; step n + 1 moves the average by 1 - min(decay, (1 + n) / (10 + n)) of
@@ -34,7 +33,6 @@ class WeightAveraging(TrainerCallback):
 
     Attributes:
         updates: steps that are in the average
-        skips_next: the step at hand changes no weight and does not count; a trainer that drops a step sets it
 
     Raises:
         ValueError: If `decay` is not in (0, 1).
@@ -43,20 +41,13 @@ class WeightAveraging(TrainerCallback):
     def __init__(self, decay: float) -> None:
         if not 0.0 < decay < 1.0:
             raise ValueError(f"ema_decay={decay} is outside (0, 1); give a share such as 0.999, or null for no average")
-        self.decay, self.updates, self.skips_next = decay, 0, False
+        super().__init__()
+        self.decay, self.updates = decay, 0
         self._averages: dict[str, torch.Tensor] = {}
         self._loaded: dict[str, torch.Tensor] = {}
 
-    def on_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Add the weights to the average."""
-        if not self.skips_next:
-            self.update(kwargs["model"])
-        self.skips_next = False
-
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
+    def follow(self, model: nn.Module) -> None:
         """Add the weights of a model to the average."""
         weights = {name: own_part(weight).float() for name, weight in trained_weights(model)}
         averages = self.of(model)

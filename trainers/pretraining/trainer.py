@@ -76,7 +76,6 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
         self.guard = StepGuard(BatchGuard.of_run(args), batches.documents_of, self.run_log.file.write)
         self.stop_on_signal = StopOnSignal()
         self.averages = None if args.ema_decay is None else WeightAveraging(args.ema_decay)
-        self.embedding_mean = EmbeddingMeanCallback()
         rows = None if evaluation is None else evaluation.rows
         # An objective reads rows, and a recorded graph of one long row would attend from every token to every other.
         flat = objective is None and not args.torch_compile
@@ -92,7 +91,7 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
         for callback in (StageCallback(batches.stages, batches.ends), self.run_log.file, self.stop_on_signal):
             self.add_callback(callback)
         if args.center_embeddings:
-            self.add_callback(self.embedding_mean)
+            self.add_callback(EmbeddingMeanCallback())
         if self.averages is not None:
             self.add_callback(self.averages)  # after the callbacks that project the weights
 

@@ -15,13 +15,12 @@ from torch import nn
 from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from ..zero_mean_residual import ZeroMeanResidualCallback
+from ..after_step import AfterStep
 from .averages import WeightAveraging
 from .batches import FACTS, IS_CAUSAL
 from .checkpoints import WRITING, CheckpointWriter, drop_old_checkpoints, find_damage, require_whole
 from .guards import StepGuard
 from .log import RunLog
-from .vocabulary import EmbeddingMeanCallback
 
 
 class TrainerHooks(Trainer):
@@ -31,16 +30,12 @@ class TrainerHooks(Trainer):
         guard: judges each step
         writer: writes the checkpoints
         run_log: what is measured between two log lines
-        zero_mean_residual: projects the weights after each update
-        embedding_mean: takes what all tokens share out of the embeddings after each update, where the run asks for it
         averages: averages the weights after each update, or None
     """
 
     guard: StepGuard
     writer: CheckpointWriter
     run_log: RunLog
-    zero_mean_residual: ZeroMeanResidualCallback
-    embedding_mean: EmbeddingMeanCallback
     averages: WeightAveraging | None
 
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> torch.Tensor | int | None:
@@ -74,9 +69,9 @@ class TrainerHooks(Trainer):
         if found is None:
             return norm
         self.guard.handle(*found, self.state, self._save_before_step)
-        self.zero_mean_residual.skips_next = self.embedding_mean.skips_next = True
-        if self.averages is not None:
-            self.averages.skips_next = True
+        for callback in self.callback_handler.callbacks:
+            if isinstance(callback, AfterStep):
+                callback.skips_next = True
         model.zero_grad()  # an optimizer passes over parameters without a gradient: neither weights nor moments move
         self.run_log.window.take_back_step(self._tr_loss)
         return None

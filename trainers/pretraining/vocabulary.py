@@ -13,36 +13,25 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState
-from transformers.training_args import TrainingArguments
+from transformers import PreTrainedModel
 
 from ...modeling import ChineseModernBertConfig
+from ..after_step import AfterStep
 from .optimizers.build import vocabulary_matrices
 
 ZERO, FREQUENCIES = "zero", "frequencies"
 
 
-class EmbeddingMeanCallback(TrainerCallback):
+class EmbeddingMeanCallback(AfterStep):
     """Takes the mean over the vocabulary out of embeddings and decoder after each step of the optimizer.
 
     The predictions of a model with tied embeddings stay what they are but for what the encoder reads; of a masked
     language model's own softmax the mean is never a part.
-
-    Attributes:
-        skips_next: the step at hand changes no weight, so the projection, which rounds, must not either; a trainer that
-            drops a step sets it
     """
 
-    def __init__(self) -> None:
-        self.skips_next = False
-
-    def on_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Project the matrices with a row for each token."""
-        if not self.skips_next:
-            center_vocabulary(kwargs["model"])
-        self.skips_next = False
+    def follow(self, model: nn.Module) -> None:
+        """Project the matrices with a row for each token; this rounds."""
+        center_vocabulary(model)
 
 
 @torch.no_grad()

@@ -42,13 +42,13 @@ def test_it_is_the_average_written_out_with_its_warm_up() -> None:
     averages, expected = WeightAveraging(0.6), None
     for step, decay in enumerate([0.0, 2 / 11, 3 / 12, 4 / 13, 5 / 14, 6 / 15, 7 / 16, 8 / 17, 9 / 18]):
         move(model, step)
-        averages.update(model)
+        averages.follow(model)
         weight = model.weight.detach().double()
         expected = weight if expected is None else decay * expected + (1 - decay) * weight
     torch.testing.assert_close(averaged(averages, model)["weight"].double(), expected, rtol=1e-5, atol=1e-6)
     for step in range(9, 40):
         move(model, step)
-        averages.update(model)
+        averages.follow(model)
         decay = min(0.6, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * model.weight.detach().double()
     torch.testing.assert_close(averaged(averages, model)["weight"].double(), expected, rtol=1e-5, atol=1e-6)
@@ -62,14 +62,14 @@ def test_weights_of_half_precision_are_averaged_in_float32() -> None:
     with torch.no_grad():
         model.weight.fill_(1.0)
     for _ in range(100):
-        averages.update(model)
+        averages.follow(model)
     assert averages._averages["weight"].item() == pytest.approx(1 - 0.999**100, rel=1e-5)
 
 
 def test_the_model_has_its_own_weights_again_bit_for_bit_even_after_an_error() -> None:
     model = small_model()
     averages = WeightAveraging(0.9)
-    averages.update(model)
+    averages.follow(model)
     move(model, 1)
     before = copy.deepcopy(model.state_dict())
     with pytest.raises(KeyError), averages.in_place(model):
@@ -86,13 +86,13 @@ def test_an_average_that_was_saved_goes_on_bit_for_bit(tmp_path: Path) -> None:
     assert again.updates == 0
     for step in range(3):
         move(model, step)
-        averages.update(model)
+        averages.follow(model)
     averages.save(model, tmp_path, writes=True)
     again.load(tmp_path)
     for step in range(3, 6):
         move(model, step)
-        averages.update(model)
-        again.update(model)
+        averages.follow(model)
+        again.follow(model)
     one, other = averaged(averages, model), averaged(again, model)
     assert averages.updates == again.updates == 6
     assert all(torch.equal(value, other[name]) for name, value in one.items())
@@ -104,7 +104,7 @@ def test_the_average_of_weights_with_a_residual_mean_of_zero_has_one_too() -> No
     for step in range(5):
         move(model, step)
         center_residual(model)
-        averages.update(model)
+        averages.follow(model)
     with averages.in_place(model):
         assert model.residual_mean() < 1e-6
 
