@@ -26,7 +26,7 @@ class FillBlanksArguments:
     models: list[str] = argument(list, "Folders or Hub names of masked language models.", group="Models and data")
     trust_remote_code: bool = argument(False, "Allow the models' own code from their folder or the Hub.")
     data: str = argument("", "YAML list of {text, answers}; if empty: 50 everyday sentences.")
-    top: int = argument(5, "Words among which an answer must be.")
+    top: int = argument(5, "Words among which an answer must be.", within="[1, inf)")
     output_dir: str = argument("fill-blanks", "Folder of the report.", group="Output")
     overwrite: bool = argument(False, "Replace a report in output_dir.")
 
@@ -36,8 +36,6 @@ class FillBlanksArguments:
     def __post_init__(self) -> None:
         if not self.models:
             raise ValueError("no model is given; name folders or Hub names: fill-blanks MODEL [MODEL ...]")
-        if self.top < 1:
-            raise ValueError(f"top={self.top} must be at least 1")
 
 
 def run_fill_blanks(args: FillBlanksArguments) -> Path:
@@ -48,8 +46,6 @@ def run_fill_blanks(args: FillBlanksArguments) -> Path:
         FileNotFoundError: If the sentences are not there.
         ValueError: For sentences that cannot be read, or a folder without a masked language model.
     """
-    from transformers import AutoTokenizer
-
     from .blanks import EVERYDAY, fill_blanks, read_blanks
     from .loading import load_masked_language_model, public_name
 
@@ -60,8 +56,7 @@ def run_fill_blanks(args: FillBlanksArguments) -> Path:
     blanks = read_blanks(data)
     found: dict[str, list[FilledBlank]] = {}
     for name in dict.fromkeys(args.models):
-        model = load_masked_language_model(name, args.dtype, args.use_cpu, args.trust_remote_code)
-        tokenizer: Any = AutoTokenizer.from_pretrained(name, trust_remote_code=args.trust_remote_code)
+        model, tokenizer = load_masked_language_model(name, args.dtype, args.use_cpu, args.trust_remote_code)
         found[public_name(name)] = filled = fill_blanks(model, tokenizer, blanks, args.top)
         logger.info("%s: %d of %d right", name, sum(one.rank is not None for one in filled), len(filled))
     settings = {"data": data.name, "sentences": len(blanks), "top": args.top, "dtype": args.dtype}

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 
-def load_masked_language_model(name: str, dtype: str, use_cpu: bool, trust_remote_code: bool) -> Any:
-    """Return a masked language model in evaluation mode.
+def load_masked_language_model(name: str, dtype: str, use_cpu: bool, trust_remote_code: bool) -> tuple[Any, Any]:
+    """Return a masked language model in evaluation mode, and its tokenizer.
 
     Args:
         name: folder or Hub name
@@ -19,7 +19,7 @@ def load_masked_language_model(name: str, dtype: str, use_cpu: bool, trust_remot
         ValueError: If the folder lacks weights of such a model, which Transformers would draw at random.
     """
     import torch
-    from transformers import AutoModelForMaskedLM
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
 
     from ...modeling.loading import own_config
 
@@ -35,7 +35,7 @@ def load_masked_language_model(name: str, dtype: str, use_cpu: bool, trust_remot
         lacking = ", ".join(sorted(loading["missing_keys"])[:3])
         raise ValueError(f"{name} lacks weights of a masked language model ({lacking}); give one with its head")
     device = "cuda" if torch.cuda.is_available() and not use_cpu else "cpu"
-    return model.eval().to(device)
+    return model.eval().to(device), AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
 
 
 def public_name(name: str) -> str:

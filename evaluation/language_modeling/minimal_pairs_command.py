@@ -28,17 +28,17 @@ class MinimalPairsArguments:
     models: list[str] = argument(list, "Folders or Hub names of masked language models.", group="Models and data")
     trust_remote_code: bool = argument(False, "Allow the models' own code from their folder or the Hub.")
     data: str = argument("", "JSON lines of pairs; if empty: zhoblimp in CHINESE_MODERNBERT_DATA.")
-    limit: int | None = argument(None, "First pairs of each paradigm to score; null: all.")
+    limit: int | None = argument(None, "First pairs of each paradigm to score; null: all.", within="[1, inf)")
     output_dir: str = argument("minimal-pairs", "Folder of the report.", group="Output")
     overwrite: bool = argument(False, "Replace a report in output_dir.")
 
     masking: list[str] = argument(list, "Masked at once: token, word; if empty: both.", group="Scores", names=True)
     segmenter: str = argument("rjieba", "Cuts the words that are masked at once: rjieba, jieba, none.")
-    resamples: int = argument(1_000, "Bootstrap samples behind the intervals.")
+    resamples: int = argument(1_000, "Bootstrap samples behind the intervals.", within="[1, inf)")
     seed: int = argument(0, "Seed of the samples.")
 
     dtype: Literal["float32", "bfloat16"] = argument("float32", "Numbers of weights and states.", group="Machine")
-    tokens_per_batch: int = argument(8_192, "Tokens of one forward.")
+    tokens_per_batch: int = argument(8_192, "Tokens of one forward.", within="[1, inf)")
     use_cpu: bool = argument(False, "Do not use a GPU.")
 
     def __post_init__(self) -> None:
@@ -47,10 +47,6 @@ class MinimalPairsArguments:
         self.masking = list(dict.fromkeys(self.masking)) or list(MASKINGS)
         if set(self.masking) - set(MASKINGS):
             raise ValueError(f"masking={self.masking} must be of {', '.join(MASKINGS)}")
-        for name in ("resamples", "tokens_per_batch", "limit"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name}={value} must be at least 1")
 
 
 def run_minimal_pairs(args: MinimalPairsArguments) -> Path:
@@ -85,16 +81,13 @@ def run_minimal_pairs(args: MinimalPairsArguments) -> Path:
 
 def _score_model(name: str, pairs: list[MinimalPair], args: MinimalPairsArguments) -> ScoredModel:
     """Return a model's scores, by masking."""
-    from transformers import AutoTokenizer
-
     from ...tokenization.word_segmentation import load_segmenter
     from .loading import load_masked_language_model, public_name
     from .minimal_pairs import SCORES, score_pairs
     from .minimal_pairs_report import ScoredModel
     from .pseudo_likelihood import score_texts
 
-    model = load_masked_language_model(name, args.dtype, args.use_cpu, args.trust_remote_code)
-    tokenizer: Any = AutoTokenizer.from_pretrained(name, trust_remote_code=args.trust_remote_code)
+    model, tokenizer = load_masked_language_model(name, args.dtype, args.use_cpu, args.trust_remote_code)
     segmenter = load_segmenter(args.segmenter)
     texts = list(dict.fromkeys(text for pair in pairs for text in (pair.good, pair.bad)))
     forwards, seconds, scores = {}, {}, {}

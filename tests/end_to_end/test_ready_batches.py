@@ -125,7 +125,7 @@ def test_the_loss_of_a_step_is_that_of_its_kinds_by_their_share_and_the_evaluati
 
 
 def test_a_share_that_would_not_act_or_another_one_is_refused(make_run: Run) -> None:
-    with pytest.raises(ValueError, match=r"causal_share=1.0 is not in \[0, 1\)"):
+    with pytest.raises(ValueError, match=r"causal_share=1.0 is not a number in \[0, 1\)"):
         check_pretraining(make_run(causal_share=1.0))
     with pytest.raises(
         ValueError, match="causal_share=0.1 is a part of the plain loss; set it to 0, or objective: mlm"

@@ -1,12 +1,26 @@
 """A slow, obvious twin of ready batches: masked in their step as a trainer would, then laid out token by token."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from chinese_modernbert.trainers.data.stages import StagedBatches
+from chinese_modernbert.trainers.data.batch_plan import BatchSizeWarmup
+from chinese_modernbert.trainers.data.packing import SpecialIds
+from chinese_modernbert.trainers.data.shards import TokenShards
+from chinese_modernbert.trainers.data.stages import Stage, StagedBatches
 from chinese_modernbert.trainers.masking import MaskedBatch, Masker
 from chinese_modernbert.trainers.masking.trainer import mask_tensors
+from reference.shard_folders import random_documents, write_folder
+
+
+def write_staged(folder: Path, ends: list[int], ramp: BatchSizeWarmup | None = None) -> StagedBatches:
+    """Return a run of two stages, three micro-batches a step, over several epochs of a small corpus in a folder."""
+    lengths = np.random.default_rng(4).integers(1, 60, 60).tolist()
+    shards = TokenShards(write_folder(folder, [random_documents(lengths)]))
+    stages = [Stage(32, share=0.5), Stage(64, share=0.5)]
+    ramps = {} if ramp is None else {"ramp": ramp}
+    return StagedBatches(shards, stages, ends, 3, 128, 0, SpecialIds(cls=2, sep=3, pad=0), **ramps)
 
 
 def mask_in_step(batches: StagedBatches, masker: Masker, number: int) -> tuple[dict[str, Any], MaskedBatch]:

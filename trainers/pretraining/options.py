@@ -73,7 +73,7 @@ class PretrainingOptions:
     masking_options: dict | None = argument(None, "Options of that method, {high: 0.4, units: tokens}.")
     objective: str = argument("mlm", "mlm, bag_of_words, retromae or mae_lm; see docs/objectives.md.")
     objective_options: dict | None = argument(None, "Options of that objective, {pooling: mean}.")
-    causal_share: float = argument(0.0, "Share of micro-batches that predict next tokens.")
+    causal_share: float = argument(0.0, "Share of micro-batches that predict next tokens.", within="[0, 1)")
     z_loss: float = argument(0.0, "Factor of the mean of logsumexp(logits)^2; 0: no z-loss.", within="[0, inf)")
 
     eval_strategy: str = argument("no", "steps, epoch or no.", group="Evaluation")

@@ -30,7 +30,6 @@ from ..masking import MASKING_PRESETS, Masker, MaskVocabulary, chinese_modernber
 from ..masking.options import columns_of, masker_from_options
 from .arguments import PretrainingArguments, check_compiling
 from .averages import WeightAveraging
-from .batches import check_causal_share
 from .callbacks import EXIT_TO_RESUME
 from .checkpoints import WRITING, CheckpointWriter
 from .evaluation import Evaluation
@@ -252,7 +251,6 @@ def _check_watching(arguments: PretrainingArguments) -> None:
         WeightAveraging(arguments.ema_decay)
     if arguments.ema_evaluation and (arguments.ema_decay is None or not arguments.eval_data):
         raise ValueError("ema_evaluation: true needs an average (ema_decay) and something to evaluate on (eval_data)")
-    check_causal_share(arguments.causal_share)
     for name in ("z_loss", "causal_share"):
         value = getattr(arguments, name)
         if value and arguments.objective != PLAIN:

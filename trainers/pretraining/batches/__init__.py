@@ -1,6 +1,6 @@
 """Micro-batches that are ready: masked where they are read, and laid out as one flat row."""
 
-from .causal import check_causal_share, is_causal_batch, next_tokens
+from .causal import is_causal_batch, next_tokens
 from .flat import flat_row, masked_words
 from .ready import FACTS, IS_CAUSAL, UNMASKED, BatchFacts, MaskedBatches, UnmaskedBatch
 
@@ -11,7 +11,6 @@ __all__ = [
     "BatchFacts",
     "MaskedBatches",
     "UnmaskedBatch",
-    "check_causal_share",
     "flat_row",
     "is_causal_batch",
     "masked_words",

@@ -16,16 +16,6 @@ from ...masking import MaskedBatch
 from ...masking.batch import UnitTable
 
 
-def check_causal_share(share: float) -> None:
-    """Refuse a share of causal micro-batches that leaves no masked one.
-
-    Raises:
-        ValueError: If the share is not from 0 up to, but not including, 1.
-    """
-    if not 0.0 <= share < 1.0:
-        raise ValueError(f"causal_share={share} is not in [0, 1); give a share such as 0.0625, or 0 for none")
-
-
 def is_causal_batch(micro_batch: int, share: float) -> bool:
     """Tell whether a micro-batch is causal, from its number alone.
 

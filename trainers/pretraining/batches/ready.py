@@ -19,7 +19,7 @@ from ...masking.statistics import MaskingCounts, count_masks
 from ...masking.trainer import mask_tensors
 from ...masking.units import TokenUnits
 from ..throughput import Workload
-from .causal import check_causal_share, is_causal_batch, next_tokens
+from .causal import is_causal_batch, next_tokens
 from .flat import flat_row, masked_words
 
 # Keys of an item beside the model's inputs.
@@ -66,10 +66,10 @@ class MaskedBatches(Dataset[dict[str, Any]]):
         window: half of the model's window: a token sees so many on each side
         flat: give one row without padding, see `flat_row`; else rows as they were packed, with `document_ids`
         label_capacity, filled: see `flat_row`
-        causal_share: share of the micro-batches that are causal, see `is_causal_batch`
+        causal_share: share of the micro-batches that are causal, in [0, 1), see `is_causal_batch`
 
     Raises:
-        ValueError: For a `label_capacity` of rows that are not flat, a share out of range, or one beside loss weights.
+        ValueError: For a `label_capacity` of rows that are not flat, or causal micro-batches beside loss weights.
     """
 
     def __init__(
@@ -84,7 +84,6 @@ class MaskedBatches(Dataset[dict[str, Any]]):
     ) -> None:
         if label_capacity is not None and not flat:
             raise ValueError(f"label_capacity={label_capacity} is for flat rows; leave it out, or give flat=True")
-        check_causal_share(causal_share)
         if causal_share and (masker.class_loss is not None or masker.inverse_rate_loss):
             raise ValueError(
                 f"causal_share={causal_share} has no place for the loss weights of this masking; set it to 0, or take "

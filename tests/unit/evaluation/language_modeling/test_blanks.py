@@ -157,7 +157,7 @@ def test_the_report_lists_every_sentence_for_every_model(saved_checkpoint: Path,
     ("words", "message"),
     [
         ([], "no model is given"),
-        (["m", "--top", "0"], "top=0 must be at least 1"),
+        (["m", "--top", "0"], "top=0 is not a number in [1, inf)"),
         (["m", "--data", "nowhere.yaml"], "no sentences at nowhere.yaml"),
     ],
 )

@@ -118,7 +118,7 @@ def test_the_command_reports_models_side_by_side(
     [
         ([], "no model is given"),
         (["m", "--masking", "sentence"], "must be of token, word"),
-        (["m", "--limit", "0"], "limit=0 must be at least 1"),
+        (["m", "--limit", "0"], "limit=0 is not a number in [1, inf)"),
         (["m", "--data", "nowhere.jsonl"], "no minimal pairs at nowhere.jsonl"),
     ],
 )

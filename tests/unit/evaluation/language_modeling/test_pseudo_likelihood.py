@@ -22,7 +22,7 @@ SEGMENTER = LexiconSegmenter(["我们", "公园", "散步", "会议", "上海", 
 @pytest.fixture(params=["ours", "bert"])
 def model_and_tokenizer(request: pytest.FixtureRequest, saved_checkpoint: Path, tmp_path: Path) -> tuple[Any, Any]:
     folder = saved_checkpoint if request.param == "ours" else write_tiny_bert(tmp_path / "bert")
-    model = load_masked_language_model(str(folder), "float32", use_cpu=True, trust_remote_code=False)
+    model, _ = load_masked_language_model(str(folder), "float32", use_cpu=True, trust_remote_code=False)
     return model, AutoTokenizer.from_pretrained(folder)
 
 
@@ -67,7 +67,7 @@ def test_scores_are_those_of_one_unit_at_a_time(
 
 
 def test_no_loss_is_computed(saved_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = load_masked_language_model(str(saved_checkpoint), "float32", use_cpu=True, trust_remote_code=False)
+    model, _ = load_masked_language_model(str(saved_checkpoint), "float32", use_cpu=True, trust_remote_code=False)
     losses = []
     model.register_forward_hook(lambda module, given, output: losses.append(output.loss))
     score_texts(model, AutoTokenizer.from_pretrained(saved_checkpoint), TEXTS, SEGMENTER)
@@ -96,7 +96,7 @@ def test_a_tokenizer_without_a_mask_is_refused(saved_checkpoint: Path) -> None:
 
 
 def test_a_model_that_diverged_is_refused(saved_checkpoint: Path) -> None:
-    model = load_masked_language_model(str(saved_checkpoint), "float32", use_cpu=True, trust_remote_code=False)
+    model, _ = load_masked_language_model(str(saved_checkpoint), "float32", use_cpu=True, trust_remote_code=False)
     with torch.no_grad():
         model.decoder.weight.fill_(torch.nan)
     with pytest.raises(ValueError, match="not finite"):

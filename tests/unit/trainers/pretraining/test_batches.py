@@ -11,9 +11,7 @@ from accelerate.utils import send_to_device
 from torch.utils.data import DataLoader
 
 from chinese_modernbert.trainers.data.batch_plan import BatchSizeWarmup
-from chinese_modernbert.trainers.data.packing import SpecialIds
-from chinese_modernbert.trainers.data.shards import TokenShards
-from chinese_modernbert.trainers.data.stages import Stage, StagedBatches
+from chinese_modernbert.trainers.data.stages import StagedBatches
 from chinese_modernbert.trainers.masking import (
     AccuracyRule,
     FeedbackTable,
@@ -28,8 +26,7 @@ from chinese_modernbert.trainers.masking import (
 )
 from chinese_modernbert.trainers.pretraining.batches import FACTS, UNMASKED, MaskedBatches
 from chinese_modernbert.trainers.pretraining.throughput import Workload
-from reference.ready_batches import flat_lists, mask_in_step, words_of_labels
-from reference.shard_folders import random_documents, write_folder
+from reference.ready_batches import flat_lists, mask_in_step, words_of_labels, write_staged
 
 VOCABULARY = MaskVocabulary(1000, 4, (0, 1, 2, 3, 4))
 PAPER = chinese_modernbert(VOCABULARY, high=0.6)
@@ -40,11 +37,7 @@ WINDOW = 8
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory: pytest.TempPathFactory) -> StagedBatches:
     """Return a run of two stages, three micro-batches a step, growing batches, and several epochs of a small corpus."""
-    lengths = np.random.default_rng(4).integers(1, 60, 60).tolist()
-    shards = TokenShards(write_folder(tmp_path_factory.mktemp("shards"), [random_documents(lengths)]))
-    stages = [Stage(32, share=0.5), Stage(64, share=0.5)]
-    specials = SpecialIds(cls=2, sep=3, pad=0)
-    return StagedBatches(shards, stages, [10, 20], 3, 128, 0, specials, ramp=BatchSizeWarmup(0.3, 0.5))
+    return write_staged(tmp_path_factory.mktemp("shards"), [10, 20], BatchSizeWarmup(0.3, 0.5))
 
 
 def test_a_stage_of_single_tokens_is_masked_by_tokens_and_the_others_as_before(staged: StagedBatches) -> None:

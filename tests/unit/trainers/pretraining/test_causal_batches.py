@@ -8,9 +8,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from chinese_modernbert.trainers.data.packing import SpecialIds
-from chinese_modernbert.trainers.data.shards import TokenShards
-from chinese_modernbert.trainers.data.stages import Stage, StagedBatches
+from chinese_modernbert.trainers.data.stages import StagedBatches
 from chinese_modernbert.trainers.masking import (
     AccuracyRule,
     FeedbackTable,
@@ -22,6 +20,7 @@ from chinese_modernbert.trainers.masking import (
     TokenUnits,
     chinese_modernbert,
 )
+from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
 from chinese_modernbert.trainers.pretraining.batches import (
     FACTS,
     IS_CAUSAL,
@@ -33,8 +32,7 @@ from chinese_modernbert.trainers.pretraining.batches import (
 from chinese_modernbert.trainers.pretraining.log import LogWindow
 from chinese_modernbert.trainers.pretraining.throughput import Workload
 from chinese_modernbert.trainers.pretraining.trainer_hooks import TrainerHooks
-from reference.ready_batches import flat_lists
-from reference.shard_folders import random_documents, write_folder
+from reference.ready_batches import flat_lists, write_staged
 
 VOCABULARY = MaskVocabulary(1000, 4, (0, 1, 2, 3, 4))
 PAPER = chinese_modernbert(VOCABULARY, high=0.6)
@@ -43,10 +41,7 @@ WINDOW, SHARE = 8, 0.3
 
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory: pytest.TempPathFactory) -> StagedBatches:
-    lengths = np.random.default_rng(4).integers(1, 60, 60).tolist()
-    shards = TokenShards(write_folder(tmp_path_factory.mktemp("shards"), [random_documents(lengths)]))
-    stages = [Stage(32, share=0.5), Stage(64, share=0.5)]
-    return StagedBatches(shards, stages, [5, 10], 3, 128, 0, SpecialIds(cls=2, sep=3, pad=0))
+    return write_staged(tmp_path_factory.mktemp("shards"), [5, 10])
 
 
 @pytest.mark.parametrize("share", [0.0, 1 / 16, 0.1, 0.3, 0.5, 0.9])
@@ -143,8 +138,8 @@ def test_it_waits_for_no_model_where_masks_do(staged: StagedBatches) -> None:
 
 def test_what_could_not_act_is_refused(staged: StagedBatches) -> None:
     for share in (-0.1, 1.0, float("nan")):
-        with pytest.raises(ValueError, match=r"is not in \[0, 1\); give a share such as 0.0625, or 0 for none$"):
-            MaskedBatches(staged, PAPER, WINDOW, causal_share=share)
+        with pytest.raises(ValueError, match=r"^causal_share=\S+ is not a number in \[0, 1\); give one$"):
+            PretrainingArguments(output_dir="unused", use_cpu=True, causal_share=share)
     masker = Masker(TokenUnits(), 0.3, Replace(VOCABULARY), budget="document", inverse_rate_loss=True)
     with pytest.raises(ValueError, match="causal_share=0.1 has no place for the loss weights of this masking"):
         MaskedBatches(staged, masker, WINDOW, causal_share=0.1)
