@@ -108,10 +108,7 @@ def build_release(args: ReleaseArguments) -> Path:
         _copy_records(folder, Path(args.model))
         provenance = write_provenance(Path(args.model), folder, args.model_name)
         (folder / LICENSE_FILE).write_bytes(_license_bytes(Path(args.model)))
-        if options := args.onnx_options():
-            pooling = (model.sentence_modules or SentenceModules()).pooling
-            float32 = float_model(config, tensors, model.class_name)
-            write_onnx_folder(folder / ONNX_FOLDER, float32, tokenizer, options, pooling=pooling)
+        _write_graphs(folder, model, args)
         card = render_model_card(
             name=args.model_name or output_dir.resolve().name,
             kind=kind_of(model.class_name, config, model.sentence_modules),
@@ -132,6 +129,14 @@ def build_release(args: ReleaseArguments) -> Path:
         write_release_manifest(folder, args.dtype, model.native.summary())
         _check_contents(folder)
     return output_dir
+
+
+def _write_graphs(folder: Path, model: ReleasedModel, args: ReleaseArguments) -> None:
+    """Write the ONNX graphs that are asked for."""
+    if options := args.onnx_options():
+        pooling = (model.sentence_modules or SentenceModules()).pooling
+        float32 = float_model(model.config, model.tensors, model.class_name)
+        write_onnx_folder(folder / ONNX_FOLDER, float32, model.tokenizer, options, pooling=pooling)
 
 
 def read_model(args: ReleaseArguments) -> ReleasedModel:

@@ -310,25 +310,16 @@ class ChineseModernBertConfig(PretrainedConfig):
         return float(self.rope_parameters[layer_type]["rope_theta"])
 
 
-# What `__init__` sees as local names but stores in another form or not at all.
 _NOT_READ = {
     "rope_scaling": "give rope_parameters, by layer type",
     "rope_theta": "give rope_parameters, by layer type",
     # In a file it would rename any key, that of a kernel of the Hub too.
     "attribute_map": "call every field by its own name",
 }
+# What `__init__` sees as local names but stores in another form or not at all.
 _NOT_FIELDS = {
-    "self",
-    "kwargs",
-    "__class__",
-    "layer_types",
-    "global_attn_every_n_layers",
-    "rope_parameters",
-    "global_rope_theta",
-    "local_rope_theta",
-    "zero_mean_residual",
-    "bos_token_id",
-    "eos_token_id",
+    *("self", "kwargs", "__class__", "layer_types", "global_attn_every_n_layers", "rope_parameters"),
+    *("global_rope_theta", "local_rope_theta", "zero_mean_residual", "bos_token_id", "eos_token_id"),
 }
 
 
@@ -340,37 +331,38 @@ def _check_kinds(fields: dict[str, Any]) -> None:
     """Refuse what would raise in the middle of building a model, or nowhere: values of another kind than annotated."""
     for name, value in fields.items():
         kind, _, or_none = ChineseModernBertConfig.__init__.__annotations__.get(name, "").partition(" | ")
-        fits, expected = True, ""
-        if kind == "int" and name != "sparse_pred_ignore_index":  # an id may be 0, a size may not
-            fits, expected = (
-                type(value) is int and value >= (not or_none),
-                f"a whole number, {int(not or_none)} or more",
-            )
-        elif kind == "float":
-            fits, expected = _is_positive(value), "a positive number"
-            if name.endswith("dropout"):
-                fits, expected = value == 0 or (fits and value <= 1), "a number from 0 to 1"
-        elif kind == "bool":
-            fits, expected = type(value) is bool, "true or false"
-        elif name.endswith("_activation") and value != "gelu" and is_torch_available():
-            from transformers.activations import ACT2FN  # needs torch, which reading a configuration does not
+        if value is None and or_none:
+            continue
+        if correction := _correction(name, kind, value, least=0 if or_none else 1):  # an id may be 0, a size may not
+            raise ValueError(f"{name}={value!r} must be {correction}")
 
-            fits, expected = value in list(ACT2FN), f"one of {', '.join(ACT2FN)}"
-        if not fits and not (or_none and value is None):
-            raise ValueError(f"{name}={value!r} must be {expected}")
+
+def _correction(name: str, kind: str, value: Any, least: int) -> str:
+    """Return what a field of a kind must be, or nothing where its value is that."""
+    if kind == "int" and name != "sparse_pred_ignore_index":
+        return "" if type(value) is int and value >= least else f"a whole number, {least} or more"
+    if kind == "float" and name.endswith("dropout"):
+        return "" if type(value) in (int, float) and 0 <= value <= 1 else "a number from 0 to 1"
+    if kind == "float":
+        return "" if _is_positive(value) else "a positive number"
+    if kind == "bool":
+        return "" if type(value) is bool else "true or false"
+    if name.endswith("_activation") and value != "gelu" and is_torch_available():
+        from transformers.activations import ACT2FN  # needs torch, which reading a configuration does not
+
+        return "" if value in list(ACT2FN) else f"one of {', '.join(ACT2FN)}"
+    return ""
 
 
 def _layer_types(layer_types: list[str] | None, num_layers: int, every: int) -> list[str]:
     """Return the attention type of each layer, checked."""
     if layer_types is None:
         return [SLIDING_ATTENTION if index % every else FULL_ATTENTION for index in range(num_layers)]
-    unknown = sorted(set(layer_types) - set(LAYER_TYPES))
-    if unknown:
+    if unknown := sorted(set(layer_types) - set(LAYER_TYPES)):
         raise ValueError(f"layer_types holds {unknown}; use {' or '.join(LAYER_TYPES)}")
     if len(layer_types) != num_layers:
-        raise ValueError(
-            f"layer_types has {len(layer_types)} entries for num_hidden_layers={num_layers}; give one each"
-        )
+        given = len(layer_types)
+        raise ValueError(f"layer_types has {given} entries for num_hidden_layers={num_layers}; give one for each")
     return list(layer_types)
 
 
@@ -396,8 +388,7 @@ def _checked_rope(layer_type: str, given: dict[str, Any], trained_length: int) -
     if given.get("partial_rotary_factor", 1.0) != 1.0:
         raise ValueError(f"partial_rotary_factor={given['partial_rotary_factor']} for {layer_type}; only 1.0 is known")
     known = {"rope_type", "rope_theta", "partial_rotary_factor", *ROPE_KEYS[kind]}
-    unknown = sorted(name for name in set(given) - known if given[name] is not None)
-    if unknown:
+    if unknown := sorted(name for name in set(given) - known if given[name] is not None):
         raise ValueError(f"rope_type={kind!r} for {layer_type} does not know {', '.join(unknown)}; leave them out")
     for name in known & set(given) - {"rope_type"}:
         if given[name] is not None and not _is_positive(given[name]):

@@ -182,26 +182,24 @@ def build_layout(
     Raises:
         ValueError: For masks of a wrong shape or boundaries that do not cover the row.
     """
-    batch, length = shape
     _check_shapes(shape, attention_mask, document_ids, position_ids, cu_seq_lens)
     if cu_seq_lens is not None and not is_recording():
-        longest = _check_boundaries(cu_seq_lens, length, longest)
+        longest = _check_boundaries(cu_seq_lens, shape[1], longest)
         if flat and attention_mask is None and document_ids is None:
             return _layout_of_boundaries(shape, cu_seq_lens.to(device), position_ids, longest, is_causal)
     bounds = cu_seq_lens if document_ids is None else None
     documents = _document_ids(shape, device, document_ids, position_ids, bounds)
     if attention_mask is not None:
         documents = documents.masked_fill(attention_mask.to(device) == 0, PADDING)
-    index = torch.arange(length, device=device).expand(batch, length)
-    positions = index
+    positions = index = torch.arange(shape[1], device=device).expand(shape)
     if document_ids is not None or position_ids is not None or cu_seq_lens is not None:
         begins = _beginnings(documents, cu_seq_lens if document_ids is not None else None)
         documents = (begins.long().cumsum(dim=1) - 1).masked_fill(documents == PADDING, PADDING)
         positions = index - torch.where(begins, index, torch.zeros_like(index)).cummax(dim=1).values
     if position_ids is not None:
-        positions = position_ids.to(device).expand(batch, length)
+        positions = position_ids.to(device).expand(shape)
     has_padding = attention_mask is not None or document_ids is not None
-    layout = TokenLayout(documents, positions, (batch, length), has_padding=has_padding, is_causal=is_causal)
+    layout = TokenLayout(documents, positions, shape, has_padding=has_padding, is_causal=is_causal)
     return _flat_layout(layout) if flat else layout
 
 

@@ -17,6 +17,7 @@ from chinese_modernbert.modeling import buckets_chinese_modernbert as buckets
 from chinese_modernbert.modeling import cpu_kernels_chinese_modernbert as cpu
 from chinese_modernbert.modeling import kernels_chinese_modernbert as kernels
 from chinese_modernbert.modeling.layout_chinese_modernbert import TokenLayout, build_layout
+from reference.gradients import assert_same_with_gradients
 
 MakeConfig = Callable[..., ChineseModernBertConfig]
 LENGTHS = [(5,), (64, 65, 66), (129, 129, 129), (800, 3, 20), (1, 1, 1), (32, 64, 40, 33, 20), (1030, 40)]
@@ -71,12 +72,7 @@ def test_kernels_and_their_gradients_equal_torch_under_a_dense_mask(
     attend, is_flat = KERNELS[kernel]
     found, expected = states(sum(lengths), grad=True), states(sum(lengths), grad=True)
     ours, theirs = attend(*found, layout_of(lengths, is_flat), window), oracle(*expected, lengths, window)
-    torch.testing.assert_close(ours, theirs)
-    upstream = torch.randn_like(ours)
-    ours.backward(upstream)
-    theirs.backward(upstream)
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one.grad, other.grad)
+    assert_same_with_gradients(ours, theirs, found, expected)
 
 
 @pytest.mark.parametrize("window", [None, 64])
