@@ -11,6 +11,7 @@ FOLDERS = (
     "evaluation",
     "evaluation.clue",
     "evaluation.language_modeling",
+    "evaluation.retrieval",
     "evaluation.sentences",
     "trainers",
     "trainers.clue",

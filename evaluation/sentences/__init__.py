@@ -1,4 +1,4 @@
-"""Sentence sets, similarity, retrieval, their baselines and the report."""
+"""Sentence sets, similarity, baselines and the report."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,6 @@ from ...runtime.lazy import lazy_names
 if TYPE_CHECKING:
     from .files import read_rows
     from .mteb import run_mteb
-    from .retrieval import RetrievalTask, score_retrieval, search_vectors
     from .rows import ScoredPair, Triplet
     from .scores import evaluate_encoder, evaluate_retrieval
     from .sets import SENTENCE_SETS, SentenceSet
@@ -16,7 +15,6 @@ else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
-    "RetrievalTask",
     "SENTENCE_SETS",
     "ScoredPair",
     "SentenceSet",
@@ -26,7 +24,5 @@ __all__ = [
     "evaluate_retrieval",
     "read_rows",
     "run_mteb",
-    "score_retrieval",
     "score_similarity",
-    "search_vectors",
 ]

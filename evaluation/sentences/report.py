@@ -15,8 +15,8 @@ from ...runtime.files import write_text_atomically
 from ...runtime.markdown import markdown_table
 from ...runtime.pictures import COLORS, new_figure, save_picture_atomically
 from ..estimates import Estimate
+from ..retrieval.vectors import PRECISIONS
 from .files import NEGATIVE_SCORE, POSITIVE_SCORE
-from .retrieval import PRECISIONS
 from .scores import SentenceScores
 
 REPORT, REPORT_JSON, SIMILARITY_PICTURE, SPECTRUM_PICTURE = "report.md", "report.json", "similarity.png", "spectrum.png"

@@ -13,8 +13,10 @@ from sentence_transformers import SentenceTransformer
 
 from ...runtime.files import read_record, write_text_atomically
 from ..estimates import RESAMPLES, Estimate
+from ..retrieval.measures import score_retrieval
+from ..retrieval.tasks import RetrievalTask
+from ..retrieval.vectors import PRECISIONS, encode_task, search_quantized, search_vectors
 from .files import ScoredPair
-from .retrieval import PRECISIONS, RetrievalTask, encode_task, score_retrieval, search_quantized, search_vectors
 from .similarity import (
     SpaceMetrics,
     compare_similarity,

@@ -8,7 +8,7 @@ from datasets import Dataset
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.abstasks.sts import AbsTaskSTS
 
-from chinese_modernbert.evaluation.sentences.retrieval import RetrievalTask
+from chinese_modernbert.evaluation.retrieval.tasks import RetrievalTask
 from chinese_modernbert.evaluation.sentences.rows import ScoredPair, scored_columns
 
 

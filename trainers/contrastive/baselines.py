@@ -14,10 +14,12 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from ...evaluation.sentences.bm25 import bm25_similarity, search_bm25
+from ...evaluation.retrieval.bm25 import search_bm25
+from ...evaluation.retrieval.measures import score_retrieval
+from ...evaluation.retrieval.tasks import RetrievalTask
+from ...evaluation.sentences.bm25 import bm25_similarity
 from ...evaluation.sentences.files import ScoredPair
 from ...evaluation.sentences.report import ScoredEncoder
-from ...evaluation.sentences.retrieval import RetrievalTask, score_retrieval
 from ...evaluation.sentences.scores import SentenceScores, evaluate_encoder, score_values
 from ...evaluation.sentences.static_embeddings import static_encoder
 from ...runtime.files import file_sha256, model_files_fingerprint, write_text_atomically

@@ -14,10 +14,10 @@ from typing import Any
 from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 
+from ...evaluation.retrieval.tasks import RetrievalTask, task_from_triplets
 from ...evaluation.sentences.files import ScoredPair
 from ...evaluation.sentences.mteb import named_tasks, run_mteb
 from ...evaluation.sentences.report import ScoredEncoder, write_sentence_report
-from ...evaluation.sentences.retrieval import RetrievalTask, task_from_triplets
 from ...evaluation.sentences.scores import SentenceScores, evaluate_encoder
 from ...runtime.files import make_folder, model_fingerprint, write_text_atomically
 from ...runtime.processes import hold_folder_together, on_main_process

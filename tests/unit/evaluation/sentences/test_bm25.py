@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from chinese_modernbert.evaluation.sentences.bm25 import bm25_similarity, search_bm25
+from chinese_modernbert.evaluation.retrieval.bm25 import search_bm25
+from chinese_modernbert.evaluation.retrieval.tasks import RetrievalTask
+from chinese_modernbert.evaluation.sentences.bm25 import bm25_similarity
 from chinese_modernbert.evaluation.sentences.files import ScoredPair
-from chinese_modernbert.evaluation.sentences.retrieval import RetrievalTask
 
 
 class Spaces:

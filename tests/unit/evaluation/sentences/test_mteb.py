@@ -5,9 +5,9 @@ import pytest
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
+from chinese_modernbert.evaluation.retrieval.tasks import RetrievalTask
 from chinese_modernbert.evaluation.sentences.files import ScoredPair
 from chinese_modernbert.evaluation.sentences.mteb import named_tasks, run_mteb
-from chinese_modernbert.evaluation.sentences.retrieval import RetrievalTask
 from chinese_modernbert.evaluation.sentences.scores import evaluate_encoder
 from reference.tiny_bert import CHARACTERS, write_tiny_bert
 

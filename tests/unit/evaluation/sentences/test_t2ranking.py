@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from chinese_modernbert.evaluation.retrieval.tasks import task_from_triplets
 from chinese_modernbert.evaluation.sentences.files import SENTENCE_SETS, ReadRows, ScoredPair, Triplet, read_rows
-from chinese_modernbert.evaluation.sentences.retrieval import task_from_triplets
 
 FILES = {
     "collection.tsv": "pid\ttext\n0\t长城在北方\n1\t长江在南方\n2\t黄河在北方\n3\t西湖在杭州\n4\t泰山在山东\n",

@@ -5,13 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from chinese_modernbert.evaluation.sentences.files import Triplet
-from chinese_modernbert.evaluation.sentences.retrieval import (
-    RetrievalTask,
-    score_retrieval,
-    search_vectors,
-    task_from_triplets,
-)
+from chinese_modernbert.evaluation.retrieval.measures import score_retrieval
+from chinese_modernbert.evaluation.retrieval.tasks import RetrievalTask, task_from_triplets
+from chinese_modernbert.evaluation.retrieval.vectors import search_vectors
+from chinese_modernbert.evaluation.sentences.rows import Triplet
 
 TASK = RetrievalTask(("a", "b"), ("p", "q", "r", "s"), (frozenset({1}), frozenset({0, 3})))
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from chinese_modernbert.evaluation.sentences import retrieval
-from chinese_modernbert.evaluation.sentences.retrieval import PRECISIONS, search_quantized, search_vectors
+from chinese_modernbert.evaluation.retrieval import vectors as retrieval
+from chinese_modernbert.evaluation.retrieval.vectors import PRECISIONS, search_quantized, search_vectors
 
 
 @pytest.fixture
