@@ -30,10 +30,11 @@ from .arguments import ContrastiveArguments
 from .datasets import NamedRows, texts_of
 from .models import is_encoder_folder, load_encoder, untrained_twin
 from .settings import run_settings
+from .stages import SCORES, last_stage
 
 logger = logging.getLogger(__name__)
 
-SCORES, BASELINES = "scores.json", "baselines"
+BASELINES = "baselines"
 UNTRAINED, STATIC, BM25 = "untrained", "static embeddings", "BM25"
 TEXTS_AT_ONCE = 1_000
 
@@ -45,7 +46,7 @@ def check_against(arguments: ContrastiveArguments) -> None:
         FileNotFoundError: If a folder of `against` holds neither an encoder nor a finished stage.
     """
     for folder in arguments.against:
-        if _last_stage(Path(folder)) is None and not is_encoder_folder(folder):
+        if last_stage(Path(folder)) is None and not is_encoder_folder(folder):
             raise FileNotFoundError(
                 f"against='{folder}' holds neither an encoder nor a finished stage; give the folder of a model, or the "
                 "output_dir of another sts command"
@@ -92,7 +93,7 @@ def score_baselines(
         scores = once(folder / "bm25.json", sets, lambda: _score_bm25(scored, retrieval, arguments.bootstrap_resamples))
         found.append(ScoredEncoder(BM25, "baseline", scores))
     for number, name in enumerate(arguments.against):
-        stage = _last_stage(Path(name))
+        stage = last_stage(Path(name))
         if stage is not None:
             found.append(ScoredEncoder(f"{name}, {stage.name}", "other", SentenceScores.load(stage / SCORES)))
             continue
@@ -144,17 +145,6 @@ def score_sizes(
             evaluate_encoder(model.eval(), scored, retrieval, arguments.bootstrap_resamples).save(file)
         found.append((size, SentenceScores.load(file)))
     return found
-
-
-def finished_stages(folder: Path) -> list[Path]:
-    """Return the folders of the stages that a run has finished, in their order."""
-    found = [path.parent for path in folder.glob(f"stage-[0-9]*/{SCORES}")]
-    return sorted(found, key=lambda one: int(one.name.removeprefix("stage-")))
-
-
-def _last_stage(folder: Path) -> Path | None:
-    """Return the folder of the last stage that a run has finished, None where it has none."""
-    return next(reversed(finished_stages(folder)), None)
 
 
 def _score_bm25(

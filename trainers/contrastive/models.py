@@ -57,8 +57,8 @@ def _with_own_class(model: SentenceTransformer, folder: str | Path) -> SentenceT
     return model
 
 
-def save_encoder(model: SentenceTransformer, folder: Path) -> None:
-    """Write a sentence encoder for sentence-transformers; of one of ours the code lies beside it.
+def save_model(model: Any, folder: Path) -> None:
+    """Write a model of any kind for sentence-transformers; of one of ours the code lies beside it.
 
     The tokenizer is written again, since the library keeps the last call's truncation and padding in its file.
     """
@@ -67,8 +67,8 @@ def save_encoder(model: SentenceTransformer, folder: Path) -> None:
         save_tokenizer(model.tokenizer, folder)
 
 
-def transformer_of(model: SentenceTransformer) -> PreTrainedModel | None:
-    """Return the Transformers model inside a sentence encoder; static embeddings have none."""
+def transformer_of(model: Any) -> PreTrainedModel | None:
+    """Return the Transformers model inside a model of sentence-transformers; static embeddings have none."""
     found = getattr(model[0], "model", None)
     return found if isinstance(found, PreTrainedModel) else None
 

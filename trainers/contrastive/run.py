@@ -1,4 +1,4 @@
-"""The command `sts`: checks before any work, then stage after stage, each trained, evaluated and kept."""
+"""The commands `sts` and `retrieval`: checks before any work, then stage after stage, each trained, scored and kept."""
 
 from __future__ import annotations
 
@@ -6,39 +6,33 @@ import copy
 import json
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 
-from ...evaluation.retrieval.tasks import RetrievalTask, task_from_triplets
-from ...evaluation.sentences.files import ScoredPair
-from ...evaluation.sentences.mteb import named_tasks, run_mteb
-from ...evaluation.sentences.report import ScoredEncoder, write_sentence_report
-from ...evaluation.sentences.scores import SentenceScores, evaluate_encoder
-from ...runtime.files import make_folder, model_fingerprint, write_text_atomically
+from ...runtime.files import make_folder, write_text_atomically
 from ...runtime.processes import hold_folder_together, on_main_process
 from ..lora import add_lora, merge_lora
 from ..soundness import refuse_unsound_weights
 from .arguments import ContrastiveArguments
-from .baselines import SCORES, check_against, finished_stages, score_baselines, score_sizes
 from .datasets import NamedRows, read_named, rows_fingerprint, stage_datasets, texts_of, without_leaks
+from .judge import Judge
+from .kinds import ModelKind, kind_named
 from .leakage import LeakageReport, find_leaks
-from .models import is_encoder_folder, load_encoder, save_encoder, transformer_of
+from .models import is_encoder_folder, transformer_of
 from .options import ContrastiveStage
-from .settings import differing_stages, shown_settings, stage_record
-from .trainer import ContrastiveTrainer
+from .settings import differing_stages, stage_record
+from .similarity_judge import SimilarityJudge
+from .stages import FINAL, SCORES, STAGE, finished_stages
 
 logger = logging.getLogger(__name__)
 
-STAGE, FINAL = "stage.json", "final"
-
 
 def run_contrastive(arguments: ContrastiveArguments) -> Path:
-    """Train a sentence encoder over all its stages, or score it as it is where there are none.
+    """Train a sentence encoder over all its stages, or score it as it is where there are none; the command `sts`.
 
     Finished stages of an interrupted run are kept.
 
@@ -54,73 +48,134 @@ def run_contrastive(arguments: ContrastiveArguments) -> Path:
         FileExistsError: If the output folder holds another run, or one works in it.
         ValueError: If settings or rows are wrong, or training texts occur in an evaluation set.
     """
+    return run_stages(arguments, kind_named("dense"), SimilarityJudge)
+
+
+def run_stages(
+    arguments: ContrastiveArguments, kind: ModelKind, judge_for: Callable[[Any], Judge]
+) -> Path:
+    """Run the stages of a model of any kind; see `run_contrastive`.
+
+    Args:
+        arguments: of the command
+        kind: what is trained
+        judge_for: reads what the stages are judged by
+    """
     check_arguments(arguments)
     output = Path(arguments.output_dir or "")
     with hold_folder_together(output):
-        _run(arguments, output)
+        _Run(arguments, kind, judge_for(arguments)).run()
     return output
 
 
-def _run(arguments: ContrastiveArguments, output: Path) -> None:
-    """Read, train stage after stage and report, in a folder that this run holds."""
-    training = [read_named(stage.data, arguments.data, "train") for stage in arguments.stages]
-    scored, retrieval = read_evaluation(arguments)
-    training, leaks = check_leakage(training, scored, retrieval, arguments)
-    on_main_process(lambda: _clear_later_stages(output, arguments))
-    rows = [rows_fingerprint(chain(*training[:number]), scored, retrieval) for number in range(len(training) + 1)]
-    folder = _first_stage(output, arguments, scored, retrieval, rows[0])
-    encoders: list[ScoredEncoder] = []
-    on_main_process(lambda: encoders.extend(score_baselines(arguments, training, scored, retrieval, rows[-1])))
-    encoders.append(ScoredEncoder("before training", "stage", SentenceScores.load(folder / SCORES)))
-    for number, (stage, named) in enumerate(zip(arguments.stages, training, strict=True), start=1):
-        record = stage_record(number, stage, arguments, rows[number])
-        folder = _run_stage(number, stage, named, folder, arguments, scored, retrieval, record)
-        encoders.append(ScoredEncoder(f"stage {number}, {stage.loss}", "stage", SentenceScores.load(folder / SCORES)))
-    data = {"leakage": f"{leaks.summary()}; leakage: {arguments.leakage}", **_rows_of_stages(output, training)}
-    on_main_process(lambda: _finish(output, folder, encoders, arguments, scored, retrieval, data))
-
-
 def check_arguments(arguments: ContrastiveArguments) -> None:
-    """Refuse missing or impossible values before any work.
+    """Refuse missing values before any work.
 
     Raises:
         ValueError, FileNotFoundError: What is missing.
-        ImportError: Where tasks of mteb are named and it is not installed.
     """
     for name in ("model", "data", "output_dir"):
         if not getattr(arguments, name):
             raise ValueError(f"{name} is not given; set it in the recipe or with --{name}")
     if not is_encoder_folder(arguments.model):
         raise FileNotFoundError(f"model='{arguments.model}' is no folder of a checkpoint or release")
-    if not arguments.evaluation and not arguments.retrieval:
-        raise ValueError("nothing to evaluate on; name at least one set, such as evaluation: [stsb:test]")
     if not arguments.stages:
         logger.info("there are no stages: the model is scored as it is")
-    check_against(arguments)
-    if arguments.mteb:
-        named_tasks(arguments.mteb)
 
 
-def read_evaluation(
-    arguments: ContrastiveArguments,
-) -> tuple[dict[str, list[ScoredPair]], dict[str, RetrievalTask]]:
-    """Read the sets that stages are judged on.
+class _Run:
+    """A run in a folder that it holds.
 
-    Raises:
-        ValueError: If a set for similarity has no scores.
+    Args:
+        arguments: of the command
+        kind: what is trained
+        judge: what the stages are judged by
     """
-    scored = {one.name: one.rows.pairs for one in read_named(arguments.evaluation, arguments.data, "test")}
-    for name, pairs in scored.items():
-        if not pairs:
-            raise ValueError(f"{name} has no scored pairs to evaluate on; name it under retrieval")
-    named = read_named(arguments.retrieval, arguments.data, "test")
-    return scored, {one.name: task_from_triplets(one.rows.triplets, one.rows.passages) for one in named}
+
+    def __init__(self, arguments: ContrastiveArguments, kind: ModelKind, judge: Judge) -> None:
+        self.arguments, self.kind, self.judge = arguments, kind, judge
+        self.output = Path(arguments.output_dir or "")
+
+    def run(self) -> None:
+        """Read, train stage after stage and report."""
+        arguments, output = self.arguments, self.output
+        training = [read_named(stage.data, arguments.data, "train") for stage in arguments.stages]
+        training, leaks = check_leakage(training, self.judge.texts(), arguments)
+        on_main_process(lambda: _clear_later_stages(output, arguments))
+        sets = self.judge.rows()
+        rows = [rows_fingerprint(chain(*training[:number]), *sets) for number in range(len(training) + 1)]
+        folder = self._first_stage(rows[0])
+        for number, (stage, named) in enumerate(zip(arguments.stages, training, strict=True), start=1):
+            record = stage_record(number, stage, arguments, rows[number])
+            folder = self._run_stage(number, stage, named, folder, record)
+        data = {"leakage": f"{leaks.summary()}; leakage: {arguments.leakage}", **_rows_of_stages(output, training)}
+        on_main_process(lambda: self._finish(folder, training, rows[-1], data))
+
+    def _first_stage(self, rows: str) -> Path:
+        """Evaluate the model before any stage."""
+        folder = self.output / "stage-0"
+        record = stage_record(0, None, self.arguments, rows)
+        if _is_finished(folder, record, self.arguments):
+            return folder
+        model = self.kind.load(self.arguments.model, self.arguments)
+        on_main_process(lambda: self._keep(folder, model, record))
+        return folder
+
+    def _run_stage(
+        self, number: int, stage: ContrastiveStage, named: Sequence[NamedRows], before: Path, record: dict[str, Any]
+    ) -> Path:
+        """Train, evaluate and keep one stage, unless it is finished."""
+        arguments, folder = self.arguments, self.output / f"stage-{number}"
+        if _is_finished(folder, record, arguments):
+            return folder
+        set_seed(arguments.seed)
+        model = self.kind.load(before / "model", arguments)
+        model.max_seq_length = stage.max_length
+        fewest = stage.batch_size if arguments.world_size > 1 else 2  # processes share whole batches
+        datasets = stage_datasets(named, stage, arguments.seed, model, arguments.mining_margin, fewest)
+        inner = transformer_of(model)
+        if arguments.lora_rank and inner is not None:
+            add_lora(inner, arguments.lora_rank, arguments.lora_alpha)
+        trainer = self.kind.trainer(model, _stage_arguments(stage, arguments, folder), datasets)
+        trainer.train()
+        if arguments.lora_rank:
+            merge_lora(model)
+        record["log"] = [line for line in trainer.state.log_history if "loss" in line]
+        record["trained_rows"] = {name: len(rows) for name, rows in datasets.items()}
+        on_main_process(lambda: self._keep(folder, model, record))
+        return folder
+
+    def _keep(self, folder: Path, model: Any, record: dict[str, Any]) -> None:
+        """Save and evaluate a stage; the scores are written last, as the sign that it is complete.
+
+        Raises:
+            ValueError: If its weights are not finite.
+        """
+        refuse_unsound_weights(model, folder.name)
+        inner = transformer_of(model)
+        if record["stage"] is not None and inner is not None:  # a stage trains on short texts, its model reads long ones
+            model.max_seq_length = inner.config.max_position_embeddings
+        self.kind.save(model, folder / "model")
+        write_text_atomically(folder / STAGE, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
+        scores = self.judge.score(model.eval())
+        scores.save(folder / SCORES)
+        shutil.rmtree(folder / "training", ignore_errors=True)
+        for line in self.judge.summary(scores):
+            logger.info("%s %s", folder.name, line)
+
+    def _finish(
+        self, folder: Path, training: Sequence[Sequence[NamedRows]], rows: str, data: dict[str, str]
+    ) -> None:
+        """Copy the last stage's model to `final` and report."""
+        final = self.output / FINAL
+        shutil.rmtree(final, ignore_errors=True)
+        shutil.copytree(folder / "model", final)
+        self.judge.report(self.output, training, rows, data)
 
 
 def check_leakage(
     training: list[list[NamedRows]],
-    scored: Mapping[str, Sequence[ScoredPair]],
-    retrieval: Mapping[str, RetrievalTask],
+    evaluation: Mapping[str, Sequence[str]],
     arguments: ContrastiveArguments,
 ) -> tuple[list[list[NamedRows]], LeakageReport]:
     """Compare training with evaluation texts and refuse, drop or report what both hold.
@@ -131,11 +186,6 @@ def check_leakage(
     Raises:
         ValueError: If texts leak and `leakage` is `refuse`.
     """
-    evaluation = {
-        name: [text for pair in pairs for text in (pair.first, pair.second)] for name, pairs in scored.items()
-    }
-    for name, task in retrieval.items():
-        evaluation.setdefault(name, []).extend((*task.queries, *task.passages))
     leaks = find_leaks(texts_of([one for stage in training for one in stage]), evaluation, arguments.leakage_similarity)
     logger.info("leakage: %s", leaks.summary())
     if not leaks.texts or arguments.leakage == "report":
@@ -158,79 +208,6 @@ def _rows_of_stages(output: Path, training: Sequence[Sequence[NamedRows]]) -> di
         ]
         told[f"stage {number}"] = "; ".join(parts)
     return told
-
-
-def _finish(
-    output: Path,
-    folder: Path,
-    encoders: Sequence[ScoredEncoder],
-    arguments: ContrastiveArguments,
-    scored: Mapping[str, Sequence[ScoredPair]],
-    retrieval: Mapping[str, RetrievalTask],
-    data: Mapping[str, str],
-) -> None:
-    """Copy the last stage's model to `final`, score it cut to sizes and on what is asked of mteb; write the report."""
-    final = output / FINAL
-    shutil.rmtree(final, ignore_errors=True)
-    shutil.copytree(folder / "model", final)
-    scores: dict[str, float] = {}
-    if arguments.mteb:  # its own cache keeps the tasks that an interrupted run had finished
-        weights = model_fingerprint(final).rsplit(" ", maxsplit=1)[-1]  # mteb calls every folder alike
-        scores = run_mteb(load_encoder(final, arguments), named_tasks(arguments.mteb), output / "mteb" / weights)
-    *before, last = encoders
-    sizes = score_sizes(folder, arguments, scored, retrieval) if arguments.stages else []
-    named = [ScoredEncoder(f"{last.name}, {size} dimensions", "size", found) for size, found in sizes]
-    rows = [*before, *named, last]
-    write_sentence_report(output, rows, shown_settings(arguments), arguments.bootstrap_resamples, scores, data)
-
-
-def _first_stage(
-    output: Path,
-    arguments: ContrastiveArguments,
-    scored: Mapping[str, Sequence[ScoredPair]],
-    retrieval: Mapping[str, RetrievalTask],
-    rows: str,
-) -> Path:
-    """Evaluate the model before any contrastive stage."""
-    folder = output / "stage-0"
-    record = stage_record(0, None, arguments, rows)
-    if _is_finished(folder, record, arguments):
-        return folder
-    model = load_encoder(arguments.model, arguments)
-    on_main_process(lambda: _keep(folder, model, record, arguments, scored, retrieval))
-    return folder
-
-
-def _run_stage(
-    number: int,
-    stage: ContrastiveStage,
-    named: Sequence[NamedRows],
-    before: Path,
-    arguments: ContrastiveArguments,
-    scored: Mapping[str, Sequence[ScoredPair]],
-    retrieval: Mapping[str, RetrievalTask],
-    record: dict[str, Any],
-) -> Path:
-    """Train, evaluate and keep one stage, unless it is finished."""
-    folder = Path(arguments.output_dir or "") / f"stage-{number}"
-    if _is_finished(folder, record, arguments):
-        return folder
-    set_seed(arguments.seed)
-    model = load_encoder(before / "model", arguments)
-    model.max_seq_length = stage.max_length
-    fewest = stage.batch_size if arguments.world_size > 1 else 2  # processes share whole batches
-    datasets = stage_datasets(named, stage, arguments.seed, model, arguments.mining_margin, fewest)
-    inner = transformer_of(model)
-    if arguments.lora_rank and inner is not None:
-        add_lora(inner, arguments.lora_rank, arguments.lora_alpha)
-    trainer = ContrastiveTrainer(model, _stage_arguments(stage, arguments, folder), datasets)
-    trainer.train()
-    if arguments.lora_rank:
-        merge_lora(model)
-    record["log"] = [line for line in trainer.state.log_history if "loss" in line]
-    record["trained_rows"] = {name: len(rows) for name, rows in datasets.items()}
-    on_main_process(lambda: _keep(folder, model, record, arguments, scored, retrieval))
-    return folder
 
 
 def _stage_arguments(stage: ContrastiveStage, arguments: ContrastiveArguments, folder: Path) -> ContrastiveArguments:
@@ -288,29 +265,3 @@ def _clear_unfinished(folder: Path, record: dict[str, Any], arguments: Contrasti
         raise FileExistsError(
             f"{folder} was trained with other settings: {'; '.join(different)}; give another output_dir, or --overwrite"
         )
-
-
-def _keep(
-    folder: Path,
-    model: SentenceTransformer,
-    record: dict[str, Any],
-    arguments: ContrastiveArguments,
-    scored: Mapping[str, Sequence[ScoredPair]],
-    retrieval: Mapping[str, RetrievalTask],
-) -> None:
-    """Save and evaluate a stage; the scores are written last, as the sign that it is complete.
-
-    Raises:
-        ValueError: If its weights are not finite.
-    """
-    refuse_unsound_weights(model, folder.name)
-    inner = transformer_of(model)
-    if record["stage"] is not None and inner is not None:  # a stage trains on short texts, its model reads long ones
-        model.max_seq_length = inner.config.max_position_embeddings
-    save_encoder(model, folder / "model")
-    write_text_atomically(folder / STAGE, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
-    scores = evaluate_encoder(model.eval(), scored, retrieval, arguments.bootstrap_resamples)
-    scores.save(folder / SCORES)
-    shutil.rmtree(folder / "training", ignore_errors=True)
-    for name, one in scores.similarity.items():
-        logger.info("%s %s: %s", folder.name, name, ", ".join(f"{key} {value}" for key, value in one.scores.items()))

@@ -6,6 +6,8 @@ from typing import Any
 
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+from sentence_transformers.base.trainer import BaseTrainer
+from sentence_transformers.base.training_args import BaseTrainingArguments
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
     CoSENTLoss,
@@ -21,27 +23,27 @@ from .arguments import ContrastiveArguments
 DIRECTIONS = ("query_to_doc", "doc_to_query")
 
 
-class ContrastiveTrainer(SentenceTransformerTrainer):
-    """One stage of contrastive training; every batch comes from one data set, and the columns decide its loss.
-
-    `anchor, positive[, negative_1 ...]` train with in-batch negatives, `sentence1, sentence2, score` with CoSENT.
+class StageTrainer(BaseTrainer):
+    """One stage of a model of any kind; every batch comes from one data set, and the columns decide its loss.
 
     Args:
-        model: the sentence encoder
+        model: the model
         args: arguments of the stage
         train_dataset: data sets by name, see `stage_datasets`
-        kwargs: as for `SentenceTransformerTrainer`
+        kwargs: as for the trainer of sentence-transformers
 
     Raises:
-        ValueError: If a data set has other columns, no rows, or fewer rows than one batch needs.
+        ValueError: If a data set has columns that no loss reads, no rows, or fewer rows than one batch needs.
     """
 
     args: ContrastiveArguments  # pyright: ignore[reportIncompatibleVariableOverride]
+    # The arguments of every kind are these, under other names.
+    training_args_class = BaseTrainingArguments
 
     def __init__(
-        self, model: SentenceTransformer, args: ContrastiveArguments, train_dataset: dict[str, Dataset], **kwargs: Any
+        self, model: Any, args: ContrastiveArguments, train_dataset: dict[str, Dataset], **kwargs: Any
     ) -> None:
-        losses = {name: build_loss(model, args, dataset.column_names) for name, dataset in train_dataset.items()}
+        losses = {name: self.build_loss(model, args, dataset.column_names) for name, dataset in train_dataset.items()}
         for name, dataset in train_dataset.items():
             if len(dataset) < 2:
                 raise ValueError(f"{name} has {len(dataset)} rows; a batch needs at least two")
@@ -51,6 +53,25 @@ class ContrastiveTrainer(SentenceTransformerTrainer):
         share_batches(args, args.world_size)
         super().__init__(model=model, args=args, train_dataset=train_dataset, loss=losses, **kwargs)
         self.add_callback(ZeroMeanResidualCallback())
+
+    def build_loss(self, model: Any, args: ContrastiveArguments, columns: list[str]) -> nn.Module:
+        """Return the loss for a data set's columns.
+
+        Raises:
+            ValueError: If no loss of this kind reads them.
+        """
+        raise NotImplementedError
+
+
+class ContrastiveTrainer(StageTrainer, SentenceTransformerTrainer):
+    """One stage of a dense encoder.
+
+    `anchor, positive[, negative_1 ...]` train with in-batch negatives, `sentence1, sentence2, score` with CoSENT.
+    """
+
+    def build_loss(self, model: SentenceTransformer, args: ContrastiveArguments, columns: list[str]) -> nn.Module:
+        """Return the loss for a data set's columns, see the function of this name."""
+        return build_loss(model, args, columns)
 
 
 def share_batches(args: ContrastiveArguments, world_size: int) -> None:

@@ -1,0 +1,51 @@
+"""What the stages of a run are judged by: the sets, the scores of a model, what it is compared with, the report."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from .arguments import ContrastiveArguments
+from .datasets import NamedRows
+
+
+class Scores(Protocol):
+    """All results of one model."""
+
+    def save(self, path: Path) -> None:
+        """Write them as JSON."""
+
+
+class Judge(ABC):
+    """The evaluation of a command, read before any work."""
+
+    arguments: ContrastiveArguments
+
+    @abstractmethod
+    def texts(self) -> dict[str, list[str]]:
+        """Return the texts of every set, which no stage may train on."""
+
+    @abstractmethod
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """Return the rows of every set, for the fingerprint of what a stage was scored on."""
+
+    @abstractmethod
+    def score(self, model: Any) -> Scores:
+        """Return the scores of a model that is as it is used: in evaluation mode, reading texts of any length."""
+
+    @abstractmethod
+    def summary(self, scores: Any) -> list[str]:
+        """Return the scores for the log, a line for each set."""
+
+    @abstractmethod
+    def report(self, output: Path, training: Sequence[Sequence[NamedRows]], rows: str, data: Mapping[str, str]) -> None:
+        """Score what the stages are compared with, and write the report of a run whose stages are finished.
+
+        Args:
+            output: folder of the run, with `stage-0`, `stage-1` ... and `final`
+            training: rows of each stage
+            rows: fingerprint of all rows, of training and evaluation
+            data: what was trained on, left out and found in both training and evaluation, by title
+        """

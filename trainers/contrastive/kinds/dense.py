@@ -1,0 +1,27 @@
+"""Dense encoders: one vector per text, compared by cosine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sentence_transformers import SentenceTransformer
+
+from ....evaluation.retrieval.searchers import DenseSearcher, Searcher
+from ..arguments import ContrastiveArguments
+from ..models import load_encoder
+from ..trainer import ContrastiveTrainer
+from .kind import ModelKind
+
+
+class DenseKind(ModelKind):
+    """A `SentenceTransformer`: the encoder, pooling, and vectors of length 1 where asked for."""
+
+    trainer = ContrastiveTrainer
+
+    def load(self, folder: str | Path, arguments: ContrastiveArguments) -> SentenceTransformer:
+        """Return the encoder of a folder, or a checkpoint with the pooling of the arguments, see `load_encoder`."""
+        return load_encoder(folder, arguments)
+
+    def searcher(self, model: SentenceTransformer, arguments: ContrastiveArguments) -> Searcher:
+        """Return exact search by cosines."""
+        return DenseSearcher(model)
