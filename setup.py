@@ -16,6 +16,7 @@ FOLDERS = (
     "trainers",
     "trainers.clue",
     "trainers.contrastive",
+    "trainers.contrastive.kinds",
     "trainers.data",
     "trainers.masking",
     "trainers.pretraining",

@@ -68,7 +68,7 @@ def test_a_checkpoint_that_loses_a_file_after_it_was_chosen_is_not_loaded_in_par
 def test_no_command_works_in_the_folder_of_another_that_lives(
     make_run: Run, cut_run: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chinese_modernbert.trainers.contrastive.run.check_arguments", lambda arguments: None)
+    monkeypatch.setattr("chinese_modernbert.trainers.contrastive.run.check_arguments", lambda *_: None)
     output, kept = str(cut_run), sorted(path.name for path in cut_run.iterdir())
     common = {"model": "no model", "output_dir": output, "use_cpu": True, "report_to": "none"}
     corpus = [str(data / "train.jsonl")]

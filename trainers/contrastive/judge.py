@@ -19,9 +19,23 @@ class Scores(Protocol):
 
 
 class Judge(ABC):
-    """The evaluation of a command, read before any work."""
+    """The evaluation of a command.
 
-    arguments: ContrastiveArguments
+    Args:
+        arguments: name the sets, which are read here
+    """
+
+    def __init__(self, arguments: ContrastiveArguments) -> None:
+        self.arguments = arguments
+
+    @classmethod
+    @abstractmethod
+    def check(cls, arguments: ContrastiveArguments) -> None:
+        """Refuse missing or impossible values before any work.
+
+        Raises:
+            ValueError, FileNotFoundError, ImportError: What is missing.
+        """
 
     @abstractmethod
     def texts(self) -> dict[str, list[str]]:

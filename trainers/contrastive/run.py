@@ -6,7 +6,7 @@ import copy
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -51,28 +51,27 @@ def run_contrastive(arguments: ContrastiveArguments) -> Path:
     return run_stages(arguments, kind_named("dense"), SimilarityJudge)
 
 
-def run_stages(
-    arguments: ContrastiveArguments, kind: ModelKind, judge_for: Callable[[Any], Judge]
-) -> Path:
+def run_stages(arguments: ContrastiveArguments, kind: ModelKind, judge: type[Judge]) -> Path:
     """Run the stages of a model of any kind; see `run_contrastive`.
 
     Args:
         arguments: of the command
         kind: what is trained
-        judge_for: reads what the stages are judged by
+        judge: what the stages are judged by
     """
-    check_arguments(arguments)
+    check_arguments(arguments, judge)
     output = Path(arguments.output_dir or "")
     with hold_folder_together(output):
-        _Run(arguments, kind, judge_for(arguments)).run()
+        _Run(arguments, kind, judge(arguments)).run()
     return output
 
 
-def check_arguments(arguments: ContrastiveArguments) -> None:
-    """Refuse missing values before any work.
+def check_arguments(arguments: ContrastiveArguments, judge: type[Judge]) -> None:
+    """Refuse missing or impossible values before any work.
 
     Raises:
         ValueError, FileNotFoundError: What is missing.
+        ImportError: What the judge needs and is not installed.
     """
     for name in ("model", "data", "output_dir"):
         if not getattr(arguments, name):
@@ -81,6 +80,7 @@ def check_arguments(arguments: ContrastiveArguments) -> None:
         raise FileNotFoundError(f"model='{arguments.model}' is no folder of a checkpoint or release")
     if not arguments.stages:
         logger.info("there are no stages: the model is scored as it is")
+    judge.check(arguments)
 
 
 class _Run:
@@ -153,7 +153,7 @@ class _Run:
         """
         refuse_unsound_weights(model, folder.name)
         inner = transformer_of(model)
-        if record["stage"] is not None and inner is not None:  # a stage trains on short texts, its model reads long ones
+        if record["stage"] is not None and inner is not None:  # a stage trains on short texts, models read long ones
             model.max_seq_length = inner.config.max_position_embeddings
         self.kind.save(model, folder / "model")
         write_text_atomically(folder / STAGE, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
@@ -163,9 +163,7 @@ class _Run:
         for line in self.judge.summary(scores):
             logger.info("%s %s", folder.name, line)
 
-    def _finish(
-        self, folder: Path, training: Sequence[Sequence[NamedRows]], rows: str, data: dict[str, str]
-    ) -> None:
+    def _finish(self, folder: Path, training: Sequence[Sequence[NamedRows]], rows: str, data: dict[str, str]) -> None:
         """Copy the last stage's model to `final` and report."""
         final = self.output / FINAL
         shutil.rmtree(final, ignore_errors=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...evaluation.retrieval.task import task_from_triplets
+from ...evaluation.retrieval.tasks import task_from_triplets
 from ...evaluation.sentences.mteb import named_tasks, run_mteb
 from ...evaluation.sentences.report import ScoredEncoder, write_sentence_report
 from ...evaluation.sentences.scores import SentenceScores, evaluate_encoder
@@ -27,24 +27,27 @@ class SimilarityJudge(Judge):
         arguments: `evaluation` and `retrieval` name the sets
 
     Raises:
-        ValueError: If nothing is named, or a set for similarity has no scores.
-        FileNotFoundError: If a file of a set, or a model to compare with, is missing.
-        ImportError: Where tasks of mteb are named and it is not installed.
+        ValueError: If a set for similarity has no scores.
+        FileNotFoundError: If a file of a set is missing.
     """
 
     def __init__(self, arguments: ContrastiveArguments) -> None:
-        if not arguments.evaluation and not arguments.retrieval:
-            raise ValueError("nothing to evaluate on; name at least one set, such as evaluation: [stsb:test]")
-        check_against(arguments)
-        if arguments.mteb:
-            named_tasks(arguments.mteb)
-        self.arguments = arguments
+        super().__init__(arguments)
         self.scored = {one.name: one.rows.pairs for one in read_named(arguments.evaluation, arguments.data, "test")}
         for name, pairs in self.scored.items():
             if not pairs:
                 raise ValueError(f"{name} has no scored pairs to evaluate on; name it under retrieval")
         named = read_named(arguments.retrieval, arguments.data, "test")
         self.retrieval = {one.name: task_from_triplets(one.rows.triplets, one.rows.passages) for one in named}
+
+    @classmethod
+    def check(cls, arguments: ContrastiveArguments) -> None:
+        """Refuse a command that names no set, models to compare with that are none, and tasks that mteb lacks."""
+        if not arguments.evaluation and not arguments.retrieval:
+            raise ValueError("nothing to evaluate on; name at least one set, such as evaluation: [stsb:test]")
+        check_against(arguments)
+        if arguments.mteb:
+            named_tasks(arguments.mteb)
 
     def texts(self) -> dict[str, list[str]]:
         """Return the texts of pairs, queries and passages by set."""

@@ -36,7 +36,6 @@ class StageTrainer(BaseTrainer):
         ValueError: If a data set has columns that no loss reads, no rows, or fewer rows than one batch needs.
     """
 
-    args: ContrastiveArguments  # pyright: ignore[reportIncompatibleVariableOverride]
     # The arguments of every kind are these, under other names.
     training_args_class = BaseTrainingArguments
 

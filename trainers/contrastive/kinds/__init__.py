@@ -1,18 +1,13 @@
-"""Kinds of models that the stages train: a file for each."""
+"""The kinds of models that the stages train, a file for each."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from importlib import import_module
+from ....runtime.lazy import lazy_names
 
-from .kind import ModelKind
+if TYPE_CHECKING:
+    from .kind import ModelKind
+    from .table import kind_named
+else:
+    __getattr__, __dir__ = lazy_names(__name__)
 
-__all__ = ["KINDS", "ModelKind", "kind_named"]
-
-# By the name that `kind` has in a recipe: the module and its class.
-KINDS = {"dense": ("dense", "DenseKind")}
-
-
-def kind_named(name: str) -> ModelKind:
-    """Return a kind by its name in a recipe; the libraries of the others are not loaded."""
-    module, kind = KINDS[name]
-    return getattr(import_module(f".{module}", __name__), kind)()
+__all__ = ["ModelKind", "kind_named"]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from sentence_transformers import SentenceTransformer
 
-from ....evaluation.retrieval.searchers import DenseSearcher, Searcher
 from ..arguments import ContrastiveArguments
 from ..models import load_encoder
 from ..trainer import ContrastiveTrainer
@@ -21,7 +20,3 @@ class DenseKind(ModelKind):
     def load(self, folder: str | Path, arguments: ContrastiveArguments) -> SentenceTransformer:
         """Return the encoder of a folder, or a checkpoint with the pooling of the arguments, see `load_encoder`."""
         return load_encoder(folder, arguments)
-
-    def searcher(self, model: SentenceTransformer, arguments: ContrastiveArguments) -> Searcher:
-        """Return exact search by cosines."""
-        return DenseSearcher(model)

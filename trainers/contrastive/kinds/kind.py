@@ -6,14 +6,13 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ....evaluation.retrieval.searchers import Searcher
 from ..arguments import ContrastiveArguments
 from ..models import save_model
 from ..trainer import StageTrainer
 
 
 class ModelKind(ABC):
-    """A kind of model: how it is loaded, trained, saved and searched with."""
+    """A kind of model: how it is loaded, trained and saved."""
 
     trainer: ClassVar[type[StageTrainer]]
     """Trains a stage, with the losses of this kind."""
@@ -25,10 +24,6 @@ class ModelKind(ABC):
         Raises:
             ValueError: If the folder holds a model that this kind cannot be made of.
         """
-
-    @abstractmethod
-    def searcher(self, model: Any, arguments: ContrastiveArguments) -> Searcher:
-        """Return the search that a model of this kind is judged by."""
 
     def save(self, model: Any, folder: Path) -> None:
         """Write a model as its class of sentence-transformers loads it."""

@@ -17,7 +17,7 @@ from chinese_modernbert.evaluation.sentences.files import ReadRows, ScoredPair, 
 from chinese_modernbert.evaluation.sentences.scores import SentenceScores
 from chinese_modernbert.runtime.files import model_fingerprint
 from chinese_modernbert.runtime.options import load_recipe
-from chinese_modernbert.trainers.contrastive import run as contrastive
+from chinese_modernbert.trainers.contrastive import similarity_judge
 from chinese_modernbert.trainers.contrastive.arguments import ContrastiveArguments
 from chinese_modernbert.trainers.contrastive.datasets import (
     NamedRows,
@@ -27,10 +27,12 @@ from chinese_modernbert.trainers.contrastive.datasets import (
     texts_of,
     without_leaks,
 )
+from chinese_modernbert.trainers.contrastive.kinds.dense import DenseKind
 from chinese_modernbert.trainers.contrastive.leakage import LeakageReport
 from chinese_modernbert.trainers.contrastive.models import load_encoder
 from chinese_modernbert.trainers.contrastive.options import ContrastiveStage
 from chinese_modernbert.trainers.contrastive.run import check_arguments, run_contrastive
+from chinese_modernbert.trainers.contrastive.similarity_judge import SimilarityJudge
 from chinese_modernbert.trainers.contrastive.trainer import ContrastiveTrainer, build_loss
 from reference.tiny_bert import write_tiny_bert
 from reference.tiny_checkpoint import write_tiny_checkpoint
@@ -274,7 +276,7 @@ def test_settings_that_do_not_fit_are_refused_in_one_line(
     settings: dict[str, Any], changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
-        check_arguments(arguments(settings, **changes))
+        check_arguments(arguments(settings, **changes), SimilarityJudge)
     assert "\n" not in str(caught.value)
 
 
@@ -366,7 +368,7 @@ def test_a_run_ends_with_the_tasks_of_mteb_that_were_asked_for(
     pairs = read_named(settings["evaluation"], settings["data"], "test")[0].rows.pairs
     with pytest.raises(ValueError, match="no task or benchmark 'none'"):
         run_contrastive(arguments(settings, mteb=["none"]))
-    monkeypatch.setattr(contrastive, "named_tasks", lambda names: [similarity_task(name, pairs) for name in names])
+    monkeypatch.setattr(similarity_judge, "named_tasks", lambda names: [similarity_task(name, pairs) for name in names])
     output = run_contrastive(arguments(settings, stages=[], mteb=["OurPairs"]))
     report = json.loads((output / "report.json").read_text(encoding="utf-8"))
     own = report["encoders"][-1]["similarity"]["held:test"]["scores"]["spearman"]["value"]
@@ -448,7 +450,7 @@ def test_prompts_are_part_of_training_as_of_search(settings: dict[str, Any], mon
             seen.extend(f"{name.removesuffix('_input_ids')} {tokenizer.decode(row)}" for name, row in ids.items())
             return super().train(*args, **kwargs)
 
-    monkeypatch.setattr(contrastive, "ContrastiveTrainer", Watched)
+    monkeypatch.setattr(DenseKind, "trainer", Watched)
     run_contrastive(arguments(settings, query_prompt="问：", document_prompt="文：", max_steps=1))
     found = {text.split(" ")[0]: text for text in seen}
     assert "问：" in found["anchor"]
