@@ -23,7 +23,6 @@ from chinese_modernbert.runtime.training_arguments import MAY_DIFFER, deciding_o
 from chinese_modernbert.trainers.clue.arguments import ClueArguments
 from chinese_modernbert.trainers.clue.settings import MAY_DIFFER_BETWEEN_RUNS
 from chinese_modernbert.trainers.contrastive.arguments import ContrastiveArguments
-from chinese_modernbert.trainers.contrastive.settings import MAY_DIFFER_BETWEEN_STARTS
 from chinese_modernbert.trainers.data.arguments import PrepareArguments
 from chinese_modernbert.trainers.data.prepare import run_prepare
 from chinese_modernbert.trainers.data.shard_settings import READ_AGAIN
@@ -35,7 +34,7 @@ from reference.pretraining_run import STEPS, Run, assert_same_weights, run_until
 COMMANDS: dict[str, tuple[type, tuple[str, ...]]] = {
     "pretrain": (PretrainingArguments, MAY_DIFFER_ON_RESUME),
     "clue": (ClueArguments, MAY_DIFFER_BETWEEN_RUNS),
-    "sts": (ContrastiveArguments, MAY_DIFFER_BETWEEN_STARTS),
+    "sts": (ContrastiveArguments, ContrastiveArguments.may_differ),
     "prepare": (PrepareArguments, READ_AGAIN),
 }
 

@@ -189,7 +189,7 @@ def test_a_recipe_is_given_once(capsys: pytest.CaptureFixture[str]) -> None:
         ("clue --save_steps 5", "use --save_model"),
         ("clue --load_best_model_at_end", "the best epoch is always taken"),
         ("sts --num_train_epochs 3", "use epochs of a stage"),
-        ("sts --eval_steps 3", "use --evaluation and --retrieval"),
+        ("sts --eval_steps 3", "name sets for it, such as --retrieval"),
         ("prepare --dataset_name x", "did you mean 'dataset'"),
         ("prepare --train_file x", "did you mean 'corpus'"),
         ("mask --preset bert_wwm", "did you mean 'masking'"),

@@ -1,24 +1,27 @@
-"""Arguments of contrastive training: the fields of its recipes."""
+"""Arguments of training in stages: the fields of the recipes of `sts` and `retrieval`."""
 
 import dataclasses
 from typing import Any, ClassVar
 
-from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
+from sentence_transformers.base.training_args import BaseTrainingArguments
 
-from ...runtime.options import LibraryOptions, refuse_idle_options
+from ...runtime.options import LibraryOptions, default_of, refuse_idle_options
 from ...runtime.training_arguments import library_options
 from ..lora import refuse_idle_alpha
-from .options import ContrastiveOptions
+from .options import ContrastiveOptions, StageOptions
+from .retrieval_options import ACTS_FOR, RetrievalOptions
 
 # At 0.6 the search finds 0.99 of the pairs, and less below. Source: 32 bands of 4 (see `leakage`).
 LOWEST_LEAKAGE_SIMILARITY = 0.6
 
 
 @dataclasses.dataclass
-class ContrastiveArguments(ContrastiveOptions, SentenceTransformerTrainingArguments):
-    """Arguments of contrastive training: our own, and the fields of the library that act here (`library_options`)."""
+class StageArguments(StageOptions, BaseTrainingArguments):
+    """What the arguments of every command that trains in stages share."""
 
     library_options: ClassVar[LibraryOptions]
+    # A stage is compared with its own settings and those before it; what is only reported is scored by itself.
+    may_differ: ClassVar[tuple[str, ...]] = ("stages", "against")
 
     save_strategy: str = "no"
     logging_nan_inf_filter: bool = False
@@ -29,8 +32,6 @@ class ContrastiveArguments(ContrastiveOptions, SentenceTransformerTrainingArgume
         refuse_idle_alpha(self.lora_rank, self.lora_alpha)
         if self.leakage not in ("refuse", "drop", "report"):
             raise ValueError(f"leakage='{self.leakage}' is not known; choose refuse, drop or report")
-        if self.pooling not in ("mean", "cls"):
-            raise ValueError(f"pooling='{self.pooling}' is not known; choose mean or cls")
         if not LOWEST_LEAKAGE_SIMILARITY <= self.leakage_similarity <= 1:
             raise ValueError(
                 f"leakage_similarity={self.leakage_similarity} must be from {LOWEST_LEAKAGE_SIMILARITY} to 1: less "
@@ -42,6 +43,42 @@ class ContrastiveArguments(ContrastiveOptions, SentenceTransformerTrainingArgume
         return {**super().to_dict(), "stages": [dataclasses.asdict(stage) for stage in self.stages]}
 
 
-ContrastiveArguments.library_options = library_options(
-    "sts", ContrastiveArguments, SentenceTransformerTrainingArguments
-)
+@dataclasses.dataclass
+class ContrastiveArguments(ContrastiveOptions, StageArguments):
+    """Arguments of `sts`: our own, and the fields of the library that act here (`library_options`)."""
+
+    may_differ: ClassVar[tuple[str, ...]] = (*StageArguments.may_differ, "baselines", "baseline_corpus", "mteb")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_pooling(self.pooling)
+
+
+@dataclasses.dataclass
+class RetrievalArguments(RetrievalOptions, StageArguments):
+    """Arguments of `retrieval`: our own, and the fields of the library that act here (`library_options`)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_pooling(self.pooling)
+        for field in dataclasses.fields(self):
+            kinds = ACTS_FOR.get(field.name)
+            if kinds and self.kind not in kinds and getattr(self, field.name) != default_of(field):
+                acts = f"{field.name} acts for kind {' or '.join(kinds)}"
+                raise ValueError(f"{acts}, and this is {self.kind}; leave it out")
+
+
+def refuse_pooling(pooling: str) -> None:
+    """Refuse a pooling that dense encoders here do not have.
+
+    Raises:
+        ValueError: For another than mean and cls.
+    """
+    if pooling not in ("mean", "cls"):
+        raise ValueError(f"pooling='{pooling}' is not known; choose mean or cls")
+
+
+DenseArguments = ContrastiveArguments | RetrievalArguments
+
+for kind in (ContrastiveArguments, RetrievalArguments):
+    kind.library_options = library_options("stages", kind, BaseTrainingArguments)

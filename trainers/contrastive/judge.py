@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from .arguments import ContrastiveArguments
+from .arguments import StageArguments
 from .datasets import NamedRows
 
 
@@ -25,12 +25,12 @@ class Judge(ABC):
         arguments: name the sets, which are read here
     """
 
-    def __init__(self, arguments: ContrastiveArguments) -> None:
+    def __init__(self, arguments: StageArguments) -> None:
         self.arguments = arguments
 
     @classmethod
     @abstractmethod
-    def check(cls, arguments: ContrastiveArguments) -> None:
+    def check(cls, arguments: Any) -> None:
         """Refuse missing or impossible values before any work.
 
         Raises:

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from ...modeling import ChineseModernBertModel
 from ...modeling.loading import own_config
 from ...tokenization.loading import save_tokenizer
-from .arguments import ContrastiveArguments
+from .arguments import DenseArguments
 
 MODULES_FILE, CONFIG_FILE = "modules.json", "config.json"
 
@@ -24,7 +24,7 @@ def is_encoder_folder(folder: str | Path) -> bool:
     return any((Path(folder) / name).is_file() for name in (CONFIG_FILE, MODULES_FILE))
 
 
-def load_encoder(folder: str | Path, arguments: ContrastiveArguments) -> SentenceTransformer:
+def load_encoder(folder: str | Path, arguments: DenseArguments) -> SentenceTransformer:
     """Return a sentence encoder with float32 weights: as a folder describes it, or with the pooling of the arguments.
 
     A folder with `modules.json` is loaded as it is, other folders get pooling over the last hidden states. Our own

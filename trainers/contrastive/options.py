@@ -1,4 +1,4 @@
-"""Our own options of contrastive training, apart from the library's, so that `--help` is quick."""
+"""Our own options of training in stages, apart from the library's, so that `--help` is quick."""
 
 import dataclasses
 from typing import Any, Literal
@@ -12,7 +12,7 @@ LOSSES = ("in_batch_negatives", "cosent")
 
 @dataclasses.dataclass
 class ContrastiveStage:
-    """One stage of contrastive training; the model goes on from the stage before, optimizer and schedule start anew.
+    """One stage of training; the model goes on from the stage before, optimizer and schedule start anew.
 
     Every batch comes from one of its sets; `in_batch_negatives` is an in-batch softmax of triplets, `cosent` a ranking
     loss of scored pairs.
@@ -47,11 +47,11 @@ class ContrastiveStage:
 
 
 @dataclasses.dataclass
-class ContrastiveOptions:
-    """Our own options of contrastive training.
+class StageOptions:
+    """Our own options of every command that trains in stages.
 
-    Sources of the defaults: temperature 0.05, symmetric loss, mean pooling, 2e-5 and 64 tokens are ours (standard
-    bi-encoder practice; the paper names the data and nothing else).
+    Sources of the defaults: 2e-5, 64 tokens and the sizes of batches are ours (standard bi-encoder practice; the paper
+    names the data and nothing else).
     """
 
     model: str = argument("", "Folder of a checkpoint or release; any encoder of AutoModel.", group="Model and data")
@@ -62,22 +62,16 @@ class ContrastiveOptions:
     trust_remote_code: bool = argument(False, "Allow other models' own code; ours never needs it.")
     query_prompt: str = argument("", "Text put before each query.")
     document_prompt: str = argument("", "Text put before each document.")
-    pooling: str = argument("mean", "mean over real tokens, or cls.")
-    normalize: bool = argument(False, "Scale vectors to length 1 inside the model.")
 
     output_dir: str | None = argument(None, "Folder of stages, report and the final model.", group="Output")
     overwrite: bool = argument(False, "Replace finished stages in output_dir.")
 
-    evaluation: list[str] = argument(
-        list, "Scored sets to evaluate on after every stage, such as stsb:test.", group="Evaluation", names=True
+    retrieval: list[str] = argument(
+        list, "Sets of passages or triplets to search in after every stage.", group="Evaluation", names=True
     )
-    retrieval: list[str] = argument(list, "Sets of passages or triplets to search in after every stage.", names=True)
-    baselines: bool = argument(True, "Score fresh weights, static embeddings and BM25 as baselines.")
-    baseline_corpus: list[str] = argument(list, "Text files of the static embeddings; none: the stages' texts.")
-    against: list[str] = argument(list, "Other encoders, or output_dirs of other sts runs, as baselines.")
+    against: list[str] = argument(list, "Other models, or output_dirs of the same command, to compare with.")
     leakage: str = argument("refuse", "Training texts in an evaluation set: refuse, drop or report.")
     leakage_similarity: float = argument(0.9, "From this similarity on two texts are nearly the same; 1: exact.")
-    mteb: list[str] = argument(list, "Tasks or benchmarks of mteb for the last stage, fetched: 'MTEB(cmn, v1)', LCQMC.")
     bootstrap_resamples: int = argument(1_000, "Samples behind every interval.", within="[1, inf)")
 
     learning_rate: float = argument(2e-5, "Peak learning rate.", group="Training", within="(0, inf)")
@@ -85,14 +79,6 @@ class ContrastiveOptions:
     lr_scheduler_type: str = argument("linear", "Schedule: linear, cosine, constant_with_warmup, ...")
     max_steps: int = argument(-1, "Steps of every stage, instead of its epochs.", within="[-1, 1e12]")
     gradient_accumulation_steps: int = argument(1, "Batches per step.", within="[1, inf)")
-    temperature: float = argument(0.05, "Cosines are divided by it before the softmax.", within="(0, inf)")
-    symmetric_loss: bool = argument(True, "Find the anchor among all anchors too, not the positive alone.")
-    cached_batch_size: int | None = argument(
-        None, "Rows embedded at once with cached gradients; null: no cache.", within="[1, inf)"
-    )
-    matryoshka_sizes: list[int] = argument(
-        list, "Sizes that vectors may be cut to; the loss is summed over them.", within="[1, inf)"
-    )
     mining_margin: float = argument(0.05, "A mined text this close to the positive's score (share) is no negative.")
     lora_rank: int = argument(0, "Rank of LoRA on every linear layer; 0: train all weights.", within="[0, inf)")
     lora_alpha: int = argument(DEFAULT_LORA_ALPHA, "Scale of LoRA, divided by the rank.")
@@ -103,3 +89,34 @@ class ContrastiveOptions:
     use_cpu: bool = argument(False, "Do not use a GPU.")
     logging_steps: float = argument(50, "Steps between two log lines.", within="(0, inf)")
     report_to: None | str | list[str] = argument("none", "Trackers: tensorboard, wandb, ...", names=True)
+
+
+@dataclasses.dataclass
+class DenseOptions:
+    """What a dense encoder is, and how its vectors are compared in training.
+
+    Sources of the defaults: temperature 0.05, symmetric loss and mean pooling are ours.
+    """
+
+    pooling: str = argument("mean", "mean over real tokens, or cls.", group="Dense vectors")
+    normalize: bool = argument(False, "Scale vectors to length 1 inside the model.")
+    temperature: float = argument(0.05, "Cosines are divided by it before the softmax.", within="(0, inf)")
+    symmetric_loss: bool = argument(True, "Find the anchor among all anchors too, not the positive alone.")
+    cached_batch_size: int | None = argument(
+        None, "Rows embedded at once with cached gradients; null: no cache.", within="[1, inf)"
+    )
+    matryoshka_sizes: list[int] = argument(
+        list, "Sizes that vectors may be cut to; the loss is summed over them.", within="[1, inf)"
+    )
+
+
+@dataclasses.dataclass
+class ContrastiveOptions(DenseOptions, StageOptions):
+    """Our own options of `sts`."""
+
+    evaluation: list[str] = argument(
+        list, "Scored sets to evaluate on after every stage, such as stsb:test.", group="Similarity", names=True
+    )
+    baselines: bool = argument(True, "Score fresh weights, static embeddings and BM25 as baselines.")
+    baseline_corpus: list[str] = argument(list, "Text files of the static embeddings; none: the stages' texts.")
+    mteb: list[str] = argument(list, "Tasks or benchmarks of mteb for the last stage, fetched: 'MTEB(cmn, v1)', LCQMC.")

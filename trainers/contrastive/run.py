@@ -17,7 +17,7 @@ from ...runtime.files import make_folder, write_text_atomically
 from ...runtime.processes import hold_folder_together, on_main_process
 from ..lora import add_lora, merge_lora
 from ..soundness import refuse_unsound_weights
-from .arguments import ContrastiveArguments
+from .arguments import ContrastiveArguments, StageArguments
 from .datasets import NamedRows, read_named, rows_fingerprint, stage_datasets, texts_of, without_leaks
 from .judge import Judge
 from .kinds import ModelKind, kind_named
@@ -51,7 +51,7 @@ def run_contrastive(arguments: ContrastiveArguments) -> Path:
     return run_stages(arguments, kind_named("dense"), SimilarityJudge)
 
 
-def run_stages(arguments: ContrastiveArguments, kind: ModelKind, judge: type[Judge]) -> Path:
+def run_stages(arguments: StageArguments, kind: ModelKind, judge: type[Judge]) -> Path:
     """Run the stages of a model of any kind; see `run_contrastive`.
 
     Args:
@@ -66,7 +66,7 @@ def run_stages(arguments: ContrastiveArguments, kind: ModelKind, judge: type[Jud
     return output
 
 
-def check_arguments(arguments: ContrastiveArguments, judge: type[Judge]) -> None:
+def check_arguments(arguments: StageArguments, judge: type[Judge]) -> None:
     """Refuse missing or impossible values before any work.
 
     Raises:
@@ -92,7 +92,7 @@ class _Run:
         judge: what the stages are judged by
     """
 
-    def __init__(self, arguments: ContrastiveArguments, kind: ModelKind, judge: Judge) -> None:
+    def __init__(self, arguments: StageArguments, kind: ModelKind, judge: Judge) -> None:
         self.arguments, self.kind, self.judge = arguments, kind, judge
         self.output = Path(arguments.output_dir or "")
 
@@ -174,7 +174,7 @@ class _Run:
 def check_leakage(
     training: list[list[NamedRows]],
     evaluation: Mapping[str, Sequence[str]],
-    arguments: ContrastiveArguments,
+    arguments: StageArguments,
 ) -> tuple[list[list[NamedRows]], LeakageReport]:
     """Compare training with evaluation texts and refuse, drop or report what both hold.
 
@@ -208,7 +208,7 @@ def _rows_of_stages(output: Path, training: Sequence[Sequence[NamedRows]]) -> di
     return told
 
 
-def _stage_arguments(stage: ContrastiveStage, arguments: ContrastiveArguments, folder: Path) -> ContrastiveArguments:
+def _stage_arguments(stage: ContrastiveStage, arguments: StageArguments, folder: Path) -> StageArguments:
     """Return the arguments of one stage."""
     own = copy.copy(arguments)
     own.output_dir = str(folder / "training")
@@ -222,7 +222,7 @@ def _stage_arguments(stage: ContrastiveStage, arguments: ContrastiveArguments, f
     return own
 
 
-def _is_finished(folder: Path, record: dict[str, Any], arguments: ContrastiveArguments) -> bool:
+def _is_finished(folder: Path, record: dict[str, Any], arguments: StageArguments) -> bool:
     """Return whether a stage was kept under the same settings; what another run or a broken one left goes.
 
     Raises:
@@ -232,7 +232,7 @@ def _is_finished(folder: Path, record: dict[str, Any], arguments: ContrastiveArg
     return (folder / SCORES).is_file()
 
 
-def _clear_later_stages(output: Path, arguments: ContrastiveArguments) -> None:
+def _clear_later_stages(output: Path, arguments: StageArguments) -> None:
     """Make the folder; refuse one of more stages than this command has, or remove them: the last would be another's.
 
     Raises:
@@ -249,12 +249,12 @@ def _clear_later_stages(output: Path, arguments: ContrastiveArguments) -> None:
         shutil.rmtree(folder)
 
 
-def _clear_unfinished(folder: Path, record: dict[str, Any], arguments: ContrastiveArguments) -> None:
+def _clear_unfinished(folder: Path, record: dict[str, Any], arguments: StageArguments) -> None:
     if not (folder / SCORES).is_file() or not (folder / STAGE).is_file():
         shutil.rmtree(folder, ignore_errors=True)
         return
     old = json.loads((folder / STAGE).read_text(encoding="utf-8"))
-    different = differing_stages(old, record)
+    different = differing_stages(old, record, type(arguments))
     if not different:
         logger.info("%s is finished", folder)
     elif arguments.overwrite:

@@ -7,35 +7,29 @@ from dataclasses import asdict
 from typing import Any
 
 from ...runtime.files import model_files_fingerprint, model_fingerprint
+from ...runtime.options import own_names
 from ...runtime.settings import differing_settings
 from ...runtime.training_arguments import MAY_DIFFER, deciding_options, default_arguments
-from .arguments import ContrastiveArguments
+from .arguments import StageArguments
 from .options import ContrastiveStage
 
-# A stage is compared with its own settings and those before it; what is only reported beside it is scored by itself.
-MAY_DIFFER_BETWEEN_STARTS = ("stages", "against", "baselines", "baseline_corpus", "mteb")
-# What the report says about the command, beside its stages.
-SHOWN = (
-    "model", "temperature", "symmetric_loss", "matryoshka_sizes", "query_prompt", "document_prompt", "pooling",
-    "normalize", "leakage", "leakage_similarity", "mining_margin", "lora_rank", "lora_alpha", "seed", "max_steps",
-    "evaluation", "retrieval", "bootstrap_resamples", "learning_rate",
-    "warmup_steps", "lr_scheduler_type", "weight_decay", "max_grad_norm", "gradient_accumulation_steps", "optim",
-    "batch_sampler", "bf16", "fp16", "cached_batch_size", "data",
-)  # fmt: skip
+# What the report does not say about the command, or says elsewhere.
+NOT_SHOWN = frozenset(
+    ("stages", "output_dir", "overwrite", "trust_remote_code", "against", "use_cpu", "logging_steps", "report_to")
+)
+SHOWN_OF_THE_LIBRARY = ("weight_decay", "max_grad_norm", "optim", "fp16")
 
 
-def run_settings(arguments: ContrastiveArguments) -> dict[str, Any]:
+def run_settings(arguments: StageArguments) -> dict[str, Any]:
     """Return what all stages of a run must agree in, beside their rows."""
     return {
-        **deciding_options(arguments, MAY_DIFFER_BETWEEN_STARTS),
+        **deciding_options(arguments, arguments.may_differ),
         "weights": model_fingerprint(arguments.model),
         "files": model_files_fingerprint(arguments.model),
     }
 
 
-def stage_record(
-    number: int, stage: ContrastiveStage | None, arguments: ContrastiveArguments, rows: str
-) -> dict[str, Any]:
+def stage_record(number: int, stage: ContrastiveStage | None, arguments: StageArguments, rows: str) -> dict[str, Any]:
     """Return what decides the result of a stage: its own settings and rows, and those of every stage before it."""
     return {
         "settings": run_settings(arguments),
@@ -45,16 +39,23 @@ def stage_record(
     }
 
 
-def shown_settings(arguments: ContrastiveArguments) -> dict[str, Any]:
+def shown_settings(arguments: StageArguments) -> dict[str, Any]:
     """Return what the report says about the command."""
     stages = {f"stage {number}": asdict(stage) for number, stage in enumerate(arguments.stages, start=1)}
-    shown = {name: getattr(arguments, name) for name in SHOWN}
+    names = [name for name in own_names(type(arguments)) if name not in NOT_SHOWN]
+    shown = {name: getattr(arguments, name) for name in (*names, *SHOWN_OF_THE_LIBRARY)}
     return {**shown, "weights": model_fingerprint(arguments.model), **stages}
 
 
-def differing_stages(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Return what differs between two records of a stage, one text each; an older one lacks what had its default."""
-    defaults = deciding_options(default_arguments(ContrastiveArguments), MAY_DIFFER_BETWEEN_STARTS)
+def differing_stages(old: Mapping[str, Any], new: Mapping[str, Any], kind: type[StageArguments]) -> list[str]:
+    """Return what differs between two records of a stage, one text each; an older one lacks what had its default.
+
+    Args:
+        old: of an earlier run
+        new: of this one
+        kind: the arguments of the command
+    """
+    defaults = deciding_options(default_arguments(kind), kind.may_differ)
     return differing_settings(_flat(old), _flat(new), {**defaults, "files": new["settings"]["files"]})
 
 

@@ -31,6 +31,8 @@ class SimilarityJudge(Judge):
         FileNotFoundError: If a file of a set is missing.
     """
 
+    arguments: ContrastiveArguments
+
     def __init__(self, arguments: ContrastiveArguments) -> None:
         super().__init__(arguments)
         self.scored = {one.name: one.rows.pairs for one in read_named(arguments.evaluation, arguments.data, "test")}

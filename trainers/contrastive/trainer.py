@@ -18,7 +18,7 @@ from sentence_transformers.util import cos_sim
 from torch import nn
 
 from ..zero_mean_residual import ZeroMeanResidualCallback
-from .arguments import ContrastiveArguments
+from .arguments import DenseArguments, StageArguments
 
 DIRECTIONS = ("query_to_doc", "doc_to_query")
 
@@ -39,9 +39,7 @@ class StageTrainer(BaseTrainer):
     # The arguments of every kind are these, under other names.
     training_args_class = BaseTrainingArguments
 
-    def __init__(
-        self, model: Any, args: ContrastiveArguments, train_dataset: dict[str, Dataset], **kwargs: Any
-    ) -> None:
+    def __init__(self, model: Any, args: StageArguments, train_dataset: dict[str, Dataset], **kwargs: Any) -> None:
         losses = {name: self.build_loss(model, args, dataset.column_names) for name, dataset in train_dataset.items()}
         for name, dataset in train_dataset.items():
             if len(dataset) < 2:
@@ -53,7 +51,7 @@ class StageTrainer(BaseTrainer):
         super().__init__(model=model, args=args, train_dataset=train_dataset, loss=losses, **kwargs)
         self.add_callback(ZeroMeanResidualCallback())
 
-    def build_loss(self, model: Any, args: ContrastiveArguments, columns: list[str]) -> nn.Module:
+    def build_loss(self, model: Any, args: Any, columns: list[str]) -> nn.Module:
         """Return the loss for a data set's columns.
 
         Raises:
@@ -68,12 +66,12 @@ class ContrastiveTrainer(StageTrainer, SentenceTransformerTrainer):
     `anchor, positive[, negative_1 ...]` train with in-batch negatives, `sentence1, sentence2, score` with CoSENT.
     """
 
-    def build_loss(self, model: SentenceTransformer, args: ContrastiveArguments, columns: list[str]) -> nn.Module:
+    def build_loss(self, model: SentenceTransformer, args: DenseArguments, columns: list[str]) -> nn.Module:
         """Return the loss for a data set's columns, see the function of this name."""
         return build_loss(model, args, columns)
 
 
-def share_batches(args: ContrastiveArguments, world_size: int) -> None:
+def share_batches(args: StageArguments, world_size: int) -> None:
     """Let the processes share each batch, so that training does not depend on their number.
 
     The library would give every process a batch of its own: one text may then be a positive on one process and its own
@@ -98,7 +96,7 @@ def share_batches(args: ContrastiveArguments, world_size: int) -> None:
     args.dataloader_drop_last = True
 
 
-def build_loss(model: SentenceTransformer, args: ContrastiveArguments, columns: list[str]) -> nn.Module:
+def build_loss(model: SentenceTransformer, args: DenseArguments, columns: list[str]) -> nn.Module:
     """Return the loss for a data set's columns.
 
     With several processes the batch is gathered from all of them, so that every process's rows are negatives: the mean

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sentence_transformers import SentenceTransformer
 
-from ..arguments import ContrastiveArguments
+from ..arguments import DenseArguments
 from ..models import load_encoder
 from ..trainer import ContrastiveTrainer
 from .kind import ModelKind
@@ -17,6 +17,6 @@ class DenseKind(ModelKind):
 
     trainer = ContrastiveTrainer
 
-    def load(self, folder: str | Path, arguments: ContrastiveArguments) -> SentenceTransformer:
+    def load(self, folder: str | Path, arguments: DenseArguments) -> SentenceTransformer:
         """Return the encoder of a folder, or a checkpoint with the pooling of the arguments, see `load_encoder`."""
         return load_encoder(folder, arguments)

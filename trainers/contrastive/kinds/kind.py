@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..arguments import ContrastiveArguments
 from ..models import save_model
 from ..trainer import StageTrainer
 
@@ -18,7 +17,7 @@ class ModelKind(ABC):
     """Trains a stage, with the losses of this kind."""
 
     @abstractmethod
-    def load(self, folder: str | Path, arguments: ContrastiveArguments) -> Any:
+    def load(self, folder: str | Path, arguments: Any) -> Any:
         """Return a model with float32 weights: as a folder of this kind describes it, or a new one around an encoder.
 
         Raises:
