@@ -82,6 +82,35 @@ def test_a_resumed_run_equals_a_straight_one_bit_for_bit(make_run: Run, stop: in
     assert training_lines(again.output_dir) == training_lines(straight.output_dir)
 
 
+def test_a_decay_begins_at_a_checkpoint_of_another_run_with_its_moments(make_run: Run) -> None:
+    stable = {"lr_schedule": "warmup_stable_decay", "lr_floor": 0.0}
+    run = make_run("stable", **stable)
+    run_until(9, run)
+    checkpoint = Path(str(run.output_dir)) / "checkpoint-8"
+    branch = {
+        **stable,
+        "model": str(checkpoint),
+        "model_overrides": None,
+        "take_optimizer": True,
+        "lr_decay_share": 1.0,
+    }
+    branch |= {"warmup_steps": 0, "data_seed": 9}
+    expected = run_pretraining(make_run("decay", **branch))
+    moments = torch.load(expected.with_name("checkpoint-12") / "optimizer.pt", weights_only=True)["state"]
+    assert {int(state["step"]) for state in moments.values()} == {8 + 12}
+    rates = [line["learning_rate"] for line in training_lines(str(expected.parent))]
+    assert rates[0] == 5e-3 and all(later < earlier for earlier, later in zip(rates, rates[1:], strict=False))
+    run_until(5, make_run("broken", **branch))
+    assert_same_weights(expected, run_pretraining(make_run("broken", **branch, resume="auto")))
+    for changes, message in (
+        ({"model": "tiny"}, "goes on from a checkpoint, but model='tiny' is a new one"),
+        ({"model": str(expected)}, r"holds no optimizer\.pt"),
+        ({"objective": "retromae"}, "take_optimizer: true is for objective: mlm"),
+    ):
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            check_pretraining(make_run("refused", **{**branch, **changes}))
+
+
 def test_a_run_killed_in_the_middle_continues_bit_for_bit(make_run: Run, data: Path, tmp_path: Path) -> None:
     expected = run_pretraining(make_run("straight"))
     process = start(settings(data, tmp_path / "killed"), tmp_path, held_at(7))

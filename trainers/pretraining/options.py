@@ -54,6 +54,7 @@ class PretrainingOptions:
         None, "Muon's own peak learning rate; null: learning_rate.", within="(0, inf)"
     )
     muon_momentum: float = argument(0.95, "Decay of Muon's momentum.", within="[0, 1)")
+    take_optimizer: bool = argument(False, "Begin with the moments of the checkpoint that model names, too.")
     weight_decay: float = argument(1e-5, "Weight decay of matrices and embeddings.", within="[0, inf)")
     weight_decay_embeddings: float | None = argument(
         None, "That of embeddings and decoder; null: weight_decay.", within="[0, inf)"

@@ -37,7 +37,7 @@ from .guards import BatchGuard
 from .identity import IDENTITY, RECIPE, find_resume, identity_of
 from .log import LOG_FILE
 from .objectives import PLAIN, build_objective, check_objective
-from .optimizers import check_optimizer
+from .optimizers import check_moments, check_optimizer
 from .run_record import RUN_RECORD, run_record
 from .schedules import schedule_of_run
 from .trainer import PretrainingTrainer
@@ -247,6 +247,8 @@ def _check_watching(arguments: PretrainingArguments) -> None:
     """
     BatchGuard.of_run(arguments)
     check_optimizer(arguments)
+    if arguments.take_optimizer:
+        _check_taken_optimizer(arguments)
     if arguments.ema_decay is not None:
         WeightAveraging(arguments.ema_decay)
     if arguments.ema_evaluation and (arguments.ema_decay is None or not arguments.eval_data):
@@ -259,6 +261,22 @@ def _check_watching(arguments: PretrainingArguments) -> None:
         raise ValueError(
             "save_strategy: best does not fit, the schedule ends at the last step; pick a checkpoint by hand"
         )
+
+
+def _check_taken_optimizer(arguments: PretrainingArguments) -> None:
+    """Refuse to take an optimizer that would not fit or is not there.
+
+    Raises:
+        ValueError: For a new model, an objective with weights of its own, or a sharded optimizer.
+        FileNotFoundError: If the checkpoint holds none.
+    """
+    if arguments.model in PRESETS:
+        raise ValueError(f"take_optimizer: true goes on from a checkpoint, but model='{arguments.model}' is a new one")
+    if arguments.objective != PLAIN or arguments.fsdp:
+        raise ValueError(
+            f"take_optimizer: true is for objective: {PLAIN} on whole weights; leave out fsdp, or take_optimizer"
+        )
+    check_moments(Path(arguments.model))
 
 
 def _model_config(arguments: PretrainingArguments, tokenizer: PreTrainedTokenizerFast) -> ChineseModernBertConfig:

@@ -32,7 +32,7 @@ from .evaluation import Evaluation
 from .guards import WEIGHTS, BatchGuard, StepGuard, StepLosses, refuse_unsound_state
 from .log import RunLog
 from .objectives import Objective, z_loss_part
-from .optimizers import build_optimizer, check_optimizer
+from .optimizers import build_optimizer, check_optimizer, take_moments
 from .schedules import schedule_of_run
 from .throughput import SpeedMeter
 from .trainer_hooks import TrainerHooks
@@ -154,6 +154,8 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
             decay = (args.weight_decay, args.weight_decay_embeddings)
             rest = (args.learning_rate, betas, args.adam_epsilon, *decay, args.muon_learning_rate, args.muon_momentum)
             self.optimizer = build_optimizer(args.optimizer, self.model if model is None else model, *rest)
+            if args.take_optimizer:  # the state of a run that goes on is loaded over it later
+                take_moments(self.optimizer, Path(args.model))
         return self.optimizer
 
     def create_scheduler(

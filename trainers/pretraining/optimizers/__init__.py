@@ -6,9 +6,18 @@ from ....runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .build import build_optimizer, check_optimizer, parameter_groups
+    from .moments import check_moments, take_moments
     from .muon import MuonWithStableAdamW
     from .stable_adamw import StableAdamW
 else:
     __getattr__, __dir__ = lazy_names(__name__)
 
-__all__ = ["MuonWithStableAdamW", "StableAdamW", "build_optimizer", "check_optimizer", "parameter_groups"]
+__all__ = [
+    "MuonWithStableAdamW",
+    "StableAdamW",
+    "build_optimizer",
+    "check_moments",
+    "check_optimizer",
+    "parameter_groups",
+    "take_moments",
+]
