@@ -8,31 +8,66 @@ from typing import Any
 import numpy as np
 
 from ...tokenization import WordSegmenter
+from .searcher import DEPTH, NOT_FOUND, Hits, require_index
 from .tasks import RetrievalTask
-from .vectors import DEPTH
 
 
-def search_bm25(task: RetrievalTask, segmenter: WordSegmenter, depth: int = DEPTH) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers int64 `[Q, depth]` of the best passages and their scores float `[Q, depth]`.
+class Bm25Searcher:
+    """Search by words: the Lucene form of the library bm25s, k1 1.5, b 0.75.
+
+    Args:
+        segmenter: cuts texts into words
+    """
+
+    kind = "bm25"
+    model_bytes = 0
+
+    def __init__(self, segmenter: WordSegmenter) -> None:
+        self.segmenter = segmenter
+        self._index: Any = None
+
+    @property
+    def index_bytes(self) -> int:
+        """Bytes of the weights, their places, and the vocabulary, as bm25s saves them."""
+        index = require_index(self._index)
+        arrays = sum(index.scores[name].nbytes for name in ("data", "indices", "indptr"))
+        return arrays + sum(len(word.encode("utf-8", "surrogatepass")) for word in index.vocab_dict)
+
+    def build(self, passages: Sequence[str]) -> None:
+        """Count the words of the passages, see `Searcher`.
+
+        Raises:
+            ImportError: If bm25s is not installed.
+        """
+        self._index = index_words([words_of(text, self.segmenter) for text in passages])
+
+    def search(self, queries: Sequence[str], depth: int = DEPTH) -> Hits:
+        """Return the best passages, see `Searcher`; one without a word of the query counts as not found."""
+        index = require_index(self._index)
+        words = [[word for word in words_of(text, self.segmenter) if word in index.vocab_dict] for text in queries]
+        depth = min(depth, index.scores["num_docs"])
+        numbers = np.tile(np.arange(depth), (len(words), 1))  # of a query without a known word: the first passages
+        scores = np.zeros(numbers.shape)
+        known = [row for row, found in enumerate(words) if found]
+        if known:
+            hits, values = index.retrieve([words[row] for row in known], k=depth, show_progress=False)
+            numbers[known], scores[known] = hits, values
+        return numbers, np.where(scores > 0, scores, NOT_FOUND)
+
+
+def search_bm25(task: RetrievalTask, segmenter: WordSegmenter, depth: int = DEPTH) -> Hits:
+    """Return the hits of a task's queries, see `Searcher.search`.
 
     Raises:
         ImportError: If bm25s is not installed.
     """
-    index = index_words([words_of(text, segmenter) for text in task.passages])
-    words = [[word for word in words_of(text, segmenter) if word in index.vocab_dict] for text in task.queries]
-    depth = min(depth, len(task.passages))
-    # A query without a known word scores 0 everywhere: it gets the first passages.
-    numbers = np.tile(np.arange(depth), (len(words), 1))
-    scores = np.zeros(numbers.shape)
-    known = [row for row, found in enumerate(words) if found]
-    if known:
-        hits, values = index.retrieve([words[row] for row in known], k=depth, show_progress=False)
-        numbers[known], scores[known] = hits, values
-    return numbers, scores
+    searcher = Bm25Searcher(segmenter)
+    searcher.build(task.passages)
+    return searcher.search(task.queries, depth)
 
 
 def index_words(texts: Sequence[Sequence[str]]) -> Any:
-    """Return an index of texts given as words (the Lucene form of the library bm25s, k1 1.5, b 0.75)."""
+    """Return an index of texts given as words."""
     try:
         import bm25s
     except ImportError as error:

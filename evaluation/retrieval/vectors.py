@@ -2,24 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.util import quantize_embeddings, semantic_search
+from sentence_transformers.util import quantize_embeddings
 
+from .searcher import DEPTH, QUERIES_AT_ONCE, Hits, best_hits, joined_hits, require_index, weight_bytes
 from .tasks import RetrievalTask
 
-DEPTH = 100
 PRECISIONS = ("int8", "binary", "binary rescored")
 # Hits of the binary search that are scored anew, for each hit to return. Source: default of sentence-transformers.
 RESCORE_FACTOR = 4
-QUERIES_AT_ONCE = 64
 
 
-def search_vectors(queries: np.ndarray, passages: np.ndarray, depth: int = DEPTH) -> tuple[np.ndarray, np.ndarray]:
+class DenseSearcher:
+    """Search by the vectors of a sentence encoder, every one of them compared.
+
+    Args:
+        model: ranks by the cosine or the inner product, as it says; each side gets its own prompt
+
+    Raises:
+        ValueError: For a model that compares otherwise.
+    """
+
+    kind = "dense"
+
+    def __init__(self, model: SentenceTransformer) -> None:
+        if model.similarity_fn_name not in ("cosine", "dot"):
+            raise ValueError(
+                f"the model compares by '{model.similarity_fn_name}', search by vectors by cosine or dot; set its "
+                "similarity_fn_name to one of them"
+            )
+        self.model = model
+        self.vectors: np.ndarray | None = None
+
+    @property
+    def index_bytes(self) -> int:
+        """Bytes of the vectors."""
+        return require_index(self.vectors).nbytes
+
+    @property
+    def model_bytes(self) -> int:
+        """Bytes of the weights."""
+        return weight_bytes(self.model)
+
+    def build(self, passages: Sequence[str]) -> None:
+        """Encode the passages, see `Searcher`."""
+        self.vectors = self._compared(self.model.encode_document(list(passages), show_progress_bar=False))
+
+    def search(self, queries: Sequence[str], depth: int = DEPTH) -> Hits:
+        """Return the nearest passages, see `Searcher`."""
+        vectors = self._compared(self.model.encode_query(list(queries), show_progress_bar=False))
+        return search_products(vectors, require_index(self.vectors), depth)
+
+    def _compared(self, vectors: object) -> np.ndarray:
+        found = np.asarray(vectors, dtype=np.float32)
+        return _unit(found) if self.model.similarity_fn_name == "cosine" else found
+
+
+def search_vectors(queries: np.ndarray, passages: np.ndarray, depth: int = DEPTH) -> Hits:
     """Return the numbers int64 `[Q, depth]` and cosines of the nearest passages, by exact search."""
-    hits = semantic_search(queries, passages, top_k=min(depth, len(passages)))  # pyright: ignore[reportArgumentType]
-    numbers = [[int(hit["corpus_id"]) for hit in row] for row in hits]
-    return np.array(numbers), np.array([[hit["score"] for hit in row] for row in hits])
+    return search_products(_unit(queries), _unit(passages), depth)
+
+
+def search_products(queries: np.ndarray, passages: np.ndarray, depth: int = DEPTH) -> Hits:
+    """Return the numbers int64 `[Q, depth]` and inner products of the best passages, by exact search."""
+    return joined_hits(
+        best_hits(queries[start : start + QUERIES_AT_ONCE] @ passages.T, depth)
+        for start in range(0, len(queries), QUERIES_AT_ONCE)
+    )
 
 
 def encode_task(model: SentenceTransformer, task: RetrievalTask) -> tuple[np.ndarray, np.ndarray]:
@@ -29,9 +81,7 @@ def encode_task(model: SentenceTransformer, task: RetrievalTask) -> tuple[np.nda
     return np.asarray(queries), np.asarray(passages)
 
 
-def search_quantized(
-    queries: np.ndarray, passages: np.ndarray, precision: str, depth: int = DEPTH
-) -> tuple[np.ndarray, np.ndarray]:
+def search_quantized(queries: np.ndarray, passages: np.ndarray, precision: str, depth: int = DEPTH) -> Hits:
     """Search among quantized passages, exhaustively.
 
     Args:
@@ -50,24 +100,15 @@ def search_quantized(
     if precision not in PRECISIONS:
         raise ValueError(f"precision='{precision}' is not known; choose one of {', '.join(PRECISIONS)}")
     queries, passages = (_unit(side) for side in (queries, passages))
-    stored = _dequantized(passages) if precision == "int8" else _signs(passages)
-    found = [
-        _search(queries[start : start + QUERIES_AT_ONCE], stored, precision, min(depth, len(passages)))
-        for start in range(0, len(queries), QUERIES_AT_ONCE)
-    ]
-    numbers, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return numbers, scores
-
-
-def _search(queries: np.ndarray, stored: np.ndarray, precision: str, depth: int) -> tuple[np.ndarray, np.ndarray]:
     if precision == "int8":
-        return _best(queries @ stored.T, depth)
-    near = _signs(queries) @ stored.T
+        return search_products(queries, _dequantized(passages), depth)
+    stored, depth = _signs(passages), min(depth, len(passages))
     if precision == "binary":
-        return _best(near, depth)
-    candidates, _ = _best(near, min(RESCORE_FACTOR * depth, len(stored)))
-    rows, scores = _best(np.einsum("qd,qkd->qk", queries, stored[candidates]), depth)
-    return np.take_along_axis(candidates, rows, axis=1), scores
+        return search_products(_signs(queries), stored, depth)
+    candidates, _ = search_products(_signs(queries), stored, RESCORE_FACTOR * depth)
+    rescored = np.stack([stored[row] @ query for query, row in zip(queries, candidates, strict=True)])
+    columns, scores = best_hits(rescored, depth)
+    return np.take_along_axis(candidates, columns, axis=1), scores
 
 
 def _dequantized(passages: np.ndarray) -> np.ndarray:
@@ -82,14 +123,6 @@ def _signs(vectors: np.ndarray) -> np.ndarray:
     """Return binary codes, unpacked to -1 and 1 as float32: a product counts the bits that agree."""
     codes = np.asarray(quantize_embeddings(vectors, "ubinary"))
     return 2 * np.unpackbits(codes, axis=1, count=vectors.shape[1]).astype(np.float32) - 1
-
-
-def _best(scores: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers and scores of the `depth` highest of each row, highest first."""
-    chosen = np.argpartition(-scores, depth - 1, axis=1)[:, :depth]
-    found = np.take_along_axis(scores, chosen, axis=1)
-    order = np.argsort(-found, axis=1, kind="stable")
-    return np.take_along_axis(chosen, order, axis=1), np.take_along_axis(found, order, axis=1)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

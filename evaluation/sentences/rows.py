@@ -82,7 +82,7 @@ def checked_text(row: Mapping[str, Any], name: str, location: str) -> str:
         given = f"is {type(value).__name__}" if name in row else f"is missing (fields: {', '.join(row)})"
         raise ValueError(f"{location}: field '{name}' {given}, expected text")
     if not value.strip():
-        raise ValueError(f"{location}: field '{name}' is empty; a pair needs two texts")
+        raise ValueError(f"{location}: field '{name}' is empty, expected text")
     check_encodable(value, location)
     return value
 

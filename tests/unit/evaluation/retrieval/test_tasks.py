@@ -1,36 +1,11 @@
-"""Retrieval measures by hand, and tasks built from triplets."""
+"""Tasks built from triplets and from graded pairs."""
 
-import math
+from typing import Any
 
-import numpy as np
 import pytest
 
-from chinese_modernbert.evaluation.retrieval.measures import score_retrieval
-from chinese_modernbert.evaluation.retrieval.tasks import RetrievalTask, task_from_triplets
-from chinese_modernbert.evaluation.retrieval.vectors import search_vectors
-from chinese_modernbert.evaluation.sentences.rows import Triplet
-
-TASK = RetrievalTask(("a", "b"), ("p", "q", "r", "s"), (frozenset({1}), frozenset({0, 3})))
-
-
-def test_measures_are_those_of_the_definitions() -> None:
-    numbers = np.array([[0, 1, 2, 3], [3, 1, 2, 0]])
-    found = score_retrieval(TASK, numbers, np.array([[4.0, 3, 2, 1]] * 2))
-    assert found["mrr@10"] == pytest.approx((1 / 2 + 1) / 2)
-    assert found["recall@1"] == pytest.approx((0 + 1 / 2) / 2)
-    assert found["recall@10"] == 1
-    gain = [1 / math.log2(rank + 1) for rank in range(1, 5)]
-    assert found["ndcg@10"] == pytest.approx((gain[1] / gain[0] + (gain[0] + gain[3]) / (gain[0] + gain[1])) / 2)
-
-
-def test_exact_search_ranks_by_cosine() -> None:
-    random = np.random.default_rng(0)
-    queries, passages = random.normal(size=(5, 8)), random.normal(size=(30, 8))
-    numbers, scores = search_vectors(queries, passages, depth=30)
-    unit = [side / np.linalg.norm(side, axis=1, keepdims=True) for side in (queries, passages)]
-    cosines = unit[0] @ unit[1].T
-    assert np.array_equal(numbers, np.argsort(-cosines, axis=1))
-    assert scores == pytest.approx(-np.sort(-cosines, axis=1), abs=1e-6)
+from chinese_modernbert.evaluation.retrieval.tasks import RetrievalTask, task_from_pairs, task_from_triplets
+from chinese_modernbert.evaluation.sentences.rows import ScoredPair, Triplet
 
 
 def test_equal_texts_are_one_query_and_one_passage() -> None:
@@ -38,6 +13,42 @@ def test_equal_texts_are_one_query_and_one_passage() -> None:
     task = task_from_triplets(triplets, distractors=("n", "d"))
     assert task.queries == ("q", "r") and task.passages == ("p", "n", "p2", "d")
     assert task.relevant == (frozenset({0, 2}), frozenset({0}))
+
+
+def test_graded_pairs_keep_their_grades_and_a_query_without_an_answer_is_left_out() -> None:
+    pairs = [
+        ScoredPair("q", "p", 1.0),
+        ScoredPair("q", "r", 1 / 3),
+        ScoredPair("q", "s", 0.0),
+        ScoredPair("nothing", "t", 1 / 3),
+    ]
+    task = task_from_pairs(pairs, distractors=["d", "p"])
+    assert task.queries == ("q",) and set(task.passages) == {"p", "r", "s", "t", "d"}
+    names = {task.passages[number]: grade for number, grade in task.gains(0).items()}
+    assert names == {"p": 1.0, "r": 1 / 3}
+    assert [task.passages[number] for number in task.relevant[0]] == ["p"]
+
+
+def test_an_answer_without_a_grade_has_the_highest() -> None:
+    task = task_from_triplets([Triplet("q", "p"), Triplet("q", "r")], graded=[ScoredPair("q", "r", 2 / 3)])
+    assert dict(task.gains(0)) == {0: 1.0, 1: 2 / 3}
+    assert task_from_triplets([Triplet("q", "p")]).grades == ()
+
+
+def test_a_fingerprint_names_texts_answers_and_grades() -> None:
+    given: list[Any] = [("q",), ("p", "r"), (frozenset({0}),), ({0: 1.0},)]
+    task = RetrievalTask(*given)
+    assert RetrievalTask(*given[:3]).fingerprint() == task.fingerprint()  # a grade of 1 says nothing more
+    for place, other in enumerate((("x",), ("p", "x"), (frozenset({0, 1}),), ({0: 1.0, 1: 0.5},))):
+        changed = [*given[:place], other, *given[place + 1 :]]
+        changed[3] = ({0: 1.0, 1: 1.0},) if place == 2 else changed[3]
+        assert RetrievalTask(*changed).fingerprint() != task.fingerprint()
+
+
+@pytest.mark.parametrize("grades", [({},), ({0: 1.0, 2: 1.0},), ({0: 1.0, 1: 0.0},), ({0: 1.0}, {0: 1.0})])
+def test_grades_that_do_not_fit_are_refused(grades: tuple) -> None:
+    with pytest.raises(ValueError, match="grades of"):
+        RetrievalTask(("q",), ("p", "r"), (frozenset({0}),), grades)
 
 
 @pytest.mark.parametrize(

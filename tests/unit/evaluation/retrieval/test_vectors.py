@@ -1,4 +1,4 @@
-"""Quantised search against plain loops, and what it must keep."""
+"""Exact and quantised search against plain loops, and what it must keep."""
 
 import numpy as np
 import pytest
@@ -50,3 +50,13 @@ def test_a_depth_beyond_the_passages_gives_all_and_another_precision_is_refused(
         assert np.array_equal(np.sort(numbers, axis=1), np.tile(np.arange(60), (9, 1)))
     with pytest.raises(ValueError, match="choose one of int8, binary"):
         search_quantized(*vectors, "int4")
+
+
+def test_exact_search_ranks_by_cosine() -> None:
+    random = np.random.default_rng(0)
+    queries, passages = random.normal(size=(5, 8)), random.normal(size=(30, 8))
+    numbers, scores = search_vectors(queries, passages, depth=30)
+    unit = [side / np.linalg.norm(side, axis=1, keepdims=True) for side in (queries, passages)]
+    cosines = unit[0] @ unit[1].T
+    assert np.array_equal(numbers, np.argsort(-cosines, axis=1))
+    assert scores == pytest.approx(-np.sort(-cosines, axis=1), abs=1e-6)
