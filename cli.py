@@ -125,6 +125,13 @@ COMMANDS: dict[str, Command] = {
         own_options="trainers.contrastive.retrieval_options:RetrievalOptions",
         runs_model=True,
     ),
+    "retrieval explain": Command(
+        "show what a sparse encoder takes texts for: its terms by weight, those of the text and those it adds",
+        "evaluation.retrieval.expansion_command:ExplainArguments",
+        "evaluation.retrieval.expansion_command:run_explain",
+        first="model_and_texts",
+        runs_model=True,
+    ),
     "clue": Command(
         "fine-tune and score a model on CLUE, or on a task of your own",
         "trainers.clue.arguments:ClueArguments",

@@ -22,7 +22,7 @@ from .datasets import NamedRows, read_named, rows_fingerprint, stage_datasets, t
 from .judge import Judge
 from .kinds import ModelKind, kind_named
 from .leakage import LeakageReport, find_leaks
-from .models import is_encoder_folder, transformer_of
+from .models import is_encoder_folder, limit_length, transformer_of
 from .options import ContrastiveStage
 from .search_judge import SearchJudge
 from .settings import differing_stages, stage_record
@@ -146,12 +146,12 @@ class _Run:
             return folder
         set_seed(arguments.seed)
         model = self.kind.load(before / "model", arguments)
-        model.max_seq_length = stage.max_length
+        limit_length(model, stage.max_length)
         fewest = stage.batch_size if arguments.world_size > 1 else 2  # processes share whole batches
         datasets = stage_datasets(named, stage, arguments.seed, model, arguments.mining_margin, fewest)
         inner = transformer_of(model)
         if arguments.lora_rank and inner is not None:
-            add_lora(inner, arguments.lora_rank, arguments.lora_alpha)
+            add_lora(inner.base_model, arguments.lora_rank, arguments.lora_alpha)
         trainer = self.kind.trainer(model, _stage_arguments(stage, arguments, folder), datasets)
         trainer.train()
         if arguments.lora_rank:
@@ -170,7 +170,7 @@ class _Run:
         refuse_unsound_weights(model, folder.name)
         inner = transformer_of(model)
         if record["stage"] is not None and inner is not None:  # a stage trains on short texts, models read long ones
-            model.max_seq_length = inner.config.max_position_embeddings
+            limit_length(model, inner.config.max_position_embeddings)
         self.kind.save(model, folder / "model")
         write_text_atomically(folder / STAGE, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
         scores = self.judge.score(model.eval())

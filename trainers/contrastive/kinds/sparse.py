@@ -1,0 +1,127 @@
+"""SPLADE: a weight for every token of the vocabulary, from the head of a masked language model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers import SparseEncoder
+from sentence_transformers.base.modules import Transformer
+from sentence_transformers.sparse_encoder.losses import SparseMultipleNegativesRankingLoss, SpladeLoss
+from sentence_transformers.sparse_encoder.modules import SpladePooling
+from sentence_transformers.sparse_encoder.trainer import SparseEncoderTrainer
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ....evaluation.language_modeling.loading import load_masked_language_model
+from ....evaluation.retrieval.expansion import is_searched
+from ....evaluation.retrieval.loading import load_search_model
+from ..arguments import RetrievalArguments
+from ..models import MODULES_FILE
+from ..trainer import StageTrainer
+from .kind import ModelKind
+
+# The bias of a token that may have no weight: no hidden state lifts its logit above 0, so that its weight is 0 and, as
+# the gradient of a rectified 0 is 0, stays so in training. It is finite in float16 too. Source: ours.
+SILENT = -1e4
+
+
+class SparseTrainer(StageTrainer, SparseEncoderTrainer):
+    """One stage of a sparse encoder: in-batch negatives by inner products, and fewer, smaller weights (FLOPS)."""
+
+    def build_loss(self, model: SparseEncoder, args: RetrievalArguments, columns: list[str]) -> nn.Module:
+        """Return SPLADE's loss for triplets; the regularizers grow to their weights over the first third of the steps.
+
+        Source: arXiv 2109.10086 (FLOPS, grown quadratically), whose growth the library's trainer adds.
+
+        Raises:
+            ValueError: If the columns are not those of triplets.
+        """
+        if columns[:2] != ["anchor", "positive"]:
+            raise ValueError(
+                f"columns {', '.join(columns)} are not anchor, positive, negative_1 ...; sparse models train on "
+                "triplets alone (loss: in_batch_negatives)"
+            )
+        ranking = SparseMultipleNegativesRankingLoss(
+            model, scale=1 / args.product_temperature, gather_across_devices=args.world_size > 1
+        )
+        return SpladeLoss(
+            model,
+            ranking,
+            document_regularizer_weight=args.document_regularizer,
+            query_regularizer_weight=self.query_regularizer(args),
+        )
+
+    def query_regularizer(self, args: RetrievalArguments) -> float | None:
+        """Return the weight of the queries' regularizer; None where queries are no output of the encoder."""
+        return args.query_regularizer
+
+
+class SparseKind(ModelKind):
+    """A `SparseEncoder`: the masked language model and SPLADE's pooling by maximum, on both sides."""
+
+    trainer = SparseTrainer
+
+    def load(self, folder: str | Path, arguments: RetrievalArguments) -> SparseEncoder:
+        """Return the sparse encoder of a folder, or one around a masked language model with its head.
+
+        Raises:
+            ValueError: If the folder holds another kind, or a model whose head would be drawn at random.
+        """
+        prompts = {"query": arguments.query_prompt, "document": arguments.document_prompt}
+        if (Path(folder) / MODULES_FILE).is_file():
+            own: dict[str, Any] = {"prompts": prompts} if any(prompts.values()) else {}
+            model = load_search_model(folder, arguments.trust_remote_code, **own)
+            if not isinstance(model, SparseEncoder):
+                raise ValueError(
+                    f"{folder} is a {type(model).__name__}, kind: {arguments.kind} needs a sparse encoder or a "
+                    "checkpoint of a masked language model"
+                )
+            return model
+        modules = splade_modules(folder, arguments.trust_remote_code, arguments.stop_tokens)
+        return SparseEncoder(modules=modules, prompts=prompts, similarity_fn_name="dot")
+
+
+def splade_modules(folder: str | Path, trust_remote_code: bool, silence: bool) -> list[nn.Module]:
+    """Return a masked language model and SPLADE's pooling, float32.
+
+    Args:
+        folder: checkpoint or release of a masked language model
+        trust_remote_code: allow other models' own code
+        silence: give no weight to tokens that nobody searches for, see `silence_tokens`
+
+    Raises:
+        ValueError: If weights of the head are missing, or there is no bias to silence tokens by.
+    """
+    model, _ = load_masked_language_model(str(folder), "float32", True, trust_remote_code)
+    code = {"trust_remote_code": trust_remote_code}
+    options: dict[str, Any] = {"model_kwargs": code, "config_kwargs": code, "processor_kwargs": code}
+    module: Any = Transformer(str(folder), transformer_task="fill-mask", **options)
+    module.model = model
+    if silence:
+        silence_tokens(model, module.tokenizer)
+    return [module, SpladePooling("max", embedding_dimension=model.get_output_embeddings().out_features)]
+
+
+def stop_tokens(tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> list[int]:
+    """Return the tokens that say nothing about a text: special ones, bytes of a character, and marks.
+
+    Args:
+        tokenizer: any
+        vocab_size: of the model; numbers beyond the tokenizer's are among them
+    """
+    return [number for number in range(vocab_size) if not is_searched(tokenizer, number)]
+
+
+@torch.no_grad()
+def silence_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Keep `stop_tokens` from ever having a weight, in place: in the bias of the decoder, which every format keeps.
+
+    Raises:
+        ValueError: If the decoder has no bias.
+    """
+    decoder: Any = model.get_output_embeddings()
+    if decoder.bias is None:
+        raise ValueError("the decoder of this model has no bias that could silence tokens; set stop_tokens: false")
+    decoder.bias[stop_tokens(tokenizer, len(decoder.bias))] = SILENT
