@@ -87,10 +87,10 @@ def _explained(
 
 
 def term_text(tokenizer: PreTrainedTokenizerBase, number: int) -> str:
-    """Return a token as a reader sees it: decoded, or as the vocabulary has it where it decodes to no whole character."""
-    text = str(tokenizer.decode([number], clean_up_tokenization_spaces=False))
-    if text.strip() and BROKEN not in text:
-        return text.strip()
+    """Return a token as a reader sees it: decoded, or as the vocabulary has it where that shows nothing."""
+    text = str(tokenizer.decode([number], clean_up_tokenization_spaces=False)).strip()
+    if text and text.isprintable() and BROKEN not in text:
+        return text
     named: Any = tokenizer.convert_ids_to_tokens(number)
     return named
 

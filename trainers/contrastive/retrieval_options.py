@@ -26,6 +26,7 @@ class SparseOptions:
     query_learning_rate: float = argument(
         1e-2, "Peak learning rate of the table of the queries' weights (sparse_documents).", within="[0, inf)"
     )
+    expansion: bool = argument(True, "Give weights to tokens that a text does not hold, too; false: to its own alone.")
     stop_tokens: bool = argument(True, "Give no weight to marks, special tokens and bytes of characters.")
 
 

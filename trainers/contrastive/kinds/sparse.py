@@ -9,7 +9,7 @@ import torch
 from sentence_transformers import SparseEncoder
 from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sparse_encoder.losses import SparseMultipleNegativesRankingLoss, SpladeLoss
-from sentence_transformers.sparse_encoder.modules import SpladePooling
+from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding, SpladePooling
 from sentence_transformers.sparse_encoder.trainer import SparseEncoderTrainer
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -79,29 +79,32 @@ class SparseKind(ModelKind):
                     "checkpoint of a masked language model"
                 )
             return model
-        modules = splade_modules(folder, arguments.trust_remote_code, arguments.stop_tokens)
+        modules = splade_modules(folder, arguments)
         return SparseEncoder(modules=modules, prompts=prompts, similarity_fn_name="dot")
 
 
-def splade_modules(folder: str | Path, trust_remote_code: bool, silence: bool) -> list[nn.Module]:
-    """Return a masked language model and SPLADE's pooling, float32.
+def splade_modules(folder: str | Path, arguments: RetrievalArguments) -> list[nn.Module]:
+    """Return a masked language model and SPLADE's pooling, float32, and a mask where texts are not expanded.
 
     Args:
         folder: checkpoint or release of a masked language model
-        trust_remote_code: allow other models' own code
-        silence: give no weight to tokens that nobody searches for, see `silence_tokens`
+        arguments: of the command
 
     Raises:
         ValueError: If weights of the head are missing, or there is no bias to silence tokens by.
     """
-    model, _ = load_masked_language_model(str(folder), "float32", True, trust_remote_code)
-    code = {"trust_remote_code": trust_remote_code}
+    model, _ = load_masked_language_model(str(folder), "float32", True, arguments.trust_remote_code)
+    code = {"trust_remote_code": arguments.trust_remote_code}
     options: dict[str, Any] = {"model_kwargs": code, "config_kwargs": code, "processor_kwargs": code}
     module: Any = Transformer(str(folder), transformer_task="fill-mask", **options)
     module.model = model
-    if silence:
+    if arguments.stop_tokens:
         silence_tokens(model, module.tokenizer)
-    return [module, SpladePooling("max", embedding_dimension=model.get_output_embeddings().out_features)]
+    size = model.get_output_embeddings().out_features
+    modules: list[nn.Module] = [module, SpladePooling("max", embedding_dimension=size)]
+    if not arguments.expansion:  # behind another module it multiplies what it is given by 1 for a token of the text
+        modules.append(SparseStaticEmbedding(module.tokenizer, weight=torch.ones(size), frozen=True))
+    return modules
 
 
 def stop_tokens(tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> list[int]:

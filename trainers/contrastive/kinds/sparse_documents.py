@@ -75,9 +75,10 @@ def document_frequency_weights(tokenizer: PreTrainedTokenizerBase, texts: Iterab
     Raises:
         ValueError: If there is no text.
     """
-    rows: Any = tokenizer(list(texts), add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
-    if not rows:
+    counted = list(texts)
+    if not counted:
         raise ValueError("there is no text to count tokens in")
+    rows: Any = tokenizer(counted, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
     found = np.bincount(np.concatenate([np.unique(np.array(row, dtype=np.int64)) for row in rows]), minlength=size)
     return torch.from_numpy(np.log1p((len(rows) - found + 0.5) / (found + 0.5))).float()
 
