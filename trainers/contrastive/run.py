@@ -151,7 +151,8 @@ class _Run:
         datasets = stage_datasets(named, stage, arguments.seed, model, arguments.mining_margin, fewest)
         inner = transformer_of(model)
         if arguments.lora_rank and inner is not None:
-            add_lora(inner.base_model, arguments.lora_rank, arguments.lora_alpha)
+            body: Any = inner.base_model
+            add_lora(body, arguments.lora_rank, arguments.lora_alpha)
         trainer = self.kind.trainer(model, _stage_arguments(stage, arguments, folder), datasets)
         trainer.train()
         if arguments.lora_rank:

@@ -56,14 +56,15 @@ class SparseDocumentsKind(SparseKind):
         model = super().load(folder, arguments)
         if isinstance(model[0], Router):
             return model
-        tokenizer = tokenizers_of(model)[0]
+        tokenizer: Any = tokenizers_of(model)[0]
         weights = document_frequency_weights(tokenizer, _documents(arguments), _vocabulary_size(model))
         if arguments.stop_tokens:
             weights[stop_tokens(tokenizer, len(weights))] = 0.0
         table = SparseStaticEmbedding(tokenizer, weight=weights)
         # Without a default: `encode`, which knows of no side, would take a query for a document and tell nobody.
         router = Router.for_query_document([table], list(model.children()), default_route=None, allow_empty_key=False)  # pyright: ignore[reportArgumentType]
-        return SparseEncoder(modules=[router], prompts=model.prompts, similarity_fn_name="dot")
+        prompts: Any = model.prompts
+        return SparseEncoder(modules=[router], prompts=prompts, similarity_fn_name="dot")
 
 
 def document_frequency_weights(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str], size: int) -> torch.Tensor:
