@@ -228,7 +228,7 @@ def test_what_cannot_be_made_sparse_is_refused(saved_checkpoint: Path, tmp_path:
 
 @pytest.mark.parametrize(
     ("kind", "option"),
-    [("dense", "keep_tokens"), ("sparse", "query_learning_rate"), ("sparse_documents", "query_regularizer")],
+    [("dense", "product_temperature"), ("sparse", "query_learning_rate"), ("sparse_documents", "query_regularizer")],
 )
 def test_options_of_another_kind_are_refused(kind: str, option: str, saved_checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"{option} acts for kind"):
