@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..runtime.options import argument
+from .poolings import DENSE_POOLINGS, SPLADE
 
 if TYPE_CHECKING:
     from .onnx.files import OnnxOptions
 
 DTYPES = ("float32", "bfloat16")
-# Over hidden states: one dense vector. Over logits: of each token of the vocabulary log(1 + relu) at its highest.
-DENSE_POOLINGS, SPLADE = ("mean", "cls"), "splade"
 GGUF_TYPES = ("f32", "f16", "q8_0")
 MAIN = "main"
 

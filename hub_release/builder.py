@@ -20,7 +20,7 @@ from .. import modeling
 from ..modeling import ChineseModernBertConfig
 from ..runtime.files import new_output_folder
 from ..tokenization.loading import save_tokenizer
-from .arguments import DENSE_POOLINGS, SPLADE, ReleaseArguments
+from .arguments import ReleaseArguments
 from .card.evaluation_facts import read_evaluations
 from .card.model_card import CARD_FILE, render_model_card
 from .card.tokenizer_facts import read_tokenizer_metrics
@@ -45,8 +45,10 @@ from .checkpoint import (
 from .contents import CONFIG, RECORD_FILES
 from .kinds import ENCODER_CLASSES, kind_of
 from .manifest import MANIFEST_FILE, write_modeling_files, write_release_manifest
+from .module_chains import encoder_folder
 from .native_form import NativeForm, find_native_form, native_class_name, native_config_values
 from .onnx.files import ONNX_FOLDER, write_onnx_folder
+from .poolings import DENSE_POOLINGS, SPLADE
 from .provenance import PROVENANCE_FILE, base_model_of, write_provenance, yaml_without_local_folders
 from .sentence_modules import SentenceModules, check_no_span_head, check_reranker
 from .verification.security import content_faults, name_faults
@@ -99,12 +101,12 @@ def build_release(args: ReleaseArguments) -> Path:
     config, tensors, tokenizer = model.config, model.tensors, model.tokenizer
     with new_output_folder(output_dir, overwrite=args.overwrite, marker=MANIFEST_FILE) as folder:
         _write_model(folder, model, args.dtype)
-        evaluations = read_evaluations(args.clue_report, args.sts_report, (Path(args.model), folder))
+        evaluations = read_evaluations(args.clue_report, args.sts_report, (encoder_folder(args.model), folder))
         tokenizer_metrics = read_tokenizer_metrics(args.tokenizer_report, tokenizer)
         tokenizer.model_max_length = config.max_position_embeddings
         save_tokenizer(tokenizer, folder)
         if model.sentence_modules:
-            model.sentence_modules.write(folder, config)
+            model.sentence_modules.write(folder, config, tokenizer)
         _copy_records(folder, Path(args.model))
         provenance = write_provenance(Path(args.model), folder, args.model_name)
         (folder / LICENSE_FILE).write_bytes(_license_bytes(Path(args.model)))
@@ -134,9 +136,9 @@ def build_release(args: ReleaseArguments) -> Path:
 def _write_graphs(folder: Path, model: ReleasedModel, args: ReleaseArguments) -> None:
     """Write the ONNX graphs that are asked for."""
     if options := args.onnx_options():
-        pooling = (model.sentence_modules or SentenceModules()).pooling
+        modules = model.sentence_modules or SentenceModules()
         float32 = float_model(model.config, model.tensors, model.class_name)
-        write_onnx_folder(folder / ONNX_FOLDER, float32, model.tokenizer, options, pooling=pooling)
+        write_onnx_folder(folder / ONNX_FOLDER, float32, model.tokenizer, options, modules=modules)
 
 
 def read_model(args: ReleaseArguments) -> ReleasedModel:
@@ -146,22 +148,27 @@ def read_model(args: ReleaseArguments) -> ReleasedModel:
         FileNotFoundError: For a missing checkpoint, config, weights or tokenizer.
         ValueError: For a checkpoint whose parts do not fit together, or options that do not fit it.
     """
-    config = read_model_config(args.model)
+    encoder = encoder_folder(args.model)
+    config = read_model_config(encoder)
     if args.max_length > config.max_position_embeddings:
         raise ValueError(
             f"max_length={args.max_length} is more than the model's max_position_embeddings="
             f"{config.max_position_embeddings}; use that or less"
         )
-    tokenizer = read_matching_tokenizer(args.model, config)
-    tensors = drop_tied_decoder(read_weights(args.model), config.tie_word_embeddings)
-    class_name = architecture_of(read_config(args.model), tensors)
-    check_weights(tensors, class_name, config, args.model)
+    tokenizer = read_matching_tokenizer(encoder, config)
+    tensors = drop_tied_decoder(read_weights(encoder), config.tie_word_embeddings)
+    class_name = architecture_of(read_config(encoder), tensors)
+    check_weights(tensors, class_name, config, encoder)
     check_no_span_head(Path(args.model))
     tensors = {name: tensor.to(RELEASE_DTYPES[args.dtype]) for name, tensor in tensors.items()}
     native = find_native_form(config, tensors, class_name, args.dtype)
     if native.fault:
         logger.warning("the release loads with its own code alone: %s", native.fault)
-    return ReleasedModel(class_name, config, tensors, tokenizer, _sentence_modules(args, class_name), native)
+    modules = _sentence_modules(args, class_name)
+    if modules:
+        modules.check(config, tokenizer, Path(args.model))
+        modules = modules.to(RELEASE_DTYPES[args.dtype])
+    return ReleasedModel(class_name, config, tensors, tokenizer, modules, native)
 
 
 def _sentence_modules(args: ReleaseArguments, class_name: str) -> SentenceModules | None:
@@ -178,12 +185,14 @@ def _sentence_modules(args: ReleaseArguments, class_name: str) -> SentenceModule
         return None
     modules = SentenceModules.read(Path(args.model)) or SentenceModules()
     if args.pooling and args.pooling != modules.pooling:
-        similarity = "dot" if args.pooling == SPLADE else SentenceModules.similarity
-        modules = replace(modules, pooling=args.pooling, similarity=similarity)
+        if modules.is_two_sided:
+            raise ValueError(f"pooling={args.pooling} does not fit the modules of {args.model}; leave it out")
+        dense = replace(modules, pooling=args.pooling, similarity=SentenceModules.similarity, modules=())
+        modules = SentenceModules.sparse(modules) if args.pooling == SPLADE else dense
     normalize = modules.normalize or args.normalize
-    if modules.is_sparse and (class_name != MASKED_LM or normalize):
+    if (modules.modules and normalize) or (modules.is_sparse and class_name != MASKED_LM):
         wrong = "normalize is for dense embeddings" if normalize else f"{class_name} has no logits of a masked token"
-        raise ValueError(f"pooling={SPLADE} does not fit, {wrong}; take {' or '.join(DENSE_POOLINGS)}")
+        raise ValueError(f"pooling={modules.pooling} does not fit, {wrong}; take {' or '.join(DENSE_POOLINGS)}")
     return replace(modules, normalize=normalize, max_length=args.max_length or modules.max_length)
 
 

@@ -154,7 +154,7 @@ def read_weights(folder: str | Path) -> dict[str, torch.Tensor]:
     """
     folder = Path(folder)
     if (folder / WEIGHTS_FILE).is_file():
-        return _read_safetensors(folder / WEIGHTS_FILE)
+        return read_tensors(folder / WEIGHTS_FILE)
     if not (folder / WEIGHTS_INDEX_FILE).is_file():
         raise FileNotFoundError(
             f"checkpoint {folder} has no {WEIGHTS_FILE}; only safetensors weights are read, save it so"
@@ -162,7 +162,7 @@ def read_weights(folder: str | Path) -> dict[str, torch.Tensor]:
     return _read_shards(folder)
 
 
-def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Return the tensors of one file; a half-written one fails here and not at its first use."""
     try:
         with safe_open(str(path), framework="pt") as file:
@@ -184,7 +184,7 @@ def _read_shards(folder: Path) -> dict[str, torch.Tensor]:
             raise ValueError(f"{folder / WEIGHTS_INDEX_FILE} names {shard!r}, a plain file name is needed")
         if not (folder / shard).is_file():
             raise FileNotFoundError(f"checkpoint {folder} lacks the shard {shard}; copy the checkpoint again")
-        tensors.update(_read_safetensors(folder / shard))
+        tensors.update(read_tensors(folder / shard))
     missing = sorted(set(weight_map) - set(tensors))
     if missing:
         raise ValueError(

@@ -20,27 +20,19 @@ from ..modeling.configuration_chinese_modernbert import (
     ChineseModernBertConfig,
 )
 from .checkpoint import NATIVE_PREFIX, OUR_PREFIX
-from .json_forms import Names
+from .json_forms import Names, Typed
 from .manifest import MANIFEST_FILE
+from .module_chains import QUERY_FOLDER, ROUTER, ROUTER_FILE, ROUTER_SETTINGS
+from .module_forms import DENSE_NORMALIZE, MODULE_FOLDERS, MODULE_FORMS
 from .onnx.files import OLD_OUTPUTS, ONNX_FOLDER, RECORD_FILE
 from .onnx.graphs import GRAPHS, INPUTS
 from .onnx.isolated_check import BARS
 from .provenance import PROVENANCE_FILE, RECIPE
-from .sentence_modules import (
-    LANGUAGE_MODEL_MODULE,
-    NORMALIZE_MODULE,
-    POOLING_FOLDER,
-    POOLING_MODULE,
-    SIMILARITIES,
-    SPLADE_FOLDER,
-    SPLADE_MODULE,
-    SPLADE_SETTINGS,
-    TRANSFORMER_MODULE,
-)
+from .sentence_modules import ENCODERS, LENGTHS, SIMILARITIES
 from .tokenizer_forms import SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG
 
 DTYPES = ("float32", "bfloat16")
-FOLDERS = frozenset((POOLING_FOLDER, SPLADE_FOLDER, ONNX_FOLDER))
+FOLDERS = frozenset((*MODULE_FOLDERS, ONNX_FOLDER))
 # They tell how the checkpoint came about; looked for in the checkpoint, then in the run folder above it.
 RECORD_FILES = (RECIPE, "masking.yaml")
 # What may join a release after the builder wrote its manifest; the Hub itself adds the last one.
@@ -94,15 +86,26 @@ CONFIG: dict[str, Any] = {
     ),
     "transformers_version": _VERSION,
 }
+# By the class of a module the folders where a release has it; the second of a dense encoder has no settings, and none.
+_PLACES = {
+    form.reference: {folder for folder, kind in MODULE_FOLDERS.items() if MODULE_FORMS[kind] is form} or {""}
+    for form in MODULE_FORMS.values()
+}
+_PLACES[MODULE_FORMS["Normalize"].reference].add(DENSE_NORMALIZE)
 _MODULES = [
-    {
-        "idx": int,
-        "name": re.compile(r"\d"),
-        "path": frozenset(("", POOLING_FOLDER, SPLADE_FOLDER, "2_Normalize")),
-        "type": frozenset((TRANSFORMER_MODULE, POOLING_MODULE, NORMALIZE_MODULE, LANGUAGE_MODEL_MODULE, SPLADE_MODULE)),
-    }
+    Typed(
+        {
+            reference: {"idx": int, "name": re.compile(r"\d"), "path": frozenset(places)}
+            for reference, places in _PLACES.items()
+        }
+    )
 ]
-_POOLINGS = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens")
+# Which modules queries and documents go through; by these names the library imports classes.
+_ROUTER = {
+    "types": {name: frozenset((reference,)) for name, reference in ROUTER["types"].items()},
+    "structure": {side: [frozenset(names)] for side, names in ROUTER["structure"].items()},
+    "parameters": ROUTER_SETTINGS,
+}
 _GRAPH = {
     "file": re.compile(r"model\w*\.onnx", re.A),
     "graph": frozenset((*GRAPHS, *OLD_OUTPUTS)),
@@ -118,21 +121,22 @@ JSON_FILES: dict[str, Any] = {
     "tokenizer_config.json": TOKENIZER_CONFIG,
     "special_tokens_map.json": SPECIAL_TOKENS,
     "modules.json": _MODULES,
-    "sentence_bert_config.json": {"max_seq_length": int, "do_lower_case": frozenset((False,))},
+    "sentence_bert_config.json": {
+        "max_seq_length": int,
+        "do_lower_case": frozenset((False,)),
+        **LENGTHS,
+    },
+    ROUTER_FILE: _ROUTER,
     "config_sentence_transformers.json": {
         "prompts": Names(str, str),
         "default_prompt_name": (str, None),
         "similarity_fn_name": frozenset(SIMILARITIES),
-        "model_type": frozenset(("SparseEncoder",)),
+        "model_type": frozenset(name for name, _ in ENCODERS.values()),
     },
-    f"{POOLING_FOLDER}/config.json": {
-        "word_embedding_dimension": int,
-        **{f"pooling_mode_{name}": bool for name in _POOLINGS},
-    },
-    f"{SPLADE_FOLDER}/config.json": {
-        "word_embedding_dimension": int,
-        "pooling_strategy": frozenset((SPLADE_SETTINGS["pooling_strategy"],)),
-    },
+    **{f"{folder}/config.json": MODULE_FORMS[kind].settings for folder, kind in MODULE_FOLDERS.items()},
+    f"{QUERY_FOLDER}/tokenizer.json": TOKENIZER,
+    f"{QUERY_FOLDER}/tokenizer_config.json": TOKENIZER_CONFIG,
+    f"{QUERY_FOLDER}/special_tokens_map.json": SPECIAL_TOKENS,
     f"{ONNX_FOLDER}/{RECORD_FILE}": {
         "library_version": _VERSION,
         "opset": int,
@@ -154,6 +158,12 @@ JSON_FILES: dict[str, Any] = {
         **dict.fromkeys(("run", "data", "start"), Names(str, object)),
     },
 }
+_MODULE_FILES = frozenset(
+    (
+        f"{QUERY_FOLDER}/vocab.txt",
+        *(f"{folder}/model.safetensors" for folder, kind in MODULE_FOLDERS.items() if MODULE_FORMS[kind].tensors),
+    )
+)
 # Another word for `format` makes Transformers take the weights for another framework's.
 WEIGHTS_METADATA = {"format": frozenset(("pt",))}
 WEIGHTS_TENSOR = {"dtype": frozenset(("F32", "BF16")), "shape": [int], "data_offsets": [int]}
@@ -162,4 +172,4 @@ WEIGHTS_TENSOR = {"dtype": frozenset(("F32", "BF16")), "shape": [int], "data_off
 def may_hold(name: str) -> bool:
     """Tell whether a release may hold a file of this name, relative to its folder and with slashes."""
     is_named = any(pattern.fullmatch(name) for pattern in (_BUILT_FILES, LATER_FILES))
-    return is_named or name in JSON_FILES or name in RECORD_FILES
+    return is_named or name in JSON_FILES or name in _MODULE_FILES or name in RECORD_FILES

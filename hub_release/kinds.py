@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..modeling import ChineseModernBertConfig
 from .checkpoint import MASKED_LM, OUR_PREFIX
+from .poolings import LATE_INTERACTION
 from .sentence_modules import SentenceModules
 
 ENCODER = f"{OUR_PREFIX}Model"
@@ -30,6 +31,7 @@ class ReleaseKind:
         facts: what the card calls "not recorded" where it is absent
         library: by which library the Hub's page says to load it
         tags: what the Hub lists it under besides
+        onnx: file of `card/examples` that uses its ONNX graph of embeddings
         names_labels: the card lists the labels of the configuration
     """
 
@@ -40,6 +42,7 @@ class ReleaseKind:
     facts: tuple[str, ...] = (LOG, TASKS)
     library: str = "transformers"
     tags: tuple[str, ...] = ()
+    onnx: str = "onnx_embeddings"
     names_labels: bool = False
 
 
@@ -69,8 +72,29 @@ KINDS: Mapping[str, ReleaseKind] = {
         "稀疏句向量模型（SPLADE）",
         ("sparse_encoder",),
         (LOG, SIMILARITY),
-        library=SENTENCES,
-        tags=(SENTENCES, "sparse-encoder", "splade"),
+        SENTENCES,
+        (SENTENCES, "sparse-encoder", "sparse", "splade"),
+        "onnx_sparse",
+    ),
+    "sparse encoder of documents": ReleaseKind(
+        "feature-extraction",
+        "sparse encoder of documents (SPLADE) whose queries need no model",
+        "文档稀疏向量模型（SPLADE，查询无需模型）",
+        ("sparse_documents",),
+        (LOG,),
+        SENTENCES,
+        (SENTENCES, "sparse-encoder", "sparse", "splade", "asymmetric", "inference-free"),
+        "onnx_sparse",
+    ),
+    "late interaction": ReleaseKind(
+        "feature-extraction",
+        "late-interaction encoder (a vector for every token, as in ColBERT)",
+        "延迟交互检索模型（每个词元一个向量，如 ColBERT）",
+        ("late_interaction",),
+        (LOG,),
+        SENTENCES,
+        (SENTENCES, "multi-vector", "colbert", "late-interaction"),
+        "onnx_late_interaction",
     ),
     SEQUENCE_CLASSIFIER: ReleaseKind(
         "text-classification", "text classifier", "文本分类模型", ("classifier",), names_labels=True
@@ -107,4 +131,8 @@ def kind_of(class_name: str, config: ChineseModernBertConfig, modules: SentenceM
     if class_name == SEQUENCE_CLASSIFIER:
         score = "reranker" if config.num_labels == 1 else class_name
         return KINDS[PROBLEMS.get(config.problem_type or "", score)]
-    return KINDS["sparse encoder" if modules and modules.is_sparse else class_name]
+    if modules and modules.pooling == LATE_INTERACTION:
+        return KINDS["late interaction"]
+    if modules and modules.is_sparse:
+        return KINDS["sparse encoder of documents" if modules.query else "sparse encoder"]
+    return KINDS[class_name]

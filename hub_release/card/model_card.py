@@ -90,7 +90,7 @@ def render_model_card(
         provenance: what the provenance file holds, by part
         evaluations: metrics of reports about these weights
         tokenizer_metrics: metrics of a report about this tokenizer
-        onnx_graph: file in `onnx/` that gives sentence embeddings; no example if empty
+        onnx_graph: file in `onnx/` that gives embeddings; no example if empty
         base_model: what it was trained from, `owner/name`; a model of its own if empty
     """
     title = name.rsplit("/", maxsplit=1)[-1]
@@ -106,7 +106,7 @@ def render_model_card(
         template_str=(Path(__file__).parent / TEMPLATE_FILE).read_text(encoding="utf-8"),
         title=title,
         kind=kind,
-        examples=_examples((*kind.examples, *(["onnx_embeddings"] if onnx_graph else [])), values),
+        examples=_examples((*kind.examples, *([kind.onnx] if onnx_graph else [])), values),
         is_pretrained="fill_mask" in kind.examples,
         native=native,
         runtimes_date=read_json_object(RUNTIMES_FILE)["date"],

@@ -21,6 +21,7 @@ from ..checkpoint import (
     write_json,
     write_weights,
 )
+from ..sentence_modules import SentenceModules
 from ..verification.isolated_process import last_line, run_captured
 from .check import check_gguf, find_binaries
 from .tokenizer import PRE_TOKENIZER, rewrite_tokenizer
@@ -52,6 +53,7 @@ def export_gguf(args: GgufArguments) -> str:
     release, checkout, target = Path(args.model), Path(args.llama_cpp), followed(args.output_file)
     config = read_config(release)
     check_config(config, release)
+    check_modules(release)
     check_checkout(checkout)
     if target.exists() and not args.overwrite:
         raise FileExistsError(f"{target} exists; give another output_file or set overwrite to replace it")
@@ -105,6 +107,20 @@ def check_config(config: dict[str, Any], release: Path) -> None:
     if unknown:
         values = ", ".join(f"{name}={config.get(name)!r}" for name in unknown)
         raise ValueError(f"{release} has {values}, which llama.cpp's ModernBERT cannot compute; train without it")
+
+
+def check_modules(release: Path) -> None:
+    """Refuse a release whose embeddings need modules that llama.cpp would pass over without a word.
+
+    Raises:
+        ValueError: For late interaction, and for sparse encoders whose queries have no model.
+    """
+    modules = SentenceModules.read(release)
+    if modules and modules.is_two_sided:
+        raise ValueError(
+            f"{release} has modules for queries and documents, which llama.cpp has no place for; take a dense encoder, "
+            "or ONNX graphs of this one"
+        )
 
 
 def check_checkout(checkout: Path) -> None:

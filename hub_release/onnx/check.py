@@ -11,13 +11,17 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from ..module_forms import splade_weights
+from ..sentence_modules import SentenceModules
 from ..verification.probes import PROBE_TEXTS
-from .graphs import EMBEDDING, HIDDEN, MULTIPLE_CHOICE
+from .graphs import EMBEDDING, HIDDEN, MULTIPLE_CHOICE, TOKEN_VECTORS
 from .isolated_check import Agreement, check_graph, faults
 
 BATCH_SIZE = 8
 # Beyond the window on both sides, so that a graph without its mask gives other numbers.
 TOKENS_OVER_THE_WINDOW = 20
+# Padding has no length to divide by.
+TINY = 1e-12
 
 
 class GraphFile(NamedTuple):
@@ -97,7 +101,7 @@ def _padded(rows: list[list[int]], length: int, pad_id: int) -> TokenBatch:
 
 @torch.no_grad()
 def expected_outputs(
-    model: PreTrainedModel, outputs: Sequence[str], batch: TokenBatch, pooling: str
+    model: PreTrainedModel, outputs: Sequence[str], batch: TokenBatch, modules: SentenceModules
 ) -> dict[str, NDArray[np.float32]]:
     """Return what the model itself gives, by its own kernel and without padding, under the names of a graph's outputs.
 
@@ -105,19 +109,36 @@ def expected_outputs(
         model: float32, in evaluation mode
         outputs: names
         batch: ids and mask
-        pooling: `mean` or `cls`, of the embedding
+        modules: what is behind the encoder
     """
     ids, mask = (torch.from_numpy(part) for part in batch)
     module: Any = model
     whole = module(input_ids=ids, attention_mask=mask)
     results: dict[str, torch.Tensor] = {name: getattr(whole, name) for name in outputs if name in whole}
-    if HIDDEN in outputs or EMBEDDING in outputs:
+    if {HIDDEN, EMBEDDING, TOKEN_VECTORS} & set(outputs):
         results[HIDDEN] = states = module.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
-        # Each text by itself and without its padding: a different way to the mean from the graph's.
-        rows = [row[is_token] for row, is_token in zip(states, mask.bool(), strict=True)]
-        pooled = [row.mean(dim=0) if pooling == "mean" else row[0] for row in rows]
-        results[EMBEDDING] = torch.stack([vector / vector.norm() for vector in pooled])
+        if TOKEN_VECTORS in outputs:
+            results[TOKEN_VECTORS] = _token_vectors(states, modules)
+        if EMBEDDING in outputs:
+            # Each text by itself and without its padding: a different way to the mean from the graph's.
+            numbers = zip(whole.logits if modules.is_sparse else states, mask.bool(), strict=True)
+            results[EMBEDDING] = torch.stack([_pooled(row[is_token], modules) for row, is_token in numbers])
     return {name: results[name].numpy() for name in outputs}
+
+
+def _pooled(row: torch.Tensor, modules: SentenceModules) -> torch.Tensor:
+    """Return the embedding of one text, from its hidden states or logits `(length, values)`."""
+    if splade := modules.module("SpladePooling"):
+        return splade_weights(row, splade.settings)
+    vector = row.mean(dim=0) if modules.pooling == "mean" else row[0]
+    return vector / vector.norm()
+
+
+def _token_vectors(states: torch.Tensor, modules: SentenceModules) -> torch.Tensor:
+    """Return a vector for each hidden state `(batch, length, hidden)`, by a matrix product."""
+    if dense := modules.module("Dense"):
+        states = states @ dense.tensors["linear.weight"].float().T
+    return states / states.norm(dim=-1, keepdim=True).clamp(min=TINY) if modules.module("Normalize") else states
 
 
 def longest_check(model: PreTrainedModel) -> int:
@@ -147,7 +168,7 @@ def checked_agreement(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     texts: Sequence[str] = (),
-    pooling: str = "mean",
+    modules: SentenceModules | None = None,
 ) -> Agreement:
     """Compare a graph with its model.
 
@@ -157,15 +178,15 @@ def checked_agreement(
         model: float32, in evaluation mode
         tokenizer: the model's
         texts: see `check_batches`
-        pooling: `mean` or `cls`, of the embedding
+        modules: what is behind the encoder; default: a mean over tokens
 
     Raises:
         ValueError: Where it misses the bar of its precision (`isolated_check.BARS`).
     """
     batches = model_batches(model, tokenizer, texts, file.shape)
+    told = modules or SentenceModules()
     expected = [
-        (batch.input_ids, batch.attention_mask, expected_outputs(model, file.outputs, batch, pooling))
-        for batch in batches
+        (batch.input_ids, batch.attention_mask, expected_outputs(model, file.outputs, batch, told)) for batch in batches
     ]
     reached = check_graph(path, expected, torch.get_num_threads())
     missed = faults(reached, file.precision)
@@ -179,7 +200,7 @@ def write_job(
     files: Sequence[GraphFile],
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
-    pooling: str,
+    modules: SentenceModules,
 ) -> dict[str, Any]:
     """Write inputs and expected numbers for `isolated_check.py` and return its job, without release and results.
 
@@ -188,7 +209,7 @@ def write_job(
         files: graphs to check; those that differ in precision alone share their numbers
         model: float32, in evaluation mode
         tokenizer: the model's
-        pooling: `mean` or `cls`, of the embedding
+        modules: what is behind the encoder
     """
     arrays: dict[str, NDArray[Any]] = {}
     rows = []
@@ -196,19 +217,23 @@ def write_job(
         reference = f"{file.graph}/{file.shape or 'any'}"
         batches = model_batches(model, tokenizer, shape=file.shape)
         if f"{reference}/0/input_ids" not in arrays:
-            arrays.update(_reference_arrays(reference, batches, model, file.outputs, pooling))
+            arrays.update(_reference_arrays(reference, batches, model, file.outputs, modules))
         row = {"file": f"onnx/{file.name}", "precision": file.precision, "reference": reference}
         rows.append({**row, "batches": len(batches), "outputs": list(file.outputs)})
     np.savez(folder / "onnx_reference.npz", **arrays)  # pyright: ignore[reportArgumentType]
     return {"graphs": rows, "arrays": str(folder / "onnx_reference.npz"), "threads": torch.get_num_threads()}
 
 
-def _reference_arrays(
-    reference: str, batches: Sequence[TokenBatch], model: PreTrainedModel, outputs: Sequence[str], pooling: str
+def _reference_arrays(  #
+    reference: str,
+    batches: Sequence[TokenBatch],
+    model: PreTrainedModel,
+    outputs: Sequence[str],
+    modules: SentenceModules,
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield name and array of every input and expected output."""
     for which, batch in enumerate(batches):
         yield f"{reference}/{which}/input_ids", batch.input_ids
         yield f"{reference}/{which}/attention_mask", batch.attention_mask
-        for name, numbers in expected_outputs(model, outputs, batch, pooling).items():
+        for name, numbers in expected_outputs(model, outputs, batch, modules).items():
             yield f"{reference}/{which}/{name}", numbers

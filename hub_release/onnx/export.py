@@ -16,6 +16,7 @@ from ..checkpoint import (
     read_weights,
 )
 from ..manifest import renew_manifest
+from ..module_chains import encoder_folder
 from ..sentence_modules import SentenceModules
 from .files import ONNX_FOLDER, OnnxOptions, write_onnx_folder
 from .graphs import check_onnx_installed
@@ -46,14 +47,16 @@ def export_onnx(
     """
     check_onnx_installed()
     folder, options = Path(folder), options or OnnxOptions()
-    config = read_model_config(folder)
-    tokenizer = read_matching_tokenizer(folder, config)
-    tensors = drop_tied_decoder(read_weights(folder), config.tie_word_embeddings)
-    class_name = architecture_of(read_config(folder), tensors)
-    check_weights(tensors, class_name, config, folder)
+    encoder = encoder_folder(folder)
+    config = read_model_config(encoder)
+    tokenizer = read_matching_tokenizer(encoder, config)
+    tensors = drop_tied_decoder(read_weights(encoder), config.tie_word_embeddings)
+    class_name = architecture_of(read_config(encoder), tensors)
+    check_weights(tensors, class_name, config, encoder)
     modules = SentenceModules.read(folder) if "embedding" in options.outputs(class_name) else None
-    pooling = (modules or SentenceModules()).pooling
+    if modules:
+        modules.check(config, tokenizer, folder)
     model = float_model(config, tensors, class_name)
-    target = write_onnx_folder(folder / ONNX_FOLDER, model, tokenizer, options, texts, overwrite, pooling)
+    target = write_onnx_folder(folder / ONNX_FOLDER, model, tokenizer, options, texts, overwrite, modules)
     renew_manifest(folder, ONNX_FOLDER)
     return target

@@ -11,9 +11,9 @@ from typing import Any, cast
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ... import __version__
-from ...modeling.configuration_chinese_modernbert import POOLING_TYPES
 from ...runtime.files import new_output_folder
 from ..checkpoint import read_json_object, write_json
+from ..sentence_modules import SentenceModules
 from .check import GraphFile, checked_agreement, graph_file
 from .graphs import EMBEDDING, GRAPHS, HIDDEN, INPUTS, LOGITS, OPSET, check_onnx_installed, export_graphs, graphs_of
 from .isolated_check import BARS
@@ -70,9 +70,7 @@ class OnnxOptions:
         Raises:
             ValueError: For a graph that the class does not have.
         """
-        known = graphs_of(class_name)
-        if pooling not in POOLING_TYPES:
-            del known["embedding"]
+        known = graphs_of(class_name, pooling)
         wrong = [name for name in self.graphs if name not in known]
         if wrong:
             raise ValueError(f"onnx_graphs={wrong[0]!r} is none of {class_name}, which has {', '.join(known)}")
@@ -86,7 +84,7 @@ def write_onnx_folder(
     options: OnnxOptions,
     texts: Sequence[str] = (),
     overwrite: bool = False,
-    pooling: str = "mean",
+    modules: SentenceModules | None = None,
 ) -> Path:
     """Write the graphs of a model and their record into a new folder.
 
@@ -97,7 +95,7 @@ def write_onnx_folder(
         options: what to export
         texts: what graphs are compared with torch on; default: see `check_batches`
         overwrite: replace an earlier export
-        pooling: `mean` or `cls`, of the embedding; `splade`, of which there is none
+        modules: what is behind the encoder; default: a mean over tokens
 
     Raises:
         ImportError: Without the packages of the extra `onnx`.
@@ -107,14 +105,15 @@ def write_onnx_folder(
     """
     check_onnx_installed()
     longest = cast(Any, model).config.max_position_embeddings
-    graphs = options.outputs(type(model).__name__, pooling)
+    modules = modules or SentenceModules()
+    graphs = options.outputs(type(model).__name__, modules.pooling)
     if options.shape and options.shape[1] > longest:
         raise ValueError(f"onnx_shape has {options.shape[1]} tokens, the model max_position_embeddings={longest}")
     with new_output_folder(target, overwrite=overwrite, marker=RECORD_FILE) as folder:
         rows = []
-        for file, graph in _graphs(model, graphs, options, pooling):
+        for file, graph in _graphs(model, graphs, options, modules):
             (folder / file.name).write_bytes(graph.SerializeToString(deterministic=True))
-            reached = checked_agreement(folder / file.name, file, model, tokenizer, texts, pooling)
+            reached = checked_agreement(folder / file.name, file, model, tokenizer, texts, modules)
             row = {"file": file.name, "graph": file.graph, "precision": file.precision, "shape": file.shape}
             rows.append({**row, "outputs": list(file.outputs), "lowest_cosine": round(reached.cosine, 4)})
         record = {"library_version": __version__, "opset": OPSET, "inputs": list(INPUTS), "files": rows}
@@ -123,11 +122,11 @@ def write_onnx_folder(
 
 
 def _graphs(
-    model: PreTrainedModel, graphs: dict[str, tuple[str, ...]], options: OnnxOptions, pooling: str
+    model: PreTrainedModel, graphs: dict[str, tuple[str, ...]], options: OnnxOptions, modules: SentenceModules
 ) -> Iterator[tuple[GraphFile, Any]]:
     """Yield every file and its `onnx.ModelProto`; one export serves all graphs of a shape."""
     for shape in (None, options.shape) if options.shape else (None,):
-        exported = export_graphs(model, graphs, shape, pooling)
+        exported = export_graphs(model, graphs, shape, modules)
         for name, outputs in graphs.items():
             graph = exported.pop(name)
             for precision in options.precisions:

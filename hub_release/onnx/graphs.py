@@ -19,9 +19,14 @@ from transformers import PreTrainedModel
 from ...modeling import ChineseModernBertConfig
 from ...modeling.heads_chinese_modernbert import pool
 from ..checkpoint import MASKED_LM, OUR_PREFIX
+from ..module_forms import splade_weights
+from ..poolings import LATE_INTERACTION
+from ..sentence_modules import SentenceModules
 
 INPUTS = ("input_ids", "attention_mask")
 HIDDEN, LOGITS, EMBEDDING = "last_hidden_state", "logits", "sentence_embedding"
+# What the graph `embedding` of late interaction gives.
+TOKEN_VECTORS = "token_embeddings"
 # What the graph `model` gives, which other runtimes look for by name: the outputs of the class. The hidden states come
 # first, since fastembed takes the first output; a masked language model has both, since transformers.js asks one file
 # for either.
@@ -42,16 +47,17 @@ OPSET = 18
 LARGEST_GRAPH_BYTES = 2**31 - 2**24
 
 
-def graphs_of(class_name: str) -> dict[str, tuple[str, ...]]:
+def graphs_of(class_name: str, pooling: str = "mean") -> dict[str, tuple[str, ...]]:
     """Return the graphs that a class of ours has, and the outputs of each.
 
-    `model` gives what the class gives, `encoder` the hidden states without a decoder, `embedding` one vector a text.
+    `model` gives what the class gives, `encoder` the hidden states without a decoder, `embedding` one vector a text, or
+    one a token of late interaction.
     """
     graphs = {"model": MODEL_OUTPUTS[class_name]}
     if class_name == MASKED_LM:
         graphs["encoder"] = (HIDDEN,)
     if HIDDEN in graphs["model"]:
-        graphs["embedding"] = (EMBEDDING,)
+        graphs["embedding"] = (TOKEN_VECTORS if pooling == LATE_INTERACTION else EMBEDDING,)
     return graphs
 
 
@@ -69,15 +75,20 @@ def check_onnx_installed() -> None:
 class OnnxModel(torch.nn.Module):
     """What is exported: ids and mask `(batch, length)`, int64, to the outputs of all graphs of a class.
 
-    Multiple choice takes `(batch, choices, length)`. The embedding is pooled over real tokens and scaled to length 1,
-    and zero for a row without any token.
+    Multiple choice takes `(batch, choices, length)`. A dense embedding is pooled over real tokens and scaled to length
+    1, and zero for a row without any token; a sparse one is `SpladePooling` of the logits; late interaction has the
+    projected vector of every token, of length 1 where the folder says so, before words are skipped or tokens pooled.
     """
 
-    def __init__(self, model: PreTrainedModel, pooling: str) -> None:
+    projection: torch.Tensor | None
+
+    def __init__(self, model: PreTrainedModel, modules: SentenceModules) -> None:
         super().__init__()
         self.model: Any = model
-        self.pooling = pooling
-        self.outputs = output_names(type(model).__name__)
+        self.behind = modules
+        self.outputs = output_names(type(model).__name__, modules.pooling)
+        dense = modules.module("Dense")
+        self.register_buffer("projection", dense.tensors["linear.weight"].float() if dense else None)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the outputs, float32, in the order of `self.outputs`."""
@@ -88,20 +99,41 @@ class OnnxModel(torch.nn.Module):
         results = {HIDDEN: states}
         if LOGITS in self.outputs:
             results[LOGITS] = self.model.decoder(self.model.head(states))
-        results[EMBEDDING] = torch.nn.functional.normalize(pool(states, self.pooling, attention_mask != 0), dim=-1)
+        if TOKEN_VECTORS in self.outputs:
+            results[TOKEN_VECTORS] = token_vectors(states, self.projection, self.behind)
+        elif splade := self.behind.module("SpladePooling"):
+            results[EMBEDDING] = splade_weights(results[LOGITS] * attention_mask.unsqueeze(-1), splade.settings)
+        else:
+            pooled = pool(states, self.behind.pooling, attention_mask != 0)
+            results[EMBEDDING] = torch.nn.functional.normalize(pooled, dim=-1)
         return tuple(results[name] for name in self.outputs)
 
 
-def output_names(class_name: str) -> tuple[str, ...]:
+def token_vectors(states: torch.Tensor, projection: torch.Tensor | None, modules: SentenceModules) -> torch.Tensor:
+    """Return the vectors of late interaction.
+
+    Args:
+        states: hidden states, `(..., hidden)`
+        projection: `(vector, hidden)`; None = none
+        modules: those of the folder
+
+    Returns:
+        `(..., vector)`, of length 1 where the folder says so.
+    """
+    vectors = states if projection is None else torch.nn.functional.linear(states, projection)
+    return torch.nn.functional.normalize(vectors, dim=-1) if modules.module("Normalize") else vectors
+
+
+def output_names(class_name: str, pooling: str = "mean") -> tuple[str, ...]:
     """Return every output of the graphs of a class, each once."""
-    return tuple(dict.fromkeys(name for outputs in graphs_of(class_name).values() for name in outputs))
+    return tuple(dict.fromkeys(name for outputs in graphs_of(class_name, pooling).values() for name in outputs))
 
 
 def export_graphs(
     model: PreTrainedModel,
     graphs: Mapping[str, tuple[str, ...]],
     shape: tuple[int, int] | None = None,
-    pooling: str = "mean",
+    modules: SentenceModules | None = None,
 ) -> dict[str, Any]:
     """Return a float32 graph (`onnx.ModelProto`) for each name.
 
@@ -109,7 +141,7 @@ def export_graphs(
         model: of one of our classes, float32, in evaluation mode; its kernel is the eager one meanwhile
         graphs: outputs by the name of the graph, some of `graphs_of`
         shape: `(batch, length)` of a graph for one shape only; default: both are free
-        pooling: `mean` or `cls`, of the embedding
+        modules: what is behind the encoder; default: a mean over tokens
 
     Raises:
         ValueError: For weights beyond protobuf's limit.
@@ -123,7 +155,7 @@ def export_graphs(
     free = {0: "batch", 1: "length"}
     if type(model).__name__ == MULTIPLE_CHOICE:
         ids, mask, free = torch.stack([ids, ids]), torch.stack([mask, mask]), {0: "batch", 1: "choices", 2: "length"}
-    exported = OnnxModel(model, pooling).eval()
+    exported = OnnxModel(model, modules or SentenceModules()).eval()
     with _eager(model), _quiet(), torch.no_grad():
         program = torch.onnx.export(
             exported,

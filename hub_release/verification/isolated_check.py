@@ -278,14 +278,33 @@ class IsolatedChecks:
             raise CheckSkippedError("sentence-transformers is not installed")
         import sentence_transformers
 
-        encoder = getattr(sentence_transformers, self.job["sentence_class"])(
+        library_class = getattr(sentence_transformers, self.job["sentence_class"], None)
+        if library_class is None:
+            version = sentence_transformers.__version__
+            raise CheckSkippedError(f"sentence-transformers {version} has no {self.job['sentence_class']}")
+        encoder = library_class(
             self.release(), trust_remote_code=trust, device="cpu", model_kwargs={"dtype": self.torch.float32}
         )
         if encoder.max_seq_length != self.job["max_seq_length"]:
             raise CheckFailedError(f"max_seq_length is {encoder.max_seq_length}, not {self.job['max_seq_length']}")
-        dense = {"convert_to_sparse_tensor": False} if self.job["sentence_class"] == "SparseEncoder" else {}
-        given = encoder.encode(self.job["texts"], convert_to_tensor=True, show_progress_bar=False, **dense)
-        return self.compare("a sentence embedding", given, self.reference["sentence_embeddings"])
+        details = []
+        for method, expected in self.expected_embeddings(encoder).items():
+            given = getattr(encoder, method)(self.job["texts"], show_progress_bar=False, **self.job["sentence_options"])
+            given = given if isinstance(given, self.torch.Tensor) else self.torch.cat(given)
+            details.append(self.compare(f"what {method} gives", given, expected))
+        return "; ".join(details)
+
+    def expected_embeddings(self, encoder: Any) -> dict[str, Any]:
+        """Return the numbers by method; tokens that the release pools are pooled by the library's own module."""
+        expected = {name: self.reference[f"sentence/{name}"] for name in self.job["sentence_methods"]}
+        if settings := self.job["token_pooling"]:
+            from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
+
+            pooling = HierarchicalTokenPooling(**settings)
+            for method, task in (("encode_query", "query"), ("encode_document", "document")):
+                rows = list(expected[method].split(self.job["token_counts"][method]))
+                expected[method] = self.torch.cat(pooling.pool(rows, task=task))
+        return expected
 
     def adapter_is_kept(self) -> str:
         """Put a LoRA adapter onto the model, save it alone, and load it onto the release again."""

@@ -14,7 +14,8 @@ from ...modeling import ChineseModernBertConfig
 from ..checkpoint import ENCODER_PREFIX, MASKED_LM
 from ..sentence_modules import SentenceModules
 from .isolated_check import probe_forward
-from .probes import AUTO_CLASSES, PROBE_SEED, PROBE_TEXTS, probe_inputs
+from .probes import AUTO_CLASSES, PROBE_SEED, probe_inputs
+from .reference_embeddings import reference_embeddings
 
 ENCODER = "ChineseModernBertModel"
 NUM_GUESSES = 5
@@ -69,7 +70,8 @@ class ReferenceOutputs:
             result["packed/output"] = self._packed_output(base, result)
             if sentence_modules:
                 model = self._load(MASKED_LM)[0] if sentence_modules.is_sparse else base
-                result["sentence_embeddings"] = self._sentence_embeddings(model, sentence_modules)
+                found = reference_embeddings(model, self.tokenizer, sentence_modules)
+                result.update({f"sentence/{method}": numbers for method, numbers in found.items()})
             if self.class_name == MASKED_LM:
                 masked_lm = self._load(MASKED_LM)[0]
                 result["output/AutoModelForMaskedLM"] = probe_forward("AutoModelForMaskedLM", masked_lm, result)
@@ -106,20 +108,6 @@ class ReferenceOutputs:
         ids, documents = inputs["packed/input_ids"][0], inputs["packed/document_ids"][0]
         parts = [base(input_ids=ids[documents == which].unsqueeze(0)).last_hidden_state for which in (0, 1)]
         return torch.cat(parts, dim=1)
-
-    def _sentence_embeddings(self, model: PreTrainedModel, modules: SentenceModules) -> torch.Tensor:
-        """Return the embedding of each probe text, each text computed alone; a sparse one is made of logits."""
-        rows = []
-        prompt = modules.prompts.get(modules.default_prompt or "", "")
-        for text in PROBE_TEXTS:
-            ids = torch.tensor([self.tokenizer(prompt + text)["input_ids"]])
-            states = model(input_ids=ids)[0][0]
-            if modules.is_sparse:
-                rows.append(states.relu().log1p().amax(dim=0))
-            else:
-                rows.append(states.mean(dim=0) if modules.pooling == "mean" else states[0])
-        embeddings = torch.stack(rows)
-        return torch.nn.functional.normalize(embeddings, dim=-1) if modules.normalize else embeddings
 
     def _mask_probabilities(self, masked_lm: PreTrainedModel) -> torch.Tensor:
         """Return the probability of every token at the mask, shape `(vocab_size,)`."""

@@ -22,6 +22,8 @@ from ...runtime.training_arguments import acting_fields
 from ...trainers.pretraining.options import PretrainingOptions
 from ..contents import FOLDERS, JSON_FILES, RECORD_FILES, WEIGHTS_METADATA, WEIGHTS_TENSOR, may_hold
 from ..json_forms import Names, form_faults, strict_json
+from ..module_chains import MODULES_FILE, ROUTER_FILE
+from ..module_forms import MODULE_FOLDERS, MODULE_FORMS
 from ..provenance import RECIPE
 
 # A tokenizer of 250,000 entries has 20 MB. Source: our default.
@@ -66,7 +68,20 @@ def content_faults(folder: Path) -> list[str]:
             except ValueError as error:
                 found = [str(error)]
             faults += [f"{name}: {fault}" for fault in found]
-    return faults
+    return faults or list(_idle_files(folder))
+
+
+def _idle_files(folder: Path) -> Iterator[str]:
+    """Yield what lies in the folder of a module that is none of this release's; every JSON file is known to be good."""
+    content = {name: folder / name for name in (MODULES_FILE, ROUTER_FILE) if (folder / name).is_file()}
+    rows = strict_json(content[MODULES_FILE].read_bytes()) if MODULES_FILE in content else []
+    used = {row.get("path") for row in rows}
+    if any(row["type"] == MODULE_FORMS["Router"].reference for row in rows) and ROUTER_FILE in content:
+        used |= {ROUTER_FILE, *strict_json(content[ROUTER_FILE].read_bytes()).get("types", {})}
+    for name, mode in _entries(folder):
+        place = name.partition("/")[0]
+        if stat.S_ISREG(mode) and place in (*MODULE_FOLDERS, ROUTER_FILE) and place not in used:
+            yield f"{name} belongs to no module that {MODULES_FILE} names; remove it"
 
 
 def _entries(folder: Path, inside: str = "") -> Iterator[tuple[str, int]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedTokenizerFast
 
 from ...modeling import ChineseModernBertConfig
 from ...runtime.files import file_sha256
@@ -34,13 +35,16 @@ from ..checkpoint import (
 )
 from ..kinds import ENCODER_CLASSES
 from ..manifest import MANIFEST_FILE, closest_version, read_release_manifest, release_files
+from ..module_chains import encoder_folder
 from ..native_form import NATIVE_TOLERANCES, older_spellings
 from ..onnx.check import write_job
 from ..onnx.files import ONNX_FOLDER, RECORD_FILE, exported_files, unrecorded_graphs
+from ..poolings import LATE_INTERACTION
 from ..sentence_modules import SentenceModules
 from .isolated_check import digest
 from .isolated_process import ProcessFailedError, run_script
 from .probes import AUTO_CLASSES, PROBE_TEXTS
+from .reference_embeddings import methods_of, token_counts
 from .reference_outputs import ReferenceOutputs
 from .security import content_faults, name_faults
 
@@ -141,7 +145,7 @@ def verify_release(
         checks.append(Check("the release's own weights and tokenizer", FAIL, str(error)))
         return VerificationReport(folder, tuple(checks))
     if checkpoint is not None:
-        checks.append(_weights_check(folder, reference.tensors))
+        checks.append(_weights_check(folder, reference.all_tensors))
     checks += _run_isolated(folder, reference, str(python))
     checks += _run_isolated_onnx(folder, reference, str(python))
     return VerificationReport(folder, tuple(checks))
@@ -154,15 +158,16 @@ class _Reference:
     """
 
     def __init__(self, folder: Path, checkpoint: Path) -> None:
-        self.config: ChineseModernBertConfig = read_model_config(checkpoint)
+        encoder = encoder_folder(checkpoint)
+        self.config: ChineseModernBertConfig = read_model_config(encoder)
         self.dtype = str(read_config(folder).get("dtype", "float32"))
         if self.dtype not in RELEASE_DTYPES:
             raise ValueError(
                 f"dtype={self.dtype!r} in {folder / CONFIG_FILE} is not one of {', '.join(RELEASE_DTYPES)}"
             )
-        tensors = drop_tied_decoder(read_weights(checkpoint), self.config.tie_word_embeddings)
-        self.class_name = architecture_of(read_config(checkpoint), tensors)
-        check_weights(tensors, self.class_name, self.config, checkpoint)
+        tensors = drop_tied_decoder(read_weights(encoder), self.config.tie_word_embeddings)
+        self.class_name = architecture_of(read_config(encoder), tensors)
+        check_weights(tensors, self.class_name, self.config, encoder)
         self.tensors = {name: tensor.to(RELEASE_DTYPES[self.dtype]) for name, tensor in tensors.items()}
         self.sentence_modules = SentenceModules.read(folder)
         if self.sentence_modules and checkpoint != folder:
@@ -172,7 +177,15 @@ class _Reference:
             self.sentence_modules = replace(told, **kept)
         self.is_native = read_config(folder).get("model_type") == NATIVE_MODEL_TYPE
         self.changes_norm = self.is_native and self.config.norm_type != "layernorm"
-        self.tokenizer = read_matching_tokenizer(checkpoint, self.config)
+        self.tokenizer = read_matching_tokenizer(encoder, self.config)
+        if self.sentence_modules:
+            self.sentence_modules.check(self.config, self.tokenizer, checkpoint)
+            self.sentence_modules = self.sentence_modules.to(RELEASE_DTYPES[self.dtype])
+
+    @property
+    def all_tensors(self) -> dict[str, torch.Tensor]:
+        """Tensors of the model and, by their folders, of the modules behind it."""
+        return {**self.tensors, **(self.sentence_modules.tensors if self.sentence_modules else {})}
 
 
 def _static_checks(folder: Path) -> Iterator[Check]:
@@ -294,7 +307,8 @@ def _weights_check(folder: Path, expected: dict[str, torch.Tensor]) -> Check:
     """Compare the release's file with the checkpoint's tensors, bit for bit."""
     name = "weights file: every tensor"
     try:
-        given = read_weights(folder)
+        modules = SentenceModules.read(folder)
+        given = {**read_weights(folder), **(modules.tensors if modules else {})}
     except (ValueError, OSError) as error:
         return Check(name, FAIL, str(error))
     names = sorted(set(given) | set(expected))
@@ -320,11 +334,11 @@ def _run_isolated_onnx(folder: Path, reference: _Reference, python: str) -> list
     if not files:
         return []
     model = float_model(reference.config, reference.tensors, reference.class_name)
-    pooling = (reference.sentence_modules or SentenceModules()).pooling
+    modules = reference.sentence_modules or SentenceModules()
     return _run_script(
         ISOLATED_ONNX_SCRIPT,
         python,
-        lambda temporary: {**write_job(temporary, files, model, reference.tokenizer, pooling), "release": str(folder)},
+        lambda temporary: {**write_job(temporary, files, model, reference.tokenizer, modules), "release": str(folder)},
     )
 
 
@@ -356,11 +370,26 @@ def _write_job(temporary: Path, folder: Path, reference: _Reference) -> dict[str
         "auto_class": AUTO_CLASSES[reference.class_name],
         "heads": outputs.heads(),
         "is_native": reference.is_native,
-        "sentence_class": modules and ("SparseEncoder" if modules.is_sparse else "SentenceTransformer"),
+        **_sentence_job(modules, tokenizer),
         "config": fields,
         "digests": {name: digest(tensor) for name, tensor in reference.tensors.items()},
         "texts": list(PROBE_TEXTS),
         "text_ids": [tokenizer(text)["input_ids"] for text in PROBE_TEXTS],
         "masked_text": outputs.masked_text(),
         "max_seq_length": (modules and modules.max_length) or config.max_position_embeddings,
+    }
+
+
+def _sentence_job(modules: SentenceModules | None, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """Return what the child needs to know of sentence embeddings, the numbers apart."""
+    if not modules:
+        return {"sentence_class": None}
+    pooling = modules.module("HierarchicalTokenPooling")
+    options = {} if modules.pooling == LATE_INTERACTION else {"convert_to_tensor": True}
+    return {
+        "sentence_class": modules.library_class,
+        "sentence_methods": list(methods_of(modules)),
+        "sentence_options": {**options, **({"convert_to_sparse_tensor": False} if modules.is_sparse else {})},
+        "token_pooling": pooling and dict(pooling.settings),
+        "token_counts": token_counts(tokenizer, modules) if pooling else {},
     }

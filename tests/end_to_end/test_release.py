@@ -98,6 +98,25 @@ def test_a_fine_tuned_model_of_any_head_is_verified_in_both_classes(
     assert len(report.checks) == lines, report.summary()
 
 
+@pytest.mark.parametrize(("name", "lines"), [("sparse_documents", 39), ("late_interaction, pooled", 22)])
+def test_a_search_model_is_verified_in_both_classes_and_its_examples_run(
+    name: str, lines: int, saved_checkpoint: Path, tmp_path: Path
+) -> None:
+    for package in ("sentence_transformers", "onnxruntime", "onnxscript"):
+        pytest.importorskip(package)
+    from reference import search_models
+
+    saved = search_models.save(name, saved_checkpoint, tmp_path / "saved")
+    options = {"model_name": str(tmp_path / "release"), "onnx": ["fp32"], "onnx_graphs": ["embedding"]}
+    folder = build_release(ReleaseArguments(str(saved), str(tmp_path / "release"), **options))
+    report = verify_release(folder, saved)
+    assert report.is_ok and len(report.checks) == lines, report.summary()
+    library_class = "MultiVectorEncoder" if name.startswith("late") else "SparseEncoder"
+    passed = {check.name for check in report.checks if check.outcome == "pass"}
+    assert {library_class, f"without trust: {library_class}", "ONNX without torch: onnx/model_embedding.onnx"} <= passed
+    assert run_examples([folder / "README.md"], tmp_path) == (3 if name == "sparse_documents" else 2)
+
+
 def test_the_native_model_type_over_weights_that_are_not_native_fails(tmp_path: Path) -> None:
     checkpoint = write_tiny_checkpoint(tmp_path / "checkpoint", zero_mean_residual=False)
     release = build_release(ReleaseArguments(str(checkpoint), str(tmp_path / "release")))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sentence_transformers
 import transformers
-from sentence_transformers.base.training_args import BaseTrainingArguments
+from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 from transformers import TrainingArguments
 
 from chinese_modernbert import cli
@@ -28,8 +28,7 @@ MOST_LINES = 110
 LIBRARIES = {
     "pretrain": TrainingArguments,
     "clue": TrainingArguments,
-    "sts": BaseTrainingArguments,
-    "retrieval": BaseTrainingArguments,
+    "sts": SentenceTransformerTrainingArguments,
 }
 
 

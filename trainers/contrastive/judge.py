@@ -5,11 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from .arguments import StageArguments
 from .datasets import NamedRows
-from .stages import Scores
+
+
+class Scores(Protocol):
+    """All results of one model."""
+
+    def save(self, path: Path) -> None:
+        """Write them as JSON."""
 
 
 class Judge(ABC):

@@ -14,7 +14,6 @@ from chinese_modernbert import modeling
 from chinese_modernbert.hub_release import ReleaseArguments, build_release, provenance
 from chinese_modernbert.hub_release.checkpoint import without_idle_labels
 from chinese_modernbert.hub_release.manifest import MANIFEST_FILE
-from chinese_modernbert.hub_release.onnx.files import OnnxOptions
 from chinese_modernbert.hub_release.provenance import PROVENANCE_FILE, without_local_folders, yaml_without_local_folders
 from chinese_modernbert.modeling import (
     ChineseModernBertForMaskedLM,
@@ -224,12 +223,11 @@ def test_a_sparse_encoder_is_what_its_pooling_says(checkpoint: Path, tmp_path: P
     with pytest.raises(ValueError, match="pooling='max' is not offered; use one of mean, cls, splade"):
         ReleaseArguments("a", "b", pooling="max")
     folder = release_of(checkpoint, tmp_path, pooling="splade")
-    edit_json(folder / "1_SpladePooling" / "config.json", pooling_strategy="sum")
-    assert "pools by {'pooling_strategy': 'sum'" in message(folder, tmp_path / "other")
-    options = OnnxOptions()
-    assert list(options.outputs("ChineseModernBertForMaskedLM", "splade")) == ["model"]
-    with pytest.raises(ValueError, match="'embedding' is none of"):
-        OnnxOptions(graphs=("embedding",)).outputs("ChineseModernBertForMaskedLM", "splade")
+    settings = json.loads((folder / "1_SpladePooling" / "config.json").read_text())
+    expected = {"pooling_strategy": "max", "activation_function": "relu", "word_embedding_dimension": 384}
+    assert settings == expected
+    edit_json(folder / "1_SpladePooling" / "config.json", pooling_strategy="mean")
+    assert "pooling_strategy is 'mean', wanted is one of 'max', 'sum'" in message(folder, tmp_path / "other")
 
 
 def test_recipe_and_masking_are_taken_from_the_run_folder_without_its_paths(checkpoint: Path, tmp_path: Path) -> None:

@@ -7,11 +7,7 @@ from importlib import import_module
 from .kind import ModelKind
 
 # The module and its class; what a kind needs is imported when it is asked for.
-KINDS = {
-    "dense": ("dense", "DenseKind"),
-    "sparse": ("sparse", "SparseKind"),
-    "sparse_documents": ("sparse_documents", "SparseDocumentsKind"),
-}
+KINDS = {"dense": ("dense", "DenseKind")}
 
 
 def kind_named(name: str) -> ModelKind:

@@ -3,6 +3,7 @@
 import builtins
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from chinese_modernbert.hub_release.contents import JSON_FILES
 from chinese_modernbert.hub_release.verification import verify
 from chinese_modernbert.hub_release.verification.security import content_faults, name_faults
 from reference.hostile_folders import DAMAGES, changed_values, seal
+from reference.hostile_modules import MODULE_DAMAGES
 
 RECORDS = {
     "run": {"seed": 1, "masking": {"name": "x", "auto_map": None}},
@@ -56,6 +58,20 @@ def test_a_hostile_folder_is_refused_before_anything_loads_it(
 ) -> None:
     folder = Path(shutil.copytree(known_release, tmp_path / "release"))
     DAMAGES[name](folder)
+    expect_refusal(folder)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in MODULE_DAMAGES.items() for name in names])
+def test_hostile_modules_are_refused_before_anything_loads_them(
+    kind: str, name: str, model_release: Callable[[str], Path], tmp_path: Path, nothing_is_loaded: None
+) -> None:
+    folder = Path(shutil.copytree(model_release(kind), tmp_path / "release"))
+    MODULE_DAMAGES[kind][name](folder)
+    expect_refusal(folder)
+
+
+def expect_refusal(folder: Path) -> None:
+    """Mend the manifest of a folder, and see that its verification starts no process and says why."""
     seal(folder)
     report = verify_release(folder)
     about_trust = ("security: ", "modeling files are this library's")
@@ -67,12 +83,23 @@ def test_a_hostile_folder_is_refused_before_anything_loads_it(
 
 def test_sixty_ways_are_tried() -> None:
     assert len(DAMAGES) > 60
+    assert all(len(damages) > 20 for damages in MODULE_DAMAGES.values())
 
 
-@pytest.mark.parametrize("name", [name for name in JSON_FILES if not name.startswith(("onnx", "1_Splade"))])
-def test_no_json_file_takes_a_key_or_an_object_more_anywhere(name: str, known_release: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", MODULE_DAMAGES)
+def test_modules_of_every_kind_have_no_fault(kind: str, model_release: Callable[[str], Path]) -> None:
+    assert name_faults(model_release(kind)) == content_faults(model_release(kind)) == []
+    assert {check.outcome for check in verify._static_checks(model_release(kind))} == {"pass"}
+
+
+@pytest.mark.parametrize("name", [name for name in JSON_FILES if not name.startswith("onnx")])
+def test_no_json_file_takes_a_key_or_an_object_more_anywhere(
+    name: str, known_release: Path, model_release: Callable[[str], Path], tmp_path: Path
+) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
-    value = json.loads((known_release / name).read_text(encoding="utf-8"))
+    releases = [known_release, *(model_release(kind) for kind in ("sparse", *MODULE_DAMAGES))]
+    holder = next(folder for folder in releases if (folder / name).is_file())
+    value = json.loads((holder / name).read_text(encoding="utf-8"))
     value.pop("run", None) if isinstance(value, dict) else None  # a record of any form, which no library reads
     tried = 0
     for changed in changed_values(value):
