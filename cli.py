@@ -117,6 +117,21 @@ COMMANDS: dict[str, Command] = {
         own_options="trainers.contrastive.options:ContrastiveOptions",
         runs_model=True,
     ),
+    "retrieval": Command(
+        "train a model for search of any kind in stages, and measure every stage beside BM25",
+        "trainers.contrastive.arguments:RetrievalArguments",
+        "trainers.contrastive.run:run_retrieval",
+        "model for search: {}/final",
+        own_options="trainers.contrastive.retrieval_options:RetrievalOptions",
+        runs_model=True,
+    ),
+    "retrieval explain": Command(
+        "show what a sparse encoder takes texts for: its terms by weight, those of the text and those it adds",
+        "evaluation.retrieval.expansion_command:ExplainArguments",
+        "evaluation.retrieval.expansion_command:run_explain",
+        first="model_and_texts",
+        runs_model=True,
+    ),
     "clue": Command(
         "fine-tune and score a model on CLUE, or on a task of your own",
         "trainers.clue.arguments:ClueArguments",

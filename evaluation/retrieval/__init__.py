@@ -7,6 +7,7 @@ from ...runtime.lazy import lazy_names
 if TYPE_CHECKING:
     from .bm25 import Bm25Searcher
     from .combined import FusedSearcher, RerankingSearcher
+    from .expansion import explain
     from .late_interaction import LateInteractionSearcher
     from .loading import load_search_model
     from .measures import score_retrieval
@@ -30,6 +31,7 @@ __all__ = [
     "SearchResult",
     "Searcher",
     "SparseSearcher",
+    "explain",
     "load_search_model",
     "measure_search",
     "read_retrieval_task",

@@ -22,7 +22,7 @@ from chinese_modernbert.runtime.settings import differing_settings
 from chinese_modernbert.runtime.training_arguments import MAY_DIFFER, deciding_options, default_arguments
 from chinese_modernbert.trainers.clue.arguments import ClueArguments
 from chinese_modernbert.trainers.clue.settings import MAY_DIFFER_BETWEEN_RUNS
-from chinese_modernbert.trainers.contrastive.arguments import ContrastiveArguments
+from chinese_modernbert.trainers.contrastive.arguments import ContrastiveArguments, RetrievalArguments
 from chinese_modernbert.trainers.data.arguments import PrepareArguments
 from chinese_modernbert.trainers.data.prepare import run_prepare
 from chinese_modernbert.trainers.data.shard_settings import READ_AGAIN
@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[type, tuple[str, ...]]] = {
     "pretrain": (PretrainingArguments, MAY_DIFFER_ON_RESUME),
     "clue": (ClueArguments, MAY_DIFFER_BETWEEN_RUNS),
     "sts": (ContrastiveArguments, ContrastiveArguments.may_differ),
+    "retrieval": (RetrievalArguments, RetrievalArguments.may_differ),
     "prepare": (PrepareArguments, READ_AGAIN),
 }
 

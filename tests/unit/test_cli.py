@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sentence_transformers
 import transformers
-from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
+from sentence_transformers.base.training_args import BaseTrainingArguments
 from transformers import TrainingArguments
 
 from chinese_modernbert import cli
@@ -28,7 +28,8 @@ MOST_LINES = 110
 LIBRARIES = {
     "pretrain": TrainingArguments,
     "clue": TrainingArguments,
-    "sts": SentenceTransformerTrainingArguments,
+    "sts": BaseTrainingArguments,
+    "retrieval": BaseTrainingArguments,
 }
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from sentence_transformers import SentenceTransformer
@@ -22,19 +20,17 @@ from ...evaluation.sentences.files import ScoredPair
 from ...evaluation.sentences.report import ScoredEncoder
 from ...evaluation.sentences.scores import SentenceScores, evaluate_encoder, score_values
 from ...evaluation.sentences.static_embeddings import static_encoder
-from ...runtime.files import file_sha256, model_files_fingerprint, write_text_atomically
-from ...runtime.settings import differing_settings
+from ...runtime.files import file_sha256, model_files_fingerprint
 from ...tokenization import load_segmenter, read_documents
 from ...tokenization.documents import find_text_files
 from .arguments import ContrastiveArguments
 from .datasets import NamedRows, texts_of
 from .models import is_encoder_folder, load_encoder, untrained_twin
 from .settings import run_settings
-from .stages import SCORES, last_stage
+from .stages import BASELINES, SCORES, keep_scores, last_stage
 
 logger = logging.getLogger(__name__)
 
-BASELINES = "baselines"
 UNTRAINED, STATIC, BM25 = "untrained", "static embeddings", "BM25"
 TEXTS_AT_ONCE = 1_000
 
@@ -74,7 +70,7 @@ def score_baselines(
     """
     folder = Path(arguments.output_dir or "") / BASELINES
     sets = {"rows": rows, **run_settings(arguments)}
-    once = partial(_once, overwrite=arguments.overwrite)
+    once = partial(keep_scores, load=SentenceScores.load, overwrite=arguments.overwrite)
 
     def evaluate(model: SentenceTransformer) -> SentenceScores:
         return evaluate_encoder(model.eval(), scored, retrieval, arguments.bootstrap_resamples)
@@ -101,23 +97,6 @@ def score_baselines(
         scores = once(file, record, lambda name=name: evaluate(load_encoder(name, arguments)))
         found.append(ScoredEncoder(name, "other", scores))
     return found
-
-
-def _once(
-    file: Path, record: Mapping[str, Any], score: Callable[[], SentenceScores], overwrite: bool
-) -> SentenceScores:
-    """Return kept scores where they were made under the same settings, else make and keep them."""
-    settings = file.with_suffix(".settings.json")
-    is_kept = file.is_file() and settings.is_file() and not overwrite
-    if is_kept and not differing_settings(json.loads(settings.read_text(encoding="utf-8")), record):
-        logger.info("%s is there", file)
-        return SentenceScores.load(file)
-    settings.unlink(missing_ok=True)
-    scores = score()
-    scores.save(file)
-    write_text_atomically(settings, json.dumps(dict(record), ensure_ascii=False, indent=1) + "\n")
-    logger.info("scored %s", file)
-    return scores
 
 
 def score_sizes(

@@ -5,17 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from .arguments import StageArguments
 from .datasets import NamedRows
-
-
-class Scores(Protocol):
-    """All results of one model."""
-
-    def save(self, path: Path) -> None:
-        """Write them as JSON."""
+from .stages import Scores
 
 
 class Judge(ABC):

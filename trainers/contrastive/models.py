@@ -9,11 +9,12 @@ from typing import Any, cast
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from transformers import PreTrainedModel, set_seed
 
+from ...evaluation.retrieval.expansion import tokenizers_of
 from ...modeling import ChineseModernBertModel
 from ...modeling.loading import own_config
-from ...tokenization.loading import save_tokenizer
+from ...tokenization.loading import TOKENIZER_FILE, save_tokenizer
 from .arguments import DenseArguments
 
 MODULES_FILE, CONFIG_FILE = "modules.json", "config.json"
@@ -60,17 +61,28 @@ def _with_own_class(model: SentenceTransformer, folder: str | Path) -> SentenceT
 def save_model(model: Any, folder: Path) -> None:
     """Write a model of any kind for sentence-transformers; of one of ours the code lies beside it.
 
-    The tokenizer is written again, since the library keeps the last call's truncation and padding in its file.
+    Tokenizers are written again, since the library keeps the last call's truncation and padding in its files.
     """
     model.save(str(folder))
-    if isinstance(model.tokenizer, PreTrainedTokenizerBase):  # static embeddings have a bare one
-        save_tokenizer(model.tokenizer, folder)
+    for tokenizer in tokenizers_of(model)[:1]:  # static embeddings have a bare one; the sides of a router have the same
+        for file in list(folder.rglob(TOKENIZER_FILE)):
+            save_tokenizer(tokenizer, file.parent)
 
 
 def transformer_of(model: Any) -> PreTrainedModel | None:
     """Return the Transformers model inside a model of sentence-transformers; static embeddings have none."""
-    found = getattr(model[0], "model", None)
-    return found if isinstance(found, PreTrainedModel) else None
+    return next((module.model for module in model.modules() if isinstance(module, Transformer)), None)
+
+
+def limit_length(model: Any, longest: int) -> None:
+    """Let a model read texts of up to so many tokens; of one with a router the library would set the router alone.
+
+    Args:
+        model: of any kind, which is changed
+        longest: in tokens, with the special ones
+    """
+    for tokenizer in tokenizers_of(model):
+        tokenizer.model_max_length = longest
 
 
 def untrained_twin(model: SentenceTransformer, seed: int) -> SentenceTransformer | None:

@@ -17,13 +17,14 @@ from ...runtime.files import make_folder, write_text_atomically
 from ...runtime.processes import hold_folder_together, on_main_process
 from ..lora import add_lora, merge_lora
 from ..soundness import refuse_unsound_weights
-from .arguments import ContrastiveArguments, StageArguments
+from .arguments import ContrastiveArguments, RetrievalArguments, StageArguments
 from .datasets import NamedRows, read_named, rows_fingerprint, stage_datasets, texts_of, without_leaks
 from .judge import Judge
 from .kinds import ModelKind, kind_named
 from .leakage import LeakageReport, find_leaks
-from .models import is_encoder_folder, transformer_of
+from .models import is_encoder_folder, limit_length, transformer_of
 from .options import ContrastiveStage
+from .search_judge import SearchJudge
 from .settings import differing_stages, stage_record
 from .similarity_judge import SimilarityJudge
 from .stages import FINAL, SCORES, STAGE, finished_stages
@@ -49,6 +50,21 @@ def run_contrastive(arguments: ContrastiveArguments) -> Path:
         ValueError: If settings or rows are wrong, or training texts occur in an evaluation set.
     """
     return run_stages(arguments, kind_named("dense"), SimilarityJudge)
+
+
+def run_retrieval(arguments: RetrievalArguments) -> Path:
+    """Train a model for search over all its stages, or measure it as it is where there are none.
+
+    Args:
+        arguments: see `RetrievalArguments`
+
+    Returns:
+        `output_dir`, laid out as that of `run_contrastive`; the report says what each search finds and costs.
+
+    Raises:
+        FileNotFoundError, FileExistsError, ValueError: As `run_contrastive` does.
+    """
+    return run_stages(arguments, kind_named(arguments.kind), SearchJudge)
 
 
 def run_stages(arguments: StageArguments, kind: ModelKind, judge: type[Judge]) -> Path:
@@ -130,12 +146,13 @@ class _Run:
             return folder
         set_seed(arguments.seed)
         model = self.kind.load(before / "model", arguments)
-        model.max_seq_length = stage.max_length
+        limit_length(model, stage.max_length)
         fewest = stage.batch_size if arguments.world_size > 1 else 2  # processes share whole batches
         datasets = stage_datasets(named, stage, arguments.seed, model, arguments.mining_margin, fewest)
         inner = transformer_of(model)
         if arguments.lora_rank and inner is not None:
-            add_lora(inner, arguments.lora_rank, arguments.lora_alpha)
+            body: Any = inner.base_model
+            add_lora(body, arguments.lora_rank, arguments.lora_alpha)
         trainer = self.kind.trainer(model, _stage_arguments(stage, arguments, folder), datasets)
         trainer.train()
         if arguments.lora_rank:
@@ -154,7 +171,7 @@ class _Run:
         refuse_unsound_weights(model, folder.name)
         inner = transformer_of(model)
         if record["stage"] is not None and inner is not None:  # a stage trains on short texts, models read long ones
-            model.max_seq_length = inner.config.max_position_embeddings
+            limit_length(model, inner.config.max_position_embeddings)
         self.kind.save(model, folder / "model")
         write_text_atomically(folder / STAGE, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
         scores = self.judge.score(model.eval())

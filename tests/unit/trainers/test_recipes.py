@@ -7,6 +7,7 @@ import pytest
 from chinese_modernbert.modeling import ChineseModernBertConfig
 from chinese_modernbert.runtime.options import load_recipe
 from chinese_modernbert.runtime.recipes import RECIPES_FOLDER
+from chinese_modernbert.trainers.contrastive.arguments import RetrievalArguments
 from chinese_modernbert.trainers.data.batch_plan import BatchSizeWarmup
 from chinese_modernbert.trainers.data.stages import stage_ends, steps_for_positions
 from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
@@ -76,3 +77,14 @@ def test_the_growing_batch_of_the_full_recipes_ends_before_the_warm_up_and_keeps
 
 def test_a_recipe_can_be_shortened_from_the_command_line(tmp_path: Path) -> None:
     assert read("pretrain_smoke", tmp_path, "--max_steps", "20").max_steps == 20
+
+
+@pytest.mark.parametrize("name", ["search_sparse", "search_sparse_documents"])
+def test_a_recipe_of_search_is_read_and_says_where_it_comes_from(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHINESE_MODERNBERT_DATA", str(tmp_path))
+    words = ["--model", str(tmp_path), "--output_dir", str(tmp_path), "--use_cpu"]
+    (arguments,) = load_recipe([RetrievalArguments], name, words)
+    assert arguments.kind == name.removeprefix("search_") and arguments.stages and arguments.retrieval
+    test_a_recipe_says_where_it_comes_from_on_what_it_runs_and_how(name)

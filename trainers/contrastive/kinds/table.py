@@ -7,7 +7,11 @@ from importlib import import_module
 from .kind import ModelKind
 
 # The module and its class; what a kind needs is imported when it is asked for.
-KINDS = {"dense": ("dense", "DenseKind")}
+KINDS = {
+    "dense": ("dense", "DenseKind"),
+    "sparse": ("sparse", "SparseKind"),
+    "sparse_documents": ("sparse_documents", "SparseDocumentsKind"),
+}
 
 
 def kind_named(name: str) -> ModelKind:

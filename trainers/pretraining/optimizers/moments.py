@@ -27,7 +27,10 @@ def take_moments(optimizer: Optimizer, checkpoint: Path) -> None:
     given: Any = torch.load(file, map_location="cpu", weights_only=True)
     own = optimizer.state_dict()
     # What a group is made of tells the kinds of optimizers apart.
-    kinds = [[(sorted(group.keys() - {SCHEDULED}), len(group["params"])) for group in one["param_groups"]] for one in (own, given)]
+    kinds = [
+        [(sorted(group.keys() - {SCHEDULED}), len(group["params"])) for group in one["param_groups"]]
+        for one in (own, given)
+    ]
     if kinds[0] != kinds[1]:
         raise ValueError(
             f"{file} is of another optimizer or model: its groups have {_sizes(given)} parameters, those here "

@@ -1,0 +1,97 @@
+"""The command `retrieval`: every stage is measured beside BM25, other models and fusions, kept, and measured once."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sentence_transformers import SentenceTransformer
+
+from chinese_modernbert.evaluation.retrieval.reading import read_retrieval_task
+from chinese_modernbert.evaluation.retrieval.results import measure_search
+from chinese_modernbert.evaluation.retrieval.vectors import DenseSearcher
+from chinese_modernbert.runtime.options import load_recipe
+from chinese_modernbert.trainers.contrastive.arguments import RetrievalArguments
+from chinese_modernbert.trainers.contrastive.run import run_retrieval
+from reference.tiny_checkpoint import write_tiny_checkpoint
+
+THINGS = "虎狮熊猫狗马牛羊鸡鸭鱼鸟花草树木山水风云"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_checkpoint(tmp_path_factory.mktemp("model") / "checkpoint")
+
+
+@pytest.fixture
+def settings(checkpoint: Path, tmp_path: Path) -> dict[str, Any]:
+    """Settings of a short run, with its rows written to files."""
+    pairs = list(zip(THINGS, THINGS[1:], strict=False))
+    rows = {
+        "triplets": [{"anchor": f"{a}在哪里", "positive": f"哪里有{a}", "negative": f"{b}很大"} for a, b in pairs],
+        "passages": [{"query": f"何处见{a}住", "passage": f"{a}住在山上，{b}也在"} for a, b in pairs],
+    }
+    for name, found in rows.items():
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
+        (tmp_path / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    return {
+        "model": str(checkpoint),
+        "data": str(tmp_path),
+        "stages": [{"data": [str(tmp_path / "triplets.jsonl")], "batch_size": 8}],
+        "retrieval": [str(tmp_path / "passages.jsonl")],
+        "output_dir": str(tmp_path / "run"),
+        "bootstrap_resamples": 10,
+        "leakage_similarity": 1.0,
+        "learning_rate": 1e-3,
+        "use_cpu": True,
+    }
+
+
+def arguments(settings: dict[str, Any], **changes: Any) -> RetrievalArguments:
+    return load_recipe([RetrievalArguments], None, {**settings, **changes})[0]
+
+
+def results(output: Path) -> dict[str, dict[str, Any]]:
+    return {row["name"]: row for row in json.loads((output / "report.json").read_text("utf-8"))["results"]}
+
+
+def test_stages_stand_beside_bm25_and_the_fusion_and_a_second_run_measures_nothing(settings: dict[str, Any]) -> None:
+    output = run_retrieval(arguments(settings))
+    found = results(output)
+    assert list(found) == ["BM25", "BM25 + last stage", "before training", "stage 1, in_batch_negatives"]
+    assert [row["kind"] for row in found.values()] == ["bm25", "fused", "dense", "dense"]
+    task = read_retrieval_task(settings["retrieval"][0])
+    again = measure_search(DenseSearcher(SentenceTransformer(str(output / "final"))), task)
+    assert found["stage 1, in_batch_negatives"]["measures"] == pytest.approx(again.measures, abs=1e-6)
+    assert found["before training"]["measures"] != found["stage 1, in_batch_negatives"]["measures"]
+    kept = {file: file.stat().st_mtime_ns for file in output.rglob("*.json") if file.parent != output}
+    run_retrieval(arguments(settings))
+    assert {file: file.stat().st_mtime_ns for file in kept} == kept
+
+
+def test_other_models_are_measured_alone_and_fused(settings: dict[str, Any], tmp_path: Path) -> None:
+    other = run_retrieval(arguments(settings, output_dir=str(tmp_path / "other"), hybrid=False))
+    assert "BM25 + last stage" not in results(other)
+    output = run_retrieval(arguments(settings, stages=[], against=[str(other)]))
+    found = results(output)
+    assert list(found) == ["BM25", str(other), f"BM25 + {other}", "BM25 + last stage", "before training"]
+    trained = results(other)["stage 1, in_batch_negatives"]["measures"]
+    assert found[str(other)]["measures"] == pytest.approx(trained, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"retrieval": []}, "nothing to search in; name at least one set"),
+        ({"against": ["no/such"]}, "no/such holds no model"),
+        ({"model": "no/such"}, "no folder of a checkpoint or release"),
+        ({"kind": "colbert"}, "kind"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_in_one_line(
+    settings: dict[str, Any], changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
+        run_retrieval(arguments(settings, **changes))
+    assert "\n" not in str(caught.value)
+    assert not Path(settings["output_dir"]).exists()
