@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import SparseEncoder
 from torch.nn.functional import cross_entropy
 
+from chinese_modernbert.evaluation.retrieval.expansion import tokenizers_of
 from chinese_modernbert.modeling import ChineseModernBertForMaskedLM
 from chinese_modernbert.runtime.options import load_recipe
 from chinese_modernbert.tokenization.loading import load_tokenizer
@@ -23,6 +24,7 @@ from chinese_modernbert.trainers.contrastive.arguments import RetrievalArguments
 from chinese_modernbert.trainers.contrastive.kinds import kind_named
 from chinese_modernbert.trainers.contrastive.kinds.sparse_documents import document_frequency_weights
 from chinese_modernbert.trainers.contrastive.models import limit_length
+from chinese_modernbert.trainers.contrastive.run import run_retrieval
 
 CHARACTERS = "北京是中国的首都今天气很好"
 TRIPLETS = {
@@ -233,3 +235,20 @@ def test_what_cannot_be_made_sparse_is_refused(saved_checkpoint: Path, tmp_path:
 def test_options_of_another_kind_are_refused(kind: str, option: str, saved_checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"{option} acts for kind"):
         arguments(saved_checkpoint, tmp_path, kind, **{option: 3})
+
+
+@pytest.mark.parametrize("kind", SPARSE_KINDS)
+def test_the_command_trains_and_measures_and_a_second_run_repeats_nothing(
+    kind: str, saved_checkpoint: Path, tmp_path: Path
+) -> None:
+    changes = {"leakage": "report", "hybrid": False, "bootstrap_resamples": 10, "keep_tokens": 5}
+    args = arguments(saved_checkpoint, tmp_path, kind, **changes)
+    output = run_retrieval(args)
+    assert "BM25" in (output / "report.md").read_text(encoding="utf-8")
+    weights = output / "stage-1" / "model" / "modules.json"
+    written = weights.stat().st_mtime_ns
+    run_retrieval(arguments(saved_checkpoint, tmp_path, kind, **changes))
+    assert weights.stat().st_mtime_ns == written
+    final = kind_named(kind).load(output / "final", args)
+    longest = {one.model_max_length for one in tokenizers_of(final)}
+    assert longest == {128}  # what the model reads, not what the stage trained on
