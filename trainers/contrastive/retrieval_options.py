@@ -13,8 +13,8 @@ SPARSE = ("sparse", "sparse_documents")
 class SparseOptions:
     """What a sparse encoder is, and how its vectors are compared in training.
 
-    Sources of the defaults: ours. The temperature is that of benchmarks/2026-11-27-search-sparse.md; the regularizers are
-    close to those of SPLADE (arXiv 2109.10086) and not tuned.
+    Sources of the defaults: ours. The temperature is that of benchmarks/2026-11-27-search-sparse.md; the regularizers
+    are near those of SPLADE (arXiv 2109.10086) and not tuned.
     """
 
     document_regularizer: float = argument(
