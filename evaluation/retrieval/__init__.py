@@ -7,6 +7,7 @@ from ...runtime.lazy import lazy_names
 if TYPE_CHECKING:
     from .bm25 import Bm25Searcher
     from .combined import FusedSearcher, RerankingSearcher
+    from .engines import export_index
     from .expansion import explain
     from .late_interaction import LateInteractionSearcher
     from .loading import load_search_model
@@ -32,6 +33,7 @@ __all__ = [
     "Searcher",
     "SparseSearcher",
     "explain",
+    "export_index",
     "load_search_model",
     "measure_search",
     "read_retrieval_task",

@@ -140,6 +140,8 @@ def draw_quality(tasks: Mapping[str, Sequence[SearchResult]], picture: Path) -> 
     """
     figure = new_figure(7.5, 4.2 * len(tasks))
     colors = dict(zip(MARKERS, COLORS, strict=True))
+    times = [one.milliseconds_per_query for rows in tasks.values() for one in rows]
+    middle = (min(times) * max(times)) ** 0.5  # names of points right of it stand left of them
     for axes, (name, rows) in zip(figure.subplots(len(tasks), 1, squeeze=False)[:, 0], tasks.items(), strict=True):
         for kind in dict.fromkeys(one.kind for one in rows):
             title, marker = MARKERS[kind]
@@ -147,8 +149,10 @@ def draw_quality(tasks: Mapping[str, Sequence[SearchResult]], picture: Path) -> 
             points = [(one.milliseconds_per_query, one.measures["ndcg@10"]) for one in of_kind]
             axes.scatter(*zip(*points, strict=True), marker=marker, s=70, color=colors[kind], label=title, zorder=3)
             for one, point in zip(of_kind, points, strict=True):
-                axes.annotate(one.name, point, (6, 5), textcoords="offset points", fontsize="x-small")
+                place: dict[str, Any] = {"xytext": (6, 5)} if point[0] <= middle else {"xytext": (-6, 5), "ha": "right"}
+                axes.annotate(one.name, point, textcoords="offset points", fontsize="x-small", **place)
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.margins(0.18, 0.12)
         axes.set_xlabel("milliseconds per query")
         axes.set_ylabel("nDCG@10")

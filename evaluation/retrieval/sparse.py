@@ -1,8 +1,9 @@
-"""Search by learned sparse vectors: an inverted index of weights, and its export to engines."""
+"""Search by learned sparse vectors: an inverted index of weights."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,18 @@ class SparseSearcher:
         encode: Any = self.model.encode_document
         found = encode(list(passages), save_to_cpu=True, max_active_dims=self.keep, show_progress_bar=False)
         self._index = rows_of(found).T.tocsr()
+
+    def read_index(self, path: str | Path) -> None:
+        """Take the index that `engines.export_index` wrote for SciPy in the place of `build`.
+
+        Raises:
+            ValueError: If it has other terms than the model.
+        """
+        found = sparse.csr_array(sparse.load_npz(path))
+        terms = self.model.get_embedding_dimension()
+        if found.shape[0] != terms:
+            raise ValueError(f"{path} has weights of {found.shape[0]} terms, the model of {terms}; build it anew")
+        self._index = found
 
     def search(self, queries: Sequence[str], depth: int = DEPTH) -> Hits:
         """Return the best passages, see `Searcher`; one without a term of the query counts as not found."""

@@ -118,16 +118,29 @@ def _read_scores(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
 
 
 def _read_triplets(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
+    """Read triplets; what is a positive of a text in any row is a negative of it in none."""
+    positives: dict[str, set[str]] = {}
+    places = []
     for location, row in rows:
         anchor = checked_text(row, one.fields[0], location)
         texts = [checked_texts(row, name, location) for name in one.fields[1:]]
         negatives = texts[1] if len(texts) > 1 else ()
         for positive in texts[0]:
+            positives.setdefault(anchor, set()).add(positive)
             if positive == anchor:
                 found.drop("the positive is the anchor")
                 continue
-            kept = tuple(text for text in negatives if text != positive)
-            found.triplets.append(Triplet(anchor, positive, kept))
+            found.triplets.append(Triplet(anchor, positive, negatives))
+            places.append(location)
+    changed = []
+    for number, (triplet, location) in enumerate(zip(found.triplets, places, strict=True)):
+        kept = tuple(text for text in triplet.negatives if text not in positives[triplet.anchor])
+        if len(kept) < len(triplet.negatives):
+            found.triplets[number] = Triplet(triplet.anchor, triplet.positive, kept)
+            changed.append(location)
+    if changed:
+        what = "%s: a negative is a positive of the same text too, as in %d rows of %s; such negatives are left out"
+        logger.warning(what, changed[0], len(set(changed)), one.name)
 
 
 def _read_inference(rows: Rows, one: SentenceSet, found: ReadRows) -> None:

@@ -52,6 +52,20 @@ def test_a_pair_labelled_0_gives_negatives_and_never_a_positive() -> None:
     assert triplets_from_pairs(pairs) == [Triplet("甲", "丁", ("乙", "丙"))]
 
 
+def test_a_positive_of_any_row_is_a_negative_of_none(
+    write: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [
+        {"q": "甲", "p": "乙", "n": ["丙", "丁"]},
+        {"q": "甲", "p": ["丙", "戊"], "n": ["戊", "丁"]},
+        {"q": "己", "p": "庚", "n": ["丙"]},
+    ]
+    found = read_rows(write("triplets", "q p n", rows), "train", tmp_path)
+    expected = [("甲", "乙", ("丁",)), ("甲", "丙", ("丁",)), ("甲", "戊", ("丁",)), ("己", "庚", ("丙",))]
+    assert found.triplets == [Triplet(*one) for one in expected]
+    assert "rows.jsonl:1: a negative is a positive of the same text too, as in 2 rows of mine" in caplog.text
+
+
 def test_triples_take_one_negative_a_list_or_none(write: Write, tmp_path: Path) -> None:
     rows = [{"q": "甲", "p": ["乙", "甲"], "n": ["丙", "乙"]}, {"q": "丁", "p": "戊", "n": "己"}]
     found = read_rows(write("triplets", "q p n", rows), "train", tmp_path)
