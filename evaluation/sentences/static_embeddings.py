@@ -1,4 +1,4 @@
-"""Static word vectors from the same corpus: the baseline that reads no context.
+"""Static vectors of tokens, which read no context: counted in a corpus as a baseline, or distilled from an encoder.
 
 Counts of neighboring tokens become positive pointwise mutual information and a truncated singular value
 decomposition; the sentence vector is the mean of its tokens' vectors. Source: Levy and Goldberg 2014 (shifted PPMI with
@@ -8,18 +8,22 @@ shift 1, singular values to the power 1/2).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-from sklearn.decomposition import TruncatedSVD
+from sklearn.decomposition import PCA, TruncatedSVD
 from transformers import PreTrainedTokenizerFast
 
 WINDOW = 5
 # Smoothing of the context distribution. Source: Levy, Goldberg and Dagan 2015.
 CONTEXT_POWER = 0.75
 BATCH_TOKENS = 1_000_000
+TOKENS_AT_ONCE = 256
+# Source: Arora, Liang and Ma 2017 name 1e-4 to 1e-3; model2vec takes 1e-4.
+SIF_COEFFICIENT = 1e-4
 
 
 def count_neighbors(documents: Iterable[np.ndarray], vocab_size: int, window: int = WINDOW) -> csr_array:
@@ -86,7 +90,40 @@ def static_encoder(
         )
     decomposition = TruncatedSVD(dimensions, random_state=seed)
     left = decomposition.fit_transform(information)
-    vectors = left / np.sqrt(decomposition.singular_values_).clip(min=1e-12)
-    vectors[list(tokenizer.all_special_ids)] = 0.0
-    module = StaticEmbedding(tokenizer.backend_tokenizer, embedding_weights=vectors.astype(np.float32))
+    return encoder_of_table(tokenizer, left / np.sqrt(decomposition.singular_values_).clip(min=1e-12))
+
+
+def distilled_encoder(model: SentenceTransformer, dimensions: int = 256) -> SentenceTransformer:
+    """Return a sentence encoder of static vectors that were read off another: each token's own text, encoded alone.
+
+    The vectors are turned to their principal axes, and a token weighs `a / (a + p)`, so that what is frequent says
+    little. Source: the description of model2vec (github.com/MinishLab/model2vec); the weights are Arora, Liang and Ma
+    2017, with a share p that falls with a token's rank (Zipf), since the vocabulary of BPE comes by frequency.
+
+    Args:
+        model: encoder around a Transformers model
+        dimensions: length of a vector, at most the encoder's. Source of 256: model2vec.
+    """
+    tokenizer: Any = model.tokenizer
+    special = set(tokenizer.all_special_ids)
+    ids = [number for number in range(len(tokenizer)) if number not in special]
+    texts = [tokenizer.decode([number]) for number in ids]
+    found = np.asarray(model.encode(texts, batch_size=TOKENS_AT_ONCE, show_progress_bar=False), dtype=np.float32)
+    axes = PCA(min(dimensions, *found.shape), svd_solver="full").fit_transform(found)
+    shares = 1 / np.arange(2, len(ids) + 2)
+    weights = SIF_COEFFICIENT / (SIF_COEFFICIENT + shares / shares.sum())
+    table = np.zeros((len(tokenizer), axes.shape[1]), dtype=np.float32)
+    table[ids] = axes * weights[:, None]
+    return encoder_of_table(tokenizer, table)
+
+
+def encoder_of_table(tokenizer: PreTrainedTokenizerFast, table: np.ndarray) -> SentenceTransformer:
+    """Return a encoder whose vector is the mean of rows of a table, float `[V, D]`; special tokens add zeros."""
+    table[list(tokenizer.all_special_ids)] = 0.0
+    module = StaticEmbedding(tokenizer.backend_tokenizer, embedding_weights=table.astype(np.float32))
     return SentenceTransformer(modules=[module], device="cpu")
+
+
+def is_static(model: SentenceTransformer) -> bool:
+    """Return whether a model is a table of static vectors."""
+    return isinstance(model[0], StaticEmbedding)

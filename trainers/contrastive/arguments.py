@@ -8,7 +8,7 @@ from sentence_transformers.base.training_args import BaseTrainingArguments
 from ...runtime.options import LibraryOptions, default_of, refuse_idle_options
 from ...runtime.training_arguments import library_options
 from ..lora import refuse_idle_alpha
-from .options import ContrastiveOptions, StageOptions
+from .options import LOSSES_OF_KINDS, LOSSES_OF_TRIPLETS, ContrastiveOptions, ContrastiveStage, StageOptions
 from .retrieval_options import ACTS_FOR, RetrievalOptions
 
 # At 0.6 the search finds 0.99 of the pairs, and less below. Source: 32 bands of 4 (see `leakage`).
@@ -52,6 +52,7 @@ class ContrastiveArguments(ContrastiveOptions, StageArguments):
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_pooling(self.pooling)
+        refuse_losses(self.stages, "dense")
 
 
 @dataclasses.dataclass
@@ -66,6 +67,19 @@ class RetrievalArguments(RetrievalOptions, StageArguments):
             if kinds and self.kind not in kinds and getattr(self, field.name) != default_of(field):
                 acts = f"{field.name} acts for kind {' or '.join(kinds)}"
                 raise ValueError(f"{acts}, and this is {self.kind}; leave it out")
+        refuse_losses(self.stages, self.kind)
+
+
+def refuse_losses(stages: list[ContrastiveStage], kind: str) -> None:
+    """Refuse a stage whose loss a kind of model does not have.
+
+    Raises:
+        ValueError: For the first such stage.
+    """
+    losses = LOSSES_OF_KINDS.get(kind, LOSSES_OF_TRIPLETS)
+    for stage in stages:
+        if stage.loss not in losses:
+            raise ValueError(f"loss={stage.loss} is none of kind {kind}; choose one of {', '.join(losses)}")
 
 
 def refuse_pooling(pooling: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -12,8 +12,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 from datasets import Dataset
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.util import mine_hard_negatives
 
 from ...evaluation.sentences.files import ReadRows, ScoredPair, Triplet, find_set, read_rows
 from ...evaluation.sentences.rows import scored_columns
@@ -24,8 +22,6 @@ logger = logging.getLogger(__name__)
 
 Row = TypeVar("Row", ScoredPair, Triplet)
 
-# A mined negative comes from the nearest this many texts of the set. Source: our default.
-MINING_DEPTH = 50
 LEAKING = "holds a text of the evaluation"
 
 
@@ -109,22 +105,21 @@ def stage_datasets(
     named: Sequence[NamedRows],
     stage: ContrastiveStage,
     seed: int,
-    model: SentenceTransformer,
-    margin: float,
+    mined: Callable[[Sequence[Triplet]], Sequence[Triplet]],
     fewest: int = 2,
 ) -> dict[str, Dataset]:
     """Return the data sets of a stage by name; rows of one data set have the same columns.
 
     Triplets become columns `anchor`, `positive`, `negative_1` ...; rows with fewer negatives than the stage takes make
     a data set of their own without any, so that no negative counts twice. Where too few rows have the negatives, all
-    rows go without; where too few have not, those are left out and the log says so.
+    rows go without; where too few have not, those are left out and the log says so. A stage of `distillation` leaves
+    all of them out, since it learns from differences.
 
     Args:
         named: what the stage trains on
         stage: the stage
         seed: decides which rows are taken under `max_rows`, and the order
-        model: mines negatives where the stage asks for them
-        margin: see `ContrastiveArguments.mining_margin`
+        mined: puts mined negatives before the given ones, where the stage asks for them, see `mine`
         fewest: rows that a data set needs for a batch
 
     Raises:
@@ -135,13 +130,22 @@ def stage_datasets(
         if stage.loss == "cosent":
             datasets[one.name] = _scored(one, stage, seed)
             continue
-        triplets = _sample(one.rows.triplets, stage.max_rows, seed)
-        if not triplets:
-            raise ValueError(f"{one.name} has no positive pair for the loss with in-batch negatives; use cosent")
-        if stage.mined_negatives:
-            triplets = mine(triplets, model, stage.mined_negatives, margin)
+        triplets: Sequence[Triplet] = _sample(one.rows.triplets, stage.max_rows, seed)
+        if not triplets and not (one.rows.pairs and stage.loss == "binary_cross_entropy"):
+            raise ValueError(f"{one.name} has no positive pair for {stage.loss}; use cosent")
+        if stage.mined_negatives and triplets:
+            triplets = mined(triplets)
         count = max(stage.hard_negatives, stage.mined_negatives)
+        if stage.loss == "binary_cross_entropy":
+            datasets[one.name] = _labelled(one, triplets, _sample(one.rows.pairs, stage.max_rows, seed), count)
+            continue
         rich, poor = _parted(one.name, triplets, count, fewest)
+        if stage.loss == "distillation":
+            if not rich:
+                raise ValueError(
+                    f"{one.name} has no rows with {count} negatives to distill; mined_negatives finds some"
+                )
+            poor = []
         if rich:
             datasets[f"{one.name} with negatives"] = Dataset.from_dict(_columns(rich, count))
         if poor:
@@ -166,41 +170,29 @@ def _parted(
     return rich, poor
 
 
-def mine(triplets: Sequence[Triplet], model: SentenceTransformer, count: int, margin: float) -> list[Triplet]:
-    """Return the triplets with up to `count` mined negatives before their given ones.
-
-    Candidates are the other positives of the same set. One whose score comes within `margin` (as a share of the
-    positive's own score) is taken for a false negative and left out, and so is any text that is a positive of the
-    same anchor. Source: the filter of NV-Retriever (arXiv 2407.15831) at 95 %.
-    """
-    corpus = list(dict.fromkeys(triplet.positive for triplet in triplets))
-    if len(corpus) < 2:
-        return list(triplets)
-    rows: Any = mine_hard_negatives(
-        Dataset.from_dict(_columns(triplets, 0)),
-        model,
-        corpus=corpus,
-        range_max=min(MINING_DEPTH, len(corpus) - 1),
-        relative_margin=margin,
-        num_negatives=min(count, len(corpus) - 1),
-        output_format="triplet",
-        verbose=False,
-    )
-    found: dict[tuple[str, str], dict[str, None]] = {}
-    for row in rows:
-        found.setdefault((row["anchor"], row["positive"]), {})[row["negative"]] = None
-    mined = []
-    for triplet in triplets:
-        own = found.get((triplet.anchor, triplet.positive), {})
-        mined.append(Triplet(triplet.anchor, triplet.positive, tuple({**own, **dict.fromkeys(triplet.negatives)})))
-    return mined
-
-
 def _scored(one: NamedRows, stage: ContrastiveStage, seed: int) -> Dataset:
     pairs = _sample(one.rows.pairs, stage.max_rows, seed)
     if not pairs:
         raise ValueError(f"{one.name} has no scored pair for cosent; use in_batch_negatives")
     return Dataset.from_dict(scored_columns(pairs))
+
+
+def _labelled(one: NamedRows, triplets: Sequence[Triplet], pairs: Sequence[ScoredPair], count: int) -> Dataset:
+    """Return pairs as `query`, `passage` and `label` from 0 to 1: scores of a scored set, positives 1, negatives 0.
+
+    Raises:
+        ValueError: If nothing has a label below 1, from which all texts would be learned to fit.
+    """
+    labels = {(pair.first, pair.second): pair.score for pair in pairs}
+    for triplet in triplets:
+        labels.setdefault((triplet.anchor, triplet.positive), 1.0)
+    for triplet in triplets:
+        for text in triplet.negatives[:count]:
+            labels.setdefault((triplet.anchor, text), 0.0)
+    if not any(label < 1 for label in labels.values()):
+        raise ValueError(f"{one.name} has no negatives, so all pairs would fit; mined_negatives: 3 finds some")
+    queries, passages = zip(*labels, strict=True)
+    return Dataset.from_dict({"query": queries, "passage": passages, "label": list(labels.values())})
 
 
 def _columns(triplets: Sequence[Triplet], negatives: int) -> dict[str, list[str]]:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules.transformer import TransformerTask
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from transformers import PreTrainedModel, set_seed
 
 from ...evaluation.retrieval.expansion import tokenizers_of
-from ...modeling import ChineseModernBertModel
+from ...evaluation.retrieval.loading import AUTO_CLASSES, load_search_model, search_class, take_own_classes
+from ...modeling import ChineseModernBertConfig
 from ...modeling.loading import own_config
 from ...tokenization.loading import TOKENIZER_FILE, save_tokenizer
-from .arguments import DenseArguments
+from .arguments import DenseArguments, StageArguments
 
 MODULES_FILE, CONFIG_FILE = "modules.json", "config.json"
 
@@ -32,30 +34,55 @@ def load_encoder(folder: str | Path, arguments: DenseArguments) -> SentenceTrans
     architecture never needs `trust_remote_code`: this package's classes stand for the code in the folder.
     """
     prompts = {"query": arguments.query_prompt, "document": arguments.document_prompt}
-    trust = arguments.trust_remote_code
-    options: dict[str, Any] = {"dtype": torch.float32}
     if (Path(folder) / MODULES_FILE).is_file():
         own: dict[str, Any] = {"prompts": prompts} if any(prompts.values()) else {}
-        return _with_own_class(
-            SentenceTransformer(str(folder), trust_remote_code=trust, model_kwargs=options, **own), folder
+        options: dict[str, Any] = {"dtype": torch.float32}
+        model = SentenceTransformer(
+            str(folder), trust_remote_code=arguments.trust_remote_code, model_kwargs=options, **own
         )
-    code = {"trust_remote_code": trust}
-    transformer = Transformer(str(folder), model_kwargs=options | code, config_kwargs=code, processor_kwargs=code)
+        return take_own_classes(model, folder)
+    transformer = new_transformer(folder, arguments, "feature-extraction")
     dimension: Any = transformer.get_embedding_dimension()
     pooling = Pooling(dimension, "cls" if arguments.pooling == "cls" else "mean")
     modules = [transformer, pooling, *([Normalize()] if arguments.normalize else [])]
-    return _with_own_class(SentenceTransformer(modules=modules, prompts=prompts), folder)
+    return SentenceTransformer(modules=modules, prompts=prompts)
 
 
-def _with_own_class(model: SentenceTransformer, folder: str | Path) -> SentenceTransformer:
-    """Put this package's encoder in the place of the class that the Auto classes took for a release of ours."""
-    if own_config(str(folder)) is not None and not isinstance(transformer_of(model), ChineseModernBertModel):
-        module, ours = (
-            cast(Any, model[0]),
-            cast(Any, ChineseModernBertModel.from_pretrained(folder, dtype=torch.float32)),
-        )
-        module.model = ours.to(model.device)
-    return model
+def load_kind(folder: str | Path, kind: type[Any], trust_remote_code: bool, **options: Any) -> Any | None:
+    """Return the model of a folder that sentence-transformers saved, None where it saved none or one of another kind.
+
+    Args:
+        folder: a folder
+        kind: class of sentence-transformers
+        trust_remote_code: whether code of others that lies in the folder is run
+        options: further arguments of the class, such as `prompts`
+    """
+    if not (Path(folder) / MODULES_FILE).is_file() or search_class(folder) is not kind:
+        return None
+    return load_search_model(folder, trust_remote_code, **options)
+
+
+def new_transformer(folder: str | Path, arguments: StageArguments, task: TransformerTask, **config: Any) -> Transformer:
+    """Return the encoder of a checkpoint, a release or a sentence encoder with the head of a task, float32.
+
+    Args:
+        folder: where it lies; pooling and what else follows the encoder is left out
+        arguments: of the command
+        task: of sentence-transformers, such as `feature-extraction` or `sequence-classification`
+        config: fields of its configuration to change, such as `num_labels`
+    """
+    code = {"trust_remote_code": arguments.trust_remote_code}
+    module = Transformer(
+        str(folder),
+        transformer_task=task,
+        model_kwargs={"dtype": torch.float32, **code},
+        config_kwargs={**config, **code},
+        processor_kwargs=code,
+    )
+    own = own_config(str(folder), **config)
+    if own is not None and not isinstance(module.model.config, ChineseModernBertConfig):
+        module.model = AUTO_CLASSES[task].from_pretrained(folder, config=own, dtype=torch.float32)
+    return module
 
 
 def save_model(model: Any, folder: Path) -> None:

@@ -7,7 +7,14 @@ from ...runtime.options import argument
 from ...runtime.settings import require_ranges
 from ..lora import DEFAULT_LORA_ALPHA
 
-LOSSES = ("in_batch_negatives", "cosent")
+LOSSES_OF_TRIPLETS = ("in_batch_negatives", "distillation")
+# The losses of a kind of model, where it has others than those of triplets.
+LOSSES_OF_KINDS = {
+    "dense": (*LOSSES_OF_TRIPLETS, "cosent"),
+    "static": (*LOSSES_OF_TRIPLETS, "cosent"),
+    "reranker": (*LOSSES_OF_TRIPLETS, "binary_cross_entropy"),
+}
+LOSSES = tuple(dict.fromkeys(loss for losses in LOSSES_OF_KINDS.values() for loss in losses))
 
 
 @dataclasses.dataclass
@@ -15,11 +22,14 @@ class ContrastiveStage:
     """One stage of training; the model goes on from the stage before, optimizer and schedule start anew.
 
     Every batch comes from one of its sets; `in_batch_negatives` is an in-batch softmax of triplets, `cosent` a ranking
-    loss of scored pairs.
+    loss of scored pairs, `binary_cross_entropy` that of pairs which fit or do not, for a reranker, and `distillation`
+    learns how much more the positive scores than a negative in the eyes of a `teacher`.
     """
 
     data: list[str] = argument(dataclasses.MISSING, "Sets of the table (stsb, stsb:train) or files to train on.")
-    loss: Literal["in_batch_negatives", "cosent"] = argument("in_batch_negatives", "Of triplets, or of scored pairs.")
+    loss: Literal["in_batch_negatives", "cosent", "binary_cross_entropy", "distillation"] = argument(
+        "in_batch_negatives", "Of triplets; cosent: of scored pairs; of a reranker; or of a teacher's scores."
+    )
     epochs: float = argument(1.0, "Passes over the data.", within="(0, inf)")
     learning_rate: float | None = argument(None, "Peak learning rate; null: that of the command.", within="(0, inf)")
     batch_size: int = argument(
@@ -29,8 +39,12 @@ class ContrastiveStage:
     hard_negatives: int = argument(
         1, "Given negatives of a row that are used; rows with fewer make own batches.", within="[0, inf)"
     )
-    mined_negatives: int = argument(
-        0, "Negatives mined for each row with the model as the stage begins.", within="[0, inf)"
+    mined_negatives: int = argument(0, "Negatives mined for each row as the stage begins.", within="[0, inf)")
+    negatives_from: str | None = argument(
+        None, "What finds them: model (as the stage begins), bm25, or a folder; null: model, of a reranker bm25."
+    )
+    teacher: str | None = argument(
+        None, "Folder of a reranker: scores what is distilled, and decides which mined text is no negative."
     )
     max_rows: int | None = argument(
         None, "Most rows of each set, the first after shuffling; null: all.", within="[1, inf)"
@@ -42,6 +56,14 @@ class ContrastiveStage:
         if self.loss not in LOSSES:
             raise ValueError(f"loss='{self.loss}' is not known; choose one of {', '.join(LOSSES)}")
         require_ranges(self)
+        if self.negatives_from and not self.mined_negatives:
+            raise ValueError(f"negatives_from='{self.negatives_from}' finds nothing; give mined_negatives too")
+        if self.loss == "distillation" and not self.teacher:
+            raise ValueError("distillation needs a teacher; give the folder of a reranker")
+        if self.teacher and self.loss != "distillation" and not self.mined_negatives:
+            raise ValueError(f"teacher='{self.teacher}' is not read; use loss: distillation, or mined_negatives")
+        if self.loss == "cosent" and self.mined_negatives:
+            raise ValueError("cosent trains on scored pairs alone and takes no mined_negatives; leave them out")
         if self.batch_size < 2 and self.loss == "in_batch_negatives":
             raise ValueError("batch_size=1 leaves no negative in the batch; use at least 2, better hundreds")
 

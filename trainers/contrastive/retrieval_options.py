@@ -32,10 +32,13 @@ class SparseOptions:
 
 
 ACTS_FOR: dict[str, tuple[str, ...]] = {
-    **{field.name: ("dense",) for field in dataclasses.fields(DenseOptions)},
+    **{field.name: ("dense", "static") for field in dataclasses.fields(DenseOptions)},
     **{field.name: SPARSE for field in dataclasses.fields(SparseOptions)},
     "query_regularizer": ("sparse",),
     "query_learning_rate": ("sparse_documents",),
+    "token_size": ("late_interaction",),
+    "static_size": ("static",),
+    "document_prompt": ("dense", "static", *SPARSE, "late_interaction"),
 }
 """The kinds that an option acts for in training, where it does not act for all."""
 
@@ -47,8 +50,8 @@ class RetrievalOptions(SparseOptions, DenseOptions, StageOptions):
     What is said of searching acts for the models of `against` too, each by its own kind.
     """
 
-    kind: Literal["dense", "sparse", "sparse_documents", "late_interaction", "reranker"] = argument(
-        "dense", "What is trained; sparse_documents: no encoder reads the queries.", group="Search"
+    kind: Literal["dense", "static", "sparse", "sparse_documents", "late_interaction", "reranker"] = argument(
+        "dense", "What is trained; static: a table of tokens; sparse_documents: a table for queries.", group="Search"
     )
     hybrid: bool = argument(True, "Measure each model fused with BM25 by ranks, too.")
     rerank_depth: int = argument(50, "Hits of BM25 that a reranker reads.", within="[1, inf)")
@@ -56,3 +59,5 @@ class RetrievalOptions(SparseOptions, DenseOptions, StageOptions):
         None, "Heaviest tokens of a passage in a sparse index; null: all.", within="[1, inf)"
     )
     pool_factor: int = argument(1, "Tokens of a passage that late interaction keeps as one.", within="[1, inf)")
+    token_size: int = argument(64, "Length of a token's vector in late interaction.", within="[1, inf)")
+    static_size: int = argument(256, "Length of a static vector, at most the encoder's.", within="[1, inf)")

@@ -11,17 +11,22 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from datasets import Dataset
 from transformers import set_seed
 
+from ...evaluation.retrieval.loading import load_search_model
+from ...evaluation.sentences.rows import Triplet
 from ...runtime.files import make_folder, write_text_atomically
 from ...runtime.processes import hold_folder_together, on_main_process
 from ..lora import add_lora, merge_lora
 from ..soundness import refuse_unsound_weights
 from .arguments import ContrastiveArguments, RetrievalArguments, StageArguments
 from .datasets import NamedRows, read_named, rows_fingerprint, stage_datasets, texts_of, without_leaks
+from .distillation import with_teacher_scores
 from .judge import Judge
 from .kinds import ModelKind, kind_named
 from .leakage import LeakageReport, find_leaks
+from .mining import check_models, mine, negatives_source
 from .models import is_encoder_folder, limit_length, transformer_of
 from .options import ContrastiveStage
 from .search_judge import SearchJudge
@@ -96,6 +101,8 @@ def check_arguments(arguments: StageArguments, judge: type[Judge]) -> None:
         raise FileNotFoundError(f"model='{arguments.model}' is no folder of a checkpoint or release")
     if not arguments.stages:
         logger.info("there are no stages: the model is scored as it is")
+    for stage in arguments.stages:
+        check_models(stage)
     judge.check(arguments)
 
 
@@ -147,8 +154,7 @@ class _Run:
         set_seed(arguments.seed)
         model = self.kind.load(before / "model", arguments)
         limit_length(model, stage.max_length)
-        fewest = stage.batch_size if arguments.world_size > 1 else 2  # processes share whole batches
-        datasets = stage_datasets(named, stage, arguments.seed, model, arguments.mining_margin, fewest)
+        datasets = self._datasets(number, stage, named, model)
         inner = transformer_of(model)
         if arguments.lora_rank and inner is not None:
             body: Any = inner.base_model
@@ -161,6 +167,23 @@ class _Run:
         record["trained_rows"] = {name: len(rows) for name, rows in datasets.items()}
         on_main_process(lambda: self._keep(folder, model, record))
         return folder
+
+    def _datasets(
+        self, number: int, stage: ContrastiveStage, named: Sequence[NamedRows], model: Any
+    ) -> dict[str, Dataset]:
+        """Return what a stage trains on, with the negatives and the teacher's scores that it asks for."""
+        arguments = self.arguments
+        teacher: Any = load_search_model(stage.teacher) if stage.teacher else None
+        source: Any = negatives_source(stage.negatives_from, model) if stage.mined_negatives else None
+
+        def mined(triplets: Sequence[Triplet]) -> Sequence[Triplet]:
+            return mine(triplets, source, stage.mined_negatives, arguments.mining_margin, teacher)
+
+        fewest = stage.batch_size if arguments.world_size > 1 else 2  # processes share whole batches
+        datasets = stage_datasets(named, stage, arguments.seed, mined, fewest)
+        if stage.loss != "distillation":
+            return datasets
+        return with_teacher_scores(datasets, teacher, self.output / f"stage-{number}-teacher.npz")
 
     def _keep(self, folder: Path, model: Any, record: dict[str, Any]) -> None:
         """Save and evaluate a stage; the scores are written last, as the sign that it is complete.

@@ -11,6 +11,7 @@ from ...runtime.options import own_names
 from ...runtime.settings import differing_settings
 from ...runtime.training_arguments import MAY_DIFFER, deciding_options, default_arguments
 from .arguments import StageArguments
+from .mining import named_models
 from .options import ContrastiveStage
 
 # What the report does not say about the command, or says elsewhere.
@@ -31,12 +32,13 @@ def run_settings(arguments: StageArguments) -> dict[str, Any]:
 
 def stage_record(number: int, stage: ContrastiveStage | None, arguments: StageArguments, rows: str) -> dict[str, Any]:
     """Return what decides the result of a stage: its own settings and rows, and those of every stage before it."""
-    return {
+    record: dict[str, Any] = {
         "settings": run_settings(arguments),
         "rows": rows,
         "before": [asdict(one) for one in arguments.stages[: max(0, number - 1)]],
         "stage": None if stage is None else asdict(stage),
     }
+    return record if stage is None else {**record, **named_models(stage)}
 
 
 def shown_settings(arguments: StageArguments) -> dict[str, Any]:
@@ -56,7 +58,14 @@ def differing_stages(old: Mapping[str, Any], new: Mapping[str, Any], kind: type[
         kind: the arguments of the command
     """
     defaults = deciding_options(default_arguments(kind), kind.may_differ)
-    return differing_settings(_flat(old), _flat(new), {**defaults, "files": new["settings"]["files"]})
+    return differing_settings(_flat(_whole_stages(old)), _flat(new), {**defaults, "files": new["settings"]["files"]})
+
+
+def _whole_stages(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record whose stages have every option: one that it lacks is newer and had its default."""
+    defaults = asdict(ContrastiveStage(["any"]))
+    stages = [{**defaults, **one} for one in record["before"]]
+    return {**record, "before": stages, "stage": record["stage"] and {**defaults, **record["stage"]}}
 
 
 def _flat(record: Mapping[str, Any]) -> dict[str, Any]:

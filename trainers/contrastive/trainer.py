@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
 from sentence_transformers.base.trainer import BaseTrainer
@@ -11,16 +12,33 @@ from sentence_transformers.base.training_args import BaseTrainingArguments
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
     CoSENTLoss,
+    MarginMSELoss,
     MatryoshkaLoss,
     MultipleNegativesRankingLoss,
 )
-from sentence_transformers.util import cos_sim
+from sentence_transformers.util import cos_sim, pairwise_cos_sim
 from torch import nn
 
 from ..zero_mean_residual import ZeroMeanResidualCallback
 from .arguments import DenseArguments, StageArguments
+from .distillation import SCORES_COLUMN
 
 DIRECTIONS = ("query_to_doc", "doc_to_query")
+
+
+class ScaledCosine:
+    """Cosines of pairs over the temperature: their differences reach as far as those of a teacher's logits.
+
+    Args:
+        scale: 1 / temperature
+    """
+
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
+    def __call__(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        """Return scores `[N]` of vectors `[N, D]`."""
+        return self.scale * pairwise_cos_sim(first, second)
 
 
 class StageTrainer(BaseTrainer):
@@ -108,6 +126,8 @@ def build_loss(model: SentenceTransformer, args: DenseArguments, columns: list[s
     """
     if columns == ["sentence1", "sentence2", "score"]:
         loss: nn.Module = CoSENTLoss(model, scale=1 / args.temperature)
+    elif columns[:2] == ["anchor", "positive"] and columns[-1] == SCORES_COLUMN:
+        loss = MarginMSELoss(model, similarity_fct=ScaledCosine(1 / args.temperature))
     elif columns[:2] == ["anchor", "positive"]:
         options: dict[str, Any] = {
             "scale": 1 / args.temperature,

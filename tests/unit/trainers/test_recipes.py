@@ -1,9 +1,10 @@
-"""Every shipped pre-training recipe is read into its dataclass and fits together."""
+"""Every shipped recipe of pre-training and search is read into its dataclass and fits together."""
 
 from pathlib import Path
 
 import pytest
 
+from chinese_modernbert.evaluation.sentences.files import find_set
 from chinese_modernbert.modeling import ChineseModernBertConfig
 from chinese_modernbert.runtime.options import load_recipe
 from chinese_modernbert.runtime.recipes import RECIPES_FOLDER
@@ -14,6 +15,7 @@ from chinese_modernbert.trainers.pretraining.arguments import PretrainingArgumen
 from chinese_modernbert.trainers.pretraining.schedules import DampedCosine
 
 RECIPES = sorted(path.stem for path in RECIPES_FOLDER.glob("pretrain_*.yaml"))
+SEARCH_RECIPES = sorted(path.stem for path in RECIPES_FOLDER.glob("search_*.yaml"))
 
 
 def read(name: str, tmp_path: Path, *words: str) -> PretrainingArguments:
@@ -48,7 +50,7 @@ def test_a_recipe_is_read_and_its_stages_model_and_schedule_fit(name: str, tmp_p
         assert stage.context_length <= config.max_position_embeddings
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [*RECIPES, *SEARCH_RECIPES])
 def test_a_recipe_says_where_it_comes_from_on_what_it_runs_and_how(name: str) -> None:
     comments = [line for line in (RECIPES_FOLDER / f"{name}.yaml").read_text().split("\n") if line.startswith("#")]
     header = "\n".join(comments)
@@ -79,12 +81,13 @@ def test_a_recipe_can_be_shortened_from_the_command_line(tmp_path: Path) -> None
     assert read("pretrain_smoke", tmp_path, "--max_steps", "20").max_steps == 20
 
 
-@pytest.mark.parametrize("name", ["search_sparse", "search_sparse_documents"])
-def test_a_recipe_of_search_is_read_and_says_where_it_comes_from(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", SEARCH_RECIPES)
+def test_a_recipe_for_search_names_sets_and_losses_that_its_kind_has(
+    name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CHINESE_MODERNBERT_DATA", str(tmp_path))
-    words = ["--model", str(tmp_path), "--output_dir", str(tmp_path), "--use_cpu"]
-    (arguments,) = load_recipe([RetrievalArguments], name, words)
-    assert arguments.kind == name.removeprefix("search_") and arguments.stages and arguments.retrieval
-    test_a_recipe_says_where_it_comes_from_on_what_it_runs_and_how(name)
+    monkeypatch.setenv("CHINESE_MODERNBERT_DATA", "data")
+    arguments = load_recipe([RetrievalArguments], name, ["--model", "any", "--output_dir", "any"])[0]
+    assert name == f"search_{arguments.kind}" and arguments.stages
+    for text in [one for stage in arguments.stages for one in stage.data] + arguments.retrieval:
+        bare, _, split = text.partition(":")
+        assert (split or "train") in find_set(bare).files

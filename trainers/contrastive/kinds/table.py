@@ -11,6 +11,9 @@ KINDS = {
     "dense": ("dense", "DenseKind"),
     "sparse": ("sparse", "SparseKind"),
     "sparse_documents": ("sparse_documents", "SparseDocumentsKind"),
+    "late_interaction": ("late_interaction", "LateInteractionKind"),
+    "reranker": ("reranker", "RerankerKind"),
+    "static": ("static", "StaticKind"),
 }
 
 

@@ -1,16 +1,23 @@
 """Neighbour counts against plain loops, information against its formula, and a mean of static embeddings."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from chinese_modernbert.evaluation.sentences import static_embeddings as static_vectors
 from chinese_modernbert.evaluation.sentences.static_embeddings import (
     count_neighbors,
+    distilled_encoder,
     positive_information,
     static_encoder,
 )
+from reference.tiny_checkpoint import write_tiny_checkpoint
 
 
 def documents(seed: int = 0, n: int = 40) -> list[np.ndarray]:
@@ -52,3 +59,20 @@ def test_a_sentence_is_the_mean_of_its_tokens() -> None:
     assert both == pytest.approx((one + two) / 2, abs=1e-6) and np.abs(one).sum() > 0
     with pytest.raises(ValueError, match="too few"):
         static_encoder(tokenizer, [np.array([1, 2])], dimensions=4)
+
+
+def test_a_distilled_table_has_the_principal_axes_of_the_encoder_weighted_by_rank(tmp_path: Path) -> None:
+    """Axes by a singular value decomposition, weights by the formula; the sign of an axis is free."""
+    model = SentenceTransformer(modules=[Transformer(str(write_tiny_checkpoint(tmp_path))), Pooling(32, "mean")])
+    tokenizer: Any = model.tokenizer
+    table = distilled_encoder(model, 6)[0].embedding.weight.detach().numpy()  # pyright: ignore[reportAttributeAccessIssue]
+    special = tokenizer.all_special_ids
+    assert not table[special].any()
+    ids = [number for number in range(len(tokenizer)) if number not in special]
+    vectors = model.encode([tokenizer.decode([number]) for number in ids])
+    left, values, _ = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
+    shares = np.array([1 / (rank + 2) for rank in range(len(ids))])
+    weights = 1e-4 / (1e-4 + shares / shares.sum())
+    expected = (left * values)[:, :6] * weights[:, None]
+    assert np.abs(table[ids]) == pytest.approx(np.abs(expected), abs=1e-5)
+    assert np.abs(expected).max() > 1e-3

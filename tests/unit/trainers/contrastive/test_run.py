@@ -21,7 +21,6 @@ from chinese_modernbert.trainers.contrastive import similarity_judge
 from chinese_modernbert.trainers.contrastive.arguments import ContrastiveArguments
 from chinese_modernbert.trainers.contrastive.datasets import (
     NamedRows,
-    mine,
     read_named,
     stage_datasets,
     texts_of,
@@ -29,6 +28,7 @@ from chinese_modernbert.trainers.contrastive.datasets import (
 )
 from chinese_modernbert.trainers.contrastive.kinds.dense import DenseKind
 from chinese_modernbert.trainers.contrastive.leakage import LeakageReport
+from chinese_modernbert.trainers.contrastive.mining import mine
 from chinese_modernbert.trainers.contrastive.models import load_encoder
 from chinese_modernbert.trainers.contrastive.options import ContrastiveStage
 from chinese_modernbert.trainers.contrastive.run import check_arguments, run_contrastive
@@ -38,11 +38,6 @@ from reference.tiny_bert import write_tiny_bert
 from reference.tiny_checkpoint import write_tiny_checkpoint
 
 THINGS = "虎狮熊猫狗马牛羊鸡鸭鱼鸟花草树木山水风云"
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_checkpoint(tmp_path_factory.mktemp("model") / "checkpoint")
 
 
 @pytest.fixture
@@ -173,27 +168,26 @@ RICH = [Triplet("甲", "乙", ("丙", "丁")), Triplet("子", "丑", ("寅", "�
 POOR = [Triplet("戊", "己"), Triplet("庚", "辛", ("壬",))]
 
 
-def parted(settings: dict[str, Any], triplets: list[Triplet], fewest: int = 2) -> dict[str, Dataset]:
-    model = load_encoder(settings["model"], arguments(settings))
+def parted(triplets: list[Triplet], fewest: int = 2) -> dict[str, Dataset]:
     stage = ContrastiveStage(["x"], hard_negatives=2)
-    return stage_datasets([NamedRows("x", ReadRows([], triplets))], stage, 0, model, 0.05, fewest)
+    return stage_datasets([NamedRows("x", ReadRows([], triplets))], stage, 0, list, fewest)
 
 
-def test_rows_with_too_few_negatives_make_a_set_of_their_own(settings: dict[str, Any]) -> None:
-    found = parted(settings, [*RICH, *POOR])
+def test_rows_with_too_few_negatives_make_a_set_of_their_own() -> None:
+    found = parted([*RICH, *POOR])
     assert {tuple(row.values()) for row in found["x with negatives"]} == {tuple("甲乙丙丁"), tuple("子丑寅卯")}
     assert sorted(found["x"]["anchor"]) == ["庚", "戊"] and found["x"].column_names == ["anchor", "positive"]
 
 
 def test_a_set_that_makes_no_batch_is_left_out_or_goes_with_the_others_and_it_is_said(
-    settings: dict[str, Any], caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    assert list(parted(settings, [*RICH, POOR[0]])) == ["x with negatives"]
+    assert list(parted([*RICH, POOR[0]])) == ["x with negatives"]
     assert caplog.messages[-1] == "x: 1 rows with fewer than 2 negatives make no batch; they are left out"
-    (found,) = parted(settings, [*POOR, RICH[0]]).values()
+    (found,) = parted([*POOR, RICH[0]]).values()
     assert len(found) == 3 and found.column_names == ["anchor", "positive"]
     assert caplog.messages[-1] == "x: 1 rows with 2 negatives make no batch; they go without"
-    assert list(parted(settings, [*RICH, *POOR], fewest=3)) == ["x"]  # processes share whole batches
+    assert list(parted([*RICH, *POOR], fewest=3)) == ["x"]  # processes share whole batches
 
 
 def test_mined_negatives_are_no_positives_of_their_anchor(settings: dict[str, Any]) -> None:
