@@ -8,7 +8,11 @@ from typing import Any
 import torch
 from sentence_transformers import SparseEncoder
 from sentence_transformers.base.modules import Transformer
-from sentence_transformers.sparse_encoder.losses import SparseMultipleNegativesRankingLoss, SpladeLoss
+from sentence_transformers.sparse_encoder.losses import (
+    SparseMarginMSELoss,
+    SparseMultipleNegativesRankingLoss,
+    SpladeLoss,
+)
 from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding, SpladePooling
 from sentence_transformers.sparse_encoder.trainer import SparseEncoderTrainer
 from torch import nn
@@ -18,6 +22,7 @@ from ....evaluation.language_modeling.loading import load_masked_language_model
 from ....evaluation.retrieval.expansion import is_searched
 from ....evaluation.retrieval.loading import load_search_model
 from ..arguments import RetrievalArguments
+from ..distillation import SCORES_COLUMN
 from ..models import MODULES_FILE
 from ..trainer import StageTrainer
 from .kind import ModelKind
@@ -31,7 +36,7 @@ LIFT = 10.0
 
 
 class SparseTrainer(StageTrainer, SparseEncoderTrainer):
-    """One stage of a sparse encoder: in-batch negatives by inner products, and fewer, smaller weights (FLOPS)."""
+    """One stage of a sparse encoder: in-batch negatives or a teacher's differences, and fewer, smaller weights (FLOPS)."""
 
     def build_loss(self, model: SparseEncoder, args: RetrievalArguments, columns: list[str]) -> nn.Module:
         """Return SPLADE's loss for triplets; the regularizers grow to their weights over the first third of the steps.
@@ -46,8 +51,12 @@ class SparseTrainer(StageTrainer, SparseEncoderTrainer):
                 f"columns {', '.join(columns)} are not anchor, positive, negative_1 ...; sparse models train on "
                 "triplets alone (loss: in_batch_negatives)"
             )
-        ranking = SparseMultipleNegativesRankingLoss(
-            model, scale=1 / args.product_temperature, gather_across_devices=args.world_size > 1
+        ranking: nn.Module = (
+            SparseMarginMSELoss(model)
+            if columns[-1] == SCORES_COLUMN
+            else SparseMultipleNegativesRankingLoss(
+                model, scale=1 / args.product_temperature, gather_across_devices=args.world_size > 1
+            )
         )
         return SpladeLoss(
             model,
