@@ -36,7 +36,7 @@ LIFT = 10.0
 
 
 class SparseTrainer(StageTrainer, SparseEncoderTrainer):
-    """One stage of a sparse encoder: in-batch negatives or a teacher's differences, and fewer, smaller weights (FLOPS)."""
+    """One stage of a sparse encoder: triplets or a teacher's differences, and fewer, smaller weights (FLOPS)."""
 
     def build_loss(self, model: SparseEncoder, args: RetrievalArguments, columns: list[str]) -> nn.Module:
         """Return SPLADE's loss for triplets; the regularizers grow to their weights over the first third of the steps.

@@ -32,7 +32,6 @@ SCORED = TRIPLETS.add_column("scores", [[1.0, 0.0]] * 4)  # pyright: ignore[repo
         ("late_interaction", TRIPLETS),
         ("late_interaction", SCORED),
         ("sparse", SCORED),
-        ("sparse_documents", SCORED),
         ("static", TRIPLETS),
         ("static", SCORED),
     ],
