@@ -31,8 +31,8 @@ ROUTER: dict[str, Any] = {
     "structure": {QUERY: [QUERY_FOLDER], DOCUMENT: ["", ROUTED_SPLADE_FOLDER]},
 }
 ROUTER_SETTINGS = {
-    "default_route": frozenset((QUERY, DOCUMENT)),
-    "allow_empty_key": frozenset((True,)),
+    "default_route": frozenset((QUERY, DOCUMENT, None)),
+    "allow_empty_key": bool,
     "route_mappings": {},
 }
 
@@ -57,7 +57,9 @@ def chain_of(folder: Path) -> list[tuple[str, str]]:
     rows = [(row.get("type"), row.get("path", "")) for row in read_json_list(folder / MODULES_FILE)]
     chain = [_plain(folder / MODULES_FILE, kind, place) for kind, place in rows]
     kinds = [kind for kind, _ in chain]
-    if "StaticEmbedding" in kinds or not chain:
+    if not chain:
+        raise ValueError(f"{folder / MODULES_FILE} names no module; save the model again")
+    if "StaticEmbedding" in kinds:
         raise ValueError(
             f"{folder} holds static embeddings and no encoder of ours; sentence-transformers loads it anywhere "
             "as it is: push it by SentenceTransformer(...).push_to_hub, or release the encoder it was distilled from"
@@ -67,8 +69,8 @@ def chain_of(folder: Path) -> list[tuple[str, str]]:
     return chain
 
 
-def routes_of(folder: Path) -> tuple[tuple[str, Path], list[tuple[str, str]], str]:
-    """Return class and folder of the module of queries, those of documents, and the default route."""
+def routes_of(folder: Path) -> tuple[tuple[str, Path], list[tuple[str, str]], str | None]:
+    """Return class and folder of the module of queries, those of documents, and the default route if there is one."""
     path = folder / ROUTER_FILE
     values = read_json_object(path)
     try:
@@ -84,7 +86,9 @@ def routes_of(folder: Path) -> tuple[tuple[str, Path], list[tuple[str, str]], st
             f"{path} has {found}; a release holds a route `query` of SparseStaticEmbedding and a route `document` of "
             "MLMTransformer and SpladePooling"
         )
-    return (queries[0], folder / queries[1]), chains[DOCUMENT], values["parameters"].get("default_route", QUERY)
+    told = values.get("parameters", {})
+    route = told.get("default_route") or (next(iter(chains)) if told.get("allow_empty_key", True) else None)
+    return (queries[0], folder / queries[1]), chains[DOCUMENT], route
 
 
 def _plain(path: Path, kind: Any, place: Any) -> tuple[str, str]:

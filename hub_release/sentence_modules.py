@@ -75,7 +75,8 @@ class SentenceModules:
         similarity: how two embeddings are compared, one of those in `ENCODERS`
         modules: what is behind the encoder, in order; none of a dense one, which the fields above describe
         query: weights of the tokens of a query, of a sparse encoder whose queries have no model
-        default_route: `query` or `document`, as which a text counts that says neither, where `query` is there
+        default_route: `query` or `document`, as which a text counts that says neither, where `query` is there; None =
+            such a text is refused
         lengths: of late interaction; keys of `LENGTHS`
     """
 
@@ -87,7 +88,7 @@ class SentenceModules:
     similarity: str = "cosine"
     modules: tuple[EncoderModule, ...] = ()
     query: EncoderModule | None = None
-    default_route: str = DOCUMENT
+    default_route: str | None = DOCUMENT
     lengths: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -259,7 +260,9 @@ class SentenceModules:
         before, tokenizer.model_max_length = tokenizer.model_max_length, length
         save_tokenizer(tokenizer, folder / QUERY_FOLDER)
         tokenizer.model_max_length = before
-        settings = {"default_route": self.default_route, "allow_empty_key": True, "route_mappings": {}}
+        # With an empty key allowed, no route would mean the first one.
+        has_default = self.default_route is not None
+        settings = {"default_route": self.default_route, "allow_empty_key": has_default, "route_mappings": {}}
         write_json(folder / ROUTER_FILE, {**ROUTER, "parameters": settings})
 
     def _pooling_settings(self, config: ChineseModernBertConfig) -> dict[str, Any]:

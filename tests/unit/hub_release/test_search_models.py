@@ -125,6 +125,27 @@ def test_the_encoder_of_documents_lies_beside_its_code(saved_model: Folders, mod
     assert json.loads((release / "router_config.json").read_text())["structure"]["document"][0] == ""
 
 
+def test_a_text_without_a_side_counts_as_it_did(copy: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = copy("sparse_documents")
+    cases = {
+        (None, False): (None, False),
+        (None, True): ("query", True),
+        ("query", False): ("query", True),
+        ("document", True): ("document", True),
+    }
+    for number, (given, expected) in enumerate(cases.items()):
+        parameters = {"default_route": given[0], "allow_empty_key": given[1], "route_mappings": {}}
+        edit(folder / "router_config.json", parameters=parameters)
+        release = build_release(ReleaseArguments(str(folder), str(tmp_path / f"release_{number}")))
+        told = json.loads((release / "router_config.json").read_text())["parameters"]
+        assert (told["default_route"], told["allow_empty_key"]) == expected
+        assert loaded("sparse_documents", release)[0].default_route == expected[0]
+    release = tmp_path / "release_0"
+    with pytest.raises(ValueError, match="Could not determine route"):
+        loaded("sparse_documents", release).encode(TEXTS)
+    assert loaded("sparse_documents", release).encode_query(TEXTS).shape == (4, 384)
+
+
 def test_tensors_of_modules_are_of_the_type_of_the_release(saved_model: Folders, tmp_path: Path) -> None:
     for name, place in (("late_interaction", "1_Dense"), ("sparse_documents", "query_0_SparseStaticEmbedding")):
         arguments = ReleaseArguments(str(saved_model(name)), str(tmp_path / name), dtype="bfloat16")
@@ -242,6 +263,12 @@ def test_static_embeddings_have_no_encoder_to_release(saved_checkpoint: Path, tm
     SentenceTransformer(modules=[static]).save_pretrained(str(tmp_path / "model"))
     text = message(tmp_path / "model", tmp_path)
     assert "holds static embeddings and no encoder of ours" in text and "push_to_hub" in text
+
+
+def test_a_folder_without_modules_is_refused(copy: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = copy("late_interaction")
+    (folder / "modules.json").write_text("[]")
+    assert "names no module; save the model again" in message(folder, tmp_path)
 
 
 @pytest.mark.parametrize("place", ["..", "../../tmp", "/tmp", "a/b"])
