@@ -223,3 +223,20 @@ def test_a_searcher_that_cannot_search_is_refused(
             DenseSearcher(dense)
     finally:
         dense.similarity_fn_name = "cosine"
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse", "late_interaction", "reranker"])
+def test_a_passage_of_100_000_characters_is_cut_by_the_model(
+    kind: str, request: pytest.FixtureRequest, characters: Any
+) -> None:
+    model = request.getfixturevalue(kind)
+    made: Any = {
+        "dense": DenseSearcher,
+        "sparse": SparseSearcher,
+        "late_interaction": LateInteractionSearcher,
+        "reranker": lambda one: RerankingSearcher(Bm25Searcher(characters), one),
+    }[kind]
+    searcher = made(model)
+    searcher.build(["北京是首都", "北京天气" * 25_000])
+    _, scores = searcher.search(["北京天气"])
+    assert scores.shape == (1, 2) and np.isfinite(scores).all()
