@@ -40,12 +40,12 @@ def nearest(triplets: Sequence[Triplet], searcher: Searcher, count: int, margin:
     return found
 
 
-@pytest.mark.parametrize("margin", [0.05, 0.6])
+@pytest.mark.parametrize("margin", [0.05, 0.97])
 def test_words_find_the_nearest_that_are_below_the_positive(margin: float) -> None:
     expected = nearest(QUESTIONS, Bm25Searcher(load_segmenter()), 2, margin)
     mined = mine(QUESTIONS, Bm25Searcher(load_segmenter()), 2, margin)
     assert {one.anchor: sorted(one.negatives) for one in mined} == {a: sorted(found) for a, found in expected.items()}
-    assert sum(map(len, expected.values())) > 5  # of each question some are left
+    assert sum(map(len, expected.values())) > 3
 
 
 def test_an_encoder_finds_the_same_by_itself_and_as_a_searcher(checkpoint: Path) -> None:
