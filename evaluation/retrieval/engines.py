@@ -82,11 +82,11 @@ def _write_qdrant(searcher: SparseSearcher, path: Path) -> None:
     client.create_collection(
         COLLECTION, vectors_config={}, sparse_vectors_config={VECTORS: models.SparseVectorParams()}
     )
+    passages = _passages(searcher)
     vectors = (
-        {VECTORS: models.SparseVector(indices=terms.tolist(), values=weights.tolist())}
-        for terms, weights in _passages(searcher)
+        {VECTORS: models.SparseVector(indices=terms.tolist(), values=weights.tolist())} for terms, weights in passages
     )
-    client.upload_collection(COLLECTION, vectors=vectors, ids=range(searcher.index.shape[1]))
+    client.upload_collection(COLLECTION, vectors=vectors, ids=range(len(passages)))
     client.close()
 
 

@@ -70,8 +70,9 @@ class SparseSearcher:
         """
         found = sparse.csr_array(sparse.load_npz(path))
         terms = self.model.get_embedding_dimension()
-        if found.shape[0] != terms:
-            raise ValueError(f"{path} has weights of {found.shape[0]} terms, the model of {terms}; build it anew")
+        given = len(found.indptr) - 1
+        if given != terms:
+            raise ValueError(f"{path} has weights of {given} terms, the model of {terms}; build it anew")
         self._index = found
 
     def search(self, queries: Sequence[str], depth: int = DEPTH) -> Hits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def test_seismic_scores_what_it_finds_as_the_searcher_does(
     seismic = pytest.importorskip("seismic", reason="pyseismic-lsr is not installed")
     file = tmp_path / "index.index.seismic"
     assert export_index(searcher, file, "seismic") == file.stat().st_size
-    queries = searcher.model.decode(searcher.model.encode_query(list(task.queries)))
+    queries: Any = searcher.model.decode(searcher.model.encode_query(list(task.queries)))
     index = seismic.SeismicIndex.load(str(file))
     found = semantic_search_seismic(queries, corpus_index=index, top_k=5, search_kwargs={"query_cut": 100})[0]
     numbers, scores = searcher.search(task.queries, depth=50)
