@@ -1,4 +1,4 @@
-"""BM25 over words, as a baseline that learns nothing."""
+"""BM25 over words, or over the tokens of a model, as a baseline that learns nothing."""
 
 from __future__ import annotations
 
@@ -6,10 +6,29 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from transformers import PreTrainedTokenizerFast
 
 from ...tokenization import WordSegmenter
 from .searcher import DEPTH, NOT_FOUND, Hits, require_index
 from .tasks import RetrievalTask
+
+
+class TokenSegmenter:
+    """Cuts a text into its tokens where a `WordSegmenter` would cut words.
+
+    A word that is cut otherwise in query and passage is lost to BM25; what tokens it is made of is not.
+
+    Args:
+        tokenizer: of a model; its special tokens are left out
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self.backend = tokenizer.backend_tokenizer
+
+    def cut(self, text: str) -> list[str]:
+        """Return the pieces of the text that are tokens; several tokens of one character are that character each."""
+        offsets = self.backend.encode(text, add_special_tokens=False).offsets
+        return [text[start:end] for start, end in offsets]
 
 
 class Bm25Searcher:

@@ -54,6 +54,9 @@ class RetrievalOptions(SparseOptions, DenseOptions, StageOptions):
         "dense", "What is trained; static: a table of tokens; sparse_documents: a table for queries.", group="Search"
     )
     hybrid: bool = argument(True, "Measure each model fused with BM25 by ranks, too.")
+    bm25_units: Literal["words", "tokens"] = argument(
+        "words", "What the BM25 counts that is fused or read by a reranker; tokens: those of model."
+    )
     rerank_depth: int = argument(50, "Hits of BM25 that a reranker reads.", within="[1, inf)")
     keep_tokens: int | None = argument(
         None, "Heaviest tokens of a passage in a sparse index; null: all.", within="[1, inf)"

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from ...evaluation.retrieval.bm25 import Bm25Searcher
+from ...evaluation.retrieval.bm25 import Bm25Searcher, TokenSegmenter
 from ...evaluation.retrieval.combined import FusedSearcher, RerankingSearcher
 from ...evaluation.retrieval.late_interaction import LateInteractionSearcher
 from ...evaluation.retrieval.loading import load_search_model, search_class
@@ -29,7 +30,7 @@ from .judge import Judge
 from .settings import run_settings, shown_settings
 from .stages import BASELINES, FINAL, SCORES, finished_stages, keep_scores
 
-BM25 = "BM25"
+BM25, BM25_TOKENS = "BM25", "BM25 over tokens"
 
 
 @dataclass(frozen=True)
@@ -124,19 +125,25 @@ class SearchJudge(Judge):
     def _compared(self, output: Path) -> list[_Compared]:
         """Return what the stages are compared with; each is loaded when it is measured."""
         given = {name: _model_of(name) for name in self.arguments.against}
-        found = [_Compared(BM25, None, self._bm25)]
+        lexical = BM25 if self.arguments.bm25_units == "words" else BM25_TOKENS
+        found = [_Compared(BM25, None, partial(Bm25Searcher, load_segmenter()))]
+        if lexical != BM25:
+            found.append(_Compared(lexical, None, self._bm25))
         found += [_Compared(name, folder, partial(self._load, folder)) for name, folder in given.items()]
         if self.arguments.hybrid:
             for name, folder in {**given, "last stage": output / FINAL}.items():
                 if search_class(folder) is not CrossEncoder:  # it starts from BM25 anyway
-                    found.append(_Compared(f"{BM25} + {name}", folder, partial(self._fused, folder)))
+                    found.append(_Compared(f"{lexical} + {name}", folder, partial(self._fused, folder)))
         return found
 
     def _measure(self, make: Callable[[], Searcher]) -> SearchScores:
         return SearchScores({name: measure_search(make(), task, task_name=name) for name, task in self.tasks.items()})
 
     def _bm25(self) -> Bm25Searcher:
-        return Bm25Searcher(load_segmenter())
+        """Return the BM25 that is fused with others and read by rerankers."""
+        if self.arguments.bm25_units == "words":
+            return Bm25Searcher(load_segmenter())
+        return Bm25Searcher(TokenSegmenter(_tokenizer_of(self.arguments)))
 
     def _fused(self, folder: str | Path) -> Searcher:
         return FusedSearcher([self._bm25(), self._load(folder)])
@@ -154,6 +161,19 @@ class SearchJudge(Judge):
             return LateInteractionSearcher(model, self.arguments.pool_factor)
         assert isinstance(model, SentenceTransformer)
         return DenseSearcher(model)
+
+
+def _tokenizer_of(arguments: RetrievalArguments) -> PreTrainedTokenizerFast:
+    """Return the tokenizer of the model that the stages begin with.
+
+    Raises:
+        ValueError: If it is not of the fast kind, which knows where in a text its tokens are.
+    """
+    found = AutoTokenizer.from_pretrained(arguments.model, trust_remote_code=arguments.trust_remote_code)
+    if not isinstance(found, PreTrainedTokenizerFast):
+        raise ValueError(f"bm25_units: tokens needs a fast tokenizer, and {arguments.model} has none; use words")
+    found.backend_tokenizer.no_truncation()
+    return found
 
 
 def _model_of(folder: str | Path) -> Path:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from sentence_transformers import SentenceTransformer
+from transformers import AutoTokenizer
 
+from chinese_modernbert.evaluation.retrieval.bm25 import TokenSegmenter
 from chinese_modernbert.evaluation.retrieval.reading import read_retrieval_task
 from chinese_modernbert.evaluation.retrieval.results import measure_search
 from chinese_modernbert.evaluation.retrieval.vectors import DenseSearcher
@@ -77,6 +79,17 @@ def test_other_models_are_measured_alone_and_fused(settings: dict[str, Any], tmp
     assert list(found) == ["BM25", str(other), f"BM25 + {other}", "BM25 + last stage", "before training"]
     trained = results(other)["stage 1, in_batch_negatives"]["measures"]
     assert found[str(other)]["measures"] == pytest.approx(trained, abs=1e-6)
+
+
+def test_bm25_counts_tokens_where_it_is_asked_to(settings: dict[str, Any]) -> None:
+    output = run_retrieval(arguments(settings, stages=[], bm25_units="tokens"))
+    found = results(output)
+    assert list(found) == ["BM25", "BM25 over tokens", "BM25 over tokens + last stage", "before training"]
+    tokenizer: Any = AutoTokenizer.from_pretrained(settings["model"])
+    text = "老虎饕餮，2 Tigers"
+    cut = TokenSegmenter(tokenizer).cut(text)
+    spans = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    assert cut == [text[start:end] for start, end in spans] and "".join(dict.fromkeys(cut)).startswith("老虎")
 
 
 @pytest.mark.parametrize(
