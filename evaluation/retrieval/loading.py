@@ -92,7 +92,9 @@ def take_own_classes(model: Any, folder: str | Path) -> Any:
     for module, place in zip(modules, _own_places(folder), strict=False):
         if not isinstance(module.model.config, ChineseModernBertConfig):
             auto = AUTO_CLASSES[module.transformer_task]
-            ours = auto.from_pretrained(place, config=own_config(str(place)), dtype=torch.float32)
+            ours = auto.from_pretrained(
+                place, config=own_config(str(place)), trust_remote_code=False, dtype=torch.float32
+            )
             module.model = ours.to(model.device)
     return model
 

@@ -81,7 +81,8 @@ def new_transformer(folder: str | Path, arguments: StageArguments, task: Transfo
     )
     own = own_config(str(folder), **config)
     if own is not None and not isinstance(module.model.config, ChineseModernBertConfig):
-        module.model = AUTO_CLASSES[task].from_pretrained(folder, config=own, dtype=torch.float32)
+        made = AUTO_CLASSES[task]  # by our configuration, ours
+        module.model = made.from_pretrained(folder, config=own, trust_remote_code=False, dtype=torch.float32)
     return module
 
 
