@@ -29,7 +29,7 @@ from chinese_modernbert.trainers.pretraining.schedules import build_schedule
 
 PIECE = 254
 CONTEXT = 512
-# Layers, width, heads, feed-forward. A block of tiny has as many weights as one of our gated 256; mini has 15.1 million
+# Layers, width, heads, feed-forward. A block of tiny has as many weights as one of our gated 256; mini has 15.0 million
 # parameters in all, ours 15.2.
 SIZES = {"tiny": (4, 128, 2, 384), "mini": (12, 288, 6, 1_216)}
 
@@ -64,7 +64,7 @@ def optimizer_and_schedule(model: BertForMaskedLM, options: argparse.Namespace, 
     return optimizer, build_schedule("warmup_stable_decay", optimizer, round(0.02 * steps), steps, floor=0.0)
 
 
-def main() -> None:
+def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--corpus", nargs="+", required=True)
     parser.add_argument("--characters", type=int, required=True)
@@ -77,8 +77,11 @@ def main() -> None:
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output_dir", required=True)
-    options = parser.parse_args()
+    return parser.parse_args()
 
+
+def main() -> None:
+    options = read_options()
     documents = [document.text for document in read_documents(options.corpus)]
     arguments = TrainingArguments(
         options.output_dir,

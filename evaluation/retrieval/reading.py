@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 CORPUS, QUERIES, JUDGMENTS = "corpus.jsonl", "queries.jsonl", "qrels"
 
 
-def read_retrieval_task(name: str, folder: str | Path = "", split: str = "dev") -> RetrievalTask:
+def read_retrieval_task(name: str, folder: str | Path = "", split: str = "test") -> RetrievalTask:
     """Read a set as a task.
 
     Args:

@@ -32,19 +32,22 @@ SEARCH_DEPTH = 1_000
 QUERIES_AT_ONCE = 512
 
 
-def negatives_source(name: str | None, model: SearchModel) -> SentenceTransformer | Searcher:
+def negatives_source(
+    name: str | None, model: SearchModel, trust_remote_code: bool = False
+) -> SentenceTransformer | Searcher:
     """Return what finds negatives.
 
     Args:
         name: `model`, `bm25` or a folder; None is the model, and BM25 for a reranker
         model: what is trained
+        trust_remote_code: whether code of others that lies in the folder is run
 
     Raises:
         ValueError: If it is a reranker, which finds nothing by itself.
     """
     if name == BM25 or (name is None and isinstance(model, CrossEncoder)):
         return Bm25Searcher(load_segmenter())
-    found = model if name in (None, MODEL) else load_search_model(name)
+    found = model if name in (None, MODEL) else load_search_model(name, trust_remote_code)
     if isinstance(found, CrossEncoder):
         raise ValueError(f"negatives_from='{name}' is a reranker, which only ranks what another finds; use bm25")
     if isinstance(found, SparseEncoder):

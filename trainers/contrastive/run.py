@@ -172,9 +172,9 @@ class _Run:
         self, number: int, stage: ContrastiveStage, named: Sequence[NamedRows], model: Any
     ) -> dict[str, Dataset]:
         """Return what a stage trains on, with the negatives and the teacher's scores that it asks for."""
-        arguments = self.arguments
-        teacher: Any = load_search_model(stage.teacher) if stage.teacher else None
-        source: Any = negatives_source(stage.negatives_from, model) if stage.mined_negatives else None
+        arguments, trust = self.arguments, self.arguments.trust_remote_code
+        teacher: Any = load_search_model(stage.teacher, trust) if stage.teacher else None
+        source: Any = negatives_source(stage.negatives_from, model, trust) if stage.mined_negatives else None
 
         def mined(triplets: Sequence[Triplet]) -> Sequence[Triplet]:
             return mine(triplets, source, stage.mined_negatives, arguments.mining_margin, teacher)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,17 +23,33 @@ from ...evaluation.retrieval.searcher import Searcher
 from ...evaluation.retrieval.sparse import SparseSearcher
 from ...evaluation.retrieval.vectors import DenseSearcher
 from ...runtime.files import model_files_fingerprint, read_record, write_text_atomically
+from ...runtime.options import default_of
 from ...tokenization import load_segmenter
 from .arguments import RetrievalArguments
 from .datasets import NamedRows
 from .judge import Judge
+from .retrieval_options import RetrievalOptions
 from .settings import run_settings, shown_settings
 from .stages import BASELINES, FINAL, SCORES, finished_stages, keep_scores
 
 BM25, BM25_TOKENS = "BM25", "BM25 over tokens"
+CLASS_OF_KIND: dict[str, type[Any]] = {
+    "dense": SentenceTransformer,
+    "static": SentenceTransformer,
+    "sparse": SparseEncoder,
+    "sparse_documents": SparseEncoder,
+    "late_interaction": MultiVectorEncoder,
+    "reranker": CrossEncoder,
+}
+# Options that act where a model of a class searches.
+SEARCHED_WITH: dict[str, type[Any]] = {
+    "keep_tokens": SparseEncoder,
+    "pool_factor": MultiVectorEncoder,
+    "rerank_depth": CrossEncoder,
+}
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class SearchScores:
     """What one model finds in every set, by the name of the set."""
 
@@ -52,10 +68,10 @@ class SearchScores:
 
     def named(self, name: str) -> list[SearchResult]:
         """Return the results under the name that the rows of a report have."""
-        return [replace(one, name=name) for one in self.results.values()]
+        return [dataclasses.replace(one, name=name) for one in self.results.values()]
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class _Compared:
     """A searcher beside the stages: its name, the folder of its model if it has one, and how it is made."""
 
@@ -82,19 +98,28 @@ class SearchJudge(Judge):
 
     @classmethod
     def check(cls, arguments: RetrievalArguments) -> None:
-        """Refuse a command that names no set, and models to compare with that are none for search."""
+        """Refuse a command that names no set or one twice, models that are none for search, and idle options."""
         if not arguments.retrieval:
             raise ValueError("nothing to search in; name at least one set, such as retrieval: [dureader:dev]")
-        for folder in arguments.against:
-            search_class(_model_of(folder))
+        for name in arguments.retrieval:
+            if arguments.retrieval.count(name) > 1:
+                raise ValueError(f"'{name}' is named twice; a set is read once")
+        classes = {search_class(_model_of(folder)) for folder in arguments.against} | {CLASS_OF_KIND[arguments.kind]}
+        for field in dataclasses.fields(RetrievalOptions):
+            searched = SEARCHED_WITH.get(field.name)
+            if searched and searched not in classes and getattr(arguments, field.name) != default_of(field):
+                raise ValueError(
+                    f"{field.name} acts for a {searched.__name__}, and neither the model nor one of against is; leave "
+                    "it out"
+                )
 
     def texts(self) -> dict[str, list[str]]:
         """Return queries and passages by set."""
         return {name: [*task.queries, *task.passages] for name, task in self.tasks.items()}
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """Return what names each task."""
-        return [{f"{name} {task.fingerprint()}": task for name, task in self.tasks.items()}]
+        """Return the tasks."""
+        return [self.tasks]
 
     def score(self, model: Any) -> SearchScores:
         """Return what a model finds and costs in every set."""

@@ -109,7 +109,7 @@ def test_graded_sets_of_the_table_keep_their_grades(tmp_path: Path) -> None:
     ]
     with gzip.open(tmp_path / "qbqtc" / "dev.jsonl.gz", "wt", encoding="utf-8") as stream:
         stream.write(lines(rows))
-    task = read_retrieval_task("qbqtc", tmp_path)
+    task = read_retrieval_task("qbqtc:dev", tmp_path)
     assert task.queries == ("长城",) and len(task.passages) == 4
     assert dict(task.gains(0)) == {0: 1.0, 1: 0.5}
     assert task.relevant == (frozenset({0, 1}),)

@@ -96,6 +96,10 @@ def test_bm25_counts_tokens_where_it_is_asked_to(settings: dict[str, Any]) -> No
     ("changes", "message"),
     [
         ({"retrieval": []}, "nothing to search in; name at least one set"),
+        ({"retrieval": ["dureader", "dureader"]}, "'dureader' is named twice"),
+        ({"keep_tokens": 8}, "keep_tokens acts for a SparseEncoder, and neither the model nor one of against is"),
+        ({"pool_factor": 2}, "pool_factor acts for a MultiVectorEncoder"),
+        ({"rerank_depth": 10}, "rerank_depth acts for a CrossEncoder"),
         ({"against": ["no/such"]}, "no/such holds no model"),
         ({"model": "no/such"}, "no folder of a checkpoint or release"),
         ({"kind": "colbert"}, "kind"),
