@@ -13,6 +13,7 @@ FOLDERS = (
     "evaluation.language_modeling",
     "evaluation.retrieval",
     "evaluation.sentences",
+    "evaluation.spelling",
     "trainers",
     "trainers.clue",
     "trainers.contrastive",
