@@ -22,7 +22,7 @@ from ..modeling.configuration_chinese_modernbert import (
 from .checkpoint import NATIVE_PREFIX, OUR_PREFIX
 from .json_forms import Names, Typed
 from .manifest import MANIFEST_FILE
-from .module_chains import QUERY_FOLDER, ROUTER, ROUTER_FILE, ROUTER_SETTINGS
+from .module_chains import ROUTER_FILE, ROUTER_SETTINGS, ROUTES
 from .module_forms import DENSE_NORMALIZE, MODULE_FOLDERS, MODULE_FORMS
 from .onnx.files import OLD_OUTPUTS, ONNX_FOLDER, RECORD_FILE
 from .onnx.graphs import GRAPHS, INPUTS
@@ -102,8 +102,12 @@ _MODULES = [
 ]
 # Which modules queries and documents go through; by these names the library imports classes.
 _ROUTER = {
-    "types": {name: frozenset((reference,)) for name, reference in ROUTER["types"].items()},
-    "structure": {side: [frozenset(names)] for side, names in ROUTER["structure"].items()},
+    "types": {
+        place: frozenset((MODULE_FORMS[kind].reference,))
+        for places in ROUTES.values()
+        for place, kind in places.items()
+    },
+    "structure": {side: [frozenset(places)] for side, places in ROUTES.items()},
     "parameters": ROUTER_SETTINGS,
 }
 _GRAPH = {
@@ -115,11 +119,15 @@ _GRAPH = {
     "precision": frozenset(BARS),
     "shape": ([int], None),
 }
-JSON_FILES: dict[str, Any] = {
-    "config.json": CONFIG,
+_TOKENIZER_FILES = {
     "tokenizer.json": TOKENIZER,
     "tokenizer_config.json": TOKENIZER_CONFIG,
     "special_tokens_map.json": SPECIAL_TOKENS,
+}
+_WITH_TOKENIZER = [folder for folder, kind in MODULE_FOLDERS.items() if MODULE_FORMS[kind].has_tokenizer]
+JSON_FILES: dict[str, Any] = {
+    "config.json": CONFIG,
+    **_TOKENIZER_FILES,
     "modules.json": _MODULES,
     "sentence_bert_config.json": {
         "max_seq_length": int,
@@ -134,9 +142,7 @@ JSON_FILES: dict[str, Any] = {
         "model_type": frozenset(name for name, _ in ENCODERS.values()),
     },
     **{f"{folder}/config.json": MODULE_FORMS[kind].settings for folder, kind in MODULE_FOLDERS.items()},
-    f"{QUERY_FOLDER}/tokenizer.json": TOKENIZER,
-    f"{QUERY_FOLDER}/tokenizer_config.json": TOKENIZER_CONFIG,
-    f"{QUERY_FOLDER}/special_tokens_map.json": SPECIAL_TOKENS,
+    **{f"{folder}/{name}": form for folder in _WITH_TOKENIZER for name, form in _TOKENIZER_FILES.items()},
     f"{ONNX_FOLDER}/{RECORD_FILE}": {
         "library_version": _VERSION,
         "opset": int,
@@ -160,7 +166,7 @@ JSON_FILES: dict[str, Any] = {
 }
 _MODULE_FILES = frozenset(
     (
-        f"{QUERY_FOLDER}/vocab.txt",
+        *(f"{folder}/vocab.txt" for folder in _WITH_TOKENIZER),
         *(f"{folder}/model.safetensors" for folder, kind in MODULE_FOLDERS.items() if MODULE_FORMS[kind].tensors),
     )
 )

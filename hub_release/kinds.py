@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..modeling import ChineseModernBertConfig
 from .checkpoint import MASKED_LM, OUR_PREFIX
@@ -33,6 +33,7 @@ class ReleaseKind:
         tags: what the Hub lists it under besides
         onnx: file of `card/examples` that uses its ONNX graph of embeddings
         names_labels: the card lists the labels of the configuration
+        adds_terms: a sparse encoder gives weights to tokens that a text does not hold, too
     """
 
     task: str
@@ -44,6 +45,7 @@ class ReleaseKind:
     tags: tuple[str, ...] = ()
     onnx: str = "onnx_embeddings"
     names_labels: bool = False
+    adds_terms: bool = True
 
 
 SENTENCES = "sentence-transformers"
@@ -134,5 +136,6 @@ def kind_of(class_name: str, config: ChineseModernBertConfig, modules: SentenceM
     if modules and modules.pooling == LATE_INTERACTION:
         return KINDS["late interaction"]
     if modules and modules.is_sparse:
-        return KINDS["sparse encoder of documents" if modules.query else "sparse encoder"]
+        sparse = KINDS["sparse encoder of documents" if modules.query else "sparse encoder"]
+        return replace(sparse, adds_terms=modules.module("SparseStaticEmbedding") is None)
     return KINDS[class_name]

@@ -8,27 +8,23 @@ from typing import Any
 
 from .checkpoint import read_json_list, read_json_object
 from .json_forms import form_faults
-from .module_forms import MODULE_FORMS, ROUTED_SPLADE_FOLDER
+from .module_forms import MODULE_FORMS, QUERY_FOLDER
 from .poolings import LATE_INTERACTION, SPLADE
 
 MODULES_FILE = "modules.json"
 ROUTER_FILE = "router_config.json"
-QUERY_FOLDER = MODULE_FORMS["SparseStaticEmbedding"].folder
 # Chains of modules that a release holds, and how each makes its embeddings.
 CHAINS = {
     re.compile("Transformer Pooling( Normalize)?"): "dense",
-    re.compile("(MLM)?Transformer SpladePooling"): SPLADE,
+    re.compile("(MLM)?Transformer SpladePooling( SparseStaticEmbedding)?"): SPLADE,
     re.compile("Transformer( Dense)? MultiVectorMask( Normalize)?( HierarchicalTokenPooling)?"): LATE_INTERACTION,
 }
 QUERY, DOCUMENT = "query", "document"
-# The encoder lies beside `config.json`, under no name of its own: there every library and its own code find it.
-ROUTER: dict[str, Any] = {
-    "types": {
-        QUERY_FOLDER: MODULE_FORMS["SparseStaticEmbedding"].reference,
-        "": MODULE_FORMS["MLMTransformer"].reference,
-        ROUTED_SPLADE_FOLDER: MODULE_FORMS["SpladePooling"].reference,
-    },
-    "structure": {QUERY: [QUERY_FOLDER], DOCUMENT: ["", ROUTED_SPLADE_FOLDER]},
+# Where the modules of both ways lie in a release, and their classes. The encoder lies beside `config.json`, under no
+# name of its own: there every library and its own code find it.
+ROUTES: dict[str, dict[str, str]] = {
+    QUERY: {QUERY_FOLDER: "SparseStaticEmbedding"},
+    DOCUMENT: {"": "MLMTransformer", **{form.routed: kind for kind, form in MODULE_FORMS.items() if form.routed}},
 }
 ROUTER_SETTINGS = {
     "default_route": frozenset((QUERY, DOCUMENT, None)),
@@ -84,11 +80,20 @@ def routes_of(folder: Path) -> tuple[tuple[str, Path], list[tuple[str, str]], st
         found = "; ".join(faults or [f"{side}: {', '.join(kind for kind, _ in one)}" for side, one in chains.items()])
         raise ValueError(
             f"{path} has {found}; a release holds a route `query` of SparseStaticEmbedding and a route `document` of "
-            "MLMTransformer and SpladePooling"
+            "MLMTransformer, SpladePooling and, where texts keep their own tokens alone, SparseStaticEmbedding"
         )
     told = values.get("parameters", {})
     route = told.get("default_route") or (next(iter(chains)) if told.get("allow_empty_key", True) else None)
     return (queries[0], folder / queries[1]), chains[DOCUMENT], route
+
+
+def tokenizer_folders(folder: Path) -> list[Path]:
+    """Return the folders of a saved model's modules that have a tokenizer of their own."""
+    chain, found = chain_of(folder), []
+    if chain[0][0] == "Router":
+        (kind, place), chain, _ = routes_of(folder)
+        found = [place] if MODULE_FORMS[kind].has_tokenizer else []
+    return found + [folder / place for kind, place in chain if MODULE_FORMS[kind].has_tokenizer]
 
 
 def _plain(path: Path, kind: Any, place: Any) -> tuple[str, str]:

@@ -29,24 +29,29 @@ class ModuleForm:
     Attributes:
         reference: the class as sentence-transformers is told it, in the oldest spelling that still loads
         folder: where a release has its settings and tensors; empty where it has none
+        routed: the same in the route of documents, beside one of queries that has no model; empty where it has none
         settings: form of each key of its `config.json`, see `json_forms`
         defaults: what the library takes where a key is absent
         renamed: older names of keys by newer ones; the older are written, which every version reads
         tensors: names of its tensors
+        has_tokenizer: a tokenizer lies beside them
     """
 
     reference: str
     folder: str = ""
+    routed: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     renamed: Mapping[str, str] = field(default_factory=dict)
     tensors: tuple[str, ...] = ()
+    has_tokenizer: bool = False
 
 
 _POOLINGS = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens")
 _SPLADE = ModuleForm(
     "sentence_transformers.sparse_encoder.models.SpladePooling",
     "1_SpladePooling",
+    "document_1_SpladePooling",
     {
         "pooling_strategy": frozenset(("max", "sum")),
         "activation_function": frozenset(("relu", "log1p_relu")),
@@ -64,56 +69,59 @@ MODULE_FORMS: Mapping[str, ModuleForm] = {
     "Pooling": ModuleForm(
         "sentence_transformers.models.Pooling",
         "1_Pooling",
-        {DIMENSION: int, **{f"pooling_mode_{name}": bool for name in _POOLINGS}},
+        settings={DIMENSION: int, **{f"pooling_mode_{name}": bool for name in _POOLINGS}},
     ),
     "SpladePooling": _SPLADE,
     "Router": ModuleForm("sentence_transformers.models.Router"),
+    # Behind SPLADE's pooling it leaves a text the weights of its own tokens; alone it is the way of queries.
     "SparseStaticEmbedding": ModuleForm(
         "sentence_transformers.sparse_encoder.models.SparseStaticEmbedding",
-        "query_0_SparseStaticEmbedding",
+        "2_SparseStaticEmbedding",
+        "document_2_SparseStaticEmbedding",
         {"frozen": bool},
         {"frozen": False},
         tensors=("weight",),
+        has_tokenizer=True,
     ),
     "Dense": ModuleForm(
         "sentence_transformers.models.Dense",
         "1_Dense",
-        {
+        settings={
             **{"in_features": int, "out_features": int, "bias": frozenset((False,))},
             # By this name the library imports a class, with trust any class.
             "activation_function": frozenset((IDENTITY,)),
             **{"module_input_name": TOKENS, "module_output_name": TOKENS, "use_residual": frozenset((False,))},
         },
-        {"module_output_name": "token_embeddings", "use_residual": False},
+        defaults={"module_output_name": "token_embeddings", "use_residual": False},
         tensors=("linear.weight",),
     ),
     "MultiVectorMask": ModuleForm(
         f"{_LATE}.MultiVectorMask",
         "2_MultiVectorMask",
-        {"skiplist_words": [str], "skiplist_tasks": [TASKS], "keep_only_token_ids": None},
-        {"skiplist_words": [], "skiplist_tasks": ["document"], "keep_only_token_ids": None},
+        settings={"skiplist_words": [str], "skiplist_tasks": [TASKS], "keep_only_token_ids": None},
+        defaults={"skiplist_words": [], "skiplist_tasks": ["document"], "keep_only_token_ids": None},
     ),
     "Normalize": ModuleForm(
         "sentence_transformers.models.Normalize",
         "3_Normalize",
-        {"module_input_name": TOKENS, "module_output_name": TOKENS},
-        {"module_output_name": "token_embeddings"},
+        settings={"module_input_name": TOKENS, "module_output_name": TOKENS},
+        defaults={"module_output_name": "token_embeddings"},
     ),
     "HierarchicalTokenPooling": ModuleForm(
         f"{_LATE}.HierarchicalTokenPooling",
         "4_HierarchicalTokenPooling",
-        {"pool_factor": float, "num_protected_tokens": int, "normalize_embeddings": bool, "tasks": [TASKS]},
+        settings={"pool_factor": float, "num_protected_tokens": int, "normalize_embeddings": bool, "tasks": [TASKS]},
         # The library takes a folder that does not say it for one from before it normalized.
-        {"pool_factor": 1.0, "num_protected_tokens": 1, "normalize_embeddings": False, "tasks": ["document"]},
+        defaults={"pool_factor": 1.0, "num_protected_tokens": 1, "normalize_embeddings": False, "tasks": ["document"]},
     ),
 }
 # Where `modules.json` says that the one of a dense encoder is, which has no settings and so no folder.
 DENSE_NORMALIZE = "2_Normalize"
-# Of the route of documents, beside one of queries that has no model.
-ROUTED_SPLADE_FOLDER = "document_1_SpladePooling"
+# The way of queries that have no model.
+QUERY_FOLDER = "query_0_SparseStaticEmbedding"
 MODULE_FOLDERS: Mapping[str, str] = {
-    **{form.folder: kind for kind, form in MODULE_FORMS.items() if form.folder},
-    ROUTED_SPLADE_FOLDER: "SpladePooling",
+    **{place: kind for kind, form in MODULE_FORMS.items() for place in (form.folder, form.routed) if place},
+    QUERY_FOLDER: "SparseStaticEmbedding",
 }
 
 
@@ -200,3 +208,18 @@ def splade_weights(logits: torch.Tensor, settings: Mapping[str, Any]) -> torch.T
     if settings["activation_function"] == "log1p_relu":
         weights = weights.log1p()
     return weights.amax(dim=-2) if settings["pooling_strategy"] == "max" else weights.sum(dim=-2)
+
+
+def token_weights(input_ids: torch.Tensor, attention_mask: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Return the weights of the tokens that texts have, each once: what `SparseStaticEmbedding` gives or multiplies by.
+
+    Args:
+        input_ids: `(batch, length)`, int64
+        attention_mask: `(batch, length)`, 0 = padding
+        weights: `(vocabulary,)`, float
+
+    Returns:
+        `(batch, vocabulary)`, 0 for every other token.
+    """
+    present = torch.zeros(input_ids.shape[0], weights.shape[0], dtype=weights.dtype)
+    return weights * present.scatter_reduce(1, input_ids, attention_mask.to(weights.dtype), "amax")

@@ -18,13 +18,13 @@ from .module_chains import (
     CHAINS,
     DOCUMENT,
     MODULES_FILE,
-    QUERY_FOLDER,
-    ROUTER,
+    QUERY,
     ROUTER_FILE,
     chain_of,
     routes_of,
+    tokenizer_folders,
 )
-from .module_forms import DENSE_NORMALIZE, MODULE_FOLDERS, MODULE_FORMS, ROUTED_SPLADE_FOLDER, EncoderModule
+from .module_forms import DENSE_NORMALIZE, MODULE_FOLDERS, MODULE_FORMS, QUERY_FOLDER, EncoderModule
 from .poolings import DENSE_POOLINGS, LATE_INTERACTION, SPLADE
 
 LENGTH_FILE = "sentence_bert_config.json"
@@ -110,8 +110,8 @@ class SentenceModules:
         if not pooling or (queries and pooling != SPLADE):
             raise ValueError(
                 f"{folder / MODULES_FILE} has the modules {', '.join(kinds)}; a release holds Transformer, Pooling and "
-                "Normalize alone, MLMTransformer and SpladePooling, or Transformer, Dense, MultiVectorMask, Normalize "
-                "and HierarchicalTokenPooling: merge or drop the others"
+                "Normalize alone, MLMTransformer, SpladePooling and SparseStaticEmbedding, or Transformer, Dense, "
+                "MultiVectorMask, Normalize and HierarchicalTokenPooling: merge or drop the others"
             )
         behind: tuple[EncoderModule, ...] = ()
         if pooling == "dense":
@@ -159,24 +159,21 @@ class SentenceModules:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Names of the files that `write` writes; of the tokenizer of queries the one that decides ids."""
-        folders = [(place, module) for place, _, module in self._placed() if place and module]
-        if self.query:
-            folders.append((QUERY_FOLDER, self.query))
+        """Names of the files that `write` writes; of a tokenizer the one that decides ids."""
+        folders = list(self._folders())
         pooling = [] if self.modules else [f"{POOLING_FOLDER}/{CONFIG_FILE}"]
         return (
             *(MODULES_FILE, LENGTH_FILE, ENCODER_FILE, *pooling),
             *(f"{place}/{CONFIG_FILE}" for place, _ in folders),
             *(f"{place}/{WEIGHTS_FILE}" for place, module in folders if module.tensors),
-            *((ROUTER_FILE, f"{QUERY_FOLDER}/tokenizer.json") if self.query else ()),
+            *(f"{place}/tokenizer.json" for place, module in folders if MODULE_FORMS[module.kind].has_tokenizer),
+            *((ROUTER_FILE,) if self.query else ()),
         )
 
     @property
     def tensors(self) -> dict[str, torch.Tensor]:
         """Tensors of all modules by folder and name, as they are called in the checks of a release."""
-        placed = [*((place, module) for place, _, module in self._placed() if module)]
-        placed += [(QUERY_FOLDER, self.query)] if self.query else []
-        return {f"{place}/{name}": tensor for place, one in placed for name, tensor in one.tensors.items()}
+        return {f"{place}/{name}": tensor for place, one in self._folders() for name, tensor in one.tensors.items()}
 
     def module(self, kind: str) -> EncoderModule | None:
         """Return the module of a class, if there is one."""
@@ -196,17 +193,18 @@ class SentenceModules:
         """Check that the modules fit the model.
 
         Raises:
-            ValueError: For tensors of other shapes, longer texts than the model takes, or a tokenizer of queries that
-                gives other ids.
+            ValueError: For tensors of other shapes, longer texts than the model takes, or a module's own tokenizer
+                that gives other ids.
         """
         if dense := self.module("Dense"):
             sizes = (dense.settings["out_features"], dense.settings["in_features"])
             dense.check_shape("linear.weight", sizes)
             if sizes[1] != config.hidden_size:
                 raise ValueError(f"Dense of {folder} takes {sizes[1]} numbers, the model gives {config.hidden_size}")
-        if self.query:
-            self.query.check_shape("weight", (config.vocab_size,))
-            place = routes_of(folder)[0][1]
+        tables = [module for _, module in self._folders() if module.kind == "SparseStaticEmbedding"]
+        for table in tables:
+            table.check_shape("weight", (config.vocab_size,))
+        for place in tokenizer_folders(folder) if tables else ():
             if tokenizer_hash(load_tokenizer(place)) != tokenizer_hash(tokenizer):
                 raise ValueError(f"{place} has another tokenizer than the encoder of documents; use one for both")
         for name, given in self.lengths.items():
@@ -216,17 +214,18 @@ class SentenceModules:
                 raise ValueError(f"{name}={length} of {folder} is not between 1 and max_position_embeddings={longest}")
 
     def write(self, folder: Path, config: ChineseModernBertConfig, tokenizer: PreTrainedTokenizerFast) -> None:
-        """Write the files into the folder of a release; the tokenizer is written for queries that have no model."""
+        """Write the files into the folder of a release; modules that have a tokenizer get the model's."""
         length = min(self.max_length or config.max_position_embeddings, config.max_position_embeddings)
-        placed = list(self._placed())
-        for place, _, module in placed:
-            if module:
-                sized = {"word_embedding_dimension": config.vocab_size} if module.kind == "SpladePooling" else {}
-                module.write(folder / place, **sized)
+        for place, module in self._folders():
+            sized = {"word_embedding_dimension": config.vocab_size} if module.kind == "SpladePooling" else {}
+            module.write(folder / place, **sized)
+            if MODULE_FORMS[module.kind].has_tokenizer:
+                _write_tokenizer(tokenizer, folder / place, length)
+        placed = [(place, reference) for place, reference, _ in self._placed()]
         if self.query:
-            self._write_query(folder, length, tokenizer)
-            placed = [("", MODULE_FORMS["Router"].reference, None)]
-        rows = [{"idx": n, "name": str(n), "path": path, "type": kind} for n, (path, kind, _) in enumerate(placed)]
+            self._write_routes(folder, dict(placed))
+            placed = [("", MODULE_FORMS["Router"].reference)]
+        rows = [{"idx": n, "name": str(n), "path": path, "type": kind} for n, (path, kind) in enumerate(placed)]
         write_json(folder / MODULES_FILE, rows)
         told = {name: value for name, value in self.lengths.items() if value is not None}
         write_json(folder / LENGTH_FILE, {"max_seq_length": length, "do_lower_case": False, **told})
@@ -247,23 +246,31 @@ class SentenceModules:
         yield "", MODULE_FORMS["MLMTransformer" if self.is_sparse else "Transformer"].reference, None
         for module in self.modules:
             form = MODULE_FORMS[module.kind]
-            yield ROUTED_SPLADE_FOLDER if self.query else form.folder, form.reference, module
+            yield form.routed if self.query else form.folder, form.reference, module
         if not self.modules:
             yield POOLING_FOLDER, MODULE_FORMS["Pooling"].reference, None
             if self.normalize:
                 yield DENSE_NORMALIZE, MODULE_FORMS["Normalize"].reference, None
 
-    def _write_query(self, folder: Path, length: int, tokenizer: PreTrainedTokenizerFast) -> None:
-        """Write the way of queries: weights, the tokenizer once more, and the routes."""
-        assert self.query
-        self.query.write(folder / QUERY_FOLDER)
-        before, tokenizer.model_max_length = tokenizer.model_max_length, length
-        save_tokenizer(tokenizer, folder / QUERY_FOLDER)
-        tokenizer.model_max_length = before
+    def _folders(self) -> Iterator[tuple[str, EncoderModule]]:
+        """Yield folder and module of all that have settings, those of queries last."""
+        yield from ((place, module) for place, _, module in self._placed() if module)
+        if self.query:
+            yield QUERY_FOLDER, self.query
+
+    def _write_routes(self, folder: Path, documents: Mapping[str, str]) -> None:
+        """Write which modules queries and documents go through.
+
+        Args:
+            folder: of the release
+            documents: classes of the modules of documents by their folders
+        """
+        types = {QUERY_FOLDER: MODULE_FORMS["SparseStaticEmbedding"].reference, **documents}
         # With an empty key allowed, no route would mean the first one.
         has_default = self.default_route is not None
         settings = {"default_route": self.default_route, "allow_empty_key": has_default, "route_mappings": {}}
-        write_json(folder / ROUTER_FILE, {**ROUTER, "parameters": settings})
+        structure = {QUERY: [QUERY_FOLDER], DOCUMENT: list(documents)}
+        write_json(folder / ROUTER_FILE, {"types": types, "structure": structure, "parameters": settings})
 
     def _pooling_settings(self, config: ChineseModernBertConfig) -> dict[str, Any]:
         """Return the settings of a dense pooling, in the spelling that every version reads."""
@@ -274,6 +281,13 @@ class SentenceModules:
             "pooling_mode_max_tokens": False,
             "pooling_mode_mean_sqrt_len_tokens": False,
         }
+
+
+def _write_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path, length: int) -> None:
+    """Write a tokenizer once more, into the folder of a module, with the length of texts there."""
+    before, tokenizer.model_max_length = tokenizer.model_max_length, length
+    save_tokenizer(tokenizer, folder)
+    tokenizer.model_max_length = before
 
 
 def _refuse_losses(folder: Path, home: Path, encoder: dict[str, Any], pooling: str, similarity: bool | str) -> None:

@@ -100,6 +100,7 @@ def render_model_card(
         "trust": ", trust_remote_code=True" if native.fault else "",
         "tokenizer_trust": ", trust_remote_code=False" if native.fault else "",
         "onnx_graph": onnx_graph,
+        "own_tokens": "" if kind.adds_terms else "A text has weights for its own tokens alone. ",
     }
     card = ModelCard.from_template(
         _front_matter(title, license_id, evaluations, kind, native, base_model),

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from ..module_forms import splade_weights
+from ..module_forms import splade_weights, token_weights
 from ..sentence_modules import SentenceModules
 from ..verification.probes import PROBE_TEXTS
 from .graphs import EMBEDDING, HIDDEN, MULTIPLE_CHOICE, TOKEN_VECTORS
@@ -121,15 +121,18 @@ def expected_outputs(
             results[TOKEN_VECTORS] = _token_vectors(states, modules)
         if EMBEDDING in outputs:
             # Each text by itself and without its padding: a different way to the mean from the graph's.
-            numbers = zip(whole.logits if modules.is_sparse else states, mask.bool(), strict=True)
-            results[EMBEDDING] = torch.stack([_pooled(row[is_token], modules) for row, is_token in numbers])
+            rows = zip(ids, whole.logits if modules.is_sparse else states, mask.bool(), strict=True)
+            results[EMBEDDING] = torch.stack([_pooled(one[real], row[real], modules) for one, row, real in rows])
     return {name: results[name].numpy() for name in outputs}
 
 
-def _pooled(row: torch.Tensor, modules: SentenceModules) -> torch.Tensor:
-    """Return the embedding of one text, from its hidden states or logits `(length, values)`."""
+def _pooled(ids: torch.Tensor, row: torch.Tensor, modules: SentenceModules) -> torch.Tensor:
+    """Return the embedding of one text, from its ids `(length,)` and its hidden states or logits `(length, values)`."""
     if splade := modules.module("SpladePooling"):
-        return splade_weights(row, splade.settings)
+        weights = splade_weights(row, splade.settings)
+        if own := modules.module("SparseStaticEmbedding"):
+            weights = weights * token_weights(ids[None], torch.ones_like(ids[None]), own.tensors["weight"].float())[0]
+        return weights
     vector = row.mean(dim=0) if modules.pooling == "mean" else row[0]
     return vector / vector.norm()
 

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from ...modeling import ChineseModernBertConfig
 from ...modeling.heads_chinese_modernbert import pool
 from ..checkpoint import MASKED_LM, OUR_PREFIX
-from ..module_forms import splade_weights
+from ..module_forms import splade_weights, token_weights
 from ..poolings import LATE_INTERACTION
 from ..sentence_modules import SentenceModules
 
@@ -76,19 +76,22 @@ class OnnxModel(torch.nn.Module):
     """What is exported: ids and mask `(batch, length)`, int64, to the outputs of all graphs of a class.
 
     Multiple choice takes `(batch, choices, length)`. A dense embedding is pooled over real tokens and scaled to length
-    1, and zero for a row without any token; a sparse one is `SpladePooling` of the logits; late interaction has the
-    projected vector of every token, of length 1 where the folder says so, before words are skipped or tokens pooled.
+    1, and zero for a row without any token; a sparse one is `SpladePooling` of the logits, of a text's own tokens alone
+    where the folder says so; late interaction has the projected vector of every token, of length 1 where the folder
+    says so, before words are skipped or tokens pooled.
     """
 
     projection: torch.Tensor | None
+    own: torch.Tensor | None
 
     def __init__(self, model: PreTrainedModel, modules: SentenceModules) -> None:
         super().__init__()
         self.model: Any = model
         self.behind = modules
         self.outputs = output_names(type(model).__name__, modules.pooling)
-        dense = modules.module("Dense")
+        dense, own = modules.module("Dense"), modules.module("SparseStaticEmbedding")
         self.register_buffer("projection", dense.tensors["linear.weight"].float() if dense else None)
+        self.register_buffer("own", own.tensors["weight"].float() if own else None)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the outputs, float32, in the order of `self.outputs`."""
@@ -102,7 +105,9 @@ class OnnxModel(torch.nn.Module):
         if TOKEN_VECTORS in self.outputs:
             results[TOKEN_VECTORS] = token_vectors(states, self.projection, self.behind)
         elif splade := self.behind.module("SpladePooling"):
-            results[EMBEDDING] = splade_weights(results[LOGITS] * attention_mask.unsqueeze(-1), splade.settings)
+            weights = splade_weights(results[LOGITS] * attention_mask.unsqueeze(-1), splade.settings)
+            own = None if self.own is None else token_weights(input_ids, attention_mask, self.own)
+            results[EMBEDDING] = weights if own is None else weights * own
         else:
             pooled = pool(states, self.behind.pooling, attention_mask != 0)
             results[EMBEDDING] = torch.nn.functional.normalize(pooled, dim=-1)

@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ..module_chains import DOCUMENT, QUERY
-from ..module_forms import splade_weights
+from ..module_forms import EncoderModule, splade_weights, token_weights
 from ..onnx.graphs import token_vectors
 from ..sentence_modules import SentenceModules
 from .probes import PROBE_TEXTS
@@ -69,11 +69,14 @@ class _OneText:
     def embedding(self, text: str, side: str) -> torch.Tensor:
         """Return the embedding of one text with its prompt, `(1 or tokens, values)`."""
         if self.modules.query and side == QUERY:
-            return self.token_weights(text)
+            ids = self.tokenizer(text, add_special_tokens=False, **self.cut(self.modules.max_length))["input_ids"]
+            return self.own_weights(torch.tensor(ids), self.modules.query)
         ids = self.ids(text, side)
         states = self.model(input_ids=ids.unsqueeze(0))[0][0]
         if splade := self.modules.module("SpladePooling"):
-            return splade_weights(states, splade.settings).unsqueeze(0)
+            weights = splade_weights(states, splade.settings).unsqueeze(0)
+            own = self.modules.module("SparseStaticEmbedding")
+            return weights * self.own_weights(ids, own) if own else weights
         if self.modules.is_two_sided:
             dense = self.modules.module("Dense")
             projection = dense.tensors["linear.weight"].float() if dense else None
@@ -81,14 +84,11 @@ class _OneText:
         pooled = states.mean(dim=0) if self.modules.pooling == "mean" else states[0]
         return (normalize(pooled, dim=-1) if self.modules.normalize else pooled).unsqueeze(0)
 
-    def token_weights(self, text: str) -> torch.Tensor:
-        """Return the weights of the tokens that a query has, each once."""
-        assert self.modules.query
-        weights = self.modules.query.tensors["weight"].float()
-        ids = self.tokenizer(text, add_special_tokens=False, **self.cut(self.modules.max_length))["input_ids"]
-        row = torch.zeros_like(weights)
-        row[ids] = weights[ids]
-        return row.unsqueeze(0)
+    @staticmethod
+    def own_weights(ids: torch.Tensor, table: EncoderModule) -> torch.Tensor:
+        """Return the weights of the tokens that a text has, `(1, vocabulary)`."""
+        batch = ids.long().unsqueeze(0)
+        return token_weights(batch, torch.ones_like(batch), table.tensors["weight"].float())
 
     def ids(self, text: str, side: str) -> torch.Tensor:
         """Return the ids of a text, cut as its side says, and of a query filled up where the folder expands it."""

@@ -21,6 +21,7 @@ from .hostile_folders import (
 )
 
 ROUTER, QUERY, DOCUMENT = "router_config.json", "query_0_SparseStaticEmbedding", "document_1_SpladePooling"
+MASKED, ROUTED_MASK = "2_SparseStaticEmbedding", "document_2_SparseStaticEmbedding"
 DENSE, MASK, POOLED = "1_Dense/config.json", "2_MultiVectorMask/config.json", "4_HierarchicalTokenPooling/config.json"
 FOREIGN = {"types": {QUERY: "stolen.SparseStaticEmbedding"}}
 LOOK_ALIKE = f"torch.nn.modules.line{CYRILLIC_A}r.Identity"
@@ -60,6 +61,34 @@ MODULE_DAMAGES: dict[str, dict[str, Damage]] = {
         "a link to a module": both(
             lambda folder: (folder / DOCUMENT / "config.json").unlink(), link(f"{DOCUMENT}/config.json", "/etc/passwd")
         ),
+    },
+    "sparse, own tokens": {
+        "a mask of a foreign class": set_keys(MODULES, 2, type="stolen.SparseStaticEmbedding"),
+        "a mask above": set_keys(MODULES, 2, path="../../tmp"),
+        "a mask in the folder of queries": set_keys(MODULES, 2, path=QUERY),
+        "weights from a path": set_keys(f"{MASKED}/config.json", path="../../idf.json"),
+        "code of a tokenizer": set_keys(
+            f"{MASKED}/tokenizer_config.json", auto_map={"AutoTokenizer": [None, ELSEWHERE]}
+        ),
+        "a tokenizer of its own": set_keys(f"{MASKED}/tokenizer_config.json", tokenizer_class="EvilTokenizer"),
+        "pickled weights beside": write(f"{MASKED}/pytorch_model.bin", PICKLE),
+        "pickled weights in their place": write(f"{MASKED}/model.safetensors", PICKLE),
+        "code beside the weights": write(f"{MASKED}/modeling.py"),
+        "a mask that nobody names": write("document_2_SparseStaticEmbedding/config.json", "{}"),
+    },
+    "sparse_documents, own tokens": {
+        "a mask of a foreign class": set_keys(ROUTER, "types", **{ROUTED_MASK: "stolen.SparseStaticEmbedding"}),
+        "a mask that is another module": set_keys(
+            ROUTER, "types", **{ROUTED_MASK: "sentence_transformers.sparse_encoder.models.SpladePooling"}
+        ),
+        "the mask of the other form": set_keys(
+            ROUTER, "types", **{MASKED: "sentence_transformers.sparse_encoder.models.SparseStaticEmbedding"}
+        ),
+        "weights from a path": set_keys(f"{ROUTED_MASK}/config.json", path="../../idf.json"),
+        "code of a tokenizer": set_keys(
+            f"{ROUTED_MASK}/tokenizer_config.json", auto_map={"AutoTokenizer": [None, ELSEWHERE]}
+        ),
+        "pickled weights beside": write(f"{ROUTED_MASK}/pytorch_model.bin", PICKLE),
     },
     "late_interaction, pooled": {
         "an activation to import": set_keys(DENSE, activation_function="os.system"),

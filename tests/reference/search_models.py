@@ -22,20 +22,27 @@ def transformer(checkpoint: Path, **options: Any) -> Transformer:
     return Transformer(str(checkpoint), model_kwargs={**TRUST}, config_kwargs={**TRUST}, **options)
 
 
-def sparse(checkpoint: Path, pooling: str = "max", activation: str = "relu") -> SparseEncoder:
-    """Return a SPLADE encoder."""
-    language_model = transformer(checkpoint, transformer_task="fill-mask")
-    return SparseEncoder(modules=[language_model, SpladePooling(pooling, activation)])  # type: ignore[arg-type]
+def sparse(checkpoint: Path, pooling: str = "max", activation: str = "relu", own_tokens: bool = False) -> SparseEncoder:
+    """Return a SPLADE encoder; with `own_tokens` a text has no weight for a token that it does not hold."""
+    language_model: Any = transformer(checkpoint, transformer_task="fill-mask")
+    own = [table(language_model.tokenizer, 3)] if own_tokens else []
+    return SparseEncoder(modules=[language_model, SpladePooling(pooling, activation), *own])  # type: ignore[arg-type]
 
 
-def sparse_documents(checkpoint: Path, max_length: int = 64, **prompts: str) -> SparseEncoder:
+def table(tokenizer: Any, seed: int) -> Any:
+    """Return a weight for each token."""
+    return SparseStaticEmbedding(
+        tokenizer, weight=torch.rand(len(tokenizer), generator=torch.Generator().manual_seed(seed)), frozen=True
+    )
+
+
+def sparse_documents(checkpoint: Path, max_length: int = 64, own_tokens: bool = False, **prompts: str) -> SparseEncoder:
     """Return a SPLADE encoder of documents with a weight for each token of a query."""
     documents: Any = transformer(checkpoint, transformer_task="fill-mask")
-    queries: Any = SparseStaticEmbedding
-    weights = torch.rand(len(documents.tokenizer), generator=torch.Generator().manual_seed(1))
+    own = [table(documents.tokenizer, 3)] if own_tokens else []
     router = Router.for_query_document(
-        query_modules=[queries(documents.tokenizer, weight=weights, frozen=True)],
-        document_modules=[documents, SpladePooling("max", "log1p_relu")],
+        query_modules=[table(documents.tokenizer, 1)],
+        document_modules=[documents, SpladePooling("max", "log1p_relu"), *own],
     )
     model = SparseEncoder(modules=[router], prompts=prompts or None)
     model.max_seq_length = max_length
@@ -66,6 +73,8 @@ EXPANSION = {"strategy": "fixed", "attend": True, "length": 32}
 MODELS: dict[str, Callable[[Path], Any]] = {
     "sparse": lambda folder: sparse(folder, "sum", "log1p_relu"),
     "sparse_documents": sparse_documents,
+    "sparse, own tokens": lambda folder: sparse(folder, own_tokens=True),
+    "sparse_documents, own tokens": lambda folder: sparse_documents(folder, own_tokens=True),
     "late_interaction": lambda folder: late_interaction(
         folder, {"query": "[Q] ", "document": "[D] "}, EXPANSION, words=("，", "。"), document_length=24
     ),

@@ -34,7 +34,7 @@ def loaded(name: str, folder: Path, trust: bool = True) -> Any:
 
 
 def embeddings(name: str, model: Any) -> dict[str, list[torch.Tensor]]:
-    methods = ONE_SIDE if name == "sparse" else BOTH_SIDES
+    methods = ONE_SIDE if name in ("sparse", "sparse, own tokens") else BOTH_SIDES
     dense = {} if name.startswith("late") else {"convert_to_sparse_tensor": False}
     return {method: list(getattr(model, method)(TEXTS, **dense)) for method in methods}
 
@@ -115,6 +115,21 @@ def test_settings_of_splade_are_kept(saved_model: Folders, model_release: Folder
     }
     found = SentenceModules.read(saved_model("sparse_documents"))
     assert found and found.query and found.query.settings == {"frozen": True} and found.default_route == "document"
+
+
+def test_a_mask_of_own_tokens_lies_behind_the_pooling_and_has_its_tokenizer(model_release: Folders) -> None:
+    for name, place in (
+        ("sparse, own tokens", "2_SparseStaticEmbedding"),
+        ("sparse_documents, own tokens", "document_2_SparseStaticEmbedding"),
+    ):
+        folder = model_release(name)
+        assert (folder / place / "tokenizer.json").read_bytes() == (folder / "tokenizer.json").read_bytes()
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        assert "A text has weights for its own tokens alone" in card
+        plain = (model_release(name.partition(",")[0]) / "README.md").read_text(encoding="utf-8")
+        assert "own tokens" not in plain
+    weights = loaded(name, folder).encode_document(["字"], convert_to_sparse_tensor=False)[0]
+    assert set(weights.nonzero().flatten().tolist()) <= set(load_tokenizer(folder)("字")["input_ids"])
 
 
 def test_the_encoder_of_documents_lies_beside_its_code(saved_model: Folders, model_release: Folders) -> None:
@@ -212,6 +227,7 @@ def test_an_expansion_that_is_not_attended_to_is_refused(
             "route_mappings",
         ),
         ("sparse_documents", "query_0_SparseStaticEmbedding/config.json", {"path": "idf.json"}, "path is no key"),
+        ("sparse, own tokens", "2_SparseStaticEmbedding/config.json", {"path": "idf.json"}, "path is no key"),
         ("sparse_documents", "router_config.json", {"structure": {"query": []}}, "a release holds a route `query`"),
         ("sparse_documents", "router_config.json", {"types": {}}, "does not say which modules"),
     ],
@@ -222,6 +238,19 @@ def test_what_a_release_would_lose_is_refused(
     folder = copy(name)
     edit(folder / file, **values)
     assert expected in message(folder, tmp_path)
+
+
+def test_a_mask_of_other_shape_is_refused(copy: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = copy("sparse, own tokens")
+    save_file({"weight": torch.ones(383)}, folder / "2_SparseStaticEmbedding" / "model.safetensors")
+    assert "weight of SparseStaticEmbedding has shape (383,), the model wants (384,)" in message(folder, tmp_path)
+
+
+def test_a_mask_before_the_pooling_is_refused(copy: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = copy("sparse, own tokens")
+    rows = json.loads((folder / "modules.json").read_text())
+    (folder / "modules.json").write_text(json.dumps([rows[0], rows[2], rows[1]]))
+    assert "has the modules Transformer, SparseStaticEmbedding, SpladePooling" in message(folder, tmp_path)
 
 
 def test_tensors_that_do_not_fit_are_refused(copy: Callable[[str], Path], tmp_path: Path) -> None:
@@ -238,10 +267,21 @@ def test_tensors_that_do_not_fit_are_refused(copy: Callable[[str], Path], tmp_pa
     assert "only safetensors weights are read" in message(folder, tmp_path, FileNotFoundError)
 
 
-def test_a_query_of_another_tokenizer_is_refused(copy: Callable[[str], Path], tmp_path: Path) -> None:
-    path = copy("sparse_documents") / "query_0_SparseStaticEmbedding" / "tokenizer.json"
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("sparse_documents", "query_0_SparseStaticEmbedding"),
+        ("sparse_documents, own tokens", "query_0_SparseStaticEmbedding"),
+        ("sparse_documents, own tokens", "document_2_SparseStaticEmbedding"),
+        ("sparse, own tokens", "2_SparseStaticEmbedding"),
+    ],
+)
+def test_a_module_with_another_tokenizer_is_refused(
+    name: str, place: str, copy: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = copy(name) / place / "tokenizer.json"
     edit(path, normalizer={"type": "Lowercase"})
-    assert "another tokenizer than the encoder of documents" in message(path.parents[1], tmp_path)
+    assert f"{place} has another tokenizer than the encoder of documents" in message(path.parents[1], tmp_path)
 
 
 def test_options_of_dense_embeddings_do_not_fit(saved_model: Folders, tmp_path: Path) -> None:

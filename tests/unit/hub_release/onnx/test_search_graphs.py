@@ -28,10 +28,13 @@ def outputs_of(folder: Path, texts: list[str]) -> tuple[str, np.ndarray, np.ndar
     return name, numbers, batch["attention_mask"].astype(bool)
 
 
-def test_a_sparse_graph_gives_the_weights_of_the_library(model_release: Callable[[str], Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["sparse", "sparse, own tokens", "sparse_documents, own tokens"])
+def test_a_sparse_graph_gives_the_weights_of_the_library(
+    name: str, model_release: Callable[[str], Path], tmp_path: Path
+) -> None:
     from sentence_transformers import SparseEncoder
 
-    folder = Path(shutil.copytree(model_release("sparse"), tmp_path / "release"))
+    folder = Path(shutil.copytree(model_release(name), tmp_path / "release"))
     export_onnx(folder, OnnxOptions(("fp32", "int8"), ("embedding",)), overwrite=True)
     assert _changed_files(folder) == []
     output, given, _ = outputs_of(folder, TEXTS)

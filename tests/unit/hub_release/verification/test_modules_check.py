@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from chinese_modernbert.hub_release.verification.isolated_check import CheckFailedError, IsolatedChecks
 from chinese_modernbert.hub_release.verification.verify import _Reference, _weights_check, _write_job
 
-QUERY, DENSE = "query_0_SparseStaticEmbedding/model.safetensors", "1_Dense/model.safetensors"
+FOLDER, ROUTED = "query_0_SparseStaticEmbedding", "document_1_SpladePooling"
+QUERY, DENSE = f"{FOLDER}/model.safetensors", "1_Dense/model.safetensors"
 
 
 def change_tensor(file: str, change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Path], None]:
@@ -31,6 +32,14 @@ def set_keys(file: str, **values: object) -> Callable[[Path], None]:
     return damage
 
 
+def drop_module(number: int) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        rows = json.loads((folder / "modules.json").read_text())
+        (folder / "modules.json").write_text(json.dumps([row for row in rows if row["idx"] != number]))
+
+    return damage
+
+
 def check(folder: Path, saved: Path, place: Path) -> str:
     """Run the check of embeddings as the isolated process does it without trust."""
     job = _write_job(place, folder, _Reference(folder, saved))
@@ -44,6 +53,14 @@ DAMAGES: dict[str, dict[str, Callable[[Path], None]]] = {
         "activation": set_keys("document_1_SpladePooling/config.json", activation_function="relu"),
         "pooling": set_keys("document_1_SpladePooling/config.json", pooling_strategy="sum"),
         "prompts": set_keys("config_sentence_transformers.json", prompts={"query": "今天"}),
+    },
+    "sparse, own tokens": {
+        "weights": change_tensor("2_SparseStaticEmbedding/model.safetensors", torch.ones_like),
+        "no mask": drop_module(2),
+    },
+    "sparse_documents, own tokens": {
+        "weights": change_tensor("document_2_SparseStaticEmbedding/model.safetensors", torch.ones_like),
+        "no mask": set_keys("router_config.json", structure={"query": [FOLDER], "document": ["", ROUTED]}),
     },
     "late_interaction": {
         "projection": change_tensor(DENSE, lambda matrix: matrix.flip(0)),
@@ -73,7 +90,7 @@ def test_changed_modules_fail(
 ) -> None:
     folder = Path(shutil.copytree(model_release(name), tmp_path / "release"))
     DAMAGES[name][which](folder)
-    with pytest.raises(CheckFailedError, match=r"what encode_\w+ gives"):
+    with pytest.raises(CheckFailedError, match=r"what encode\w* gives"):
         check(folder, saved_model(name), tmp_path)
 
 
