@@ -23,7 +23,7 @@ NAME ?= mini
 CORPUS ?= $(CHINESE_MODERNBERT_DATA)/corpus
 BACKGROUND = exec nice -n 12 $(RUN)/chinese-modernbert
 
-.PHONY: install demo test whole-units whole-commands test-fast fast-trainers fast-others suite compat gpu check fix wheel clean \
+.PHONY: install demo docs test whole-units whole-commands test-fast fast-trainers fast-others suite compat gpu check fix wheel clean \
 	runtimes weights weights-progress weights-report
 
 install: $(STAMP)
@@ -114,6 +114,12 @@ weights-progress: $(STAMP)
 # From a finished run: every score, and the released folder, which is committed.
 weights-report: $(STAMP)
 	exec nice -n 12 $(RUN)/python benchmarks/weights_report.py --weights $(WEIGHTS) --name $(NAME)
+
+# The site, in English and Chinese: outputs/site/index.html. Whatever leads nowhere is an error.
+docs: $(STAMP)
+	$(RUN)/python docs/site/assemble.py outputs/site_pages
+	NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build --quiet --strict --config-file docs/site/mkdocs.zh.yml
 
 check: $(STAMP)
 	$(RUN)/ruff check .

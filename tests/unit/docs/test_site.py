@@ -1,0 +1,114 @@
+"""The site: links that are rewritten, the pages made from the code, and what the two parts of it hold."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from chinese_modernbert.cli import COMMANDS, imported
+from chinese_modernbert.runtime.options import own_names
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def modules() -> Iterator[dict[str, ModuleType]]:
+    """The modules of docs/site, which is no package: its program runs from its own folder."""
+    sys.path.insert(0, str(ROOT / "docs" / "site"))
+    try:
+        yield {name: import_module(name) for name in ("links", "made_pages", "assemble", "navigation")}
+    finally:
+        sys.path.remove(str(ROOT / "docs" / "site"))
+
+
+PLACED = {
+    "docs/masking.md": "en/masking.md",
+    "docs/how_to/ner.md": "en/how_to/ner.md",
+    "docs/zh/index.md": "zh/index.md",
+    "benchmarks/README.md": "en/records/index.md",
+    "SECURITY.md": "en/project/security.md",
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "written", "expected"),
+    [
+        ("docs/masking.md", "[a](how_to/ner.md#borders)", "[a](how_to/ner.md#borders)"),
+        ("docs/how_to/ner.md", "[a](../masking.md)", "[a](../masking.md)"),
+        ("docs/masking.md", "[`a[0]`](../benchmarks/README.md)", "[`a[0]`](records/index.md)"),
+        (
+            "SECURITY.md",
+            "[a](docs/masking.md) and [b](benchmarks/README.md)",
+            "[a](../masking.md) and [b](../records/index.md)",
+        ),
+        ("docs/zh/index.md", "[a](../masking.md#rates)", "[a](../masking.html#rates)"),
+        ("docs/how_to/ner.md", "[a](../zh/index.md)", "[a](../zh/index.html)"),
+        ("docs/masking.md", "[presets](../trainers/masking/presets.py)", "presets"),
+        ("docs/masking.md", "[a](https://example.org/b) [c](#here)", "[a](https://example.org/b) [c](#here)"),
+        ("docs/masking.md", "```\n[a](nowhere.md)\n```", "```\n[a](nowhere.md)\n```"),
+    ],
+)
+def test_a_link_leads_to_the_same_page_from_its_new_place(
+    source: str, written: str, expected: str, modules: dict[str, ModuleType]
+) -> None:
+    assert modules["links"].rewrite_links(written, source, PLACED[source], PLACED, ROOT) == expected
+
+
+def test_a_link_that_leads_nowhere_is_named_with_its_line(modules: dict[str, ModuleType]) -> None:
+    with pytest.raises(ValueError, match=r"docs/masking\.md:2 links to nowhere\.md"):
+        modules["links"].rewrite_links("\n[a](nowhere.md)", "docs/masking.md", "en/masking.md", PLACED, ROOT)
+
+
+def test_the_repository_has_a_page_for_every_public_name(modules: dict[str, ModuleType]) -> None:
+    pages = dict(modules["made_pages"].interface_pages(ROOT))
+    paths = [path for page in pages.values() for path in re.findall(r"^::: (\S+)$", page, flags=re.MULTILINE)]
+    assert len(paths) == len(set(paths)) > 150
+    objects = {id(getattr(import_module(module), name)) for module, _, name in (path.rpartition(".") for path in paths)}
+    packages = re.findall(r"^## `(\S+)`$", pages["reference/python/index.md"], flags=re.MULTILINE)
+    assert "chinese_modernbert" in packages and "chinese_modernbert.trainers.masking" in packages
+    for package in packages:
+        module = import_module(package)
+        missing = [
+            name for name in module.__all__ if name != "__version__" and id(getattr(module, name)) not in objects
+        ]
+        assert not missing, f"{package}: {missing}"
+
+
+def test_a_definition_stands_in_the_room_that_defines_it(modules: dict[str, ModuleType]) -> None:
+    pages = dict(modules["made_pages"].interface_pages(ROOT))
+    assert "::: chinese_modernbert.runtime.counter_random.CounterRandom" in pages["reference/python/runtime.md"]
+    assert "CounterRandom" not in pages["reference/python/trainers_masking.md"]
+
+
+@pytest.mark.parametrize("command", ["clue", "mask", "pretrain plot"])
+def test_the_page_of_a_command_holds_every_option_of_its_own(command: str, modules: dict[str, ModuleType]) -> None:
+    page = dict(modules["made_pages"].command_pages())[f"reference/commands/{command.replace(' ', '_')}.md"]
+    shown = set(re.findall(r"^\| `--(?:\[no_\])?(\w+)", page, flags=re.MULTILINE))
+    assert set(own_names(imported(COMMANDS[command].arguments))) | {"config"} <= shown
+
+
+def test_the_navigation_takes_in_the_neighbours_of_an_index(tmp_path: Path, modules: dict[str, ModuleType]) -> None:
+    for name in ("index.md", "a.md", "records/index.md", "records/1.md", "records/2.md", "ref/index.md", "ref/b.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    nav = [{"Start": "index.md"}, {"Records": "records/index.md"}, {"More": [{"Ref": "ref/index.md"}, "a.md"]}]
+    config = type("Config", (), {"nav": nav, "docs_dir": str(tmp_path)})()
+    assert modules["navigation"].on_config(config).nav == [
+        {"Start": "index.md"},
+        {"Records": ["records/index.md", "records/2.md", "records/1.md"]},
+        {"More": [{"Ref": ["ref/index.md", "ref/b.md"]}, "a.md"]},
+    ]
+
+
+def test_both_parts_are_assembled_and_leave_the_machinery_out(tmp_path: Path, modules: dict[str, ModuleType]) -> None:
+    modules["assemble"].assemble(ROOT, tmp_path)
+    files = {file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*") if file.is_file()}
+    assert {"en/index.md", "zh/index.md", "en/records/index.md", "en/project/contributing.md", "zh/site.css"} <= files
+    assert {Path(file).suffix for file in files} <= {".md", ".png", ".svg", ".css"}
+    assert not [file for file in files if "make_masking" in file or "/site/" in file]
