@@ -205,7 +205,7 @@ def _write_model(folder: Path, model: ReleasedModel, dtype: str) -> None:
         values, class_name = native_config_values(model.config), native_class_name(model.class_name)
     values.update(
         # Taken anew, not from the checkpoint: a config that was loaded as remote code names its repository there.
-        auto_map=dict(ChineseModernBertConfig().auto_map),
+        auto_map=ChineseModernBertConfig(architectures=[model.class_name]).to_dict()["auto_map"],
         architectures=[class_name],
         dtype=dtype,
     )

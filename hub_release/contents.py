@@ -17,8 +17,10 @@ from ..modeling.configuration_chinese_modernbert import (
     NORM_TYPES,
     POOLING_TYPES,
     ROPE_KEYS,
+    SPELLING_MAP,
     ChineseModernBertConfig,
 )
+from ..modeling.spelling_chinese_modernbert import ARMS
 from .checkpoint import NATIVE_PREFIX, OUR_PREFIX
 from .json_forms import Names, Typed
 from .manifest import MANIFEST_FILE
@@ -66,7 +68,7 @@ CONFIG: dict[str, Any] = {
     **dict.fromkeys(_SWITCHES, bool),
     **{f"{role}_token_id": (int, None) for role in ("pad", "unk", "cls", "sep", "mask", "bos", "eos")},
     "architectures": [_CLASS],
-    "auto_map": {name: frozenset((place,)) for name, place in AUTO_MAP.items()},
+    "auto_map": {name: frozenset((place, SPELLING_MAP.get(name, place))) for name, place in AUTO_MAP.items()},
     "classifier_activation": _WORD,
     "classifier_pooling": frozenset(POOLING_TYPES),
     "dtype": frozenset(DTYPES),
@@ -84,6 +86,7 @@ CONFIG: dict[str, Any] = {
         LAYER_TYPES,
         {"rope_type": frozenset(ROPE_KEYS), "rope_theta": float, "partial_rotary_factor": (float, None), **_ROPE},
     ),
+    "spelling": {"arm": frozenset(ARMS), "threshold": float, "detection_weight": float, "longest_sentence": int},
     "transformers_version": _VERSION,
 }
 # By the class of a module the folders where a release has it; the second of a dense encoder has no settings, and none.

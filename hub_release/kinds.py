@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ..modeling import ChineseModernBertConfig
+from ..modeling.configuration_chinese_modernbert import SPELLING
 from .checkpoint import MASKED_LM, OUR_PREFIX
 from .poolings import LATE_INTERACTION
 from .sentence_modules import SentenceModules
@@ -117,6 +118,14 @@ KINDS: Mapping[str, ReleaseKind] = {
     ),
     f"{OUR_PREFIX}ForQuestionAnswering": ReleaseKind(
         "question-answering", "question-answering model", "抽取式问答模型", ("answers",)
+    ),
+    SPELLING: ReleaseKind(
+        "text-generation",
+        "spelling corrector of Chinese text",
+        "中文拼写纠错模型",
+        ("spelling",),
+        (LOG,),
+        tags=("spelling-correction", "chinese-spelling-correction"),
     ),
     f"{OUR_PREFIX}ForMultipleChoice": ReleaseKind(
         "multiple-choice", "multiple-choice model", "多项选择模型", ("choices",)

@@ -64,6 +64,8 @@ def find_native_form(
     """
     if fault := native_settings_fault(config):
         return NativeForm(fault)
+    if not hasattr(transformers, native_class_name(class_name)):
+        return NativeForm(f"Transformers has no class like {class_name}")
     difference = native_difference(config, tensors, class_name)
     if difference <= NATIVE_TOLERANCES[dtype]:
         return NativeForm(difference=difference)

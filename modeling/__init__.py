@@ -22,6 +22,7 @@ from .heads_chinese_modernbert import (
     ChineseModernBertForTokenClassification,
 )
 from .modeling_chinese_modernbert import ChineseModernBertModel, ChineseModernBertPreTrainedModel
+from .spelling_chinese_modernbert import ChineseModernBertForSpellingCorrection
 
 __all__ = [
     "PRESETS",
@@ -30,6 +31,7 @@ __all__ = [
     "ChineseModernBertForMultipleChoice",
     "ChineseModernBertForQuestionAnswering",
     "ChineseModernBertForSequenceClassification",
+    "ChineseModernBertForSpellingCorrection",
     "ChineseModernBertForTokenClassification",
     "ChineseModernBertModel",
     "ChineseModernBertPreTrainedModel",
@@ -38,7 +40,8 @@ __all__ = [
 AutoConfig.register(ChineseModernBertConfig.model_type, ChineseModernBertConfig, exist_ok=True)
 for _auto_class, _model_class in (
     (AutoModel, ChineseModernBertModel),
-    (AutoModelForMaskedLM, ChineseModernBertForMaskedLM),
+    # Of several the Auto class takes the one that `architectures` of the configuration names, else the first.
+    (AutoModelForMaskedLM, (ChineseModernBertForMaskedLM, ChineseModernBertForSpellingCorrection)),
     (AutoModelForMultipleChoice, ChineseModernBertForMultipleChoice),
     (AutoModelForQuestionAnswering, ChineseModernBertForQuestionAnswering),
     (AutoModelForSequenceClassification, ChineseModernBertForSequenceClassification),

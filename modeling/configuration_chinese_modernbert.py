@@ -17,6 +17,7 @@ from transformers import PretrainedConfig, is_torch_available
 if TYPE_CHECKING:
     from .bands_chinese_modernbert import banded_attention  # noqa: F401
     from .buckets_chinese_modernbert import bucketed_attention  # noqa: F401
+    from .characters_chinese_modernbert import CharacterReader  # noqa: F401
     from .cpu_kernels_chinese_modernbert import dense_attention  # noqa: F401
     from .heads_chinese_modernbert import ChineseModernBertForMaskedLM  # noqa: F401
     from .kernels_chinese_modernbert import attend  # noqa: F401
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .products_chinese_modernbert import linear  # noqa: F401
     from .residual_chinese_modernbert import center_residual  # noqa: F401
     from .rotary_chinese_modernbert import RotaryTable  # noqa: F401
+    from .spelling_chinese_modernbert import SpellingSettings  # noqa: F401
 
 FULL_ATTENTION = "full_attention"
 SLIDING_ATTENTION = "sliding_attention"
@@ -58,6 +60,9 @@ AUTO_MAP = {
     "AutoModelForQuestionAnswering": "heads_chinese_modernbert.ChineseModernBertForQuestionAnswering",
     "AutoModelForMultipleChoice": "heads_chinese_modernbert.ChineseModernBertForMultipleChoice",
 }
+# The one class that shares its Auto class with another; `architectures` says which of the two is meant.
+SPELLING = "ChineseModernBertForSpellingCorrection"
+SPELLING_MAP = {"AutoModelForMaskedLM": f"spelling_chinese_modernbert.{SPELLING}"}
 
 # Source: `large` is the paper's model (its intermediate size follows from the published parameter count),
 # `base` has ModernBERT-base's shape; `small`, `mini` and `tiny` are our defaults: for little text, a CPU, and tests.
@@ -88,10 +93,8 @@ class ChineseModernBertConfig(PretrainedConfig):
             Gate activation of the feed-forward.
         max_position_embeddings (`int`, *optional*, defaults to 8192):
             Longest text the model is meant for, in tokens. Rotary positions have no hard end.
-        initializer_range (`float`, *optional*, defaults to 0.02):
-            Standard deviation of the truncated normal initialisation.
-        initializer_cutoff_factor (`float`, *optional*, defaults to 2.0):
-            Where that normal is cut, in standard deviations.
+        initializer_range, initializer_cutoff_factor (`float`, *optional*, default to 0.02 and 2.0):
+            Deviation of the truncated normal initialisation, and at how many of them it is cut.
         norm_eps (`float`, *optional*, defaults to 1e-5):
             Epsilon of every norm.
         norm_bias (`bool`, *optional*, defaults to `False`):
@@ -128,10 +131,8 @@ class ChineseModernBertConfig(PretrainedConfig):
             Bias of the masked-language-model decoder.
         classifier_pooling (`str`, *optional*, defaults to `"mean"`):
             `"mean"` over real tokens or `"cls"`, for sequence classification and multiple choice.
-        classifier_bias (`bool`, *optional*, defaults to `False`):
-            Bias of the prediction head's dense layer.
-        classifier_activation (`str`, *optional*, defaults to `"gelu"`):
-            Activation of the prediction head.
+        classifier_bias, classifier_activation (`bool`, `str`, *optional*, default to `False` and `"gelu"`):
+            Bias of the prediction head's dense layer, and its activation.
         deterministic_flash_attn (`bool`, *optional*, defaults to `False`):
             Passed to flash attention's backward.
         sparse_prediction (`bool`, *optional*, defaults to `True`):
@@ -150,6 +151,8 @@ class ChineseModernBertConfig(PretrainedConfig):
     keys_to_ignore_at_inference = ["past_key_values"]
     # Saving a configuration of this class, by itself or with a model, copies this file and all that it names above.
     _auto_class: ClassVar[str | None] = "AutoConfig"
+    # Of a model for spelling correction alone, and saved of no other: the fields of its `SpellingSettings`.
+    spelling: ClassVar[dict[str, Any] | None] = None
 
     def __init__(
         self,
@@ -211,6 +214,9 @@ class ChineseModernBertConfig(PretrainedConfig):
         self.eos_token_id = sep_token_id if eos_token_id is None else eos_token_id
         self.validate_shape()
         kwargs.setdefault("auto_map", dict(AUTO_MAP))
+        kwargs["architectures"] = (
+            kwargs.get("architectures") or []
+        )  # by which Auto classes choose, and fail without one
         # Transformers 5 no longer keeps these in its base class, 4.57 sets them there: hand them on so both agree.
         for name in ("pad_token_id", "bos_token_id", "eos_token_id", "sep_token_id", "tie_word_embeddings"):
             kwargs[name] = getattr(self, name)
@@ -232,19 +238,13 @@ class ChineseModernBertConfig(PretrainedConfig):
         return cls(**{**PRESETS[name], **overrides})
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every field; `auto_map` names all classes, ours without a repository on the Hub.
-
-        Their files go into the saved folder, which then needs no other one.
-        """
+        """Return every field; `auto_map` names all classes, ours without a repository, since their files come along."""
         values = super().to_dict()
-        given = values.get("auto_map")
-        given = given if isinstance(given, dict) else {}
-        foreign = {
-            name: reference
-            for name, reference in given.items()
-            if str(reference).rpartition("--")[2] != AUTO_MAP.get(name)
-        }
-        values["auto_map"] = {**AUTO_MAP, **foreign}
+        given, ours = values.get("auto_map"), {*AUTO_MAP.items(), *SPELLING_MAP.items()}
+        pairs = given.items() if isinstance(given, dict) else ()
+        foreign = {name: where for name, where in pairs if (name, str(where).rpartition("--")[2]) not in ours}
+        shared = SPELLING_MAP if SPELLING in (self.architectures or ()) else {}
+        values["auto_map"] = {**AUTO_MAP, **shared, **foreign}
         return values
 
     @classmethod

@@ -7,7 +7,7 @@ number for the whole step (`num_items_in_batch`), so that four small batches giv
 In `kwargs` a head takes every input of the encoder that it does not name itself and hands it on.
 """
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -40,6 +40,10 @@ from .modeling_chinese_modernbert import (
 from .products_chinese_modernbert import linear
 from .residual_chinese_modernbert import center_residual  # noqa: F401
 from .rotary_chinese_modernbert import RotaryTable  # noqa: F401
+
+if TYPE_CHECKING:  # never run, but read: see the configuration
+    from .characters_chinese_modernbert import CharacterReader  # noqa: F401
+    from .spelling_chinese_modernbert import SpellingSettings  # noqa: F401
 
 # Inputs with a value, or a vector, for each token.
 BY_TOKEN = {"input_ids", "inputs_embeds", "attention_mask", "position_ids", "document_ids", "seq_idx"}

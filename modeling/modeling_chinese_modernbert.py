@@ -26,9 +26,11 @@ from .rotary_chinese_modernbert import rotary_table
 if TYPE_CHECKING:  # never run, but read: see the configuration
     from .bands_chinese_modernbert import banded_attention  # noqa: F401
     from .buckets_chinese_modernbert import bucketed_attention  # noqa: F401
+    from .characters_chinese_modernbert import CharacterReader  # noqa: F401
     from .cpu_kernels_chinese_modernbert import dense_attention  # noqa: F401
     from .heads_chinese_modernbert import ChineseModernBertForMaskedLM  # noqa: F401
     from .losses_chinese_modernbert import mean_loss  # noqa: F401
+    from .spelling_chinese_modernbert import SpellingSettings  # noqa: F401
 
 
 class ChineseModernBertPreTrainedModel(PreTrainedModel):
@@ -127,7 +129,7 @@ class ChineseModernBertModel(ChineseModernBertPreTrainedModel):
     """
 
     # A checkpoint of a task loads into the encoder without a warning about its head.
-    _keys_to_ignore_on_load_unexpected = [r"^head\.", r"^decoder\.", r"^classifier\."]
+    _keys_to_ignore_on_load_unexpected = [r"^head\.", r"^decoder\.", r"^classifier\.", r"^detector\."]
 
     def __init__(self, config: ChineseModernBertConfig) -> None:
         super().__init__(config)

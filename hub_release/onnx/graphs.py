@@ -52,7 +52,12 @@ def graphs_of(class_name: str, pooling: str = "mean") -> dict[str, tuple[str, ..
 
     `model` gives what the class gives, `encoder` the hidden states without a decoder, `embedding` one vector a text, or
     one a token of late interaction.
+
+    Raises:
+        ValueError: For a class without any, whose inputs are made from text.
     """
+    if class_name not in MODEL_OUTPUTS:
+        raise ValueError(f"{class_name} has no ONNX graph, since its inputs are made from text; leave onnx out")
     graphs = {"model": MODEL_OUTPUTS[class_name]}
     if class_name == MASKED_LM:
         graphs["encoder"] = (HIDDEN,)

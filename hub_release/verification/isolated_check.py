@@ -24,6 +24,8 @@ NATIVE_MODULE = "transformers.models.modernbert."
 TIED_PARAMETER = "decoder.weight"
 MASKED_LM = "AutoModelForMaskedLM"
 NUMBERS_OF_TOKENS = ("AutoModel", MASKED_LM, "AutoModelForTokenClassification")
+# What the reference holds of a model for spelling correction, and of no other.
+EDITS = "spelling/edits"
 
 
 class BlockedPackage(importlib.abc.MetaPathFinder):
@@ -78,7 +80,9 @@ class IsolatedChecks:
             if name != own:
                 checks.append((f"{name}: logits", lambda name=name: self.outputs_are_equal(name)))
             checks.append((f"{name}: saved and loaded again", lambda name=name: self.saved_head_is_equal(name)))
-        if own == MASKED_LM:
+        if EDITS in self.reference:
+            checks.append(("correct", self.text_is_corrected))
+        elif own == MASKED_LM:
             checks.append(("pipeline fill-mask", self.pipeline_fills_masks))
         if self.job["sentence_class"]:
             checks.append((self.job["sentence_class"], self.sentence_transformer_encodes))
@@ -272,6 +276,22 @@ class IsolatedChecks:
         self.compare("the score of a guess", scores, chosen)
         return self.compare("the order of guesses", scores, expected)
 
+    def text_is_corrected(self) -> str:
+        """Compare what a model for spelling correction would change in the job's texts, the threshold apart."""
+        from transformers import AutoTokenizer
+
+        model, _ = self.load(MASKED_LM)
+        tokenizer = AutoTokenizer.from_pretrained(self.release(), trust_remote_code=False)
+        expected = self.reference[EDITS]
+        found = found_edits(model, tokenizer, self.job["texts"])
+        if len(found) != len(expected) or not self.torch.equal(found[:, :-1], expected[:, :-1]):
+            raise CheckFailedError(f"{len(found)} edits are found, the checkpoint finds {len(expected)} or others")
+        compared = self.compare("the probability of an edit", found[:, -1], expected[:, -1]) if len(found) else "none"
+        written = [correction.text for correction in model.correct(self.job["texts"], tokenizer)]
+        if [len(text) for text in written] != [len(text) for text in self.job["texts"]]:
+            raise CheckFailedError("correct changes the length of a text")
+        return f"{len(found)} edits, {compared}"
+
     def sentence_transformer_encodes(self, trust: bool = True) -> str:
         """Encode the job's texts as sentence-transformers does it."""
         if importlib.util.find_spec("sentence_transformers") is None:
@@ -362,6 +382,18 @@ def probe_forward(auto_class: str, model: Any, inputs: dict[str, Any]) -> Any:
     numbers = outputs.last_hidden_state if auto_class == "AutoModel" else outputs.logits
     # At padding each class gives what it likes.
     return numbers[is_token] if auto_class in NUMBERS_OF_TOKENS else numbers
+
+
+def found_edits(model: Any, tokenizer: Any, texts: Sequence[str]) -> Any:
+    """Return the edits of a model for spelling correction, `(edits, 4)`: text, offset, character, probability."""
+    import torch
+
+    rows = [
+        (number, edit.offset, ord(edit.target), edit.probability)
+        for number, edits in enumerate(model.find_edits(list(texts), tokenizer))
+        for edit in edits
+    ]
+    return torch.tensor(rows, dtype=torch.float64).view(-1, 4)
 
 
 def digest(tensor: Any) -> str:

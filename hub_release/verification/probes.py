@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 
 from ...modeling import ChineseModernBertConfig
-from ...modeling.configuration_chinese_modernbert import AUTO_MAP
+from ...modeling.configuration_chinese_modernbert import AUTO_MAP, SPELLING_MAP
 
 # The Auto class of each of our classes; a release is of one of them.
 AUTO_CLASSES = {
-    reference.rpartition(".")[2]: auto_class for auto_class, reference in AUTO_MAP.items() if auto_class != "AutoConfig"
+    reference.rpartition(".")[2]: auto_class
+    for auto_class, reference in (*AUTO_MAP.items(), *SPELLING_MAP.items())
+    if auto_class != "AutoConfig"
 }
 PROBE_TEXTS = (
     "今天天气很好，我们去公园散步。",

@@ -11,10 +11,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ... import modeling
 from ...modeling import ChineseModernBertConfig
+from ...modeling.configuration_chinese_modernbert import SPELLING
 from ..checkpoint import ENCODER_PREFIX, MASKED_LM
 from ..sentence_modules import SentenceModules
-from .isolated_check import probe_forward
-from .probes import AUTO_CLASSES, PROBE_SEED, probe_inputs
+from .isolated_check import EDITS, found_edits, probe_forward
+from .probes import AUTO_CLASSES, PROBE_SEED, PROBE_TEXTS, probe_inputs
 from .reference_embeddings import reference_embeddings
 
 ENCODER = "ChineseModernBertModel"
@@ -97,10 +98,13 @@ class ReferenceOutputs:
 
     def _add_head(self, auto_class: str, result: dict[str, torch.Tensor]) -> None:
         """Add a head's fresh parameters and its output."""
-        name = self.config.auto_map[auto_class].rsplit(".", maxsplit=1)[-1]
+        own = AUTO_CLASSES[self.class_name] == auto_class
+        name = self.class_name if own else self.config.auto_map[auto_class].rsplit(".", maxsplit=1)[-1]
         model, fresh = self._load(name)
         result.update({f"fresh/{auto_class}/{key}": tensor for key, tensor in fresh.items()})
         result[f"output/{auto_class}"] = probe_forward(auto_class, model, result)
+        if self.class_name == SPELLING:
+            result[EDITS] = found_edits(model, self.tokenizer, PROBE_TEXTS)
 
     @staticmethod
     def _packed_output(base: PreTrainedModel, inputs: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -98,6 +98,22 @@ def test_a_fine_tuned_model_of_any_head_is_verified_in_both_classes(
     assert len(report.checks) == lines, report.summary()
 
 
+def test_a_model_for_spelling_is_verified_and_needs_its_own_code(saved_checkpoint: Path, tmp_path: Path) -> None:
+    arm = "soft_masked"
+    torch.manual_seed(0)
+    model = modeling.ChineseModernBertForSpellingCorrection.from_pretrained(saved_checkpoint, spelling={"arm": arm})
+    model.save_pretrained(tmp_path / "tuned")
+    save_tokenizer(load_tokenizer(saved_checkpoint), tmp_path / "tuned")
+    release = build_release(ReleaseArguments(str(tmp_path / "tuned"), str(tmp_path / "release")))
+    report = verify_release(release, tmp_path / "tuned")
+    assert report.is_ok, report.summary()
+    (found,) = [check.detail for check in report.checks if check.name == "correct"]
+    assert int(found.split()[0]) > 10
+    assert not any(check.name.startswith("without trust") for check in report.checks)
+    config = json.loads((release / "config.json").read_text("utf-8"))
+    assert config["model_type"] == "chinese_modernbert" and config["spelling"]["arm"] == arm
+
+
 @pytest.mark.parametrize(("name", "lines"), [("sparse_documents, own tokens", 39), ("late_interaction, pooled", 22)])
 def test_a_search_model_is_verified_in_both_classes_and_its_examples_run(
     name: str, lines: int, saved_checkpoint: Path, tmp_path: Path
@@ -274,6 +290,7 @@ def test_the_examples_of_every_fine_tuned_kind_run_as_they_are(saved_checkpoint:
         "ForTokenClassification": {"num_labels": 3, "id2label": {0: "O", 1: "B-地址", 2: "I-地址"}},
         "ForQuestionAnswering": {},
         "ForMultipleChoice": {},
+        "ForSpellingCorrection": {"spelling": {"threshold": 0.0}},
     }
     cards = []
     for number, (kind, fields) in enumerate(kinds.items()):

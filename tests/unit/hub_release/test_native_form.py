@@ -21,7 +21,7 @@ from chinese_modernbert.hub_release.verification.probes import AUTO_CLASSES
 from chinese_modernbert.modeling import ChineseModernBertForMaskedLM, ChineseModernBertModel
 from reference.tiny_checkpoint import VOCABULARY, write_tiny_checkpoint
 
-HEADS = [name for name in AUTO_CLASSES if name.startswith("ChineseModernBertFor")]
+HEADS = [name for name in AUTO_CLASSES if hasattr(transformers, native_class_name(name)) and "For" in name]
 OLD_FORM, NATIVE_FORM = "chinese_modernbert", "modernbert"
 
 

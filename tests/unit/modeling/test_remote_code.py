@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chinese_modernbert import modeling
-from chinese_modernbert.modeling.configuration_chinese_modernbert import AUTO_MAP
+from chinese_modernbert.modeling.configuration_chinese_modernbert import AUTO_MAP, SPELLING_MAP
 
 FOLDER = Path(modeling.__file__).parent
 SHIPPED = sorted(FOLDER.glob("*_chinese_modernbert.py"))
@@ -30,7 +30,7 @@ NEW_NAMES = {
     "warnings": "deprecated",
 }
 NEW_MODULES = {"tomllib", "wsgiref.types", "dbm.sqlite3"}
-ENTRY_FILES = sorted({entry.split(".")[0] for entry in AUTO_MAP.values()})
+ENTRY_FILES = sorted({entry.split(".")[0] for entry in (*AUTO_MAP.values(), *SPELLING_MAP.values())})
 
 
 def named_siblings(module: str) -> set[str]:

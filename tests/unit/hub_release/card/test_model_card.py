@@ -263,6 +263,7 @@ HEADS: list[tuple[str, dict[str, Any], str, str]] = [
     ("ForTokenClassification", {"num_labels": 3}, "token-classification", 'pipeline("token-classification"'),
     ("ForQuestionAnswering", {}, "question-answering", "outputs.start_logits.argmax()"),
     ("ForMultipleChoice", {}, "multiple-choice", "value.unsqueeze(0)"),
+    ("ForSpellingCorrection", {}, "text-generation", "model.correct("),
 ]
 
 
