@@ -164,6 +164,14 @@ COMMANDS: dict[str, Command] = {
         first="model",
         runs_model=True,
     ),
+    "explain": Command(
+        "show which words a fine-tuned classifier's decisions rest on, and measure how faithful that is",
+        "trainers.clue.explain_options:ExplainArguments",
+        "trainers.clue.explain_command:run_explain",
+        "report: {}",
+        first="model",
+        runs_model=True,
+    ),
     "release": Command(
         "build a Hub folder from a checkpoint",
         "hub_release.arguments:ReleaseArguments",

@@ -10,6 +10,7 @@ FOLDERS = (
     "tokenization",
     "evaluation",
     "evaluation.clue",
+    "evaluation.explanations",
     "evaluation.language_modeling",
     "evaluation.retrieval",
     "evaluation.sentences",

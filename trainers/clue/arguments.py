@@ -74,11 +74,7 @@ class ClueArguments(ClueOptions, TrainingArguments):
         Raises:
             ValueError: If no folder is given and the environment variable is not set.
         """
-        if self.data:
-            return self.data
-        if not os.environ.get(DATA_VARIABLE):
-            raise ValueError(f"no data are given; add --data with the archives' folder, or export {DATA_VARIABLE}")
-        return str(Path(os.environ[DATA_VARIABLE]) / "clue")
+        return folder_of_data(self.data)
 
     def chosen_tasks(self) -> list[Task]:
         """Return the tasks asked for.
@@ -118,6 +114,19 @@ class ClueArguments(ClueOptions, TrainingArguments):
         if unknown:
             raise ValueError(f"train_from takes rows of {unknown[0]!r}, which is not one of {', '.join(TASKS)}")
         return [TASKS[name] for name in names]
+
+
+def folder_of_data(given: str) -> str:
+    """Return the folder of the tasks' archives: the one given, or that of the environment variable.
+
+    Raises:
+        ValueError: If there is neither.
+    """
+    if given:
+        return given
+    if not os.environ.get(DATA_VARIABLE):
+        raise ValueError(f"no data are given; add --data with the archives' folder, or export {DATA_VARIABLE}")
+    return str(Path(os.environ[DATA_VARIABLE]) / "clue")
 
 
 ClueArguments.library_options = library_options("clue", ClueArguments, TrainingArguments)

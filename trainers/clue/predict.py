@@ -54,7 +54,7 @@ def run_predict(args: PredictArguments) -> Path:
     form_of(args.data)
     config = AutoConfig.from_pretrained(args.model, trust_remote_code=args.trust_remote_code)
     tokenizer = AutoTokenizer.from_pretrained(args.tokenizer or args.model, trust_remote_code=args.trust_remote_code)
-    task = task_of(config, args)
+    task = task_of(config, args.model, args.kind, args.fields, args.batch_size)
     limit = length_limit(args.model, tokenizer, args.trust_remote_code)
     inputs = INPUTS[task.kind](tokenizer, task, args.max_length or limit, limit)
     if isinstance(inputs, TokenClassificationInputs):  # as the model was trained, whether it splits Han or not
@@ -77,8 +77,17 @@ def run_predict(args: PredictArguments) -> Path:
     return Path(args.output_file)
 
 
-def task_of(config: PretrainedConfig, args: PredictArguments) -> Task:
+def task_of(
+    config: PretrainedConfig, model: str, kind: str = "", fields: Sequence[str] = (), batch_size: int = 32
+) -> Task:
     """Return the task that a fine-tuned model was trained for, as its configuration tells it.
+
+    Args:
+        config: its configuration
+        model: its folder or name, for the task's name and messages
+        kind: kind of a model with one output, if it is not a number: `choice`
+        fields: columns of the texts; if none: those of the kind
+        batch_size: rows at once
 
     Raises:
         ValueError: If it has no head of a task.
@@ -87,25 +96,25 @@ def task_of(config: PretrainedConfig, args: PredictArguments) -> Task:
     head = next((one for one in HEADS for name in names if name.endswith(one)), None)
     if head is None:
         raise ValueError(
-            f"{args.model} is {', '.join(names) or 'no model'}, which answers no rows; give a model that ends in "
+            f"{model} is {', '.join(names) or 'no model'}, which answers no rows; give a model that ends in "
             f"{', '.join(HEADS)}, such as clue --save_model keeps"
         )
     labels = tuple(str(name) for _, name in sorted((config.id2label or {}).items(), key=lambda pair: int(pair[0])))
-    kind: Any = {HEADS[1]: "entities", HEADS[2]: "answer", HEADS[3]: "choice"}.get(head) or args.kind
-    if not kind:
+    found: Any = {HEADS[1]: "entities", HEADS[2]: "answer", HEADS[3]: "choice"}.get(head) or kind
+    if not found:
         problem = config.problem_type or ("regression" if len(labels) == 1 else PROBLEM_TYPES["classification"])
-        kind = next(one for one, name in PROBLEM_TYPES.items() if name == problem)
-    if kind == "entities":
-        labels = tuple(dict.fromkeys(one for name in labels if (one := tag_parts(name, args.model)[1])))
+        found = next(one for one, name in PROBLEM_TYPES.items() if name == problem)
+    if found == "entities":
+        labels = tuple(dict.fromkeys(one for name in labels if (one := tag_parts(name, model)[1])))
     return Task(
-        name=Path(args.model).name,
-        kind=kind,
-        reader=READER.get(kind, "fields"),
+        name=Path(model).name,
+        kind=found,
+        reader=READER.get(found, "fields"),
         files={},
-        fields=tuple(args.fields) or FIELDS.get(kind, ("text",)),
-        labels=labels if kind in ("classification", "multi_label", "entities") else (),
+        fields=tuple(fields) or FIELDS.get(found, ("text",)),
+        labels=labels if found in ("classification", "multi_label", "entities") else (),
         max_length=0,
-        batch_size=args.batch_size,
+        batch_size=batch_size,
         epochs=0,
         learning_rate=0,
     )

@@ -9,7 +9,6 @@ from transformers import AutoTokenizer, set_seed
 from chinese_modernbert.evaluation.clue.readers import Example
 from chinese_modernbert.evaluation.clue.tasks import TASKS
 from chinese_modernbert.trainers.clue.arguments import ClueArguments
-from chinese_modernbert.trainers.clue.explain import explain, explain_hardest
 from chinese_modernbert.trainers.clue.inputs import SequenceClassificationInputs
 from chinese_modernbert.trainers.clue.losses import TaskLoss
 from chinese_modernbert.trainers.clue.models import build_model
@@ -126,36 +125,6 @@ def test_masked_fine_tuning_masks_training_rows_anew_and_leaves_scoring_alone(ch
     assert 0.1 < untouched < 0.95
     again = MaskingCollator(inputs, seed=1)
     assert torch.equal(again(marked)["input_ids"], MaskingCollator(inputs, seed=1)(marked)["input_ids"])
-
-
-def test_a_tokens_weight_is_what_masking_it_costs(checkpoint: str, tmp_path: Path) -> None:
-    made = trainer(checkpoint, tmp_path)
-    found = explain(made, EXAMPLES[3])
-    tokenizer = made.inputs.tokenizer
-    model: Any = made.model
-    batch = tokenizer(*EXAMPLES[3].texts, return_tensors="pt")
-    predicted = model(**batch).logits[0].argmax()
-    places = [i for i, one in enumerate(batch["input_ids"][0].tolist()) if one not in tokenizer.all_special_ids]
-    assert len(found["tokens"]) == len(places)
-    base = model(**batch).logits.log_softmax(-1)[0, predicted]
-    for place, (_, weight) in zip(places, found["tokens"], strict=True):
-        ids = batch["input_ids"].clone()
-        ids[0, place] = tokenizer.mask_token_id
-        masked = model(**{**batch, "input_ids": ids}).logits.log_softmax(-1)[0, predicted]
-        assert weight == pytest.approx((base - masked).item(), abs=2e-4)
-
-
-def test_a_character_that_is_spelled_in_bytes_is_explained_as_one(checkpoint: str, tmp_path: Path) -> None:
-    made = trainer(checkpoint, tmp_path)
-    found = explain(made, Example(0, ("𠮷野家会议", "嚟"), 0))
-    assert "".join(text for text, _ in found["tokens"]) == "𠮷野家会议嚟"
-
-
-def test_the_hardest_rows_are_explained(checkpoint: str, tmp_path: Path) -> None:
-    made = trainer(checkpoint, tmp_path)
-    gold = made.predict_examples(EXAMPLES).gold_log_probability
-    found = explain_hardest(made, EXAMPLES, 3)
-    assert [one["id"] for one in found] == [EXAMPLES[i].identity for i in np.argsort(gold)[:3]]
 
 
 def test_a_rate_that_ruins_the_weights_ends_the_run_instead_of_choosing_the_first_class(
