@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from .runtime.lazy import optional_import, require_packages
 from .runtime.memory import keep_freed_memory
 from .runtime.process_end import CheckFailedError, ends_at_once
 from .runtime.threads import fit_threads, let_threads_sleep
@@ -28,6 +29,8 @@ ALL_HELP = ("--help_all", "--help-all")
 USER_ERROR = 2
 FAILED_CHECK = 1
 INTERRUPTED = 130  # what a shell says of a program that Ctrl-C ended
+# Packages that training and scoring of sentence encoders cannot do without.
+ENCODERS = ("accelerate", "datasets", "matplotlib", "scipy", "sentence_transformers", "sklearn")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Command:
         tokenizer: the option that is the shipped tokenizer where it is not given; None: no option is
         own_options: the part of `arguments` that is ours, which `--help` shows without importing the library; None: all
         runs_model: it runs a model for long, so its process keeps freed memory
+        needs: optional packages that it cannot do without, looked for before it begins
     """
 
     purpose: str
@@ -53,6 +57,7 @@ class Command:
     tokenizer: str | None = None
     own_options: str | None = None
     runs_model: bool = False
+    needs: tuple[str, ...] = ()
 
 
 COMMANDS: dict[str, Command] = {
@@ -73,6 +78,7 @@ COMMANDS: dict[str, Command] = {
         "tokenization.arguments:TokenizerReportArguments",
         "tokenization.diagnostics:run_report_command",
         tokenizer="tokenizers",
+        needs=("matplotlib",),
     ),
     "prepare": Command(
         "turn text files into shards of token ids and word starts",
@@ -95,6 +101,7 @@ COMMANDS: dict[str, Command] = {
         own_options="trainers.pretraining.options:PretrainingOptions",
         tokenizer="tokenizer",
         runs_model=True,
+        needs=("accelerate",),
     ),
     "pretrain plot": Command(
         "draw the curves of a run, or of several side by side",
@@ -102,6 +109,7 @@ COMMANDS: dict[str, Command] = {
         "trainers.pretraining.plot_command:run_plot",
         "picture: {}",
         first="runs",
+        needs=("matplotlib",),
     ),
     "pretrain progress": Command(
         "tell in one line how far a run is, how fast, and how long it will take",
@@ -116,6 +124,7 @@ COMMANDS: dict[str, Command] = {
         "sentence encoder: {}/final",
         own_options="trainers.contrastive.options:ContrastiveOptions",
         runs_model=True,
+        needs=ENCODERS,
     ),
     "retrieval": Command(
         "train a model for search of any kind in stages, and measure every stage beside BM25",
@@ -124,6 +133,7 @@ COMMANDS: dict[str, Command] = {
         "model for search: {}/final",
         own_options="trainers.contrastive.retrieval_options:RetrievalOptions",
         runs_model=True,
+        needs=ENCODERS,
     ),
     "retrieval explain": Command(
         "show what a sparse encoder takes texts for: its terms by weight, those of the text and those it adds",
@@ -131,6 +141,7 @@ COMMANDS: dict[str, Command] = {
         "evaluation.retrieval.expansion_command:run_explain",
         first="model_and_texts",
         runs_model=True,
+        needs=("sentence_transformers",),
     ),
     "clue": Command(
         "fine-tune and score a model on CLUE, or on a task of your own",
@@ -139,6 +150,7 @@ COMMANDS: dict[str, Command] = {
         "report: {}",
         own_options="trainers.clue.options:ClueOptions",
         runs_model=True,
+        needs=("accelerate", "datasets", "evaluate", "matplotlib", "scipy", "sklearn"),
     ),
     "minimal-pairs": Command(
         "score masked language models on minimal pairs of grammar (ZhoBLiMP), without training",
@@ -147,6 +159,7 @@ COMMANDS: dict[str, Command] = {
         "report: {}",
         first="models",
         runs_model=True,
+        needs=("matplotlib",),
     ),
     "fill-blanks": Command(
         "ask masked language models for a missing word of everyday sentences, without training",
@@ -163,6 +176,7 @@ COMMANDS: dict[str, Command] = {
         "predictions: {}",
         first="model",
         runs_model=True,
+        needs=("scipy",),
     ),
     "explain": Command(
         "show which words a fine-tuned classifier's decisions rest on, and measure how faithful that is",
@@ -171,6 +185,7 @@ COMMANDS: dict[str, Command] = {
         "report: {}",
         first="model",
         runs_model=True,
+        needs=("scipy",),
     ),
     "release": Command(
         "build a Hub folder from a checkpoint",
@@ -215,6 +230,7 @@ COMMANDS: dict[str, Command] = {
         "demo.run:run_demo",
         "Hub folder: {}",
         runs_model=True,
+        needs=("accelerate", "matplotlib"),
     ),
 }
 SHORT_NAMES = {"tokenizer": "tokenizer train"}
@@ -248,7 +264,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for client in ("httpx", "httpx2"):  # a line for every request
         logging.getLogger(client).setLevel(logging.WARNING)
     try:
-        return _run(name, words)
+        with optional_import(name):
+            return _run(name, words)
     except CheckFailedError as failure:
         _write(str(failure))
         return FAILED_CHECK
@@ -280,6 +297,7 @@ def _run(name: str, words: list[str]) -> int:
     if any(word in ("-h", "--help", *ALL_HELP) for word in words):
         _write(_help(name, any(word in ALL_HELP for word in words)))
         return 0
+    require_packages(name, command.needs)
     let_threads_sleep()
     from .runtime.options import load_recipe
 

@@ -7,6 +7,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..runtime.lazy import EXTRAS, require_packages
 from ..runtime.options import argument
 from .poolings import DENSE_POOLINGS, SPLADE
 
@@ -67,9 +68,7 @@ class ReleaseArguments:
 
             validate_repo_id(self.base_model)
         if self.onnx_options():
-            from .onnx.graphs import check_onnx_installed
-
-            check_onnx_installed()
+            require_packages("ONNX graphs", EXTRAS["onnx"])
 
     def onnx_options(self) -> OnnxOptions | None:
         """Return which graphs are asked for, or None.

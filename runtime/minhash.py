@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+from .lazy import optional_import
+
 PERMUTATIONS = 128
 """Values of a signature; an estimated similarity has a standard error of at most 0.044. Source: our default."""
 SEED = 42
@@ -28,8 +30,6 @@ def load_rensa() -> Any:
     Raises:
         ImportError: If it is not installed.
     """
-    try:
+    with optional_import("near duplicates"):
         import rensa
-    except ImportError as error:
-        raise ImportError("near duplicates need rensa: pip install 'chinese-modernbert[train]'") from error
     return rensa

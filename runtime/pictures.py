@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .files import followed, make_folder
+from .lazy import optional_import
 
 # Okabe and Ito, "Color Universal Design" (2008), without yellow: color-blind readers can tell them apart too.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -24,10 +25,8 @@ def new_figure(width: float, height: float, title: str | None = None) -> Any:
     Raises:
         ImportError: If matplotlib is not installed.
     """
-    try:
+    with optional_import("pictures"):
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("pictures need matplotlib: pip install 'chinese-modernbert[train]'") from error
     figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
     if title:
         figure.suptitle(title, fontweight="bold")

@@ -20,6 +20,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
+from .lazy import optional_import
+
 LIMIT_VARIABLE = "CHINESE_MODERNBERT_LONGEST_TEXT_MB"
 # Bytes of the longest line or document, 10 million Chinese characters: `prepare` takes about 70 times as much memory.
 # Our default.
@@ -70,10 +72,8 @@ class Compression:
 
 
 def _load_zstd() -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
-    try:
+    with optional_import("reading .zst"):
         import zstandard
-    except ImportError as error:
-        raise ImportError("reading .zst needs zstandard: pip install 'chinese-modernbert[train]'") from error
     frames = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
     return frames.decompressobj, (zstandard.ZstdError,)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..runtime.lazy import optional_import
 from ..runtime.text_files import check_length, whole_files
 from .documents import SUFFIXES, TextDocument, checked_field, document_text
 
@@ -65,10 +66,8 @@ def _stream(
     name: str, config: str | None, split: str, revision: str | None, data_files: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows; an error about their content becomes a ValueError that names the data set."""
-    try:
+    with optional_import("reading a data set"):
         from datasets.exceptions import DatasetsError
-    except ImportError as error:
-        raise ImportError("reading a data set needs datasets: pip install 'chinese-modernbert[train]'") from error
     try:
         with whole_files():
             yield from _load(name, config, split, revision, data_files)

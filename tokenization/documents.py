@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..runtime.lazy import optional_import
 from ..runtime.text_files import COMPRESSIONS, ReadPosition, check_length, longest_text, read_lines, too_long
 from .normalization import check_encodable
 
@@ -331,11 +332,9 @@ def _parquet_rows(file: Path, columns: list[str]) -> Iterator[tuple[list[dict[st
     Raises:
         ValueError: With file and row, for a file that is not Parquet or is damaged, or that lacks a column.
     """
-    try:
+    with optional_import(f"reading {file}"):
         import pyarrow
         import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError(f"reading {file} needs pyarrow: pip install 'chinese-modernbert[train]'") from error
     number = 0
     with file.open("rb") as stream:  # an OSError of pyarrow is then one about the content
         try:

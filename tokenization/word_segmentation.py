@@ -9,6 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from ..runtime.lazy import optional_import
 from ..runtime.text_files import read_lines
 from .normalization import fold_width, simplify
 from .pre_tokenization import HAN, LATIN
@@ -106,10 +107,8 @@ class _JiebaSegmenter:
     """The pure-Python jieba with its own dictionary object, so that user words do not leak into other callers."""
 
     def __init__(self, user_words: Iterable[str]) -> None:
-        try:
+        with optional_import("the segmenter 'jieba'"):
             import jieba
-        except ImportError as error:
-            raise ImportError(_missing_package("jieba")) from error
         jieba.setLogLevel("WARNING")
         self._user_words = tuple(user_words)
         self._tokenizer = jieba.Tokenizer()
@@ -132,10 +131,8 @@ class _RustJiebaSegmenter:
     """High enough that a user's word wins over its parts. Source: our default."""
 
     def __init__(self, user_words: Iterable[str]) -> None:
-        try:
+        with optional_import("the segmenter 'rjieba'"):
             import rjieba
-        except ImportError as error:
-            raise ImportError(_missing_package("rjieba")) from error
         self._user_words = tuple(user_words)
         self._jieba = rjieba.Jieba()
         for word in self._user_words:
@@ -151,10 +148,6 @@ class _RustJiebaSegmenter:
 
 
 _WITH_DICTIONARY = {"rjieba": _RustJiebaSegmenter, "jieba": _JiebaSegmenter}
-
-
-def _missing_package(name: str) -> str:
-    return f"the segmenter {name!r} needs the package {name}: pip install 'chinese-modernbert[segment]'"
 
 
 def _entry(line: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..runtime.lazy import optional_import
+
 if TYPE_CHECKING:  # torch is imported when it is used: the default below is read by the options of two commands
     from torch import nn
     from transformers import PreTrainedModel
@@ -31,10 +33,8 @@ def add_lora(encoder: PreTrainedModel, rank: int, alpha: int) -> None:
     """
     from torch import nn
 
-    try:
+    with optional_import("lora_rank"):
         from peft import LoraConfig, inject_adapter_in_model
-    except ImportError as error:
-        raise ImportError("lora_rank needs peft: pip install 'chinese-modernbert[eval]'") from error
     linear = [name for name, module in encoder.named_modules() if isinstance(module, nn.Linear)]
     for parameter in encoder.parameters():
         parameter.requires_grad_(False)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...runtime.lazy import optional_import
 from ...tokenization.entities import Span
 from .answers import answer_f1, exact_match
 from .readers import Example
@@ -34,10 +35,8 @@ ERROR_METRIC = "mean_absolute_error"
 
 @lru_cache
 def _metric(configuration: str) -> Any:
-    try:
+    with optional_import("scores"):
         import evaluate
-    except ImportError as error:
-        raise ImportError("scores need 'evaluate'; pip install chinese-modernbert[eval]") from error
     return evaluate.load(CLUE_METRICS, configuration, keep_in_memory=True)
 
 

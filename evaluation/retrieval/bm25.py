@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
+from ...runtime.lazy import optional_import
 from ...tokenization import WordSegmenter
 from .searcher import DEPTH, NOT_FOUND, Hits, require_index
 from .tasks import RetrievalTask
@@ -87,10 +88,8 @@ def search_bm25(task: RetrievalTask, segmenter: WordSegmenter, depth: int = DEPT
 
 def index_words(texts: Sequence[Sequence[str]]) -> Any:
     """Return an index of texts given as words."""
-    try:
+    with optional_import("BM25"):
         import bm25s
-    except ImportError as error:
-        raise ImportError("BM25 needs bm25s: pip install 'chinese-modernbert[eval]'") from error
     index = bm25s.BM25()
     index.index([list(words) or [""] for words in texts], show_progress=False)
     return index

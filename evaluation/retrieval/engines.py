@@ -16,6 +16,7 @@ import numpy as np
 from scipy.sparse import csr_array, save_npz
 
 from ...runtime.files import make_folder
+from ...runtime.lazy import optional_import
 from .sparse import SparseSearcher
 
 SEISMIC_SUFFIX = ".index.seismic"
@@ -61,10 +62,8 @@ def _write_scipy(searcher: SparseSearcher, path: Path) -> None:
 
 
 def _write_seismic(searcher: SparseSearcher, path: Path) -> None:
-    try:
+    with optional_import("this engine"):
         from seismic import SeismicDataset, SeismicIndex, get_seismic_string  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise ImportError("this engine needs Seismic: pip install 'chinese-modernbert[engines]'") from error
     tokenizer: Any = searcher.model.tokenizer
     kind, dataset = get_seismic_string(), SeismicDataset()
     for number, (terms, weights) in enumerate(_passages(searcher)):
@@ -74,10 +73,8 @@ def _write_seismic(searcher: SparseSearcher, path: Path) -> None:
 
 
 def _write_qdrant(searcher: SparseSearcher, path: Path) -> None:
-    try:
+    with optional_import("this engine"):
         from qdrant_client import QdrantClient, models  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise ImportError("this engine needs Qdrant's client: pip install 'chinese-modernbert[engines]'") from error
     client = QdrantClient(path=str(path))
     client.create_collection(
         COLLECTION, vectors_config={}, sparse_vectors_config={VECTORS: models.SparseVectorParams()}

@@ -8,12 +8,12 @@ from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
+from ...runtime.lazy import optional_import
+
 
 def _mteb() -> Any:
-    try:
+    with optional_import("its tasks"):
         import mteb
-    except ImportError as error:
-        raise ImportError("mteb is not installed: pip install 'chinese-modernbert[mteb]'") from error
     return mteb
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...runtime.lazy import EXTRAS, require_packages
 from ..checkpoint import (
     architecture_of,
     check_weights,
@@ -19,7 +20,6 @@ from ..manifest import renew_manifest
 from ..module_chains import encoder_folder
 from ..sentence_modules import SentenceModules
 from .files import ONNX_FOLDER, OnnxOptions, write_onnx_folder
-from .graphs import check_onnx_installed
 
 
 def export_onnx(
@@ -45,7 +45,7 @@ def export_onnx(
         FileExistsError: For a folder `onnx` that holds something else, or an earlier export without `overwrite`.
         ValueError: For parts that do not fit together, or a graph that does not give the model's numbers.
     """
-    check_onnx_installed()
+    require_packages("ONNX graphs", EXTRAS["onnx"])
     folder, options = Path(folder), options or OnnxOptions()
     encoder = encoder_folder(folder)
     config = read_model_config(encoder)

@@ -12,10 +12,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ... import __version__
 from ...runtime.files import new_output_folder
+from ...runtime.lazy import EXTRAS, require_packages
 from ..checkpoint import read_json_object, write_json
 from ..sentence_modules import SentenceModules
 from .check import GraphFile, checked_agreement, graph_file
-from .graphs import EMBEDDING, GRAPHS, HIDDEN, INPUTS, LOGITS, OPSET, check_onnx_installed, export_graphs, graphs_of
+from .graphs import EMBEDDING, GRAPHS, HIDDEN, INPUTS, LOGITS, OPSET, export_graphs, graphs_of
 from .isolated_check import BARS
 from .quantization import quantize_graph
 
@@ -103,7 +104,7 @@ def write_onnx_folder(
         ValueError: For a graph that the class does not have, a shape that the model does not reach, or a graph that
             does not give the model's numbers.
     """
-    check_onnx_installed()
+    require_packages("ONNX graphs", EXTRAS["onnx"])
     longest = cast(Any, model).config.max_position_embeddings
     modules = modules or SentenceModules()
     graphs = options.outputs(type(model).__name__, modules.pooling)

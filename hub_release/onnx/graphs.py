@@ -6,7 +6,6 @@ explicit masks from `attention_mask`, softmax over the whole row. The exporter i
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -40,7 +39,6 @@ MODEL_OUTPUTS = {
 }
 MULTIPLE_CHOICE = f"{OUR_PREFIX}ForMultipleChoice"
 GRAPHS = ("model", "encoder", "embedding")
-NEEDED_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 # Ours: the oldest that the exporter writes, which every onnxruntime since 1.14 reads; newer ones were no faster.
 OPSET = 18
 # What one protobuf message holds, less room for everything that is no weight.
@@ -64,17 +62,6 @@ def graphs_of(class_name: str, pooling: str = "mean") -> dict[str, tuple[str, ..
     if HIDDEN in graphs["model"]:
         graphs["embedding"] = (TOKEN_VECTORS if pooling == LATE_INTERACTION else EMBEDDING,)
     return graphs
-
-
-def check_onnx_installed() -> None:
-    """Say which extra is missing.
-
-    Raises:
-        ImportError: Where a package of the extra `onnx` is absent.
-    """
-    missing = [name for name in NEEDED_PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ImportError(f"ONNX export needs {', '.join(missing)}; pip install 'chinese-modernbert[onnx]'")
 
 
 class OnnxModel(torch.nn.Module):

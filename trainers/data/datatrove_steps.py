@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime.files import read_record, write_text_atomically
+from ...runtime.lazy import optional_import
 from ...runtime.text_files import whole_files
 from ...tokenization.documents import TextDocument
 from ...tokenization.loading import load_tokenizer
@@ -23,10 +24,8 @@ from .shard_settings import build_filters, shard_settings
 from .shard_writer import PARTS, SETTINGS, finish_shard, open_folder, write_manifest
 from .shards import ENTRY_SHAPE, check_shard
 
-try:
+with optional_import("preparing on a cluster"):
     from datatrove.pipeline.base import PipelineStep
-except ImportError as error:
-    raise ImportError("preparing on a cluster needs datatrove: pip install 'chinese-modernbert[cluster]'") from error
 
 logger = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...runtime.counter_random import hash_combine
+from ...runtime.lazy import optional_import
 
 # Words of more tokens are not looked up. Our default: the units of the main preset have at most 8 tokens.
 MAX_WORD_TOKENS = 8
@@ -120,10 +121,8 @@ def homophone_lexicon(words: Sequence[str], encode: Encode, alternatives: int = 
         ImportError: If pypinyin is not installed.
         ValueError: If no two words sound alike.
     """
-    try:
+    with optional_import("homophones"):
         from pypinyin import lazy_pinyin  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise ImportError("homophones need the package pypinyin: pip install pypinyin") from error
     groups: dict[tuple[int, str], list[str]] = {}
     for word in dict.fromkeys(words):
         groups.setdefault((len(word), " ".join(lazy_pinyin(word))), []).append(word)

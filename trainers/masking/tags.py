@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from ...runtime.counter_random import CounterRandom
+from ...runtime.lazy import optional_import
 from ...tokenization.pre_tokenization import BYTE_TOKENS
 from ...tokenization.word_segmentation import search_form
 from .batch import PackedBatch
@@ -152,10 +153,8 @@ def jieba_tagger() -> Callable[[str], int]:
     Raises:
         ImportError: If jieba is not installed.
     """
-    try:
+    with optional_import("parts of speech"):
         from jieba import posseg
-    except ImportError as error:
-        raise ImportError("parts of speech need jieba: pip install chinese-modernbert[segment]") from error
 
     def tag_of(word: str) -> int:
         pieces = posseg.lcut(word)
