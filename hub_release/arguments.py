@@ -43,6 +43,7 @@ class ReleaseArguments:
     license_id: str = argument("apache-2.0", "Licence identifier.")
     clue_report: str = argument("", "report.json of clue on this checkpoint.")
     sts_report: str = argument("", "Output folder of sts on this checkpoint.")
+    retrieval_report: str = argument("", "Output folder of retrieval that measured this model.")
     tokenizer_report: str = argument("", "Output folder of tokenizer report on this tokenizer.")
 
     def __post_init__(self) -> None:

@@ -101,7 +101,14 @@ def build_release(args: ReleaseArguments) -> Path:
     config, tensors, tokenizer = model.config, model.tensors, model.tokenizer
     with new_output_folder(output_dir, overwrite=args.overwrite, marker=MANIFEST_FILE) as folder:
         _write_model(folder, model, args.dtype)
-        evaluations = read_evaluations(args.clue_report, args.sts_report, (encoder_folder(args.model), folder))
+        evaluations = read_evaluations(
+            args.clue_report,
+            args.sts_report,
+            (encoder_folder(args.model), folder),
+            args.retrieval_report,
+            Path(args.model),
+            model.sentence_modules.similarity if model.sentence_modules else "",
+        )
         tokenizer_metrics = read_tokenizer_metrics(args.tokenizer_report, tokenizer)
         tokenizer.model_max_length = config.max_position_embeddings
         save_tokenizer(tokenizer, folder)

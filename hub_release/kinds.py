@@ -17,6 +17,7 @@ SEQUENCE_CLASSIFIER = f"{OUR_PREFIX}ForSequenceClassification"
 ENCODER_CLASSES = (MASKED_LM, ENCODER)
 # What a run or a command may have written down; the card of a kind names those that it lacks.
 LOG, TOKENIZER, TASKS, SIMILARITY = "training log", "tokenizer metrics", "CLUE metrics", "sentence similarity metrics"
+SEARCH = "search metrics"
 PROVENANCE = ("recipe", "run", "data", "packages")
 
 
@@ -74,7 +75,7 @@ KINDS: Mapping[str, ReleaseKind] = {
         "sparse encoder (SPLADE)",
         "稀疏句向量模型（SPLADE）",
         ("sparse_encoder",),
-        (LOG, SIMILARITY),
+        (LOG, SEARCH),
         SENTENCES,
         (SENTENCES, "sparse-encoder", "sparse", "splade"),
         "onnx_sparse",
@@ -84,7 +85,7 @@ KINDS: Mapping[str, ReleaseKind] = {
         "sparse encoder of documents (SPLADE) whose queries need no model",
         "文档稀疏向量模型（SPLADE，查询无需模型）",
         ("sparse_documents",),
-        (LOG,),
+        (LOG, SEARCH),
         SENTENCES,
         (SENTENCES, "sparse-encoder", "sparse", "splade", "asymmetric", "inference-free"),
         "onnx_sparse",
@@ -94,7 +95,7 @@ KINDS: Mapping[str, ReleaseKind] = {
         "late-interaction encoder (a vector for every token, as in ColBERT)",
         "延迟交互检索模型（每个词元一个向量，如 ColBERT）",
         ("late_interaction",),
-        (LOG,),
+        (LOG, SEARCH),
         SENTENCES,
         (SENTENCES, "multi-vector", "colbert", "late-interaction"),
         "onnx_late_interaction",
@@ -111,7 +112,7 @@ KINDS: Mapping[str, ReleaseKind] = {
     ),
     "regression": ReleaseKind("text-classification", "text regression model", "文本回归模型", ("regression",)),
     "reranker": ReleaseKind(
-        "text-ranking", "reranker", "重排序模型", ("reranker",), library=SENTENCES, tags=(SENTENCES,)
+        "text-ranking", "reranker", "重排序模型", ("reranker",), (LOG, SEARCH), library=SENTENCES, tags=(SENTENCES,)
     ),
     f"{OUR_PREFIX}ForTokenClassification": ReleaseKind(
         "token-classification", "token classifier", "词元分类模型", ("tagger",), names_labels=True

@@ -39,6 +39,7 @@ def write_search_report(
     settings: Mapping[str, Any],
     resamples: int = RESAMPLES,
     data: Mapping[str, str] | None = None,
+    models: Mapping[str, str] | None = None,
 ) -> Path:
     """Write the report.
 
@@ -48,6 +49,8 @@ def write_search_report(
         settings: what was asked for; `model` is in the title, if it is there
         resamples: bootstrap samples of the paired gains
         data: what was trained on, left out and found in both training and evaluation, by title; none by default
+        models: what names all files of the model of a row, by the row's name, see `model_files_fingerprint`; none by
+            default
 
     Returns:
         The Markdown file.
@@ -64,7 +67,9 @@ def write_search_report(
     content = {
         "settings": dict(settings),
         "environment": describe_environment(*PACKAGES),
-        "results": [_plain(one, gains[one.task].get(one.name)) for one in results],
+        "results": [
+            {**_plain(one, gains[one.task].get(one.name)), "model": (models or {}).get(one.name)} for one in results
+        ],
         "data": dict(data or {}),
     }
     write_text_atomically(output / REPORT_JSON, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
@@ -98,8 +103,9 @@ def _gains(rows: Sequence[SearchResult], resamples: int) -> dict[str, Estimate]:
 
 
 def _plain(one: SearchResult, gain: Estimate | None) -> dict[str, Any]:
-    """Return a result without its single queries, which are in its own file."""
+    """Return a result with the number of its queries in the place of single ones, which are in its own file."""
     found = {name: value for name, value in one.as_dict().items() if name != "query_ndcg"}
+    found["queries"] = len(one.query_ndcg)
     return found if gain is None else {**found, "gain_over_bm25": asdict(gain)}
 
 

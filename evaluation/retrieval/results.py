@@ -14,7 +14,7 @@ import numpy as np
 from ...runtime.files import read_record, write_text_atomically
 from ..estimates import RESAMPLES, Estimate, bounds
 from .measures import query_ndcg, score_retrieval
-from .searcher import DEPTH, Searcher
+from .searcher import DEPTH, BuiltSearcher, Searcher
 from .tasks import RetrievalTask
 
 # Queries that are asked one at a time for the time of one, and seconds after which no further one is asked.
@@ -102,18 +102,20 @@ class SearchResult:
         return cls(**{name: found[name] for name in cls.SHAPE})
 
 
-def measure_search(searcher: Searcher, task: RetrievalTask, name: str = "", task_name: str = "") -> SearchResult:
+def measure_search(
+    searcher: Searcher | BuiltSearcher, task: RetrievalTask, name: str = "", task_name: str = ""
+) -> SearchResult:
     """Build a searcher on the passages of a task and ask it all queries, at once and some of them one at a time.
 
     Args:
-        searcher: is built here
+        searcher: is built here, unless it is built on these passages
         task: what is searched
         name: what the rows of a report call the searcher; its kind by default
         task_name: name of the set
     """
-    start = time.perf_counter()
-    searcher.build(task.passages)
-    built = time.perf_counter() - start
+    if not isinstance(searcher, BuiltSearcher):
+        searcher = BuiltSearcher.build(searcher, task.passages)
+    searcher, seconds = searcher
     hits = searcher.search(task.queries, DEPTH)
     times = _single_times(searcher, task)
     return SearchResult(
@@ -124,7 +126,7 @@ def measure_search(searcher: Searcher, task: RetrievalTask, name: str = "", task
         measures=score_retrieval(task, *hits),
         query_ndcg=query_ndcg(task, *hits).tolist(),
         milliseconds_per_query=1000 * float(np.median(times)),
-        milliseconds_per_document=1000 * built / len(task.passages),
+        milliseconds_per_document=1000 * seconds / len(task.passages),
         timed_queries=len(times),
         index_bytes=searcher.index_bytes,
         model_bytes=searcher.model_bytes,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from torch import nn
@@ -54,6 +55,25 @@ class Searcher(Protocol):
             RuntimeError: Before `build`.
         """
         ...
+
+
+class BuiltSearcher(NamedTuple):
+    """A searcher that has its passages, to be asked alone and as a part of others without being built again.
+
+    Attributes:
+        searcher: the searcher
+        seconds: what building it took
+    """
+
+    searcher: Searcher
+    seconds: float
+
+    @classmethod
+    def build(cls, searcher: Searcher, passages: Sequence[str]) -> BuiltSearcher:
+        """Build a searcher."""
+        start = time.perf_counter()
+        searcher.build(passages)
+        return cls(searcher, time.perf_counter() - start)
 
 
 def best_hits(scores: np.ndarray, depth: int) -> Hits:

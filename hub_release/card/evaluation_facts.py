@@ -1,4 +1,4 @@
-"""Metrics of finished `clue` and `sts` commands for the model card, checked to be about the released weights."""
+"""Metrics of finished `clue`, `sts` and `retrieval` commands for the model card, checked to be of released weights."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from huggingface_hub import EvalResult
 from ...evaluation.clue.tasks import TASKS
 from ...runtime.files import model_fingerprint
 from ..checkpoint import read_json_object
+from .search_facts import SearchMetric, read_search
 
 REPORT_FILE = "report.json"
 # Kind of a task -> its name on the Hub. Tasks of one's own are in no table.
@@ -69,11 +70,23 @@ class SimilarityMetric:
 
 @dataclass(frozen=True)
 class EvaluationFacts:
-    """What the card tells of evaluations; empty where no report was given."""
+    """What the card tells of evaluations; empty where no report was given.
+
+    Attributes:
+        tasks: of `clue`
+        clue_settings: of that command
+        similarity: of `sts`
+        search: of `retrieval`
+        search_machine: what that command ran on
+        search_similarity: how the released model compares; empty for a reranker
+    """
 
     tasks: tuple[TaskMetric, ...] = ()
     clue_settings: Mapping[str, Any] = field(default_factory=dict)
     similarity: tuple[SimilarityMetric, ...] = ()
+    search: tuple[SearchMetric, ...] = ()
+    search_machine: Mapping[str, Any] = field(default_factory=dict)
+    search_similarity: str = ""
 
     @property
     def clue_protocol(self) -> tuple[str, str]:
@@ -112,7 +125,7 @@ class EvaluationFacts:
                             metric_value=round(value, 4),
                         )
                     )
-        return found
+        return found + [result for one in self.search for result in one.results(self.search_similarity)]
 
 
 def _task_result(one: TaskMetric) -> EvalResult:
@@ -129,38 +142,57 @@ def _task_result(one: TaskMetric) -> EvalResult:
     )
 
 
-def read_evaluations(clue_report: str, sts_report: str, folders: Collection[Path]) -> EvaluationFacts:
+def read_evaluations(
+    clue_report: str,
+    sts_report: str,
+    folders: Collection[Path],
+    retrieval_report: str = "",
+    model: Path | None = None,
+    similarity: str = "",
+) -> EvaluationFacts:
     """Return the metrics of reports, each checked to be about the weights in one of the folders.
 
     Args:
         clue_report: `report.json` of `clue`, or its folder; none if empty
         sts_report: output folder of `sts`, or its `report.json`; none if empty
         folders: the checkpoint and the release made of it, the same weights
+        retrieval_report: output folder of `retrieval`, or its `report.json`; none if empty
+        model: the folder that is released, with all that it holds beside the encoder, for `retrieval_report`
+        similarity: how two of the model's embeddings are compared, for the same; empty for a reranker
 
     Raises:
         FileNotFoundError: For a report that is not there.
         ValueError: For a report about other weights, or a file that is no such report.
     """
     digests = {_digest(model_fingerprint(folder)) for folder in folders}
-    tasks, settings, similarity = (), {}, ()
+    tasks, settings, similar = (), {}, ()
     if clue_report:
         content = _read_report("clue_report", clue_report, "model", digests)
         tasks, settings = _parse("clue_report", clue_report, _tasks, content), content["settings"]
     if sts_report:
         content = _read_report("sts_report", sts_report, "weights", digests)
-        similarity = _parse("sts_report", sts_report, _similarity, content)
-    return EvaluationFacts(tasks, settings, similarity)
+        similar = _parse("sts_report", sts_report, _similarity, content)
+    search, machine = (), {}
+    if retrieval_report:
+        assert model
+        search, machine = read_search(_report_path("retrieval_report", retrieval_report), model)
+    return EvaluationFacts(tasks, settings, similar, search, machine, similarity)
 
 
 def _digest(fingerprint: str) -> str:
     return fingerprint.rsplit(" ", maxsplit=1)[-1]
 
 
-def _read_report(option: str, given: str, key: str, digests: Collection[str]) -> dict[str, Any]:
-    """Return a report whose `settings` name the released weights under `key`."""
+def _report_path(option: str, given: str) -> Path:
     path = Path(given) / REPORT_FILE if Path(given).is_dir() else Path(given)
     if not path.is_file():
         raise FileNotFoundError(f"{option} {path} is not there; give the output of a finished command")
+    return path
+
+
+def _read_report(option: str, given: str, key: str, digests: Collection[str]) -> dict[str, Any]:
+    """Return a report whose `settings` name the released weights under `key`."""
+    path = _report_path(option, given)
     content = read_json_object(path)
     settings = content.get("settings")
     weights = str(settings.get(key, "not recorded")) if isinstance(settings, dict) else "not recorded"

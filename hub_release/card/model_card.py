@@ -12,9 +12,10 @@ from jinja2 import Template
 from ...modeling import ChineseModernBertConfig
 from ...runtime.markdown import markdown_table
 from ..checkpoint import read_json_object
-from ..kinds import LOG, SIMILARITY, TASKS, TOKENIZER, ReleaseKind
+from ..kinds import LOG, SEARCH, SIMILARITY, TASKS, TOKENIZER, ReleaseKind
 from ..native_form import NativeForm
 from .evaluation_facts import EvaluationFacts
+from .search_facts import MEASURE_TITLES
 from .tokenizer_facts import TokenizerMetric
 from .training_facts import CardRow, TrainingFacts
 
@@ -24,12 +25,24 @@ TEMPLATE_FILE = "model_card_template.md"
 EXAMPLES = Path(__file__).with_name("examples")
 # The recorded outcome of `make runtimes`.
 RUNTIMES_FILE = Path(__file__).with_name("runtimes.json")
-# Titles of the columns of each table, and the remark on a task whose training failed.
+# Titles of the columns of each table, what the released model is called in that of search, and the remark on a task
+# whose training failed.
 TITLES = {
     "english": {
         "tokenizer": ("Text", "Characters per token", "Across a word boundary", "Bytes", "Unknown"),
         "tasks": ("Task", "Metric", "Mean ± deviation", "Runs", "Rows"),
         "similarity": ("Set", "Stage", "Pearson", "Spearman [interval]", "Pairs"),
+        "search": (
+            "Set",
+            "Search",
+            *MEASURE_TITLES,
+            "Over BM25 [interval]",
+            "ms per query",
+            "Index, MB",
+            "Weights, MB",
+            "Queries",
+        ),
+        "this": "this model",
         "runtimes": ("Runtime", "Version", "Precision", "Lowest cosine", "Largest difference"),
         "collapsed": " (every run predicts one class: failed training)",
     },
@@ -37,6 +50,17 @@ TITLES = {
         "tokenizer": ("文本", "每词元字符数", "跨词边界", "字节词元", "未知词元"),
         "tasks": ("任务", "指标", "均值 ± 标准差", "运行次数", "样本数"),
         "similarity": ("数据集", "阶段", "Pearson", "Spearman [区间]", "句对数"),
+        "search": (
+            "数据集",
+            "检索方式",
+            *MEASURE_TITLES,
+            "相对 BM25 [区间]",
+            "每查询毫秒",
+            "索引 MB",
+            "权重 MB",
+            "查询数",
+        ),
+        "this": "本模型",
         "runtimes": ("运行环境", "版本", "精度", "最小余弦", "最大差异"),
         "collapsed": "（每次运行都只预测一个类别：训练失败）",
     },
@@ -55,6 +79,7 @@ MISSING = {
     "packages": ("package versions", "软件包版本"),
     TASKS: ("CLUE metrics", "CLUE 成绩"),
     SIMILARITY: ("sentence similarity metrics", "句子相似度成绩"),
+    SEARCH: ("search metrics", "检索成绩"),
 }
 LABELS_SHOWN = 30
 
@@ -196,6 +221,7 @@ def _tables(
         titles["similarity"],
         [(one.name, one.stage, f"{one.pearson:.4f}", one.interval, f"{one.pairs:,}") for one in evaluations.similarity],
     )
+    tables["search"] = markdown_table(titles["search"], [one.cells(titles["this"]) for one in evaluations.search])
     tables["runtimes"] = markdown_table(titles["runtimes"], _runtime_rows())
     return {name: "\n".join(lines) for name, lines in tables.items()}
 
@@ -225,6 +251,7 @@ def missing_facts(
             (TOKENIZER, tokenizer_metrics),
             (TASKS, evaluations.tasks),
             (SIMILARITY, evaluations.similarity),
+            (SEARCH, evaluations.search),
         )
         if found
     }

@@ -68,6 +68,8 @@ class RetrievalArguments(RetrievalOptions, StageArguments):
                 acts = f"{field.name} acts for kind {' or '.join(kinds)}"
                 raise ValueError(f"{acts}, and this is {self.kind}; leave it out")
         refuse_losses(self.stages, self.kind)
+        if self.kind == "static":
+            refuse_lengths(self.stages)
 
 
 def refuse_losses(stages: list[ContrastiveStage], kind: str) -> None:
@@ -80,6 +82,21 @@ def refuse_losses(stages: list[ContrastiveStage], kind: str) -> None:
     for stage in stages:
         if stage.loss not in losses:
             raise ValueError(f"loss={stage.loss} is none of kind {kind}; choose one of {', '.join(losses)}")
+
+
+def refuse_lengths(stages: list[ContrastiveStage]) -> None:
+    """Refuse a length for texts that are read whole.
+
+    Raises:
+        ValueError: For the first stage that has one.
+    """
+    usual = default_of(next(field for field in dataclasses.fields(ContrastiveStage) if field.name == "max_length"))
+    for stage in stages:
+        if stage.max_length != usual:
+            raise ValueError(
+                f"max_length={stage.max_length} acts for kinds that read with an encoder, a static table reads texts "
+                "of any length; leave it out"
+            )
 
 
 def refuse_pooling(pooling: str) -> None:

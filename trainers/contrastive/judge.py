@@ -40,8 +40,17 @@ class Judge(ABC):
         """Return the rows of every set, for the fingerprint of what a stage was scored on."""
 
     @abstractmethod
-    def score(self, model: Any) -> Scores:
-        """Return the scores of a model that is as it is used: in evaluation mode, reading texts of any length."""
+    def score(self, model: Any, folder: Path) -> Scores:
+        """Return the scores of a model that is as it is used: in evaluation mode, reading texts of any length.
+
+        Args:
+            model: the model
+            folder: of its stage
+        """
+
+    @abstractmethod
+    def no_scores(self) -> Scores:
+        """Return what stands for the scores of a model that has nothing to be judged by yet."""
 
     @abstractmethod
     def summary(self, scores: Any) -> list[str]:

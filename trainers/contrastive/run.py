@@ -81,6 +81,7 @@ def run_stages(arguments: StageArguments, kind: ModelKind, judge: type[Judge]) -
         judge: what the stages are judged by
     """
     check_arguments(arguments, judge)
+    _refuse_nothing(kind, arguments)
     output = Path(arguments.output_dir or "")
     with hold_folder_together(output):
         _Run(arguments, kind, judge(arguments)).run()
@@ -104,6 +105,18 @@ def check_arguments(arguments: StageArguments, judge: type[Judge]) -> None:
     for stage in arguments.stages:
         check_models(stage)
     judge.check(arguments)
+
+
+def _refuse_nothing(kind: ModelKind, arguments: StageArguments) -> None:
+    """Refuse to measure what no stage has trained.
+
+    Raises:
+        ValueError: If there is no stage and the model would begin with random weights.
+    """
+    if not arguments.stages and kind.is_untrained(arguments.model):
+        raise ValueError(
+            f"model='{arguments.model}' has no head to measure and there are no stages to train one; add a stage"
+        )
 
 
 class _Run:
@@ -132,6 +145,8 @@ class _Run:
             record = stage_record(number, stage, arguments, rows[number])
             folder = self._run_stage(number, stage, named, folder, record)
         data = {"leakage": f"{leaks.summary()}; leakage: {arguments.leakage}", **_rows_of_stages(output, training)}
+        if self.kind.is_untrained(arguments.model):
+            data["before training"] = "not measured, since the head is new"
         on_main_process(lambda: self._finish(folder, training, rows[-1], data))
 
     def _first_stage(self, rows: str) -> Path:
@@ -141,7 +156,8 @@ class _Run:
         if _is_finished(folder, record, self.arguments):
             return folder
         model = self.kind.load(self.arguments.model, self.arguments)
-        on_main_process(lambda: self._keep(folder, model, record))
+        is_scored = not self.kind.is_untrained(self.arguments.model)
+        on_main_process(lambda: self._keep(folder, model, record, is_scored))
         return folder
 
     def _run_stage(
@@ -185,8 +201,14 @@ class _Run:
             return datasets
         return with_teacher_scores(datasets, teacher, self.output / f"stage-{number}-teacher.npz")
 
-    def _keep(self, folder: Path, model: Any, record: dict[str, Any]) -> None:
+    def _keep(self, folder: Path, model: Any, record: dict[str, Any], is_scored: bool = True) -> None:
         """Save and evaluate a stage; the scores are written last, as the sign that it is complete.
+
+        Args:
+            folder: of the stage
+            model: as the stage leaves it
+            record: what decides the result
+            is_scored: evaluate it; else what is kept says that nothing was measured
 
         Raises:
             ValueError: If its weights are not finite.
@@ -197,7 +219,7 @@ class _Run:
             limit_length(model, inner.config.max_position_embeddings)
         self.kind.save(model, folder / "model")
         write_text_atomically(folder / STAGE, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
-        scores = self.judge.score(model.eval())
+        scores = self.judge.score(model.eval(), folder) if is_scored else self.judge.no_scores()
         scores.save(folder / SCORES)
         shutil.rmtree(folder / "training", ignore_errors=True)
         for line in self.judge.summary(scores):

@@ -19,7 +19,7 @@ from ...evaluation.retrieval.loading import load_search_model, search_class
 from ...evaluation.retrieval.reading import read_retrieval_task
 from ...evaluation.retrieval.report import write_search_report
 from ...evaluation.retrieval.results import SearchResult, measure_search
-from ...evaluation.retrieval.searcher import Searcher
+from ...evaluation.retrieval.searcher import BuiltSearcher, Searcher
 from ...evaluation.retrieval.sparse import SparseSearcher
 from ...evaluation.retrieval.vectors import DenseSearcher
 from ...runtime.files import model_files_fingerprint, read_record, write_text_atomically
@@ -32,7 +32,7 @@ from .retrieval_options import RetrievalOptions
 from .settings import run_settings, shown_settings
 from .stages import BASELINES, FINAL, SCORES, finished_stages, keep_scores
 
-BM25, BM25_TOKENS = "BM25", "BM25 over tokens"
+BM25, BM25_TOKENS, LAST = "BM25", "BM25 over tokens", "last stage"
 CLASS_OF_KIND: dict[str, type[Any]] = {
     "dense": SentenceTransformer,
     "static": SentenceTransformer,
@@ -73,11 +73,15 @@ class SearchScores:
 
 @dataclasses.dataclass(frozen=True)
 class _Compared:
-    """A searcher beside the stages: its name, the folder of its model if it has one, and how it is made."""
+    """A row beside the stages: the searchers that it is made of, and the folder of its model if it has one."""
 
-    name: str
-    folder: Path | None
-    make: Callable[[], Searcher]
+    parts: tuple[str, ...]
+    folder: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """What the report calls it."""
+        return " + ".join(self.parts)
 
 
 class SearchJudge(Judge):
@@ -95,6 +99,10 @@ class SearchJudge(Judge):
     def __init__(self, arguments: RetrievalArguments) -> None:
         super().__init__(arguments)
         self.tasks = {name: read_retrieval_task(name, arguments.data) for name in arguments.retrieval}
+        self._makers: dict[str, Callable[[], Searcher]] = {}
+        # By searcher and set: what is measured alone and fused reads the passages once.
+        self._built: dict[tuple[str, str], BuiltSearcher] = {}
+        self._loaded: tuple[Path, Any] | None = None
 
     @classmethod
     def check(cls, arguments: RetrievalArguments) -> None:
@@ -121,9 +129,17 @@ class SearchJudge(Judge):
         """Return the tasks."""
         return [self.tasks]
 
-    def score(self, model: Any) -> SearchScores:
-        """Return what a model finds and costs in every set."""
-        return self._measure(lambda: self._searcher(model))
+    def score(self, model: Any, folder: Path) -> SearchScores:
+        """Return what a model finds and costs in every set; the indexes of the last stage are kept to be fused."""
+        self._makers[LAST] = partial(self._searcher, model)
+        scores = self._measure((LAST,))
+        if not self.arguments.hybrid or folder.name != f"stage-{len(self.arguments.stages)}":
+            self._forget(LAST)  # another stage needs the memory
+        return scores
+
+    def no_scores(self) -> SearchScores:
+        """Return scores of no set."""
+        return SearchScores({})
 
     def summary(self, scores: SearchScores) -> list[str]:
         """Return a line for each set."""
@@ -134,35 +150,67 @@ class SearchJudge(Judge):
 
     def report(self, output: Path, training: Sequence[Sequence[NamedRows]], rows: str, data: Mapping[str, str]) -> None:
         """Measure BM25, other models, and each fused with BM25; write the report."""
-        arguments = self.arguments
+        arguments, stages = self.arguments, finished_stages(output)
         settings = {"rows": rows, **run_settings(arguments)}
-        found: list[SearchResult] = []
-        for number, one in enumerate(self._compared(output)):
-            record = {**settings, "name": one.name, "model": one.folder and model_files_fingerprint(one.folder)}
-            file = output / BASELINES / f"search-{number}.json"
-            measure = partial(self._measure, one.make)
-            found += keep_scores(file, record, measure, SearchScores.load, arguments.overwrite).named(one.name)
+        rows_of: dict[int, list[SearchResult]] = {}
+        models: dict[str, str] = {}
+        # Rows of one model after one another, so that no two models are kept at a time.
+        for part, group in _by_last_part(self._compared(output)).items():
+            for number, one in group:
+                if one.folder:
+                    models[one.name] = model_files_fingerprint(one.folder)
+                record = {**settings, "name": one.name, "model": models.get(one.name)}
+                file, measure = output / BASELINES / f"search-{number}.json", partial(self._measure, one.parts)
+                found = keep_scores(file, record, measure, SearchScores.load, arguments.overwrite)
+                rows_of[number] = found.named(one.name)
+            if group[0][1].folder:
+                self._forget(part)
+        results = [result for number in sorted(rows_of) for result in rows_of[number]]
         names = ["before training", *(f"stage {n}, {one.loss}" for n, one in enumerate(arguments.stages, start=1))]
-        for name, folder in zip(names, finished_stages(output), strict=True):
-            found += SearchScores.load(folder / SCORES).named(name)
-        write_search_report(output, found, shown_settings(arguments), arguments.bootstrap_resamples, data)
+        for name, folder in zip(names, stages, strict=True):
+            results += SearchScores.load(folder / SCORES).named(name)
+            models[name] = model_files_fingerprint(folder / "model")
+        shown, resamples = shown_settings(arguments), arguments.bootstrap_resamples
+        write_search_report(output, results, shown, resamples, data, models)
 
     def _compared(self, output: Path) -> list[_Compared]:
-        """Return what the stages are compared with; each is loaded when it is measured."""
+        """Return what the stages are compared with, in the order of the report; each is loaded when it is measured."""
         given = {name: _model_of(name) for name in self.arguments.against}
         lexical = BM25 if self.arguments.bm25_units == "words" else BM25_TOKENS
-        found = [_Compared(BM25, None, partial(Bm25Searcher, load_segmenter()))]
-        if lexical != BM25:
-            found.append(_Compared(lexical, None, self._bm25))
-        found += [_Compared(name, folder, partial(self._load, folder)) for name, folder in given.items()]
+        self._makers |= {lexical: self._bm25, BM25: partial(Bm25Searcher, load_segmenter())}
+        self._makers |= {name: partial(self._load, folder) for name, folder in given.items()}
+        self._makers.setdefault(LAST, partial(self._load, output / FINAL))  # where an earlier command scored it
+        found = [_Compared((name,)) for name in dict.fromkeys((BM25, lexical))]
+        found += [_Compared((name,), folder) for name, folder in given.items()]
         if self.arguments.hybrid:
-            for name, folder in {**given, "last stage": output / FINAL}.items():
+            for name, folder in {**given, LAST: output / FINAL}.items():
                 if search_class(folder) is not CrossEncoder:  # it starts from BM25 anyway
-                    found.append(_Compared(f"{lexical} + {name}", folder, partial(self._fused, folder)))
+                    found.append(_Compared((lexical, name), folder))
         return found
 
-    def _measure(self, make: Callable[[], Searcher]) -> SearchScores:
-        return SearchScores({name: measure_search(make(), task, task_name=name) for name, task in self.tasks.items()})
+    def _measure(self, parts: Sequence[str]) -> SearchScores:
+        """Return what a searcher, or several fused by ranks, finds and costs in every set."""
+        results = {}
+        for name, task in self.tasks.items():
+            built = [self._searcher_of(part, name) for part in parts]
+            joined = built[0]
+            if len(built) > 1:
+                joined = BuiltSearcher(
+                    FusedSearcher([one.searcher for one in built]), sum(one.seconds for one in built)
+                )
+            results[name] = measure_search(joined, task, task_name=name)
+        return SearchScores(results)
+
+    def _searcher_of(self, part: str, task: str) -> BuiltSearcher:
+        """Return a searcher on the passages of a set, built if it is not there."""
+        if (part, task) not in self._built:
+            self._built[part, task] = BuiltSearcher.build(self._makers[part](), self.tasks[task].passages)
+        return self._built[part, task]
+
+    def _forget(self, part: str) -> None:
+        del self._makers[part]
+        for key in [key for key in self._built if key[0] == part]:
+            del self._built[key]
 
     def _bm25(self) -> Bm25Searcher:
         """Return the BM25 that is fused with others and read by rerankers."""
@@ -170,11 +218,12 @@ class SearchJudge(Judge):
             return Bm25Searcher(load_segmenter())
         return Bm25Searcher(TokenSegmenter(_tokenizer_of(self.arguments)))
 
-    def _fused(self, folder: str | Path) -> Searcher:
-        return FusedSearcher([self._bm25(), self._load(folder)])
-
-    def _load(self, folder: str | Path) -> Searcher:
-        return self._searcher(load_search_model(folder, self.arguments.trust_remote_code))
+    def _load(self, folder: Path) -> Searcher:
+        """Return the search of a saved model, which is loaded once for all sets."""
+        if self._loaded is None or self._loaded[0] != folder:
+            self._loaded = None
+            self._loaded = folder, load_search_model(folder, self.arguments.trust_remote_code)
+        return self._searcher(self._loaded[1])
 
     def _searcher(self, model: Any) -> Searcher:
         """Return the search that a model of any kind serves."""
@@ -186,6 +235,14 @@ class SearchJudge(Judge):
             return LateInteractionSearcher(model, self.arguments.pool_factor)
         assert isinstance(model, SentenceTransformer)
         return DenseSearcher(model)
+
+
+def _by_last_part(compared: Sequence[_Compared]) -> dict[str, list[tuple[int, _Compared]]]:
+    """Return the rows with their numbers by the last of their searchers, which is the model where there is one."""
+    found: dict[str, list[tuple[int, _Compared]]] = {}
+    for number, one in enumerate(compared):
+        found.setdefault(one.parts[-1], []).append((number, one))
+    return found
 
 
 def _tokenizer_of(arguments: RetrievalArguments) -> PreTrainedTokenizerFast:

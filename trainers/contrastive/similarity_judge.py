@@ -64,9 +64,13 @@ class SimilarityJudge(Judge):
         """Return the pairs and the tasks."""
         return self.scored, self.retrieval
 
-    def score(self, model: Any) -> SentenceScores:
+    def score(self, model: Any, folder: Path) -> SentenceScores:
         """Return similarity, with intervals, and retrieval by exact search, with float and quantized vectors."""
         return evaluate_encoder(model, self.scored, self.retrieval, self.arguments.bootstrap_resamples)
+
+    def no_scores(self) -> SentenceScores:
+        """Return scores of no set."""
+        return SentenceScores({})
 
     def summary(self, scores: SentenceScores) -> list[str]:
         """Return a line for each set of pairs."""

@@ -24,6 +24,10 @@ class ModelKind(ABC):
             ValueError: If the folder holds a model that this kind cannot be made of.
         """
 
+    def is_untrained(self, folder: str | Path) -> bool:
+        """Return whether a model that is begun from a folder has random weights, so that scores would say nothing."""
+        return False
+
     def save(self, model: Any, folder: Path) -> None:
         """Write a model as its class of sentence-transformers loads it."""
         save_model(model, folder)

@@ -14,6 +14,7 @@ from sentence_transformers.cross_encoder.losses import (
 from sentence_transformers.cross_encoder.trainer import CrossEncoderTrainer
 from torch import nn
 
+from ....evaluation.retrieval.loading import search_class
 from ..arguments import StageArguments
 from ..distillation import SCORES_COLUMN
 from ..models import load_kind, new_transformer
@@ -69,6 +70,13 @@ class RerankerKind(ModelKind):
         transformer = new_transformer(folder, arguments, "sequence-classification", num_labels=1)
         refuse_cut_starts(transformer.tokenizer, folder)
         return CrossEncoder(modules=[transformer], **own)
+
+    def is_untrained(self, folder: str | Path) -> bool:
+        """Return whether the head is new: the folder has no reranker."""
+        try:
+            return search_class(folder) is not CrossEncoder
+        except ValueError:  # an encoder, or a language model
+            return True
 
 
 def refuse_cut_starts(tokenizer: Any, folder: str | Path) -> None:

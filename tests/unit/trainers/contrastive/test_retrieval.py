@@ -12,6 +12,7 @@ from chinese_modernbert.evaluation.retrieval.bm25 import TokenSegmenter
 from chinese_modernbert.evaluation.retrieval.reading import read_retrieval_task
 from chinese_modernbert.evaluation.retrieval.results import measure_search
 from chinese_modernbert.evaluation.retrieval.vectors import DenseSearcher
+from chinese_modernbert.runtime.files import model_files_fingerprint
 from chinese_modernbert.runtime.options import load_recipe
 from chinese_modernbert.trainers.contrastive.arguments import RetrievalArguments
 from chinese_modernbert.trainers.contrastive.run import run_retrieval
@@ -81,6 +82,57 @@ def test_other_models_are_measured_alone_and_fused(settings: dict[str, Any], tmp
     assert found[str(other)]["measures"] == pytest.approx(trained, abs=1e-6)
 
 
+def test_passages_are_read_once_for_a_model_alone_and_fused(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = run_retrieval(arguments(settings, stages=[], output_dir=str(tmp_path / "other"), hybrid=False))
+    read: list[int] = []
+    encode = SentenceTransformer.encode_document
+    monkeypatch.setattr(
+        SentenceTransformer, "encode_document", lambda *given, **named: read.append(1) or encode(*given, **named)
+    )
+    found = results(run_retrieval(arguments(settings, against=[str(other)])))
+    assert len(read) == 3  # before training, after it, and the other model
+    for name in (str(other), "last stage"):
+        alone = found["stage 1, in_batch_negatives" if name == "last stage" else name]
+        fused, bm25 = found[f"BM25 + {name}"], found["BM25"]
+        assert fused["index_bytes"] == bm25["index_bytes"] + alone["index_bytes"]
+        assert fused["milliseconds_per_document"] >= alone["milliseconds_per_document"] > 0
+    measured = found["BM25 + last stage"]["measures"]
+    # Of the folder alone: an earlier command has scored the stages.
+    for file in (tmp_path / "run" / "baselines").iterdir():
+        file.unlink()
+    again = results(run_retrieval(arguments(settings, against=[str(other)])))
+    assert again["BM25 + last stage"]["measures"] == pytest.approx(measured, abs=1e-9)
+
+
+def test_the_report_names_the_files_of_every_model(settings: dict[str, Any]) -> None:
+    output = run_retrieval(arguments(settings))
+    found = {name: row["model"] for name, row in results(output).items()}
+    final = model_files_fingerprint(output / "final")
+    assert found == {
+        "BM25": None,
+        "BM25 + last stage": final,
+        "before training": model_files_fingerprint(output / "stage-0" / "model"),
+        "stage 1, in_batch_negatives": final,
+    }
+    assert {row["queries"] for row in results(output).values()} == {len(THINGS) - 1}
+
+
+def test_a_reranker_with_a_new_head_is_measured_once_it_is_trained(settings: dict[str, Any], tmp_path: Path) -> None:
+    changes = {
+        "kind": "reranker",
+        "stages": [{"data": [str(tmp_path / "triplets.jsonl")], "loss": "binary_cross_entropy", "batch_size": 8}],
+    }
+    with pytest.raises(ValueError, match="no head to measure and there are no stages"):
+        run_retrieval(arguments(settings, kind="reranker", stages=[]))
+    output = run_retrieval(arguments(settings, **changes, rerank_depth=3))
+    assert list(results(output)) == ["BM25", "stage 1, binary_cross_entropy"]
+    assert "- before training: not measured, since the head is new" in (output / "report.md").read_text("utf-8")
+    again = {**settings, "model": str(output / "final"), "output_dir": str(tmp_path / "again")}
+    assert "before training" in results(run_retrieval(arguments(again, kind="reranker", stages=[], rerank_depth=3)))
+
+
 def test_bm25_counts_tokens_where_it_is_asked_to(settings: dict[str, Any]) -> None:
     output = run_retrieval(arguments(settings, stages=[], bm25_units="tokens"))
     found = results(output)
@@ -103,6 +155,7 @@ def test_bm25_counts_tokens_where_it_is_asked_to(settings: dict[str, Any]) -> No
         ({"against": ["no/such"]}, "no/such holds no model"),
         ({"model": "no/such"}, "no folder of a checkpoint or release"),
         ({"kind": "colbert"}, "kind"),
+        ({"kind": "static", "stages": [{"data": ["dureader"], "max_length": 96}]}, "max_length=96 acts for kinds that"),
     ],
 )
 def test_what_cannot_be_searched_is_refused_in_one_line(

@@ -17,6 +17,7 @@ from sentence_transformers import SparseEncoder
 from torch.nn.functional import cross_entropy
 
 from chinese_modernbert.evaluation.retrieval.expansion import tokenizers_of
+from chinese_modernbert.hub_release import ReleaseArguments, build_release
 from chinese_modernbert.modeling import ChineseModernBertForMaskedLM
 from chinese_modernbert.runtime.options import load_recipe
 from chinese_modernbert.tokenization.loading import load_tokenizer
@@ -252,3 +253,6 @@ def test_the_command_trains_and_measures_and_a_second_run_repeats_nothing(
     final = kind_named(kind).load(output / "final", args)
     longest = {one.model_max_length for one in tokenizers_of(final)}
     assert longest == {128}  # what the model reads, not what the stage trained on
+    options = {"retrieval_report": str(output)}
+    release = build_release(ReleaseArguments(str(output / "final"), str(tmp_path / "release"), **options))  # type: ignore[arg-type]
+    assert "| rows.jsonl | this model | " in (release / "README.md").read_text(encoding="utf-8")
