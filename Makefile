@@ -10,6 +10,8 @@ RUN = $(VENV)/bin
 STAMP = $(VENV)/installed
 OLD_VENV ?= .venv-4.57
 OLD_STAMP = $(OLD_VENV)/installed
+SPACE_VENV ?= .venv-space
+SPACE_STAMP = $(SPACE_VENV)/installed
 RUNTIMES_VENV ?= .venv-runtimes
 RUNTIMES_STAMP = $(RUNTIMES_VENV)/installed
 NODE_SOURCE = benchmarks/runtimes/transformers_js
@@ -24,7 +26,7 @@ CORPUS ?= $(CHINESE_MODERNBERT_DATA)/corpus
 BACKGROUND = exec nice -n 12 $(RUN)/chinese-modernbert
 
 .PHONY: install demo docs test whole-units whole-commands test-fast fast-trainers fast-others suite compat gpu check fix wheel clean \
-	runtimes weights weights-progress weights-report
+	runtimes space weights weights-progress weights-report
 
 install: $(STAMP)
 
@@ -73,6 +75,19 @@ $(OLD_STAMP): constraints-4.57.txt
 compat: $(STAMP) $(OLD_STAMP)
 	CHINESE_MODERNBERT_OLD_PYTHON=$(abspath $(OLD_VENV))/bin/python \
 		$(RUN)/pytest tests/unit/hub_release/test_old_transformers.py
+
+# The page has an environment of its own: Gradio needs an older Pillow. Without the lines that name another index, which
+# the constraints make idle.
+$(SPACE_STAMP): examples/space/requirements.txt constraints-space.txt
+	$(PYTHON) -m venv $(SPACE_VENV)
+	$(SPACE_VENV)/bin/pip install --quiet --constraint constraints-space.txt torch
+	grep -v '^--' examples/space/requirements.txt > $(SPACE_VENV)/requirements.txt
+	$(SPACE_VENV)/bin/pip install --quiet --constraint constraints-space.txt -r $(SPACE_VENV)/requirements.txt
+	touch $(SPACE_STAMP)
+
+# The page in a browser; needs chromium and chromedriver.
+space: $(STAMP) $(SPACE_STAMP)
+	CHINESE_MODERNBERT_SPACE_PYTHON=$(abspath $(SPACE_VENV))/bin/python $(RUN)/pytest tests/end_to_end/test_space_browser.py
 
 # Everything worth knowing from eight minutes with a GPU; DATA names a folder of shards for the training run.
 gpu: $(STAMP)
@@ -136,4 +151,4 @@ wheel: $(STAMP)
 	$(RUN)/python -m build --outdir dist
 
 clean:
-	rm -rf $(VENV) $(OLD_VENV) $(RUNTIMES_VENV) build dist outputs
+	rm -rf $(VENV) $(OLD_VENV) $(SPACE_VENV) $(RUNTIMES_VENV) build dist outputs

@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 WORDS: dict[str, dict[str, str]] = json.loads((HERE / "texts.json").read_text(encoding="utf-8"))
 LANGUAGES = ["zh", "en"]
 LARGEST_SEED = 1_000_000
+NAME_LANGUAGE = "language => { document.documentElement.lang = language; }"
 
 
 def answer_fill(reader: Reader, words: dict[str, str], text: str) -> str:
@@ -91,6 +92,9 @@ class Page:
             handle, inputs, output = first
             # One call for both: an answer from a call of its own could come in the other language.
             self.blocks.load(_greeting(handle), inputs, [self._language, output], **ONE_AT_A_TIME)
+            # A screen reader pronounces the page by its language.
+            self._language.change(None, self._language, None, js=NAME_LANGUAGE)
+            self.blocks.load(None, self._language, None, js=NAME_LANGUAGE)
 
     def _say(self, component: Any, **keys: str) -> Any:
         """Set properties of a component to texts, now and whenever the language changes."""

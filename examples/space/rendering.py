@@ -25,7 +25,7 @@ def filling(answer: Filling, blank_title: str) -> str:
     words = [f"<mark>{escape(word)}</mark>" for word in answer.words] + [""]
     sentence = "".join(escape(piece) + word for piece, word in zip(answer.pieces, words, strict=True))
     blanks = [
-        f"<section><h3>{escape(blank_title.format(number=number))}</h3>{_bars(candidates)}</section>"
+        f"<section><h2>{escape(blank_title.format(number=number))}</h2>{_bars(candidates)}</section>"
         for number, candidates in enumerate(answer.candidates, start=1)
     ]
     return f'<p class="sentence">{sentence}</p><div class="blanks">{"".join(blanks)}</div>'
@@ -53,14 +53,14 @@ def _rows(rows: Sequence[tuple[str, float, str]]) -> str:
 def table(texts: Sequence[str], similarities: Sequence[Sequence[float]]) -> str:
     """Return numbered texts above a table of all pairs; the nearer, the darker."""
     names = "".join(f"<li>{escape(text)}</li>" for text in texts)
-    head = "".join(f"<th>{number}</th>" for number in range(1, len(texts) + 1))
+    head = "".join(f'<th scope="col">{number}</th>' for number in range(1, len(texts) + 1))
     body = "".join(
-        f"<tr><th>{number}</th>"
+        f'<tr><th scope="row">{number}</th>'
         + "".join(f'<td style="--share:{max(0.0, value):.3f}">{value:.2f}</td>' for value in row)
         + "</tr>"
         for number, row in enumerate(similarities, start=1)
     )
-    return f'<ol class="names">{names}</ol><table class="heat"><tr><th></th>{head}</tr>{body}</table>'
+    return f'<ol class="names">{names}</ol><table class="heat"><tr><td></td>{head}</tr>{body}</table>'
 
 
 def document(rows: Sequence[Scored]) -> str:
@@ -86,8 +86,8 @@ def tokens(plain: Sequence[Token], masked: Sequence[Token], words: dict[str, str
     ratio = f"{characters / len(plain):.2f}"
     counts = words["counts"].format(characters=characters, tokens=len(plain), units=units, ratio=ratio)
     return (
-        f'<p class="counts">{escape(counts)}</p><h3>{escape(words["split"])}</h3>{_units(plain)}'
-        f"<h3>{escape(words['masked'])}</h3>{_units(masked)}"
+        f'<p class="counts">{escape(counts)}</p><h2>{escape(words["split"])}</h2>{_units(plain)}'
+        f"<h2>{escape(words['masked'])}</h2>{_units(masked)}"
         f'<p class="legend">{escape(words["legend"])}</p>'
     )
 
