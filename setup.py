@@ -21,6 +21,7 @@ FOLDERS = (
     "trainers.contrastive.kinds",
     "trainers.data",
     "trainers.masking",
+    "trainers.masking.materials",
     "trainers.pretraining",
     "trainers.pretraining.batches",
     "trainers.pretraining.objectives",

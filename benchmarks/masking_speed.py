@@ -37,7 +37,7 @@ from chinese_modernbert.trainers.masking import (
     TokenUnits,
     chinese_modernbert,
 )
-from chinese_modernbert.trainers.masking.tables import frequency_table
+from chinese_modernbert.trainers.masking.materials.tables import frequency_table
 
 SHAPES = ((32, 1024), (8, 8192), (64, 8192))
 

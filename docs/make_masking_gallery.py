@@ -19,6 +19,7 @@ from chinese_modernbert.trainers.masking import (
     SimilarWords,
     TagLossRule,
 )
+from chinese_modernbert.trainers.masking.materials.tables import frequency_table, idf_table, rank_table
 from chinese_modernbert.trainers.masking.preview import (
     chance_by,
     draw_curves,
@@ -26,7 +27,6 @@ from chinese_modernbert.trainers.masking.preview import (
     unit_lengths,
     unit_tags,
 )
-from chinese_modernbert.trainers.masking.tables import frequency_table, idf_table, rank_table
 
 FOLDER = Path(__file__).parent / "masking"
 PAGE = Path(__file__).parent / "masking.md"

@@ -222,7 +222,7 @@ def evaluated(arguments: PretrainingArguments) -> float:
         ),
         ({"model_overrides": {"hidden_width": 8}}, "hidden_width"),
         ({"model_overrides": {"vocab_size": 999}}, "vocab"),
-        ({"masking": "kidlm"}, "reads columns that shards do not hold: stratum"),
+        ({"masking": "kidlm"}, "treats listed words in its own way; give words, or word_files"),
         ({"masking_options": {"hig": 0.4}}, "did you mean 'high'"),
         ({"ema_decay": 1.5}, "ema_decay=1.5 is not a number in"),
         ({"ema_evaluation": True}, "needs an average"),

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from .feedback import AccuracyRule, FeedbackTable, LossRule, TagLossRule
     from .feedback_callback import MaskingFeedback
     from .masker import ClassLoss, Masker
+    from .materials.similar_words import SimilarWords
+    from .materials.tags import PhraseTagger, WordTagger, lexicon_tagger
     from .options import masker_from_options
     from .presets import MASKING_PRESETS, chinese_modernbert
     from .rates import Cosine, Piecewise, UniformRate
-    from .similar_words import SimilarWords
     from .statistics import MaskingStatistics
-    from .tags import PhraseTagger, WordTagger, lexicon_tagger
     from .trainer import MaskingRateCallback, MaskingTrainer
     from .units import ColumnUnits, NGramUnits, OneTokenPerUnit, TokenUnits
     from .weights import ColumnWeights, TableWeights, TagWeights

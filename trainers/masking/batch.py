@@ -64,6 +64,7 @@ class MaskedBatch(TypedDict):
         chosen: bool `[U]`
         maskable_tokens: how many tokens carried a word id
         target_rate: the rate asked for at this progress (mean over budget groups, weighted by their tokens)
+        tags: name -> integer `[B, L]`, the tag columns that the batch came with and those that the masker made
     """
 
     input_ids: np.ndarray
@@ -74,6 +75,7 @@ class MaskedBatch(TypedDict):
     chosen: np.ndarray
     maskable_tokens: int
     target_rate: float
+    tags: NotRequired[dict[str, np.ndarray]]
 
 
 def document_ids_of(batch: PackedBatch) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...runtime.counter_random import CounterRandom
 from .batch import PackedBatch, UnitTable
-from .similar_words import SimilarWords
+from .materials.similar_words import SimilarWords
 from .units import change_points, token_offsets, unit_table
 
 MASK, RANDOM, SIMILAR, KEEP = range(4)

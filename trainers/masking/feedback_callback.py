@@ -37,9 +37,9 @@ class MaskingFeedback(TrainerCallback):
         # What was reported in the step at hand, on the device still: the next step's masks are the first to need it.
         self._reported: list[tuple[Mapping[str, np.ndarray], torch.Tensor, torch.Tensor]] = []
 
-    def keys(self, masked: MaskedBatch, tags: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def keys(self, masked: MaskedBatch) -> dict[str, np.ndarray]:
         """Return for each table int64 `[M]`: its key of every masked token, in reading order."""
-        columns = {**tags, LABELS: masked["labels"]}
+        columns = {**masked.get("tags", {}), LABELS: masked["labels"]}
         return {name: columns[name][masked["selected"]].astype(np.int64) for name in self.tables}
 
     def observe(self, keys: Mapping[str, np.ndarray], losses: torch.Tensor, correct: torch.Tensor) -> None:

@@ -1,6 +1,7 @@
 """The masker: units, weights, rate, sampler and corruption put together. The published methods are in presets.py."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -52,6 +53,8 @@ class Masker:
         class_loss: loss weights by tag
         inverse_rate_loss: weight a masked token by 1 / rate of its group (masked diffusion)
         seed: names the family of masks
+        taggers: name of a tag column -> what makes it, integer `[B, L]`, of a batch that comes without it, such as a
+            `WordTagger`
     """
 
     units: Units
@@ -64,6 +67,7 @@ class Masker:
     class_loss: ClassLoss | None = None
     inverse_rate_loss: bool = False
     seed: int = 0
+    taggers: Mapping[str, Callable[[PackedBatch], np.ndarray]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, known in (
@@ -104,6 +108,7 @@ class Masker:
         Raises:
             ValueError: If columns are missing or do not fit together.
         """
+        batch = self._with_tags(batch)
         check_batch(batch)
         rows, row_length = batch["input_ids"].shape
         step = max(1, CACHED_TOKENS // row_length)
@@ -112,9 +117,17 @@ class Masker:
             self._mask_rows(rows_of(batch, first, first + step), progress, epochs[first : first + step])
             for first in range(0, rows, step)
         ]
-        if len(parts) == 1:
-            return parts[0][0]
-        return join_masked([masked for masked, _ in parts], [groups for _, groups in parts])
+        masked = parts[0][0]
+        if len(parts) > 1:
+            masked = join_masked([masked for masked, _ in parts], [groups for _, groups in parts])
+        masked["tags"] = batch.get("tags", {})
+        return masked
+
+    def _with_tags(self, batch: PackedBatch) -> PackedBatch:
+        """Return a batch with the columns that taggers make, where it came without them."""
+        given = batch.get("tags", {})
+        made = {name: tagger(batch) for name, tagger in self.taggers.items() if name not in given}
+        return PackedBatch({**batch, "tags": {**given, **made}}) if made else batch
 
     def _mask_rows(self, batch: PackedBatch, progress: float, epochs: np.ndarray) -> tuple[MaskedBatch, int]:
         """Mask a few rows; return them and how many budget groups they have."""

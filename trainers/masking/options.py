@@ -1,26 +1,19 @@
-"""The options of `mask`, and from the name and the options of a masking preset to a masker; numpy alone, so light."""
+"""The options of `mask`, and from the name and the options of a masking preset to a masker."""
 
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from ...runtime.options import argument, did_you_mean
 from ..data.shards import TokenShards
 from .corruption import MaskVocabulary
 from .masker import Masker
+from .materials.from_options import MATERIALS, Sources
 from .presets import MASKING_PRESETS
-from .tables import frequency_table, idf_table, pmi_rate_table, rank_table
 
-# Presets whose table can be counted on shards. Weights and rates are those of the presets' sources.
-COUNTED_TABLES: dict[str, tuple[str, Callable[..., np.ndarray]]] = {
-    "weighted_sampling": ("table", frequency_table),
-    "retrieval_oriented": ("table", idf_table),
-    "frequency_informed": ("ranks", rank_table),
-    "informask": ("rates", pmi_rate_table),
-}
+# Parameters of presets that no plain data can be.
+OBJECTS = ("lexicon", "feedback")
 
 
 @dataclass
@@ -33,6 +26,7 @@ class MaskArguments:
     user_dictionary: str | None = argument(None, "File with one word per line for the segmenter.")
 
     masking: str = argument("chinese_modernbert", "Masking method of docs/masking.md.", group="Masking")
+    masking_options: dict | None = argument(None, "Options of that method, as pretrain takes them.")
     words: list[str] = argument(list, "Words, entities or domain terms of the methods that read such a list.")
     data: str | None = argument(None, "Prepared shards, to count the tables of the methods that need one.")
     step: int = argument(0, "Optimizer step.")
@@ -63,51 +57,68 @@ def masker_from_options(
     vocabulary: MaskVocabulary,
     seed: int,
     shards: TokenShards | None = None,
+    tokenizer: Any = None,
 ) -> Masker:
     """Return the masker of a preset.
 
-    A table that the preset needs is counted on `shards`.
+    What the preset reads is made from options that name files and folders, and counted on `shards`; its masker then
+    makes the columns that a batch comes without.
 
     Args:
         name: name in `MASKING_PRESETS`
-        options: keyword arguments of the preset's function, such as `{"high": 0.4}`; they win over a counted table
+        options: keyword arguments of the preset's function, such as `{"high": 0.4}`, and those of `MATERIALS`, such as
+            `{"word_files": ["entities.txt"]}`; an object that a caller in Python passes is not made
         vocabulary: [MASK] and the special ids
         seed: names the family of masks
         shards: text to count tables on
+        tokenizer: fast tokenizer, for presets that read words
 
     Raises:
-        ValueError: If the preset or an option is unknown, a value does not fit, or the preset needs an object that
-            only Python code can pass.
+        FileNotFoundError: If an option names a file that is not there.
+        ValueError: If the preset or an option is unknown, a value does not fit, or something that the preset needs is
+            not given.
     """
     if name not in MASKING_PRESETS:
         raise ValueError(f"preset '{name}' is unknown; use one of {', '.join(MASKING_PRESETS)}")
     given = dict(options or {})
     _check_options(name, given)
-    if name in COUNTED_TABLES and COUNTED_TABLES[name][0] not in given:
-        if shards is None:
-            raise ValueError(f"preset '{name}' needs a table counted on text; give --data with prepared shards")
-        option, count = COUNTED_TABLES[name]
-        given[option] = count((shards[index].input_ids for index in range(len(shards))), vocabulary.size)
+    material, taggers = MATERIALS.get(name), {}
+    if material is not None:
+        named = {key: given.pop(key) for key in material.options if key in given}
+        if not material.parameters or not given.keys() >= {*material.parameters}:
+            made, taggers = material.make(Sources(name, named, vocabulary.size, shards, tokenizer))
+            given = {**made, **given}
+        elif named:
+            raise ValueError(
+                f"preset '{name}' is given {', '.join(material.parameters)}, so {', '.join(named)} is not read"
+            )
     missing = [key for key, one in _parameters(name).items() if one.default is one.empty and key not in given]
     if missing:
-        raise ValueError(f"preset '{name}' needs {', '.join(missing)}, which only Python code can pass")
+        raise ValueError(
+            f"preset '{name}' needs {' and '.join(missing)}; give them in masking_options, {{{missing[0]}: 1.0}}"
+        )
     try:
-        return MASKING_PRESETS[name].build(vocabulary, seed=seed, **given)
+        masker = MASKING_PRESETS[name].build(vocabulary, seed=seed, **given)
     except TypeError as error:
         raise ValueError(f"the options {given} of preset '{name}' do not fit: {error}") from error
-
-
-def columns_of(name: str) -> list[str]:
-    """Return the columns of a batch that a preset reads besides the words: its needs that are not parameters."""
-    return [need for need in MASKING_PRESETS[name].needs if need not in _parameters(name)]
+    return replace(masker, taggers=taggers) if taggers else masker
 
 
 def _check_options(name: str, options: Mapping[str, Any]) -> None:
-    """Refuse an option that the preset lacks, and name the nearest one."""
-    known = list(_parameters(name))
-    for key in options:
+    """Refuse an option that the preset lacks, and name the nearest one; and what only Python code can bring."""
+    material = MATERIALS.get(name)
+    read, columns = (material.options, material.columns) if material else ((), ())
+    known = [*(key for key in _parameters(name) if key not in columns), *read]
+    for key, value in options.items():
+        if key in columns:
+            raise ValueError(
+                f"option '{key}' of preset '{name}' names a column that only Python code brings; leave it out"
+            )
         if key not in known:
             raise ValueError(f"preset '{name}' has no option '{key}'{did_you_mean(str(key), known)}")
+        if key in OBJECTS and isinstance(value, str | int | float | list | dict):
+            instead = f"give {' or '.join(read)} in its place" if read else "leave it out"
+            raise ValueError(f"option '{key}' of preset '{name}' is an object of Python code; {instead}")
 
 
 def _parameters(name: str) -> dict[str, inspect.Parameter]:

@@ -1,7 +1,8 @@
 """Published masking methods, one function each. Docstrings name the source; "Ours" marks what the paper leaves open.
 
 Every function takes the vocabulary first and returns a `Masker`; `dataclasses.replace` changes any part of it.
-Make the columns that a preset reads ("entity", "pos", ...) with tags.py, and its tables with tables.py.
+Make the columns that a preset reads ("entity", "pos", ...) and its tables with the room `materials`; from files and
+plain options `masker_from_options` makes them.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,9 +14,9 @@ import numpy as np
 from .corruption import MaskVocabulary, Replace
 from .feedback import AccuracyRule, FeedbackTable, TagLossRule
 from .masker import ClassLoss, Masker
+from .materials.similar_words import SimilarWords
+from .materials.tags import UNIVERSAL_TAGS
 from .rates import Cosine, Piecewise, UniformRate
-from .similar_words import SimilarWords
-from .tags import UNIVERSAL_TAGS
 from .units import WORD_IDS, ColumnUnits, NGramUnits, OneTokenPerUnit, TokenUnits
 from .weights import ColumnWeights, TableWeights, TagWeights
 

@@ -15,16 +15,13 @@ from .batch import PackedBatch
 from .collator import DataCollatorForWholeWordMasking
 from .corruption import MaskVocabulary
 from .masker import Masker
-from .options import COUNTED_TABLES, MaskArguments, masker_from_options
+from .materials.from_options import MATERIALS
+from .materials.tags import UNIVERSAL_TAGS, PhraseTagger, WordTagger, jieba_tagger, token_texts
+from .options import MaskArguments, masker_from_options
 from .presets import MASKING_PRESETS, inverse_share_weights
 from .preview import STYLES, chance_by, draw_curves, render, unit_frequency_classes, unit_lengths, unit_tags
-from .tags import UNIVERSAL_TAGS, PhraseTagger, WordTagger, jieba_tagger, lexicon_tagger
 
-# Presets that read a column of words, with its name.
-WORD_COLUMNS = {"kidlm": "stratum", "leia": "emotion", "metadata": "metadata"}
 PART_OF_SPEECH = "pos"
-PHRASE_COLUMNS = {"ernie": "entity", "mslm": "domain_term"}
-WORD_PRESETS = (*WORD_COLUMNS, *PHRASE_COLUMNS)
 # Longer documents are cut for the picture. Our default: the long context of the paper's second stage.
 MOST_TOKENS = 8_192
 LEGEND = " ".join(
@@ -51,7 +48,7 @@ def run_mask(args: MaskArguments) -> str:
             raise ValueError(f"text {number} is empty; give at least one word")
     masker = build_preset(args, tokenizer)
     progress = args.step / args.max_steps
-    masked = masker(as_batch(texts, args, tokenizer, segmenter, tokens), progress, args.epoch)
+    masked = masker(as_batch(texts, tokenizer, segmenter), progress, args.epoch)
     console = Console(highlight=False)
     console.print(
         "[white on red] word>▢ masked [/] [black on yellow] word>other replaced [/] [black on green] word= kept [/]"
@@ -67,8 +64,8 @@ def run_mask(args: MaskArguments) -> str:
         documents = texts
         if args.corpus:
             documents = [document.text for document in read_documents(args.corpus, args.text_field)]
-        batch = as_batch(documents, args, tokenizer, segmenter, tokens)
-        summary += f"\npicture: {_draw(masker, batch, len(tokenizer), args)}"
+        batch = as_batch(documents, tokenizer, segmenter)
+        summary += f"\npicture: {_draw(masker, batch, tokens, args)}"
     return summary
 
 
@@ -79,65 +76,51 @@ def build_preset(args: MaskArguments, tokenizer: PreTrainedTokenizerFast) -> Mas
         ValueError: If the preset needs words, shards or a table that were not given, or reads none of what was given.
     """
     vocabulary, name = MaskVocabulary.from_tokenizer(tokenizer), args.masking
-    needs: dict[str, Any] = {}
-    if name in WORD_PRESETS:
-        if not args.words:
-            raise ValueError(f"preset '{name}' treats listed words in its own way; give them with --words")
-        if name == "mslm":
-            needs["term_weight"], needs["other_weight"] = inverse_share_weights(1, 9)
-    elif args.words:
-        raise ValueError(f"preset '{name}' reads no words; leave --words out, or choose {', '.join(WORD_PRESETS)}")
-    if args.data and name not in COUNTED_TABLES:
-        raise ValueError(f"preset '{name}' counts no table; leave --data out, or choose {', '.join(COUNTED_TABLES)}")
+    options = dict(args.masking_options or {})
+    material = MATERIALS.get(name)
+    if args.words:
+        if material is None or "words" not in material.options:
+            known = ", ".join(one for one, found in MATERIALS.items() if "words" in found.options)
+            raise ValueError(f"preset '{name}' reads no words; leave --words out, or choose {known}")
+        if "words" in options:
+            raise ValueError("words are given twice, as --words and in masking_options; give them once")
+        options["words"] = args.words
+    if args.data and (material is None or not material.counts):
+        known = ", ".join(one for one, found in MATERIALS.items() if found.counts)
+        raise ValueError(f"preset '{name}' counts no table; leave --data out, or choose {known}")
+    if name == "mslm":  # weights for terms that are a tenth of the text
+        options = dict(zip(("term_weight", "other_weight"), inverse_share_weights(1, 9), strict=True)) | options
     shards = TokenShards(args.data, tokenizer_hash(tokenizer)) if args.data else None
-    return masker_from_options(name, needs, vocabulary, args.seed, shards)
+    return masker_from_options(name, options, vocabulary, args.seed, shards, tokenizer)
 
 
-def as_batch(
-    texts: list[str],
-    args: MaskArguments,
-    tokenizer: PreTrainedTokenizerFast,
-    segmenter: WordSegmenter,
-    tokens: list[str],
-) -> PackedBatch:
-    """Return the texts as rows with word ids and the column of the preset, if it reads one."""
+def as_batch(texts: list[str], tokenizer: PreTrainedTokenizerFast, segmenter: WordSegmenter) -> PackedBatch:
+    """Return the texts as rows with word ids."""
     collator = DataCollatorForWholeWordMasking(tokenizer, segmenter=segmenter, max_length=MOST_TOKENS)
     columns = {
         name: tensor.numpy()
         for name, tensor in collator([{"text": text, "sample_id": n} for n, text in enumerate(texts)]).items()
     }
-    batch = PackedBatch(input_ids=columns["input_ids"], word_ids=columns["word_ids"], sample_ids=columns["sample_ids"])
-    tags: dict[str, np.ndarray] = {}
-    if args.masking in WORD_COLUMNS:
-        tags[WORD_COLUMNS[args.masking]] = WordTagger(tokens, lexicon_tagger([args.words]))(batch)
-    elif args.masking in PHRASE_COLUMNS:
-        tags[PHRASE_COLUMNS[args.masking]] = PhraseTagger(tokens, args.words)(batch)
-    if args.part_of_speech or args.masking == "pos_weighting":
-        tags[PART_OF_SPEECH] = WordTagger(tokens, jieba_tagger())(batch)
-    batch["tags"] = tags
-    return batch
+    return PackedBatch(input_ids=columns["input_ids"], word_ids=columns["word_ids"], sample_ids=columns["sample_ids"])
 
 
-def token_texts(tokenizer: PreTrainedTokenizerFast) -> list[str]:
-    """Return the text of every id as it appears in running text, without the mark of WordPiece's inner pieces."""
-    tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-    mark = getattr(tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None) or ""
-    return [str(token).removeprefix(mark) for token in tokens]
-
-
-def _draw(masker: Masker, batch: PackedBatch, size: int, args: MaskArguments) -> Path:
+def _draw(masker: Masker, batch: PackedBatch, tokens: list[str], args: MaskArguments) -> Path:
     """Draw the rate and the chance of masking by length, by frequency and by each tag column."""
     progress = args.step / args.max_steps
-    counts = np.bincount(batch["input_ids"][batch["word_ids"] >= 0], minlength=size)
+    counts = np.bincount(batch["input_ids"][batch["word_ids"] >= 0], minlength=len(tokens))
     classes = {"tokens in the unit": unit_lengths, "digits of the corpus count": unit_frequency_classes(batch, counts)}
-    for name in batch.get("tags", {}):
-        if name not in PHRASE_COLUMNS.values():
-            classes[name] = unit_tags(batch, name)
+    # Ids of phrases are no classes.
+    taggers = {name: one for name, one in masker.taggers.items() if not isinstance(one, PhraseTagger)}
+    if args.part_of_speech:
+        taggers.setdefault(PART_OF_SPEECH, WordTagger(tokens, jieba_tagger()))
+    batch["tags"] = {name: tagger(batch) for name, tagger in taggers.items()}
+    classes |= {name: unit_tags(batch, name) for name in taggers}
     chances: dict[str, dict[Any, float]] = {
         label: dict(chance_by(masker, batch, progress, class_of)) for label, class_of in classes.items()
     }
     if PART_OF_SPEECH in chances:
         found = chances.pop(PART_OF_SPEECH)
-        chances["part of speech"] = {UNIVERSAL_TAGS[tag] if tag >= 0 else "none": share for tag, share in found.items()}
+        names = [*UNIVERSAL_TAGS, "entity", "none"]
+        chances["part of speech"] = {names[tag]: share for tag, share in found.items()}
     title = f"{args.masking}: {MASKING_PRESETS[args.masking].title}"
     return draw_curves(masker, chances, str(args.picture), title, progress)

@@ -267,12 +267,7 @@ class MaskingTrainer(Trainer):
             self.masker, inputs, progress, self.passes.number if epoch is None else epoch.cpu().numpy()
         )
         if self.masking_feedback.tables:
-            tags = {
-                name.removeprefix(TAG_PREFIX): value.cpu().numpy()
-                for name, value in inputs.items()
-                if name.startswith(TAG_PREFIX)
-            }
-            masked_inputs[FEEDBACK_KEYS] = self.masking_feedback.keys(masked, tags)
+            masked_inputs[FEEDBACK_KEYS] = self.masking_feedback.keys(masked)
         return masked_inputs, self.masking_statistics.count(masked)
 
 

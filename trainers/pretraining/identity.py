@@ -14,6 +14,7 @@ from ...runtime.settings import differing_settings
 from ...runtime.training_arguments import deciding_options, default_arguments
 from ..data.shards import TokenShards
 from ..data.stages import Stage
+from ..masking.materials.from_options import content_of_options
 from .arguments import PretrainingArguments, choose_products
 from .checkpoints import find_damage, last_checkpoint
 
@@ -53,6 +54,7 @@ def identity_of(
         "micro_batches_per_step": micro_batches,
         PRODUCTS: choose_products(arguments),
         **deciding_options(arguments, MAY_DIFFER_ON_RESUME),
+        "masking_options": arguments.masking_options and content_of_options(arguments.masking_options),
     }
 
 

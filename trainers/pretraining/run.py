@@ -26,8 +26,8 @@ from ..data.batch_plan import plan_batches
 from ..data.packing import PackedRows, SpecialIds
 from ..data.shards import TokenShards
 from ..data.stages import StagedBatches, stage_ends, stage_weights
-from ..masking import MASKING_PRESETS, Masker, MaskVocabulary, chinese_modernbert
-from ..masking.options import columns_of, masker_from_options
+from ..masking import Masker, MaskVocabulary, chinese_modernbert
+from ..masking.options import masker_from_options
 from .arguments import PretrainingArguments, check_compiling
 from .averages import WeightAveraging
 from .callbacks import EXIT_TO_RESUME
@@ -229,10 +229,7 @@ def build_masker(
     if arguments.masking == "chinese_modernbert":
         options.setdefault("warmup_share", arguments.get_warmup_steps(arguments.max_steps) / arguments.max_steps)
     vocabulary = MaskVocabulary.from_tokenizer(tokenizer)
-    if arguments.masking in MASKING_PRESETS and columns_of(arguments.masking):
-        columns = ", ".join(columns_of(arguments.masking))
-        raise ValueError(f"masking='{arguments.masking}' reads columns that shards do not hold: {columns}")
-    masker = masker_from_options(arguments.masking, options, vocabulary, seed, shards)
+    masker = masker_from_options(arguments.masking, options, vocabulary, seed, shards, tokenizer)
     if masker.sampler != "absolute" and not any(masker.target_rate(step / 100) for step in range(101)):
         raise ValueError(f"masking_options={options} mask nothing in the whole run; give a rate above 0")
     return masker

@@ -142,7 +142,7 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
         if UNMASKED in inputs:
             taken, masked = self.train_dataset.mask(inputs[UNMASKED].columns)
             if self.masking_feedback.tables:
-                taken[FEEDBACK_KEYS] = self.masking_feedback.keys(masked, {})
+                taken[FEEDBACK_KEYS] = self.masking_feedback.keys(masked)
         self.run_log.observe_batch(taken[FACTS])
         return taken, taken[FACTS].masks
 

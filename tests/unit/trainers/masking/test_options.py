@@ -7,8 +7,8 @@ import pytest
 
 from chinese_modernbert.trainers.data.shards import TokenShards
 from chinese_modernbert.trainers.masking import MaskVocabulary, PackedBatch
+from chinese_modernbert.trainers.masking.materials.tables import frequency_table
 from chinese_modernbert.trainers.masking.options import masker_from_options
-from chinese_modernbert.trainers.masking.tables import frequency_table
 from reference.shard_folders import random_documents, write_folder
 
 VOCABULARY = MaskVocabulary(64, 4)
@@ -54,7 +54,12 @@ def test_a_table_is_counted_on_the_shards(tmp_path: Path) -> None:
         ("chinese_modernbert", {"mix": [1.0]}, "must hold three shares"),
         ("chinese_modernbert", {"high": "much"}, "do not fit"),
         ("weighted_sampling", {}, "needs a table counted on text"),
-        ("macbert", {}, "needs lexicon, which only Python code can pass"),
+        ("macbert", {}, "needs similar words; give similar_words or confusion"),
+        ("macbert", {"lexicon": "words.txt"}, "an object of Python code; give similar_words or confusion"),
+        ("amlm", {"feedback": 5}, "an object of Python code; leave it out"),
+        ("ernie", {"column": "names", "words": ["北京"]}, "names a column that only Python code brings"),
+        ("ernie", {}, "give words, or word_files"),
+        ("mslm", {"words": ["北京"]}, "reads the text of tokens"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(name: str, options: dict, message: str) -> None:

@@ -11,20 +11,17 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from chinese_modernbert.cli import SHIPPED_TOKENIZER, main
+from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
 from chinese_modernbert.tokenization import load_tokenizer
+from chinese_modernbert.tokenization.loading import save_tokenizer
 from chinese_modernbert.trainers.masking import MASKING_PRESETS
 from chinese_modernbert.trainers.masking import preview_command as masking_preview
-from chinese_modernbert.trainers.masking.options import COUNTED_TABLES
-from chinese_modernbert.trainers.masking.preview_command import (
-    PHRASE_COLUMNS,
-    WORD_COLUMNS,
-    MaskArguments,
-    build_preset,
-    token_texts,
-)
+from chinese_modernbert.trainers.masking.materials.from_options import MATERIALS
+from chinese_modernbert.trainers.masking.materials.tags import token_texts
+from chinese_modernbert.trainers.masking.options import MaskArguments
+from chinese_modernbert.trainers.masking.preview_command import build_preset
 
 TEXT = "使用语言模型来预测下一个词的概率。"
-PYTHON_ONLY = {"macbert", "difference_masking", "linguistic_entity"}
 
 
 def shown(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -46,6 +43,14 @@ def test_the_rate_is_that_of_the_step(capsys: pytest.CaptureFixture[str]) -> Non
         assert f"target {rate}" in shown(capsys, "--step", step)
 
 
+def write_tiny_checkpoint_of(tokenizer: Path, folder: Path) -> None:
+    """Write a random model of the vocabulary of a tokenizer."""
+    loaded = load_tokenizer(tokenizer)
+    sizes = {"vocab_size": len(loaded), "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    ChineseModernBertForMaskedLM(ChineseModernBertConfig.preset("tiny", **sizes)).save_pretrained(folder)
+    save_tokenizer(loaded, folder)
+
+
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("counted")
@@ -61,17 +66,22 @@ def test_every_preset_is_shown_or_says_what_it_lacks(
     preset: str, shards: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["mask", "--text", TEXT, "--masking", preset]
-    given = {"data": str(shards)} if preset in COUNTED_TABLES else {}
-    options = ["--data", str(shards)] if given else []
-    if preset in {**WORD_COLUMNS, **PHRASE_COLUMNS}:
-        options = ["--words", "语言模型", "概率"]
-    if preset in PYTHON_ONLY:
+    lacks, options = "", list[str]()
+    if preset == "macbert":
+        (shards.parent / "similar.txt").write_text("语言\t文字\n概率\t可能性 比率\n", encoding="utf-8")
+        options = ["--masking_options", f"{{similar_words: {shards.parent}/similar.txt}}"]
+        lacks = "similar_words or confusion"
+    elif preset == "difference_masking":
+        write_tiny_checkpoint_of(SHIPPED_TOKENIZER, shards.parent / "checkpoint")
+        named = f"{{embeddings: {shards.parent}/checkpoint, general: {shards}}}"
+        options, lacks = ["--data", str(shards), "--masking_options", named], "needs embeddings and general"
+    elif preset in MATERIALS and MATERIALS[preset].counts:
+        options, lacks = ["--data", str(shards)], "--data"
+    elif preset in MATERIALS and "words" in MATERIALS[preset].options:
+        options, lacks = ["--words", "语言模型", "概率"], "" if preset == "linguistic_entity" else "--words"
+    if lacks:
         assert main(words) == 2
-        assert "Python" in capsys.readouterr().err
-        return
-    if options:
-        assert main(words) == 2
-        assert options[0] in capsys.readouterr().err
+        assert lacks in capsys.readouterr().err
     assert main(words + options) == 0
     assert preset in capsys.readouterr().out
 

@@ -1,15 +1,17 @@
 """Tag columns from the text of words: a lexicon, parts of speech, or any function of a word."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from ...runtime.counter_random import CounterRandom
-from ...runtime.lazy import optional_import
-from ...tokenization.pre_tokenization import BYTE_TOKENS
-from ...tokenization.word_segmentation import search_form
-from .batch import PackedBatch
-from .units import ColumnUnits, token_offsets
+from ....runtime.counter_random import CounterRandom
+from ....runtime.lazy import require_packages
+from ....tokenization.pre_tokenization import BYTE_TOKENS
+from ....tokenization.word_segmentation import search_form
+from ..batch import PackedBatch
+from ..units import ColumnUnits, token_offsets
 
 UNTAGGED = -1
 
@@ -39,7 +41,22 @@ def lexicon_tagger(strata: Sequence[Iterable[str]]) -> Callable[[str], int]:
     for tag, words in enumerate(strata):
         for word in words:
             tags.setdefault(search_form(word), tag)
-    return lambda word: tags.get(search_form(word), UNTAGGED)
+    return partial(_listed_tag, tags)
+
+
+def _listed_tag(tags: Mapping[str, int], word: str) -> int:
+    return tags.get(search_form(word), UNTAGGED)
+
+
+def token_texts(tokenizer: Any) -> list[str]:
+    """Return the text of every id as it appears in running text, without the mark of WordPiece's inner pieces.
+
+    Args:
+        tokenizer: a fast tokenizer
+    """
+    tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    mark = getattr(tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None) or ""
+    return [str(token).removeprefix(mark) for token in tokens]
 
 
 class TokenSpeller:
@@ -153,14 +170,15 @@ def jieba_tagger() -> Callable[[str], int]:
     Raises:
         ImportError: If jieba is not installed.
     """
-    with optional_import("parts of speech"):
-        from jieba import posseg
+    require_packages("parts of speech", ["jieba"])
+    return _jieba_tag
 
-    def tag_of(word: str) -> int:
-        pieces = posseg.lcut(word)
-        return UNIVERSAL_TAGS.index(universal_tag(pieces[-1].word, pieces[-1].flag)) if pieces else -1
 
-    return tag_of
+def _jieba_tag(word: str) -> int:
+    from jieba import posseg
+
+    pieces = posseg.lcut(word)
+    return UNIVERSAL_TAGS.index(universal_tag(pieces[-1].word, pieces[-1].flag)) if pieces else UNTAGGED
 
 
 def universal_tag(word: str, flag: str) -> str:

@@ -1,12 +1,15 @@
-"""Lexicons of replacements that keep the token count, so that labels stay aligned: by table, sound or vectors."""
+"""Lexicons of words with as many tokens, so that labels stay aligned: by table, sound, shape or vectors."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from ...runtime.counter_random import hash_combine
-from ...runtime.lazy import optional_import
+from ....evaluation.spelling.confusion import ConfusionSet
+from ....runtime.counter_random import hash_combine
+from ....runtime.lazy import optional_import
+from ....runtime.text_files import read_lines
 
 # Words of more tokens are not looked up. Our default: the units of the main preset have at most 8 tokens.
 MAX_WORD_TOKENS = 8
@@ -156,16 +159,82 @@ def neighbor_lexicon(
     Raises:
         ValueError: If vectors do not fit the words, or no word has a neighbour.
     """
+    counts = np.array([len(encode(word)) for word in words])
+    return word_lexicon(nearest_words(words, vectors, counts, alternatives, minimum_similarity), encode)
+
+
+def nearest_words(
+    words: Sequence[str],
+    vectors: np.ndarray,
+    groups: np.ndarray,
+    alternatives: int = ALTERNATIVES,
+    minimum_similarity: float = 0.5,
+) -> dict[str, list[str]]:
+    """Return for each word the nearest ones of its group by cosine similarity, nearest first.
+
+    Args:
+        words: W words
+        vectors: float `[W, D]`, one for each word
+        groups: integer `[W]`; words of different groups are never similar
+        alternatives: number kept for each word
+        minimum_similarity: pairs below it are ignored
+
+    Raises:
+        ValueError: If vectors do not fit the words.
+    """
     if len(words) != len(vectors):
         raise ValueError(f"{len(words)} words but {len(vectors)} vectors; give one vector for each word")
     unit = (vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)).astype(np.float32)
-    tokens = np.array([len(encode(word)) for word in words])
-    similar: dict[str, Sequence[str]] = {}
+    kept = min(alternatives, len(words) - 1)
+    similar: dict[str, list[str]] = {}
     for first in range(0, len(words), 1024):
         closeness = unit[first : first + 1024] @ unit.T
-        closeness[tokens[first : first + 1024, None] != tokens] = -1.0
-        for row, values in enumerate(closeness, start=first):
-            values[row] = -1.0
-            best = np.argsort(-values, kind="stable")[:alternatives].tolist()
-            similar[words[row]] = [str(words[other]) for other in best if values[other] >= minimum_similarity]
-    return word_lexicon(similar, encode)
+        closeness[groups[first : first + 1024, None] != groups] = -1.0
+        np.fill_diagonal(closeness[:, first:], -1.0)
+        best = np.argpartition(-closeness, kept, axis=1)[:, :kept] if kept else np.zeros((len(closeness), 0), int)
+        for row, (values, chosen) in enumerate(zip(closeness, best, strict=True), start=first):
+            near = sorted(other for other in chosen.tolist() if values[other] >= minimum_similarity)
+            similar[words[row]] = [words[other] for other in sorted(near, key=lambda other: -values[other])]
+    return similar
+
+
+def confused_words(words: Sequence[str], confusion: ConfusionSet) -> dict[str, list[str]]:
+    """Return for each word those of the list that differ from it in one character that is confused with its own.
+
+    Args:
+        words: words of any length, such as 权利 and 权力
+        confusion: which characters are taken for which
+    """
+    known = set(words)
+    return {
+        word: [
+            other
+            for place, character in enumerate(word)
+            for confused in confusion.alternatives(character)
+            if (other := word[:place] + confused + word[place + 1 :]) in known
+        ]
+        for word in words
+    }
+
+
+def read_similar_words(path: str | Path) -> dict[str, list[str]]:
+    """Read lines of a word, a tab and the words that are similar to it, parted by blanks, best first.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: With file and line, for a line of another form; or if the file has no word.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"{path} does not exist; give a text file of a word, a tab and similar words a line")
+    similar: dict[str, list[str]] = {}
+    for number, line in read_lines(file):
+        if not line.strip():
+            continue
+        word, tab, others = line.partition("\t")
+        if not tab or not word.strip() or not others.strip():
+            raise ValueError(f"{file}:{number} is {line[:40]!r}; write a word, a tab, similar words parted by blanks")
+        similar.setdefault(word.strip(), []).extend(others.split())
+    if not similar:
+        raise ValueError(f"{file} holds no word; write a word, a tab and similar words a line")
+    return similar

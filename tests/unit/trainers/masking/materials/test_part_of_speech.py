@@ -2,7 +2,7 @@
 
 import pytest
 
-from chinese_modernbert.trainers.masking.tags import JIEBA_FLAGS, UNIVERSAL_TAGS, jieba_tagger, universal_tag
+from chinese_modernbert.trainers.masking.materials.tags import JIEBA_FLAGS, UNIVERSAL_TAGS, jieba_tagger, universal_tag
 
 
 def test_the_tags_are_the_seventeen_universal_ones_in_order() -> None:

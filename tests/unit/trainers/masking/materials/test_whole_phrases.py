@@ -9,7 +9,7 @@ from chinese_modernbert.cli import SHIPPED_TOKENIZER
 from chinese_modernbert.tokenization import load_segmenter, load_tokenizer
 from chinese_modernbert.trainers.masking import PackedBatch, PhraseTagger
 from chinese_modernbert.trainers.masking.collator import DataCollatorForWholeWordMasking
-from chinese_modernbert.trainers.masking.preview_command import token_texts
+from chinese_modernbert.trainers.masking.materials.tags import token_texts
 
 CHARACTERS = st.sampled_from(
     "的一是北京大学我爱网络認證臺灣嚟𠮷〇々㐂Tt恤CcAZ059ＡＩ５·.-+#/@_'’é(（《 　😀α\u0301\u2028\t"

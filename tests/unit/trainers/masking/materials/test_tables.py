@@ -7,8 +7,12 @@ import pytest
 
 from chinese_modernbert.runtime.counter_random import CounterRandom
 from chinese_modernbert.trainers.masking import ColumnUnits, PackedBatch, PhraseTagger, WordTagger, lexicon_tagger
-from chinese_modernbert.trainers.masking.similar_words import homophone_lexicon, neighbor_lexicon, word_lexicon
-from chinese_modernbert.trainers.masking.tables import (
+from chinese_modernbert.trainers.masking.materials.similar_words import (
+    homophone_lexicon,
+    neighbor_lexicon,
+    word_lexicon,
+)
+from chinese_modernbert.trainers.masking.materials.tables import (
     difference_table,
     domain_seeds,
     frequency_table,
