@@ -76,7 +76,7 @@ def build_preset(args: MaskArguments, tokenizer: PreTrainedTokenizerFast) -> Mas
         ValueError: If the preset needs words, shards or a table that were not given, or reads none of what was given.
     """
     vocabulary, name = MaskVocabulary.from_tokenizer(tokenizer), args.masking
-    options = dict(args.masking_options or {})
+    options: dict[str, Any] = dict(args.masking_options or {})
     material = MATERIALS.get(name)
     if args.words:
         if material is None or "words" not in material.options:
@@ -89,7 +89,8 @@ def build_preset(args: MaskArguments, tokenizer: PreTrainedTokenizerFast) -> Mas
         known = ", ".join(one for one, found in MATERIALS.items() if found.counts)
         raise ValueError(f"preset '{name}' counts no table; leave --data out, or choose {known}")
     if name == "mslm":  # weights for terms that are a tenth of the text
-        options = dict(zip(("term_weight", "other_weight"), inverse_share_weights(1, 9), strict=True)) | options
+        term, other = inverse_share_weights(1, 9)
+        options = {"term_weight": term, "other_weight": other, **options}
     shards = TokenShards(args.data, tokenizer_hash(tokenizer)) if args.data else None
     return masker_from_options(name, options, vocabulary, args.seed, shards, tokenizer)
 

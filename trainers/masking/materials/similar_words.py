@@ -194,7 +194,7 @@ def nearest_words(
         best = np.argpartition(-closeness, kept, axis=1)[:, :kept] if kept else np.zeros((len(closeness), 0), int)
         for row, (values, chosen) in enumerate(zip(closeness, best, strict=True), start=first):
             near = sorted(other for other in chosen.tolist() if values[other] >= minimum_similarity)
-            similar[words[row]] = [words[other] for other in sorted(near, key=lambda other: -values[other])]
+            similar[words[row]] = [str(words[other]) for other in sorted(near, key=lambda other: -values[other])]
     return similar
 
 
