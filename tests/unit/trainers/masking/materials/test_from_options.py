@@ -82,7 +82,8 @@ def test_similar_words_come_from_files_confusion_sets_and_embeddings(checkpoint:
 
 def test_neighbours_are_those_of_the_centered_embeddings(checkpoint: Path) -> None:
     tokenizer = load_tokenizer(checkpoint)
-    table = ChineseModernBertForMaskedLM.from_pretrained(checkpoint).get_input_embeddings().weight
+    model: Any = ChineseModernBertForMaskedLM.from_pretrained(checkpoint)
+    table = model.get_input_embeddings().weight
     vectors = input_embeddings(str(checkpoint), tokenizer)
     assert np.array_equal(vectors, table.detach().numpy()[: len(tokenizer)])
     masker = build(checkpoint, "macbert", {"embeddings": str(checkpoint), "alternatives": 1, "minimum_similarity": -1})
@@ -90,11 +91,8 @@ def test_neighbours_are_those_of_the_centered_embeddings(checkpoint: Path) -> No
     tokens = token_texts(tokenizer)
     han = [number for number, token in enumerate(tokens) if all("\u4e00" <= one <= "\u9fff" for one in token)]
     centered = vectors - vectors.mean(axis=0)
-    cosine = (
-        np.corrcoef(np.eye(2))
-        if not han
-        else (centered[han] @ centered[han].T) / np.outer(*[np.linalg.norm(centered[han], axis=1)] * 2)
-    )
+    norms = np.linalg.norm(centered[han], axis=1)
+    cosine: Any = centered[han] @ centered[han].T / np.outer(norms, norms)
     np.fill_diagonal(cosine, -2)
     nearest = {number: han[int(row.argmax())] for number, row in zip(han, cosine, strict=True)}
     found = {int(word[0]): int(other[0, 0]) for word, other in zip(lexicon.words, lexicon.alternatives, strict=True)}
@@ -143,7 +141,8 @@ def test_difference_masking_knows_the_terms_of_the_shards(checkpoint: Path, tmp_
     ]
     options = {"embeddings": str(checkpoint), "general": str(folders[1]), "domain_terms": 3}
     masker = build(checkpoint, "difference_masking", options, TokenShards(folders[0]))
-    seeds = domain_seeds(*([one.input_ids for one in part] for part in documents), size, 3)
+    domain, general = ([one.input_ids for one in part] for part in documents)
+    seeds = domain_seeds(domain, general, size, 3)
     expected = difference_table(input_embeddings(str(checkpoint), tokenizer), seeds)
     assert np.array_equal(masker.weights.table, expected)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
 
