@@ -161,10 +161,16 @@ COMMANDS: dict[str, Command] = {
         runs_model=True,
         needs=("matplotlib",),
     ),
-    "fill-blanks": Command(
+    "fill": Command(
+        "find words, of several tokens too, for the blanks of texts",
+        "evaluation.language_modeling.fill_command:FillArguments",
+        "evaluation.language_modeling.fill_command:run_fill",
+        runs_model=True,
+    ),
+    "fill evaluate": Command(
         "ask masked language models for a missing word of everyday sentences, without training",
-        "evaluation.language_modeling.blanks_command:FillBlanksArguments",
-        "evaluation.language_modeling.blanks_command:run_fill_blanks",
+        "evaluation.language_modeling.blanks_command:FillEvaluateArguments",
+        "evaluation.language_modeling.blanks_command:run_fill_evaluate",
         "report: {}",
         first="models",
         runs_model=True,

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 STEPS = {
     "curves": "pretrain plot RUN --picture REPORT/curves.png",
     "pairs": "minimal-pairs MODEL --output_dir REPORT/pairs --overwrite",
-    "blanks": "fill-blanks MODEL --output_dir REPORT/blanks --overwrite",
+    "blanks": "fill evaluate MODEL --output_dir REPORT/blanks --overwrite",
     "clue": "clue --model MODEL --tasks afqmc,ocnli,tnews,cluewsc2020 --seeds 3 --output_dir REPORT/clue",
     "release": "release --model MODEL --output_dir RELEASE --dtype bfloat16 "
     "--clue_report REPORT/clue/report.json --overwrite",

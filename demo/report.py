@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
-from ..evaluation.language_modeling.fill_mask import WordCandidate, fill_blank
+from ..modeling.blanks_chinese_modernbert import Word
+from ..modeling.filling_chinese_modernbert import fill_words
 from ..runtime.markdown import markdown_table
 from .corpus import ClozeExample
 
@@ -21,13 +22,13 @@ class FillMaskComparison:
 
     text: str
     answer: str
-    before: list[WordCandidate]
-    after: list[WordCandidate]
+    before: list[Word]
+    after: list[Word]
 
     @property
     def is_right(self) -> bool:
         """Whether the trained model's first candidate is the answer."""
-        return bool(self.after) and self.after[0].word == self.answer
+        return bool(self.after) and self.after[0].text == self.answer
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,10 @@ def compare_fill_mask(
     rows = []
     for example in examples:
         tokens = len(tokenizer(example.answer, add_special_tokens=False)["input_ids"])  # pyright: ignore[reportArgumentType]
-        best = [fill_blank(model, tokenizer, example.text_with_blank, tokens) for model in (before, after)]
-        rows.append(FillMaskComparison(example.text_with_blank, example.answer, *best))
+        text = example.text_with_blank
+        found = [fill_words(model, tokenizer, [text], tokens=tokens)[0] for model in (before, after)]
+        best = [[filling.words[0] for filling in fillings] for fillings in found]
+        rows.append(FillMaskComparison(text, example.answer, *best))
     return rows
 
 
@@ -124,6 +127,6 @@ def render_report(report: DemoReport) -> str:
     return "\n".join(lines)
 
 
-def _words(candidates: Sequence[WordCandidate]) -> str:
+def _words(candidates: Sequence[Word]) -> str:
     """Return candidates in one table cell; a line break, or a word of blanks alone, is shown by a sign."""
-    return " ".join(candidate.word.strip().replace("\n", "⏎") or "␣" for candidate in candidates)
+    return " ".join(candidate.text.strip().replace("\n", "⏎") or "␣" for candidate in candidates)

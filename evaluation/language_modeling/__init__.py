@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 from ...runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from ...modeling.blanks_chinese_modernbert import Filling, Word
+    from ...modeling.filling_chinese_modernbert import WordFiller, fill_words
     from .blanks import Blank, FilledBlank, fill_blanks, read_blanks
-    from .fill_mask import WordCandidate, fill_blank, rank_words
     from .masked_words import MaskedLanguageModelingScores, MaskedTokens, UnigramBaseline
     from .minimal_pairs import MinimalPair, read_pairs, score_pairs
     from .pseudo_likelihood import score_texts
@@ -16,14 +17,15 @@ else:
 __all__ = [
     "Blank",
     "FilledBlank",
+    "Filling",
     "MaskedLanguageModelingScores",
     "MaskedTokens",
     "MinimalPair",
     "UnigramBaseline",
-    "WordCandidate",
-    "fill_blank",
+    "Word",
+    "WordFiller",
     "fill_blanks",
-    "rank_words",
+    "fill_words",
     "read_blanks",
     "read_pairs",
     "score_pairs",

@@ -1,7 +1,8 @@
 """Everyday sentences with a blank: does a masked language model find a word that fits?
 
-Nothing is trained. A sentence is right where one of its answers is among the first words that `fill_blank` finds. The
-blank has as many tokens as the first answer, so that answers of another number of tokens cannot be found.
+Nothing is trained. A sentence is right where one of its answers is among the first words that `fill_words` finds. The
+blank has as many tokens as the first answer, so that answers of another number of tokens cannot be found; or words of
+several numbers of tokens are ranked together.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from ...modeling.blanks_chinese_modernbert import BLANK, Word
+from ...modeling.filling_chinese_modernbert import WordFiller
 from ...runtime.recipes import read_yaml
 from ...runtime.text_files import read_text
-from .fill_mask import WordCandidate, fill_blank
 
 EVERYDAY = Path(__file__).with_name("blanks.yaml")
-BLANK = "{mask}"
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,12 @@ class FilledBlank:
     """What a model finds for a sentence: the most probable words, in order."""
 
     blank: Blank
-    words: tuple[WordCandidate, ...]
+    words: tuple[Word, ...]
 
     @property
     def rank(self) -> int | None:
         """Place of the first answer among the words, from 1 on; None where there is none."""
-        found = (place for place, one in enumerate(self.words, start=1) if one.word in self.blank.answers)
+        found = (place for place, one in enumerate(self.words, start=1) if one.text in self.blank.answers)
         return next(found, None)
 
 
@@ -80,7 +81,11 @@ def _blank(row: Any, location: str) -> Blank:
 
 
 def fill_blanks(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, blanks: Sequence[Blank], top: int = 5
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    blanks: Sequence[Blank],
+    top: int = 5,
+    tokens: tuple[int, int] | None = None,
 ) -> list[FilledBlank]:
     """Return the `top` words that a model finds for each sentence.
 
@@ -89,12 +94,19 @@ def fill_blanks(
         tokenizer: its tokenizer
         blanks: the sentences
         top: words to find
+        tokens: fewest and most tokens of a word; default: as many as the first answer has
     """
-    found = []
-    for blank in blanks:
-        tokens = len(tokenizer(blank.answers[0], add_special_tokens=False)["input_ids"])
-        words = fill_blank(model, tokenizer, blank.text, tokens, top, BLANK)
-        # Tokenizers of single characters write a blank between them.
-        joined = (WordCandidate("".join(one.word.split()), one.probability) for one in words)
-        found.append(FilledBlank(blank, tuple(joined)))
-    return found
+    filler = WordFiller(model, tokenizer)
+    ranges = [tokens or _counted(tokenizer, blank.answers[0]) for blank in blanks]
+    words: dict[int, tuple[Word, ...]] = {}
+    for own in sorted(set(ranges)):
+        numbers = [number for number, one in enumerate(ranges) if one == own]
+        found = filler.fill([blanks[number].text for number in numbers], tokens=own, top=top)
+        words.update((number, tuple(one.words[0] for one in row)) for number, row in zip(numbers, found, strict=True))
+    return [FilledBlank(blank, words[number]) for number, blank in enumerate(blanks)]
+
+
+def _counted(tokenizer: PreTrainedTokenizerFast, word: str) -> tuple[int, int]:
+    """Return how many tokens a word has, as the fewest and the most."""
+    count = len(tokenizer(word, add_special_tokens=False)["input_ids"])
+    return count, count

@@ -1,4 +1,4 @@
-"""The command `fill-blanks`."""
+"""The command `fill evaluate`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...runtime.options import argument
+from .token_range import read_token_range
 
 if TYPE_CHECKING:
     from .blanks import FilledBlank
@@ -20,14 +21,15 @@ REPORT, REPORT_JSON = "report.md", "report.json"
 
 
 @dataclass
-class FillBlanksArguments:
+class FillEvaluateArguments:
     """Which models to ask, and about which sentences."""
 
     models: list[str] = argument(list, "Folders or Hub names of masked language models.", group="Models and data")
     trust_remote_code: bool = argument(False, "Allow the models' own code from their folder or the Hub.")
     data: str = argument("", "YAML list of {text, answers}; if empty: 50 everyday sentences.")
     top: int = argument(5, "Words among which an answer must be.", within="[1, inf)")
-    output_dir: str = argument("fill-blanks", "Folder of the report.", group="Output")
+    tokens: str = argument("", "Tokens of a word: 2, or 1..3; if empty: as many as the first answer has.")
+    output_dir: str = argument("fill-evaluate", "Folder of the report.", group="Output")
     overwrite: bool = argument(False, "Replace a report in output_dir.")
 
     dtype: Literal["float32", "bfloat16"] = argument("float32", "Numbers of weights and states.", group="Machine")
@@ -35,10 +37,11 @@ class FillBlanksArguments:
 
     def __post_init__(self) -> None:
         if not self.models:
-            raise ValueError("no model is given; name folders or Hub names: fill-blanks MODEL [MODEL ...]")
+            raise ValueError("no model is given; name folders or Hub names: fill evaluate MODEL [MODEL ...]")
+        read_token_range(self.tokens)
 
 
-def run_fill_blanks(args: FillBlanksArguments) -> Path:
+def run_fill_evaluate(args: FillEvaluateArguments) -> Path:
     """Ask the models about every sentence and return the report.
 
     Raises:
@@ -54,12 +57,14 @@ def run_fill_blanks(args: FillBlanksArguments) -> Path:
         raise FileExistsError(f"{output / REPORT} exists; give another output_dir, or overwrite")
     data = Path(args.data or EVERYDAY)
     blanks = read_blanks(data)
+    tokens = read_token_range(args.tokens)
     found: dict[str, list[FilledBlank]] = {}
     for name in dict.fromkeys(args.models):
         model, tokenizer = load_masked_language_model(name, args.dtype, args.use_cpu, args.trust_remote_code)
-        found[public_name(name)] = filled = fill_blanks(model, tokenizer, blanks, args.top)
+        found[public_name(name)] = filled = fill_blanks(model, tokenizer, blanks, args.top, tokens)
         logger.info("%s: %d of %d right", name, sum(one.rank is not None for one in filled), len(filled))
     settings = {"data": data.name, "sentences": len(blanks), "top": args.top, "dtype": args.dtype}
+    settings["tokens"] = args.tokens or "of the first answer"
     return write_blanks_report(output, found, settings)
 
 
@@ -104,7 +109,14 @@ def _counts(filled: list[FilledBlank]) -> dict[str, int]:
 
 
 def _rows(filled: list[FilledBlank]) -> list[dict[str, Any]]:
-    return [{**asdict(one.blank), "rank": one.rank, "words": [asdict(word) for word in one.words]} for one in filled]
+    return [
+        {
+            **asdict(one.blank),
+            "rank": one.rank,
+            "words": [{"word": word.text, "probability": word.probability} for word in one.words],
+        }
+        for one in filled
+    ]
 
 
 def _words(row: Mapping[str, Any]) -> str:

@@ -7,8 +7,7 @@ whole words: Kauf and Ivanova, A Better Way to Do Masked Language Model Scoring 
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -17,12 +16,11 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from ...modeling.rows_chinese_modernbert import TOKENS_PER_BATCH, batches_of_rows, logits_at
 from ...tokenization.word_segmentation import WordSegmenter
 from ...tokenization.word_starts import DocumentEncoder
 
 Masking = Literal["token", "word"]
-# Tokens of one forward; the logits of its masked ones are what takes memory. Source: our default.
-TOKENS_PER_BATCH = 8_192
 
 
 @dataclass(frozen=True)
@@ -93,18 +91,6 @@ class MaskedRows:
             self.masked.append(np.arange(start + 1, end + 1))
         return number
 
-    def batches(self, tokens: int) -> Iterator[list[int]]:
-        """Yield numbers of rows of similar length, at most so many tokens together (one row may have more)."""
-        batch, filled = [], 0
-        for number in sorted(range(len(self.rows)), key=lambda one: len(self.rows[one])):
-            if batch and filled + len(self.rows[number]) > tokens:
-                yield batch
-                batch, filled = [], 0
-            batch.append(number)
-            filled += len(self.rows[number])
-        if batch:
-            yield batch
-
 
 def score_texts(
     model: PreTrainedModel,
@@ -133,7 +119,7 @@ def score_texts(
     requests = np.array(work.requests, dtype=np.int64).reshape(-1, 4)
     requests = requests[np.argsort(requests[:, 0], kind="stable")]
     bounds = np.searchsorted(requests[:, 0], np.arange(len(work.rows) + 1))
-    for batch in work.batches(tokens_per_batch):
+    for batch in batches_of_rows(list(map(len, work.rows)), tokens_per_batch):
         rows = [work.rows[number] for number in batch]
         masked = [work.masked[number] for number in batch]
         own = [requests[bounds[number] : bounds[number + 1]] for number in batch]
@@ -146,39 +132,10 @@ def score_texts(
     return ScoredTexts(np.split(found, np.cumsum(work.lengths)[:-1]), len(work.rows))
 
 
-@torch.inference_mode()
 def _log_probabilities(
     model: PreTrainedModel, rows: list[np.ndarray], masked: list[np.ndarray], numbers: np.ndarray, ids: np.ndarray
 ) -> np.ndarray:
     """Return the log-probabilities of `ids` at the masked tokens with these `numbers` among those of the rows."""
-    takes_flat_rows = "target_positions" in inspect.signature(model.forward).parameters
-    logits = (_flat_logits if takes_flat_rows else _padded_logits)(model, rows, masked).float()
+    logits = logits_at(model, rows, masked)
     row, column = torch.from_numpy(numbers).to(logits.device), torch.from_numpy(ids).to(logits.device)
     return (logits[row, column] - logits.logsumexp(dim=-1)[row]).double().cpu().numpy()
-
-
-def _flat_logits(model: Any, rows: list[np.ndarray], masked: list[np.ndarray]) -> torch.Tensor:
-    """Return logits `(masked, vocabulary)` from one flat row, with those of masked tokens alone computed."""
-    lengths = np.array([len(row) for row in rows])
-    bounds = np.concatenate(([0], lengths.cumsum()))
-    positions = np.concatenate([own + start for own, start in zip(masked, bounds, strict=False)])
-    flat = np.concatenate(rows)
-    given = {
-        "input_ids": torch.from_numpy(flat).unsqueeze(0),
-        "cu_seq_lens_q": torch.from_numpy(bounds.astype(np.int32)),
-        "target_positions": torch.from_numpy(positions),
-    }
-    given = {name: tensor.to(model.device) for name, tensor in given.items()}
-    return model(**given, max_length_q=int(lengths.max())).logits
-
-
-def _padded_logits(model: Any, rows: list[np.ndarray], masked: list[np.ndarray]) -> torch.Tensor:
-    """Return logits `(masked, vocabulary)` of any masked language model of Transformers."""
-    lengths = torch.tensor([len(row) for row in rows])
-    attention_mask = (torch.arange(int(lengths.max())) < lengths.unsqueeze(1)).long()
-    input_ids = torch.zeros_like(attention_mask)
-    for target, row in zip(input_ids, rows, strict=True):
-        target[: len(row)] = torch.from_numpy(row)
-    logits = model(input_ids=input_ids.to(model.device), attention_mask=attention_mask.to(model.device)).logits
-    which = np.repeat(np.arange(len(rows)), [len(own) for own in masked])
-    return logits[torch.from_numpy(which), torch.from_numpy(np.concatenate(masked))]

@@ -7,7 +7,7 @@ import pytest
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from chinese_modernbert.cli import main
-from chinese_modernbert.evaluation.language_modeling import fill_blank
+from chinese_modernbert.modeling.filling_chinese_modernbert import fill_words
 
 MODELS = Path(__file__).parents[2] / "hub_release" / "models"
 MOST_BYTES = 40_000_000
@@ -30,5 +30,5 @@ def test_a_shipped_model_is_small_and_loads_without_trust(released: Path) -> Non
     assert config["model_type"] == "modernbert" and config["dtype"] == "bfloat16"
     model = AutoModelForMaskedLM.from_pretrained(released).eval()
     assert type(model).__module__.startswith("transformers.")
-    words = fill_blank(model, AutoTokenizer.from_pretrained(released), "北京是中国的{mask}。", tokens=1)
-    assert len(words) == 5 and words[0].probability > 1e-3
+    (found,) = fill_words(model, AutoTokenizer.from_pretrained(released), ["北京是中国的{mask}。"], tokens=1)
+    assert len(found) == 5 and found[0].words[0].probability > 1e-3

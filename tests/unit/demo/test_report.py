@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from chinese_modernbert.demo.report import DemoReport, FillMaskComparison, render_report
-from chinese_modernbert.evaluation.language_modeling.fill_mask import WordCandidate
+from chinese_modernbert.modeling.blanks_chinese_modernbert import Word
 
 REPORT = DemoReport(
     seconds=61.4,
@@ -16,8 +16,8 @@ REPORT = DemoReport(
         FillMaskComparison(
             "北京是{mask}。",
             "首都",
-            [WordCandidate(" a|b\n", 0.1), WordCandidate(" ", 0.1)],
-            [WordCandidate("首都", 0.9)],
+            [Word(" a|b\n", (5,), (-1.0,), -1.0), Word(" ", (6,), (-1.0,), -1.0)],
+            [Word("首都", (7,), (-0.1,), -0.1)],
         )
     ],
     sentences=["甲", "乙"],

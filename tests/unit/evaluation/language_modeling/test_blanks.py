@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from chinese_modernbert.cli import SHIPPED_TOKENIZER, main
-from chinese_modernbert.evaluation.language_modeling import Blank, fill_blank, fill_blanks, read_blanks
+from chinese_modernbert.evaluation.language_modeling import Blank, fill_blanks, fill_words, read_blanks
 from chinese_modernbert.evaluation.language_modeling.blanks import BLANK
 from chinese_modernbert.tokenization.loading import load_tokenizer
 from reference.tiny_bert import write_tiny_bert
@@ -29,20 +29,25 @@ class StandIn:
 
     def __init__(self, tokenizer: Any, preferred: dict[str, list[str]], device: str = "cpu") -> None:
         self.mask, self.size, self.device = tokenizer.mask_token_id, len(tokenizer), torch.device(device)
+        self.config = SimpleNamespace(max_position_embeddings=512, vocab_size=self.size)
         self.known = {}
         for text, words in preferred.items():
             ids = [ids_of(tokenizer, word) for word in words]
             row = tokenizer(text.replace(BLANK, "[MASK]" * len(ids[0])))["input_ids"]
             self.known[tuple(row)] = ids
 
-    def __call__(self, input_ids: torch.Tensor, **others: Any) -> SimpleNamespace:
-        assert input_ids.device == self.device
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SimpleNamespace:
+        assert input_ids.device == attention_mask.device == self.device
         logits = torch.zeros(*input_ids.shape, self.size)
-        words = [] if input_ids.is_meta else self.known.get(tuple(input_ids[0].tolist()), [])
-        for place, word in enumerate(words):
-            for position, token in zip((input_ids[0] == self.mask).nonzero().flatten(), word, strict=True):
-                logits[0, position, token] = 50.0 - place
+        lengths = [] if input_ids.is_meta else attention_mask.sum(dim=1).tolist()
+        for row, length in enumerate(lengths):
+            ids = input_ids[row, :length]
+            for place, word in enumerate(self.known.get(tuple(ids.tolist()), [])):
+                for position, token in zip((ids == self.mask).nonzero().flatten(), word, strict=True):
+                    logits[row, position, token] = 50.0 - place
         return SimpleNamespace(logits=logits)
+
+    __call__ = forward
 
 
 # The sentences
@@ -94,7 +99,7 @@ def test_any_answer_counts_at_its_place_among_the_first_words(tokenizer: Any) ->
     blank = Blank(f"我想喝一杯{BLANK}。", ("水", "茶"))
     model: Any = StandIn(tokenizer, {blank.text: ["书", "山", "人", "茶", "水"]})
     (found,) = fill_blanks(model, tokenizer, [blank])
-    assert found.rank == 4 and [one.word for one in found.words] == ["书", "山", "人", "茶", "水"]
+    assert found.rank == 4 and [one.text for one in found.words] == ["书", "山", "人", "茶", "水"]
     (found,) = fill_blanks(model, tokenizer, [blank], top=3)
     assert found.rank is None and len(found.words) == 3
 
@@ -104,12 +109,14 @@ def test_the_first_answer_decides_the_tokens_of_the_blank(tokenizer: Any) -> Non
     blank = Blank(f"他在看{BLANK}。", ("垃圾桶", "人"))
     model: Any = StandIn(tokenizer, {blank.text: ["绿灯", "垃圾桶"]})
     (found,) = fill_blanks(model, tokenizer, [blank])
-    assert found.words[0].word == "绿灯" and found.rank is not None
+    assert found.words[0].text == "绿灯" and found.rank is not None
+    (found,) = fill_blanks(model, tokenizer, [blank], top=20, tokens=(1, 2))
+    assert {len(one.ids) for one in found.words} == {1, 2} and found.words[0].text == "绿灯"
 
 
 def test_the_text_goes_to_the_model_s_device(tokenizer: Any) -> None:
     model: Any = StandIn(tokenizer, {}, device="meta")
-    assert len(fill_blank(model, tokenizer, f"我想喝{BLANK}。", 1)) == 5
+    assert len(fill_words(model, tokenizer, [f"我想喝{BLANK}。"], tokens=1)[0]) == 5
 
 
 # Files and the command
@@ -139,7 +146,17 @@ def test_a_wrong_entry_is_named(content: str, message: str, tmp_path: Path) -> N
 def test_the_report_lists_every_sentence_for_every_model(saved_checkpoint: Path, tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "own.yaml").write_text('[{text: "北京是{mask}。", answers: [首都, 城市]}]', encoding="utf-8")
     folders, output = [str(saved_checkpoint), str(write_tiny_bert(tmp_path / "bert"))], tmp_path / "report"
-    words = ["fill-blanks", *folders, "--data", str(tmp_path / "own.yaml"), "--output_dir", str(output), "--top", "3"]
+    words = [
+        "fill",
+        "evaluate",
+        *folders,
+        "--data",
+        str(tmp_path / "own.yaml"),
+        "--output_dir",
+        str(output),
+        "--top",
+        "3",
+    ]
     assert main(words) == 0
     report = json.loads((output / "report.json").read_text(encoding="utf-8"))
     assert report["settings"]["top"] == 3
@@ -158,9 +175,11 @@ def test_the_report_lists_every_sentence_for_every_model(saved_checkpoint: Path,
     [
         ([], "no model is given"),
         (["m", "--top", "0"], "top=0 is not a number in [1, inf)"),
+        (["m", "--tokens", "3..1"], "tokens='3..1' is no number of tokens"),
+        (["m", "--tokens", "few"], "tokens='few' is no number of tokens"),
         (["m", "--data", "nowhere.yaml"], "no sentences at nowhere.yaml"),
     ],
 )
 def test_a_wrong_option_is_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["fill-blanks", *words]) == 2
+    assert main(["fill", "evaluate", *words]) == 2
     assert message in capsys.readouterr().err
