@@ -26,7 +26,7 @@ CORPUS ?= $(CHINESE_MODERNBERT_DATA)/corpus
 BACKGROUND = exec nice -n 12 $(RUN)/chinese-modernbert
 
 .PHONY: install demo docs test whole-units whole-commands test-fast fast-trainers fast-others suite compat gpu check fix wheel clean \
-	runtimes space weights weights-progress weights-report
+	runtimes space extras weights weights-progress weights-report
 
 install: $(STAMP)
 
@@ -149,6 +149,10 @@ fix: $(STAMP)
 wheel: $(STAMP)
 	rm -rf build dist
 	$(RUN)/python -m build --outdir dist
+
+# Each extra of the wheel in an empty environment, one at a time; needs the network. EXTRAS="onnx all" tries two.
+extras: $(STAMP)
+	PYTHON=$(PYTHON) .ci/try_extras.sh $(EXTRAS)
 
 clean:
 	rm -rf $(VENV) $(OLD_VENV) $(SPACE_VENV) $(RUNTIMES_VENV) build dist outputs
