@@ -13,6 +13,7 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceCl
 
 from ...modeling import ChineseModernBertConfig
 from ...modeling.loading import own_config
+from .reranker import Reranker
 
 SearchModel = SentenceTransformer | SparseEncoder | MultiVectorEncoder | CrossEncoder
 
@@ -73,6 +74,7 @@ def load_search_model(folder: str | Path, trust_remote_code: bool = False, **opt
         FileNotFoundError, ValueError: See `search_class`.
     """
     made = search_class(folder)
+    made = Reranker if made is CrossEncoder else made
     trust = trust_remote_code and not _own_places(folder)
     model = made(str(folder), trust_remote_code=trust, model_kwargs={"dtype": torch.float32}, **options)
     return take_own_classes(model, folder).eval()

@@ -140,7 +140,8 @@ class _Run:
         on_main_process(lambda: _clear_later_stages(output, arguments))
         sets = self.judge.rows()
         rows = [rows_fingerprint(chain(*training[:number]), *sets) for number in range(len(training) + 1)]
-        folder = self._first_stage(rows[0])
+        all_named = list(chain(*training))
+        folder = self._first_stage(rows[-1 if self.kind.counts_documents else 0], all_named)
         for number, (stage, named) in enumerate(zip(arguments.stages, training, strict=True), start=1):
             record = stage_record(number, stage, arguments, rows[number])
             folder = self._run_stage(number, stage, named, folder, record)
@@ -149,13 +150,13 @@ class _Run:
             data["before training"] = "not measured, since the head is new"
         on_main_process(lambda: self._finish(folder, training, rows[-1], data))
 
-    def _first_stage(self, rows: str) -> Path:
+    def _first_stage(self, rows: str, training: Sequence[NamedRows]) -> Path:
         """Evaluate the model before any stage."""
         folder = self.output / "stage-0"
         record = stage_record(0, None, self.arguments, rows)
         if _is_finished(folder, record, self.arguments):
             return folder
-        model = self.kind.load(self.arguments.model, self.arguments)
+        model = self.kind.begin(self.arguments.model, self.arguments, training)
         is_scored = not self.kind.is_untrained(self.arguments.model)
         on_main_process(lambda: self._keep(folder, model, record, is_scored))
         return folder

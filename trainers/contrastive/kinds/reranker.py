@@ -15,6 +15,7 @@ from sentence_transformers.cross_encoder.trainer import CrossEncoderTrainer
 from torch import nn
 
 from ....evaluation.retrieval.loading import search_class
+from ....evaluation.retrieval.reranker import Reranker
 from ..arguments import StageArguments
 from ..distillation import SCORES_COLUMN
 from ..models import load_kind, new_transformer
@@ -69,7 +70,7 @@ class RerankerKind(ModelKind):
             return found
         transformer = new_transformer(folder, arguments, "sequence-classification", num_labels=1)
         refuse_cut_starts(transformer.tokenizer, folder)
-        return CrossEncoder(modules=[transformer], **own)
+        return Reranker(modules=[transformer], **own)
 
     def is_untrained(self, folder: str | Path) -> bool:
         """Return whether the head is new: the folder has no reranker."""

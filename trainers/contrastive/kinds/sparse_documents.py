@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ....evaluation.retrieval.expansion import tokenizers_of
 from ..arguments import RetrievalArguments
-from ..datasets import read_named
+from ..datasets import NamedRows, read_named
 from .sparse import SparseKind, SparseTrainer, stop_tokens
 
 QUERY, DOCUMENT = "query", "document"
@@ -44,11 +44,17 @@ class SparseDocumentsKind(SparseKind):
     """A `SparseEncoder` with a `Router`: `SparseStaticEmbedding` for queries, `SparseKind`'s modules for documents."""
 
     trainer = SparseDocumentsTrainer
+    counts_documents = True
 
     def load(self, folder: str | Path, arguments: RetrievalArguments) -> SparseEncoder:
+        """Return the model of a folder, or a new one; its table counts all rows that the stages name, see `begin`."""
+        named = (one for stage in arguments.stages for one in read_named(stage.data, arguments.data, "train"))
+        return self.begin(folder, arguments, named)
+
+    def begin(self, folder: str | Path, arguments: RetrievalArguments, training: Iterable[NamedRows]) -> SparseEncoder:
         """Return the model of a folder, or one whose documents a sparse encoder or a masked language model encodes.
 
-        A new table holds the inverse document frequencies of the documents of all stages.
+        A new table holds the inverse document frequencies of the documents that the stages train on.
 
         Raises:
             ValueError: See `SparseKind.load`; if there are no stages to count in.
@@ -57,7 +63,7 @@ class SparseDocumentsKind(SparseKind):
         if isinstance(model[0], Router):
             return model
         tokenizer: Any = tokenizers_of(model)[0]
-        weights = document_frequency_weights(tokenizer, _documents(arguments), _vocabulary_size(model))
+        weights = document_frequency_weights(tokenizer, _documents(training), _vocabulary_size(model))
         if arguments.stop_tokens:
             weights[stop_tokens(tokenizer, len(weights))] = 0.0
         table = SparseStaticEmbedding(tokenizer, weight=weights)
@@ -90,16 +96,16 @@ def document_frequency_weights(tokenizer: PreTrainedTokenizerBase, texts: Iterab
     return torch.from_numpy(np.log1p((len(rows) - found + 0.5) / (found + 0.5))).float()
 
 
-def _documents(arguments: RetrievalArguments) -> list[str]:
-    """Return every positive and negative text that the stages name, once."""
-    if not arguments.stages:
+def _documents(training: Iterable[NamedRows]) -> list[str]:
+    """Return every positive and negative text of the stages, once."""
+    rows = (row for one in training for row in one.rows.triplets)
+    found = list(dict.fromkeys(text for row in rows for text in (row.positive, *row.negatives)))
+    if not found:
         raise ValueError(
-            "kind: sparse_documents weighs queries by the documents of its stages, and there is no stage; add one, or "
-            "give a model that is saved as this kind"
+            "kind: sparse_documents weighs queries by the documents of its stages, and there is no stage with any; add "
+            "one, or give a model that is saved as this kind"
         )
-    named = (one for stage in arguments.stages for one in read_named(stage.data, arguments.data, "train"))
-    rows = (row for one in named for row in one.rows.triplets)
-    return list(dict.fromkeys(text for row in rows for text in (row.positive, *row.negatives)))
+    return found
 
 
 def _vocabulary_size(model: SparseEncoder) -> int:

@@ -13,6 +13,7 @@ from sentence_transformers.base.modules import Router, Transformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
 from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding, SpladePooling
 
+from chinese_modernbert.evaluation.retrieval.reranker import Reranker
 from chinese_modernbert.evaluation.retrieval.tasks import RetrievalTask
 from reference.tiny_checkpoint import CHARACTERS, write_tiny_checkpoint
 
@@ -76,4 +77,4 @@ def late_interaction(checkpoint: Path) -> MultiVectorEncoder:
 @pytest.fixture(scope="session")
 def reranker(checkpoint: Path) -> CrossEncoder:
     torch.manual_seed(0)
-    return CrossEncoder(str(checkpoint), num_labels=1, device="cpu").eval()
+    return Reranker(str(checkpoint), num_labels=1, device="cpu").eval()

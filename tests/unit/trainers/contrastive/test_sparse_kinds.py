@@ -174,6 +174,26 @@ def test_queries_begin_with_inverse_document_frequencies(saved_checkpoint: Path,
     assert (vector > 0).sum() == 1
 
 
+def test_documents_that_leak_are_not_counted(saved_checkpoint: Path, tmp_path: Path) -> None:
+    args = arguments(saved_checkpoint, tmp_path, "sparse_documents", leakage="drop", leakage_similarity=1.0)
+    kept, leaked = TRIPLETS["positive"][1:4], TRIPLETS["positive"][0]
+    own = tmp_path / "own.jsonl"
+    texts = [leaked, *kept]
+    own.write_text("".join(json.dumps({"anchor": f"甲{n}", "positive": text}, ensure_ascii=False) + "\n"
+                           for n, text in enumerate(texts)), encoding="utf-8")  # fmt: skip
+    args.stages[0].data, args.stages[0].batch_size = [str(own)], 2
+    asked = tmp_path / "asked.jsonl"
+    asked.write_text(json.dumps({"anchor": "问", "positive": leaked}, ensure_ascii=False) + "\n", encoding="utf-8")
+    args.retrieval, args.hybrid = [str(asked)], False
+    output = run_retrieval(args)
+    tokenizer = load_tokenizer(saved_checkpoint)
+    expected = document_frequency_weights(tokenizer, kept, len(tokenizer))
+    table = load_file(output / "stage-0" / "model" / "query_0_SparseStaticEmbedding" / "model.safetensors")["weight"]
+    token = tokenizer.convert_tokens_to_ids("海")
+    assert table[token] == pytest.approx(expected[token].item())
+    assert table[token] != document_frequency_weights(tokenizer, texts, len(tokenizer))[token]
+
+
 def test_a_token_that_no_text_holds_weighs_most(saved_checkpoint: Path) -> None:
     tokenizer = load_tokenizer(saved_checkpoint)
     weights = document_frequency_weights(tokenizer, ["北京很好", "今天很好"], len(tokenizer))
