@@ -193,6 +193,13 @@ COMMANDS: dict[str, Command] = {
         runs_model=True,
         needs=("scipy",),
     ),
+    "noise": Command(
+        "make spelling errors in labelled rows, and score a fine-tuned model before and after",
+        "trainers.clue.noise:NoiseArguments",
+        "trainers.clue.noise:run_noise",
+        first="data",
+        runs_model=True,
+    ),
     "release": Command(
         "build a Hub folder from a checkpoint",
         "hub_release.arguments:ReleaseArguments",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from ...runtime.counter_random import CounterRandom
 from ...tokenization.pre_tokenization import HAN
-from .confusion import ConfusionSet
+from .confusion import ConfusionSet, read_confusion
 
 _HAN = re.compile(f"[{HAN}]")
 
@@ -77,6 +78,21 @@ class SpellingNoise:
             if border < 0:
                 return found
         return known[-1][1] if known else ()
+
+
+def read_noise(confusion: Sequence[str | Path], shares: Sequence[float], rate: float, seed: int) -> SpellingNoise:
+    """Return noise from files of confusion sets, each a kind of its own.
+
+    Args:
+        confusion: see `read_confusion`
+        shares: one for each file; if none: all alike
+        rate, seed: see `SpellingNoise`
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file or a number is wrong.
+    """
+    return SpellingNoise([read_confusion(file) for file in confusion], shares or [1.0] * len(confusion), rate, seed)
 
 
 def corrupt_text(text: str, confusion: ConfusionSet, rate: float, seed: int, number: int) -> str:

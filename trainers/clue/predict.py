@@ -22,7 +22,7 @@ from ...evaluation.clue.rows import ParsedFile, Row
 from ...evaluation.clue.tasks import Task
 from ...runtime.files import open_atomically
 from .forward import logits_of
-from .inputs import TaskInputs
+from .inputs import Feature, Predictions, TaskInputs
 from .kinds import INPUTS
 from .models import PROBLEM_TYPES, fine_tuned_model, length_limit
 from .predict_options import PredictArguments
@@ -52,20 +52,11 @@ def run_predict(args: PredictArguments) -> Path:
         ValueError: If the model has no head of a task, or a row is wrong; with file and line.
     """
     form_of(args.data)
-    config = AutoConfig.from_pretrained(args.model, trust_remote_code=args.trust_remote_code)
-    tokenizer = AutoTokenizer.from_pretrained(args.tokenizer or args.model, trust_remote_code=args.trust_remote_code)
-    task = task_of(config, args.model, args.kind, args.fields, args.batch_size)
-    limit = length_limit(args.model, tokenizer, args.trust_remote_code)
-    inputs = INPUTS[task.kind](tokenizer, task, args.max_length or limit, limit)
-    if isinstance(inputs, TokenClassificationInputs):  # as the model was trained, whether it splits Han or not
-        inputs.tokenizer = inputs.tagging.tokenizer = tokenizer
-    device = torch.device("cuda" if torch.cuda.is_available() and not args.use_cpu else "cpu")
-    model = fine_tuned_model(args.model, task.kind, args.trust_remote_code).to(device)
-    answer = Answers(model, inputs, config, args)
+    answer = load_answers(args)
     counts: dict[str, int] = {}
     with open_atomically(args.output_file) as stream:
         write = _writer(stream, args.output_file)
-        layout = Layout(tuple(args.columns), task.fields, label_field="label", is_tagged=False)
+        layout = Layout(tuple(args.columns), answer.task.fields, label_field="label", is_tagged=False)
         rows = read_rows(args.data, layout)
         while chunk := list(islice(rows, ROWS_AT_ONCE)):
             for row, found in zip(chunk, answer(chunk), strict=True):
@@ -75,6 +66,24 @@ def run_predict(args: PredictArguments) -> Path:
         raise ValueError(f"{args.data} holds no row")
     logger.info("%s: %s", args.data, ", ".join(f"{count:,} rows {how}" for how, count in sorted(counts.items())))
     return Path(args.output_file)
+
+
+def load_answers(args: PredictArguments) -> Answers:
+    """Return what answers rows: the fine-tuned model, with the inputs of its task.
+
+    Raises:
+        ValueError: If the model has no head of a task.
+    """
+    config = AutoConfig.from_pretrained(args.model, trust_remote_code=args.trust_remote_code)
+    tokenizer = AutoTokenizer.from_pretrained(args.tokenizer or args.model, trust_remote_code=args.trust_remote_code)
+    task = task_of(config, args.model, args.kind, args.fields, args.batch_size)
+    limit = length_limit(args.model, tokenizer, args.trust_remote_code)
+    inputs = INPUTS[task.kind](tokenizer, task, args.max_length or limit, limit)
+    if isinstance(inputs, TokenClassificationInputs):  # as the model was trained, whether it splits Han or not
+        inputs.tokenizer = inputs.tagging.tokenizer = tokenizer
+    device = torch.device("cuda" if torch.cuda.is_available() and not args.use_cpu else "cpu")
+    model = fine_tuned_model(args.model, task.kind, args.trust_remote_code).to(device)
+    return Answers(model, inputs, config, args)
 
 
 def task_of(
@@ -141,10 +150,7 @@ class Answers:
         """Return what is added to each row."""
         examples = [self._example(row) for row in rows]
         features = self.inputs.encode(examples)
-        logits = logits_of(self.model, self.inputs, features, self.batch_size, self.args.bf16)
-        if self.columns is not None:
-            logits = np.stack([logits[..., columns].max(axis=-1) for columns in self.columns], axis=-1)
-        found = self.inputs.decode(logits, features, examples)
+        found = self.predict(features, examples)
         cut, windows = self.inputs.cut_numbers(examples), np.bincount([one["example"] for one in features])
         answers = []
         for number, (example, value) in enumerate(zip(examples, found.values, strict=True)):
@@ -152,6 +158,18 @@ class Answers:
             chances = found.probabilities[number] if len(found.probabilities) else None
             answers.append({**self._answer(example, value, chances), READ: "cut" if number in cut else how})
         return answers
+
+    def predict(self, features: Sequence[Feature], examples: Sequence[Example]) -> Predictions:
+        """Return what the model says of examples, in the form that scores compare.
+
+        Args:
+            features: what the inputs encode the examples to
+            examples: without labels
+        """
+        logits = logits_of(self.model, self.inputs, features, self.batch_size, self.args.bf16)
+        if self.columns is not None:
+            logits = np.stack([logits[..., columns].max(axis=-1) for columns in self.columns], axis=-1)
+        return self.inputs.decode(logits, features, examples)
 
     def _example(self, row: Row) -> Example:
         labels = {self.task.label_field, "labels"} - {*self.task.fields}  # not read, whatever they hold

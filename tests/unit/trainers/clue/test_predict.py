@@ -20,8 +20,8 @@ from chinese_modernbert.cli import main
 from chinese_modernbert.evaluation.clue.forms import Layout, read_rows
 from chinese_modernbert.evaluation.clue.labels import entity_spans
 from chinese_modernbert.evaluation.clue.tasks import Task
-from chinese_modernbert.trainers.clue.models import build_model, save_model
 from chinese_modernbert.trainers.clue.predict import tag_columns
+from reference.fine_tuned import fine_tuned
 from reference.tiny_bert import write_tiny_bert
 from reference.tiny_checkpoint import write_tiny_checkpoint
 
@@ -32,18 +32,6 @@ TEXTS = ["北京会议", "散步，天气很好" * 3, "读书", "上海", "他�
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     write = write_tiny_bert if request.param == "bert" else write_tiny_checkpoint
     return str(write(tmp_path_factory.mktemp(request.param)))
-
-
-def fine_tuned(checkpoint: str, folder: Path, kind: Any, labels: tuple[str, ...] = ()) -> str:
-    """Save a model with a head of random weights, large enough that its answers differ."""
-    torch.manual_seed(0)
-    tags = ["O", *(f"{prefix}-{label}" for label in labels for prefix in "BI")]
-    model = build_model(Task("own", kind, "fields", {}, ("text",), labels, 64, 8, 1, 1e-4), checkpoint, tags=tags)
-    for name, value in model.named_parameters():
-        if "classifier" in name or "qa_outputs" in name:
-            torch.nn.init.normal_(value)
-    save_model(model, AutoTokenizer.from_pretrained(checkpoint), folder)
-    return str(folder)
 
 
 def predict(folder: Path, model: str, rows: list[dict[str, Any]], *words: str, output: str = "out.jsonl") -> list[Any]:
