@@ -26,6 +26,7 @@ FOLDERS = (
     "trainers.pretraining.batches",
     "trainers.pretraining.objectives",
     "trainers.pretraining.optimizers",
+    "trainers.spelling",
     "hub_release",
     "hub_release.card",
     "hub_release.gguf",

@@ -28,6 +28,7 @@ MOST_LINES = 110
 LIBRARIES = {
     "pretrain": TrainingArguments,
     "clue": TrainingArguments,
+    "spell train": TrainingArguments,
     "sts": BaseTrainingArguments,
     "retrieval": BaseTrainingArguments,
 }
@@ -189,6 +190,8 @@ def test_a_recipe_is_given_once(capsys: pytest.CaptureFixture[str]) -> None:
         ("clue --max_seq_length 64", "did you mean 'max_length'"),
         ("clue --save_steps 5", "use --save_model"),
         ("clue --load_best_model_at_end", "the best epoch is always taken"),
+        ("spell train --eval_steps 3", "the threshold is fitted after every epoch"),
+        ("spell train --dataloader_num_workers 2", "in the training process"),
         ("sts --num_train_epochs 3", "use epochs of a stage"),
         ("sts --eval_steps 3", "name sets for it, such as --retrieval"),
         ("prepare --dataset_name x", "did you mean 'dataset'"),

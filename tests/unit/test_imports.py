@@ -27,9 +27,10 @@ ROOMS = {
     "pretraining": {"data", "masking"},
     "clue": {"masking"},  # its masked fine-tuning is a masking preset
     "contrastive": set(),
+    "spelling": set(),
 }
 # Single files of `trainers` that every room may import.
-SHARED = {"after_step", "lora", "soundness", "zero_mean_residual"}
+SHARED = {"after_step", "leakage", "lora", "soundness", "zero_mean_residual"}
 MAXIMUM_FILES = 20
 
 

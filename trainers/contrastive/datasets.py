@@ -15,7 +15,7 @@ from datasets import Dataset
 
 from ...evaluation.sentences.files import ReadRows, ScoredPair, Triplet, find_set, read_rows
 from ...evaluation.sentences.rows import scored_columns
-from .leakage import LeakageReport
+from ..leakage import LeakageReport
 from .options import ContrastiveStage
 
 logger = logging.getLogger(__name__)

@@ -18,6 +18,7 @@ from ...evaluation.retrieval.loading import load_search_model
 from ...evaluation.sentences.rows import Triplet
 from ...runtime.files import make_folder, write_text_atomically
 from ...runtime.processes import hold_folder_together, on_main_process
+from ..leakage import LeakageReport, find_leaks
 from ..lora import add_lora, merge_lora
 from ..soundness import refuse_unsound_weights
 from .arguments import ContrastiveArguments, RetrievalArguments, StageArguments
@@ -25,7 +26,6 @@ from .datasets import NamedRows, read_named, rows_fingerprint, stage_datasets, t
 from .distillation import with_teacher_scores
 from .judge import Judge
 from .kinds import ModelKind, kind_named
-from .leakage import LeakageReport, find_leaks
 from .mining import check_models, mine, negatives_source
 from .models import is_encoder_folder, limit_length, transformer_of
 from .options import ContrastiveStage

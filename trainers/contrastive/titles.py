@@ -12,7 +12,7 @@ from pathlib import Path
 from ...evaluation.sentences.rows import Triplet
 from ...runtime.files import open_atomically
 from ...tokenization import read_documents
-from .leakage import comparable, find_leaks
+from ..leakage import comparable, find_leaks
 
 # Characters of a title, without blanks; of a body, and of its lines on average, which are shorter in dialogues and
 # lists. Source: our defaults.

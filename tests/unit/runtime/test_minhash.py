@@ -7,8 +7,8 @@ import pytest
 import rensa
 
 from chinese_modernbert.runtime.minhash import PERMUTATIONS, SEED, character_ngrams, minhash_signatures
-from chinese_modernbert.trainers.contrastive.leakage import character_pairs
 from chinese_modernbert.trainers.data.near_duplicates import document_signatures
+from chinese_modernbert.trainers.leakage import character_pairs
 
 ALPHABET = "天地人你我他她它山水火木金土"
 

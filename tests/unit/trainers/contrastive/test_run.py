@@ -27,13 +27,13 @@ from chinese_modernbert.trainers.contrastive.datasets import (
     without_leaks,
 )
 from chinese_modernbert.trainers.contrastive.kinds.dense import DenseKind
-from chinese_modernbert.trainers.contrastive.leakage import LeakageReport
 from chinese_modernbert.trainers.contrastive.mining import mine
 from chinese_modernbert.trainers.contrastive.models import load_encoder
 from chinese_modernbert.trainers.contrastive.options import ContrastiveStage
 from chinese_modernbert.trainers.contrastive.run import check_arguments, run_contrastive
 from chinese_modernbert.trainers.contrastive.similarity_judge import SimilarityJudge
 from chinese_modernbert.trainers.contrastive.trainer import ContrastiveTrainer, build_loss
+from chinese_modernbert.trainers.leakage import LeakageReport
 from reference.tiny_bert import write_tiny_bert
 from reference.tiny_checkpoint import write_tiny_checkpoint
 

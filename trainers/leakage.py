@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ...runtime.minhash import PERMUTATIONS, character_ngrams, load_rensa, minhash_signatures
-from ...tokenization.normalization import fold_width
+from ..runtime.minhash import PERMUTATIONS, character_ngrams, load_rensa, minhash_signatures
+from ..tokenization.normalization import fold_width
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from chinese_modernbert.trainers.contrastive.leakage import character_pairs, comparable, find_leaks, jaccard
+from chinese_modernbert.trainers.leakage import character_pairs, comparable, find_leaks, jaccard
 
 ALPHABET = "天地人你我他她它山水火木金土日月星辰风云雨雪"
 

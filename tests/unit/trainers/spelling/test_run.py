@@ -1,0 +1,226 @@
+"""The commands of spelling on a tiny model: runs that are kept, models that correct, reports, mistakes of users."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoModelForMaskedLM
+
+from chinese_modernbert import cli
+from chinese_modernbert.evaluation.spelling import spelling_scores
+from chinese_modernbert.runtime.options import load_recipe
+from chinese_modernbert.tokenization.loading import load_tokenizer
+from chinese_modernbert.trainers.spelling.arguments import SpellingArguments
+from chinese_modernbert.trainers.spelling.pairs import read_run_pairs
+from reference.spelling_pairs import made_pairs, write_pairs
+
+QUIET = ["--use_cpu", "--report_to", "none", "--disable_tqdm", "true"]
+# Sources differ in their numbers alone, so that near ones would leave nothing to train on.
+EQUAL_ONES = ["--leakage_similarity", "1"]
+
+
+def train(checkpoint: Path, output: Path, data: str, *words: str) -> int:
+    options = ["--num_train_epochs", "12", "--learning_rate", "1e-2", "--masked_share", "0", *EQUAL_ONES]
+    given = ["--model", str(checkpoint), "--output_dir", str(output), "--train", data]
+    return cli.main(["spell", "train", *given, *options, *QUIET, *words])
+
+
+def result(output: Path, seed: int = 1) -> dict[str, Any]:
+    return json.loads((output / "runs" / f"seed{seed}.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def trained(saved_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a run of one seed."""
+    folder = tmp_path_factory.mktemp("spell")
+    data, test = write_pairs(folder / "train.jsonl", 120), write_pairs(folder / "law.test.jsonl", 30, start=120)
+    assert train(saved_checkpoint, folder / "out", data, "--test", test) == 0
+    return folder
+
+
+def test_a_run_learns_the_errors_and_its_report_is_that_of_its_predictions(trained: Path) -> None:
+    found = result(trained / "out")
+    assert found["dev"]["f1"] > 0.8 and found["dev"]["false_positive_rate"] <= 0.05
+    report = json.loads((trained / "out" / "report.json").read_text(encoding="utf-8"))
+    sources, targets = zip(*made_pairs(30, start=120), strict=True)
+    expected = spelling_scores(sources, targets, found["predictions"]["law"])
+    (row,) = report["sets"]["law"]
+    assert row["correction"]["f1"] == [round(expected.correction.f1, 6)]
+    assert row["false_positive_rate"] == [round(expected.false_positive_rate, 6)]
+    assert expected.correction.f1 > 0.8
+    assert len(found["curve"]) > 1 and len(found["history"]) == 12
+    assert not (trained / "out" / "scratch").exists()
+
+
+def test_the_model_of_a_run_corrects_as_its_predictions_and_has_its_threshold(trained: Path) -> None:
+    folder = trained / "out" / "models" / "seed1"
+    model, found = AutoModelForMaskedLM.from_pretrained(folder, trust_remote_code=False), result(trained / "out")
+    assert model.settings.threshold == found["dev"]["threshold"]
+    sources = [source for source, _ in made_pairs(30, start=120)]
+    assert [one.text for one in model.correct(sources, load_tokenizer(folder))] == found["predictions"]["law"]
+
+
+def test_a_command_that_was_cut_off_goes_on_and_repeats_no_run(
+    trained: Path, saved_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chinese_modernbert.trainers.spelling import run
+
+    before = (trained / "out" / "runs" / "seed1.json").read_bytes()
+    seen: list[int] = []
+    monkeypatch.setattr(run._Runs, "_train", lambda self, seed, folder: seen.append(seed) or {**json.loads(before)})
+    words = ["--test", str(trained / "law.test.jsonl"), "--seeds", "2"]
+    assert train(saved_checkpoint, trained / "out", str(trained / "train.jsonl"), *words) == 0
+    assert seen == [2] and (trained / "out" / "runs" / "seed1.json").read_bytes() == before
+    report = json.loads((trained / "out" / "report.json").read_text(encoding="utf-8"))
+    assert len(report["sets"]["law"][0]["correction"]["f1"]) == 2
+
+
+def test_runs_of_other_settings_or_pairs_are_refused(
+    trained: Path, saved_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    test = ["--test", str(trained / "law.test.jsonl")]
+    assert train(saved_checkpoint, trained / "out", str(trained / "train.jsonl"), *test, "--arm", "relm") == 2
+    assert "arm was 'tagging', is 'relm'" in capsys.readouterr().err
+    other = write_pairs(trained / "other.jsonl", 80)
+    assert train(saved_checkpoint, trained / "out", other, *test) == 2
+    assert "pairs was" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--arm", "soft_masked"], ["--arm", "relm"], ["--lora_rank", "2"]])
+def test_every_arm_and_an_adapter_train_and_save_a_model_that_loads(
+    words: list[str], saved_checkpoint: Path, tmp_path: Path
+) -> None:
+    data = write_pairs(tmp_path / "train.jsonl", 40)
+    assert train(saved_checkpoint, tmp_path / "out", data, *words, "--max_steps", "2") == 0
+    folder = tmp_path / "out" / "models" / "seed1"
+    model, loading = AutoModelForMaskedLM.from_pretrained(folder, output_loading_info=True, trust_remote_code=False)
+    assert not loading["missing_keys"] and not loading["unexpected_keys"]
+    assert model.settings.arm == (words[1] if words[0] == "--arm" else "tagging")
+
+
+def test_confusion_sets_hold_in_training_too(saved_checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "set.txt").write_text("天\t气\n国\t园\n", encoding="utf-8")
+    data = write_pairs(tmp_path / "train.jsonl", 40)
+    words = ["--confusion", str(tmp_path / "set.txt"), "--max_steps", "3", "--false_positive_rate", "1"]
+    assert train(saved_checkpoint, tmp_path / "out", data, *words) == 0
+    found, allowed = result(tmp_path / "out"), {"天气", "气天", "国园", "园国"}
+    sources = [source for source, _ in made_pairs(40)]
+    held_out = found["predictions"]["dev"]
+    assert all(any(len(one) == len(source) for source in sources) for one in held_out)
+    changes = {
+        a + b
+        for one in held_out
+        for source in sources
+        if source[-2:] == one[-2:] and len(source) == len(one)
+        for a, b in zip(source, one, strict=True)
+        if a != b
+    }
+    assert changes <= allowed
+
+
+def test_sources_of_the_test_never_train(saved_checkpoint: Path, tmp_path: Path, caplog: Any) -> None:
+    data, test = write_pairs(tmp_path / "train.jsonl", 60), write_pairs(tmp_path / "test.jsonl", 15, start=50)
+    arguments = SpellingArguments(
+        model=str(saved_checkpoint), train=[data], test=[test], leakage_similarity=1.0, dev_share=0.2, use_cpu=True
+    )
+    pairs = read_run_pairs(arguments)
+    tested = {source for source, _ in made_pairs(15, start=50)}
+    assert not tested & {pair.source for pair in pairs.train}
+    assert pairs.left_out == 60 - len(pairs.dev) - len(pairs.train) > 0
+    assert len(pairs.dev) == 12 and not {pair.source for pair in pairs.dev} & {pair.source for pair in pairs.train}
+
+
+def test_check_writes_a_row_for_each_text_with_exact_edits(trained: Path, tmp_path: Path) -> None:
+    model = str(trained / "out" / "models" / "seed1")
+    texts = ["今天天天很好。", "", "😀ＡＢ 我们去公国散步。end", "他" * 3000, "no Chinese"]
+    (tmp_path / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    output = tmp_path / "out.jsonl"
+    words = ["spell", "check", model, "--data", str(tmp_path / "texts.txt"), "--output_file", str(output), "--use_cpu"]
+    assert cli.main(words) == 0
+    rows = [json.loads(line) for line in output.read_text(encoding="utf-8").split("\n")[:-1]]
+    assert [row["text"] for row in rows] == texts
+    for row in rows:
+        changed = list(row["text"])
+        for edit in row["edits"]:
+            assert changed[edit["offset"]] == edit["from"] and 0 < edit["probability"] <= 1
+            changed[edit["offset"]] = edit["to"]
+        assert row["corrected"] == "".join(changed)
+    assert any(row["edits"] for row in rows)
+    assert cli.main(words) == 2  # the file is there
+
+
+def test_check_keeps_the_fields_of_json_rows_and_takes_words(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = str(trained / "out" / "models" / "seed1")
+    (tmp_path / "a.jsonl").write_text(json.dumps({"id": 7, "body": "今天天天很好。"}) + "\n", encoding="utf-8")
+    output = tmp_path / "out.jsonl"
+    words = ["--data", str(tmp_path / "a.jsonl"), "--field", "body", "--output_file", str(output), "--use_cpu"]
+    assert cli.main(["spell", "check", model, *words]) == 0
+    row = json.loads(output.read_text(encoding="utf-8"))
+    assert row["id"] == 7 and row["body"] == "今天天天很好。" and len(row["corrected"]) == 7
+    assert cli.main(["spell", "check", model, "--text", "今天天天很好。", "--threshold", "1", "--use_cpu"]) == 0
+    printed = json.loads(capsys.readouterr().out.split("\n")[-2])
+    assert printed == {"text": "今天天天很好。", "corrected": "今天天天很好。", "edits": []}
+
+
+def test_evaluate_scores_correctors_side_by_side(trained: Path, tmp_path: Path) -> None:
+    model, output = str(trained / "out" / "models" / "seed1"), tmp_path / "report"
+    words = ["--data", str(trained / "law.test.jsonl"), "--output_dir", str(output), "--use_cpu"]
+    assert cli.main(["spell", "evaluate", model, *words]) == 0
+    (row,) = json.loads((output / "report.json").read_text(encoding="utf-8"))["sets"]["law"]
+    (trained_row,) = json.loads((trained / "out" / "report.json").read_text(encoding="utf-8"))["sets"]["law"][:1]
+    assert row["correction"]["f1"] == trained_row["correction"]["f1"][:1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["spell", "train", "--model", "m"], "gives no 'train'"),
+        (["spell", "train", "--train", "a"], "gives no 'model'"),
+        (["spell", "train", "--model", "m", "--train", "a", "--arm", "tager"], "tager"),
+        (["spell", "train", "--model", "m", "--train", "a", "--false_positive_rate", "1.5"], "false_positive_rate=1.5"),
+        (["spell", "train", "--model", "m", "--train", "a", "--dev", "b", "--dev_share", "0.2"], "dev_share=0.2"),
+        (["spell", "train", "--model", "m", "--train", "a", "--arm", "relm", "--detection_weight", "0.5"], "relm"),
+        (["spell", "train", "--model", "m", "--train", "a", "--lora_alpha", "8"], "lora_alpha=8"),
+        (["spell", "check", "--text", "a"], "no model is given"),
+        (["spell", "check", "m"], "give either text, or data"),
+        (["spell", "check", "m", "--text", "a", "--threshold", "3"], "threshold=3"),
+        (["spell", "evaluate", "m"], "gives no 'data'"),
+    ],
+)
+def test_a_mistake_is_one_line_before_any_file_is_opened(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*words, "--use_cpu"]) == 2
+    (line,) = capsys.readouterr().err.strip().split("\n")
+    assert message in line
+
+
+def test_pairs_of_unequal_length_are_named_or_skipped(
+    saved_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_pairs(tmp_path / "train.jsonl", 20, source="今天好", target="今天很好")
+    assert train(saved_checkpoint, tmp_path / "out", data, "--max_steps", "1") == 2
+    assert f"{data}:21 has 3 characters" in capsys.readouterr().err
+    assert train(saved_checkpoint, tmp_path / "out", data, "--max_steps", "1", "--unequal", "skip") == 0
+
+
+def test_a_model_without_a_detector_corrects_nothing_and_dev_needs_clean_sentences(
+    saved_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["spell", "check", str(saved_checkpoint), "--text", "今天", "--use_cpu"]) == 2
+    assert "no model for spelling correction" in capsys.readouterr().err
+    data = write_pairs(tmp_path / "train.jsonl", 20)
+    dev = tmp_path / "dev.jsonl"
+    dev.write_text(json.dumps({"source": "今天", "target": "天天"}) + "\n", encoding="utf-8")
+    assert train(saved_checkpoint, tmp_path / "out", data, "--dev", str(dev)) == 2
+    assert "0 of 1 dev pairs are clean" in capsys.readouterr().err
+
+
+def test_the_recipe_is_read_and_gives_three_seeds() -> None:
+    arguments = load_recipe([SpellingArguments], "spell", ["--model", "m", "--train", "a.jsonl", "--use_cpu"])[0]
+    assert (arguments.seeds, arguments.arm, arguments.false_positive_rate) == (3, "tagging", 0.05)

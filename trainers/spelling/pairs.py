@@ -1,0 +1,79 @@
+"""The pairs of a run: read, cleared of what dev and test hold, and split."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...evaluation.spelling import SpellingPair, read_spelling_pairs
+from ..leakage import find_leaks
+from .arguments import SpellingArguments
+
+logger = logging.getLogger(__name__)
+
+HELD_OUT = "dev"
+
+
+@dataclass(frozen=True)
+class RunPairs:
+    """The pairs of all seeds.
+
+    Attributes:
+        train: those that train
+        dev: those that choose epoch and threshold
+        test: by name of the file
+        left_out: training pairs whose source dev or test holds, exactly or nearly
+    """
+
+    train: list[SpellingPair]
+    dev: list[SpellingPair]
+    test: dict[str, list[SpellingPair]]
+    left_out: int
+
+    def digest(self) -> str:
+        """Return 16 hexadecimal digits that name the pairs and their order."""
+        parts = (self.train, self.dev, *(pairs for _, pairs in sorted(self.test.items())))
+        content = "\0".join("\n".join(f"{source}\t{target}" for source, target in part) for part in parts)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def read_run_pairs(arguments: SpellingArguments) -> RunPairs:
+    """Read the pairs of a run; the share that is held out does not depend on the seed.
+
+    Raises:
+        FileNotFoundError: If a file is not there.
+        ValueError: With file and line, for a wrong one; if two test files have one name, nothing is left to train on,
+            or dev has no clean sentence or none with an error.
+    """
+    train = _read(arguments.train, arguments)
+    test = {Path(name).name.partition(".")[0]: _read([name], arguments) for name in arguments.test}
+    if len(test) != len(arguments.test):
+        raise ValueError(f"two of test={', '.join(arguments.test)} have one name; the report needs another for each")
+    if arguments.dev:
+        dev = _read(arguments.dev, arguments)
+    else:
+        order = np.random.default_rng(0).permutation(len(train))
+        held_out = set(order[: max(1, round(arguments.dev_share * len(train)))].tolist())
+        dev = [train[number] for number in sorted(held_out)]
+        train = [pair for number, pair in enumerate(train) if number not in held_out]
+    clean = sum(source == target for source, target in dev)
+    if clean in (0, len(dev)):
+        raise ValueError(
+            f"{clean} of {len(dev)} dev pairs are clean; the threshold needs sentences without and with errors"
+        )
+    sources = {name: [pair.source for pair in pairs] for name, pairs in ({HELD_OUT: dev} | test).items()}
+    leaks = find_leaks({"train": [pair.source for pair in train]}, sources, arguments.leakage_similarity)
+    kept = [pair for pair in train if pair.source not in leaks.texts]
+    logger.info("%d training pairs, %d dev; left out: %s", len(kept), len(dev), leaks.summary())
+    if not kept:
+        raise ValueError("dev and test hold every source of train; give other pairs to train on")
+    return RunPairs(kept, dev, test, len(train) - len(kept))
+
+
+def _read(files: Sequence[str], arguments: SpellingArguments) -> list[SpellingPair]:
+    return [pair for name in files for pair in read_spelling_pairs(name, arguments.unequal)]
