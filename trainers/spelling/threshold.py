@@ -36,13 +36,13 @@ class ThresholdPoint:
 class _Sentence:
     """A sentence while the threshold falls: which edits it must have, which it has so far, and whether all fit."""
 
-    wanted: int
+    needed: int
     made: int = 0
     fitting: int = 0
 
     @property
     def is_right(self) -> bool:
-        return self.made > 0 and self.made == self.fitting == self.wanted
+        return self.made > 0 and self.made == self.fitting == self.needed
 
 
 def threshold_curve(pairs: Sequence[SpellingPair], edits: Sequence[Sequence[SpellingEdit]]) -> list[ThresholdPoint]:
@@ -55,14 +55,14 @@ def threshold_curve(pairs: Sequence[SpellingPair], edits: Sequence[Sequence[Spel
     sentences = [_Sentence(sum(a != b for a, b in zip(*pair, strict=True))) for pair in pairs]
     rows = [(edit, number) for number, found in enumerate(edits) for edit in found]
     rows.sort(key=lambda row: -row[0].probability)
-    with_errors = sum(one.wanted > 0 for one in sentences)
+    with_errors = sum(one.needed > 0 for one in sentences)
     clean = len(sentences) - with_errors
     changed = right = clean_changed = 0
     curve = [ThresholdPoint(1.0, 0.0, 0.0, 0.0, 0.0)]
     for place, (edit, number) in enumerate(rows):
         one = sentences[number]
         changed += one.made == 0
-        clean_changed += one.made == 0 and one.wanted == 0
+        clean_changed += one.made == 0 and one.needed == 0
         right -= one.is_right
         one.made += 1
         one.fitting += pairs[number].target[edit.offset] == edit.target
