@@ -59,6 +59,11 @@ def find_set(name: str) -> SentenceSet:
     )
 
 
+def is_in_table(name: str) -> bool:
+    """Return whether a name, with its split or without, is a set of the table, whose files lie in a folder."""
+    return not Path(name).is_file() and name.partition(":")[0] in SENTENCE_SETS
+
+
 def read_rows(one: SentenceSet, split: str, folder: str | Path) -> ReadRows:
     """Read a split of a set, checked row by row.
 

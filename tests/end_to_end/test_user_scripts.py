@@ -89,7 +89,7 @@ def test_it_runs_without_this_package(script: str, release: Path, tmp_path: Path
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-@pytest.mark.parametrize("page", [*sorted(ROOT.glob("README*.md")), *sorted((ROOT / "docs").glob("*.md"))], ids=str)
+@pytest.mark.parametrize("page", [*sorted(ROOT.glob("README*.md")), *sorted((ROOT / "docs").rglob("*.md"))], ids=str)
 def test_every_command_on_a_page_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     for line in re.findall(r"^ *chinese-modernbert (.+)$", text, flags=re.MULTILINE):

@@ -15,6 +15,7 @@ from datasets import Dataset
 from transformers import set_seed
 
 from ...evaluation.retrieval.loading import load_search_model
+from ...evaluation.sentences.files import is_in_table
 from ...evaluation.sentences.rows import Triplet
 from ...runtime.files import make_folder, write_text_atomically
 from ...runtime.processes import hold_folder_together, on_main_process
@@ -95,9 +96,13 @@ def check_arguments(arguments: StageArguments, judge: type[Judge]) -> None:
         ValueError, FileNotFoundError: What is missing.
         ImportError: What the judge needs and is not installed.
     """
-    for name in ("model", "data", "output_dir"):
+    for name in ("model", "output_dir"):
         if not getattr(arguments, name):
             raise ValueError(f"{name} is not given; set it in the recipe or with --{name}")
+    evaluation = [*getattr(arguments, "evaluation", ()), *arguments.retrieval]
+    sets = [name for name in chain(evaluation, *(stage.data for stage in arguments.stages)) if is_in_table(name)]
+    if sets and not arguments.data:
+        raise ValueError(f"data is not given, the folder of the set '{sets[0]}'; set it in the recipe or with --data")
     if not is_encoder_folder(arguments.model):
         raise FileNotFoundError(f"model='{arguments.model}' is no folder of a checkpoint or release")
     if not arguments.stages:
