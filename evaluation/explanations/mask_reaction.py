@@ -65,7 +65,11 @@ def _percent(share: float) -> str:
 
 
 def measure_mask_reaction(
-    texts: MaskedTexts, half: Sequence[np.ndarray], labels: Sequence[Any], outputs: int
+    texts: MaskedTexts,
+    half: Sequence[np.ndarray],
+    labels: Sequence[Any],
+    outputs: int,
+    known: Sequence[Any] = (),
 ) -> MaskReaction:
     """Measure what a model makes of texts without words.
 
@@ -74,12 +78,14 @@ def measure_mask_reaction(
         half: for each text bool `[words]`, a random half of them
         labels: right label of each text, see `Label`; None where it is not given
         outputs: number of the model's outputs
+        known: right labels of all rows at hand, whose spread is surer than that of a few; none: those of the texts
     """
     none = [(number, np.ones(len(own), dtype=np.bool_)) for number, own in enumerate(texts.units)]
     answers = probability(texts.logits(none), texts.kind)
     own = probability(texts.whole, texts.kind)
     has_gold = all(label is not None for label in labels)
-    right = _targets(labels, texts.kind, outputs) if has_gold else own
+    known = [label for label in known if label is not None] or labels
+    right = _targets(known, texts.kind, outputs) if has_gold else own
     spread, mean = right.mean(axis=0), answers.mean(axis=0)
     accuracy, most = {}, None
     if has_gold and texts.kind in ("classification", "spans"):

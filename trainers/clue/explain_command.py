@@ -71,7 +71,7 @@ def run_explain(args: ExplainArguments) -> Path:
     task, examples = _read(args, task)
     limit = length_limit(args.model, tokenizer, args.trust_remote_code)
     inputs = INPUTS[task.kind](tokenizer, task, args.max_length or (0 if args.task else limit), limit)
-    examples = _chosen(args, inputs, examples, words_of(inputs, examples, segmenter))
+    every, examples = examples, _chosen(args, inputs, examples, words_of(inputs, examples, segmenter))
     device = torch.device("cuda" if torch.cuda.is_available() and not args.use_cpu else "cpu")
     model = fine_tuned_model(args.model, task.kind, args.trust_remote_code).to(device)
     features = inputs.encode(examples)
@@ -79,7 +79,8 @@ def run_explain(args: ExplainArguments) -> Path:
     texts = masked_texts(model, inputs, examples, features, segmenter, args.batch_size, target)
     weights = {name: _weights(name, args, texts, model, features, inputs) for name in args.methods}
     methods, half = _measured(args, texts, weights)
-    reaction = measure_mask_reaction(texts, half, [one.label for one in examples], texts.whole.shape[1])
+    labels, known = ([one.label for one in several] for several in (examples, every))
+    reaction = measure_mask_reaction(texts, half, labels, texts.whole.shape[1], known)
     (logger.warning if reaction.is_strong else logger.info)("%s", reaction.sentence())
     settings = {
         "model": public_name(args.model),

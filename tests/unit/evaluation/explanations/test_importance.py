@@ -53,7 +53,7 @@ def area(made: Bag, weights: list[np.ndarray]) -> np.ndarray:
 
 def test_a_search_wide_enough_finds_the_best_of_all_orders(bag: Callable[..., Bag]) -> None:
     """Of up to five words: with more, the curves skip steps that the search counts."""
-    made = bag("classification", 3, ["甲乙丙好坏", "庚", "辛快好的"])
+    made = bag("classification", 3, ["辛庚慢丁", "庚慢丙辛", "甲乙丙好坏", "庚"])
     found = search(made.texts, beams=1_000)
     best = area(made, found)
     for number, units in enumerate(made.texts.units):

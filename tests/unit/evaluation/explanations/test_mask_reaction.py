@@ -44,6 +44,14 @@ def test_without_right_labels_the_models_own_answers_are_the_spread(bag: Callabl
     assert found.accuracy == {} and "right" not in found.sentence()
 
 
+def test_the_spread_is_that_of_all_rows_at_hand(bag: Callable[..., Bag]) -> None:
+    made = bag("classification", 2)
+    half = [np.zeros(len(units), dtype=bool) for units in made.texts.units]
+    found = measure_mask_reaction(made.texts, half, LABELS, 2, [1, 1, 0, None, 1, 1])
+    assert found.spread.tolist() == [0.2, 0.8] and found.most_frequent == pytest.approx(0.8)
+    assert found.distance == pytest.approx(0.3)
+
+
 def test_several_labels_and_numbers_have_distances_too(bag: Callable[..., Bag]) -> None:
     several = reaction(bag("multi_label", 2), [(0,), (0, 1), (), (1,), (0,)], 2)
     assert several.distance == pytest.approx((abs(0.6 - 0.5) + abs(0.4 - 0.5)) / 2)

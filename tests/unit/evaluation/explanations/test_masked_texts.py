@@ -33,7 +33,7 @@ def requests(bag: Bag) -> list[tuple[int, np.ndarray]]:
 
 
 def test_rows_of_all_texts_at_once_are_those_one_at_a_time(bag: Callable[..., Bag]) -> None:
-    made = bag("classification", 3)
+    made = bag("classification", 3, [*TEXTS, "辛", "快"])  # several texts of one word
     asked = requests(made)
     found = made.texts.logits(asked)
     np.testing.assert_allclose(found, [alone(made, *one) for one in asked], atol=1e-5)

@@ -40,6 +40,7 @@ def test_words_hold_every_token_once_and_no_character_twice(
     for unit in units:
         assert {parts[i] for i in unit.positions} == {unit.part}
         assert texts[unit.part][unit.start : unit.end] == unit.text
+    assert all(unit.text for unit in units if unit.positions[0] and parts[unit.positions[0] - 1] == unit.part)
     for part, text in enumerate(texts):
         own = [unit for unit in units if unit.part == part and unit.text]
         assert all(before.end <= after.start for before, after in zip(own, own[1:], strict=False))
