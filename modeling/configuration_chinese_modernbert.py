@@ -16,9 +16,11 @@ from transformers import PretrainedConfig, is_torch_available
 # loaded from, and goes with it into every folder that `save_pretrained` writes.
 if TYPE_CHECKING:
     from .bands_chinese_modernbert import banded_attention  # noqa: F401
+    from .blanks_chinese_modernbert import BlankReader  # noqa: F401
     from .buckets_chinese_modernbert import bucketed_attention  # noqa: F401
     from .characters_chinese_modernbert import CharacterReader  # noqa: F401
     from .cpu_kernels_chinese_modernbert import dense_attention  # noqa: F401
+    from .filling_chinese_modernbert import WordFiller  # noqa: F401
     from .heads_chinese_modernbert import ChineseModernBertForMaskedLM  # noqa: F401
     from .kernels_chinese_modernbert import attend  # noqa: F401
     from .layers_chinese_modernbert import ChineseModernBertLayer  # noqa: F401
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from .products_chinese_modernbert import linear  # noqa: F401
     from .residual_chinese_modernbert import center_residual  # noqa: F401
     from .rotary_chinese_modernbert import RotaryTable  # noqa: F401
+    from .rows_chinese_modernbert import logits_at  # noqa: F401
     from .spelling_chinese_modernbert import SpellingSettings  # noqa: F401
 
 FULL_ATTENTION = "full_attention"
@@ -95,10 +98,8 @@ class ChineseModernBertConfig(PretrainedConfig):
             Longest text the model is meant for, in tokens. Rotary positions have no hard end.
         initializer_range, initializer_cutoff_factor (`float`, *optional*, default to 0.02 and 2.0):
             Deviation of the truncated normal initialisation, and at how many of them it is cut.
-        norm_eps (`float`, *optional*, defaults to 1e-5):
-            Epsilon of every norm.
-        norm_bias (`bool`, *optional*, defaults to `False`):
-            Bias in layer norms; RMSNorm has none.
+        norm_eps, norm_bias (`float`, `bool`, *optional*, default to 1e-5 and `False`):
+            Epsilon of every norm, and a bias in layer norms; RMSNorm has none.
         norm_type (`str`, *optional*, defaults to `"rmsnorm"`):
             `"rmsnorm"` (the paper) or `"layernorm"` (weights of the ModernBERT family).
         zero_mean_residual (`bool`, *optional*):
@@ -107,9 +108,8 @@ class ChineseModernBertConfig(PretrainedConfig):
             the prediction head, which follows an activation, is a LayerNorm. `center_residual` makes weights so.
             New models with `norm_type="rmsnorm"` have it; a saved configuration that does not name it has it not.
         pad_token_id, unk_token_id, cls_token_id, sep_token_id, mask_token_id (`int`, *optional*):
-            0, 1, 2, 3, 4, the ids of the tokenizers that this project trains.
-        bos_token_id, eos_token_id (`int`, *optional*):
-            Default to the CLS and the SEP id.
+            0, 1, 2, 3, 4, the ids of the tokenizers that this project trains; those of the beginning and the end
+            (`bos_token_id`, `eos_token_id`) default to the CLS and the SEP id.
         attention_bias, mlp_bias (`bool`, *optional*, defaults to `False`):
             Biases of the linear layers.
         attention_dropout, embedding_dropout, mlp_dropout, classifier_dropout (`float`, *optional*, defaults to 0.0):

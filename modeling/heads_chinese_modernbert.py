@@ -42,7 +42,10 @@ from .residual_chinese_modernbert import center_residual  # noqa: F401
 from .rotary_chinese_modernbert import RotaryTable  # noqa: F401
 
 if TYPE_CHECKING:  # never run, but read: see the configuration
+    from .blanks_chinese_modernbert import BlankReader  # noqa: F401
     from .characters_chinese_modernbert import CharacterReader  # noqa: F401
+    from .filling_chinese_modernbert import WordFiller  # noqa: F401
+    from .rows_chinese_modernbert import logits_at  # noqa: F401
     from .spelling_chinese_modernbert import SpellingSettings  # noqa: F401
 
 # Inputs with a value, or a vector, for each token.

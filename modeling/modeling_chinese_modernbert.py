@@ -25,11 +25,14 @@ from .rotary_chinese_modernbert import rotary_table
 
 if TYPE_CHECKING:  # never run, but read: see the configuration
     from .bands_chinese_modernbert import banded_attention  # noqa: F401
+    from .blanks_chinese_modernbert import BlankReader  # noqa: F401
     from .buckets_chinese_modernbert import bucketed_attention  # noqa: F401
     from .characters_chinese_modernbert import CharacterReader  # noqa: F401
     from .cpu_kernels_chinese_modernbert import dense_attention  # noqa: F401
+    from .filling_chinese_modernbert import WordFiller  # noqa: F401
     from .heads_chinese_modernbert import ChineseModernBertForMaskedLM  # noqa: F401
     from .losses_chinese_modernbert import mean_loss  # noqa: F401
+    from .rows_chinese_modernbert import logits_at  # noqa: F401
     from .spelling_chinese_modernbert import SpellingSettings  # noqa: F401
 
 

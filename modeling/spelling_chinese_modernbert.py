@@ -24,10 +24,12 @@ from transformers.utils.generic import can_return_tuple
 
 # For the imports marked F401 see the file of heads.
 from .bands_chinese_modernbert import banded_attention  # noqa: F401
+from .blanks_chinese_modernbert import BlankReader  # noqa: F401
 from .buckets_chinese_modernbert import bucketed_attention  # noqa: F401
 from .characters_chinese_modernbert import CharacterReader, CharacterText, cut_sentences
 from .configuration_chinese_modernbert import ChineseModernBertConfig
 from .cpu_kernels_chinese_modernbert import dense_attention  # noqa: F401
+from .filling_chinese_modernbert import WordFiller  # noqa: F401
 from .heads_chinese_modernbert import ChineseModernBertForMaskedLM
 from .kernels_chinese_modernbert import attend  # noqa: F401
 from .layers_chinese_modernbert import marked
@@ -37,6 +39,7 @@ from .modeling_chinese_modernbert import takes_encoder_inputs
 from .products_chinese_modernbert import linear
 from .residual_chinese_modernbert import center_residual  # noqa: F401
 from .rotary_chinese_modernbert import RotaryTable  # noqa: F401
+from .rows_chinese_modernbert import logits_at  # noqa: F401
 
 TAGGING, SOFT_MASKED, RELM = "tagging", "soft_masked", "relm"
 ARMS = (TAGGING, SOFT_MASKED, RELM)
