@@ -22,6 +22,7 @@ from reference.page_blocks import ROOT, PageError, blocks_of, run_block
 
 FOLDERS = ("how_to", "guides")
 PAGES = [page for name in FOLDERS for page in sorted((ROOT / "docs" / name).glob("*.md"))]
+TOPICS = [page for page in sorted((ROOT / "docs").glob("*.md")) if "```" in page.read_text(encoding="utf-8")]
 SIZES: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4}
 
 
@@ -95,7 +96,7 @@ def run_page(text: str, page: str, folder: Path, prepared: Path | None = None) -
         run_block(block, namespace, folder)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", [*PAGES, *TOPICS], ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_block_of_a_page_runs(page: Path, desk: Path, prepared: Path) -> None:
     run_page(page.read_text(encoding="utf-8"), page.relative_to(ROOT).as_posix(), desk, prepared)
 
