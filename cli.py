@@ -160,6 +160,13 @@ COMMANDS: dict[str, Command] = {
         own_options="trainers.spelling.options:SpellingOptions",
         runs_model=True,
     ),
+    "spell pairs": Command(
+        "make pairs to train a corrector on, from plain text and confusion sets",
+        "trainers.spelling.synthetic:SyntheticArguments",
+        "trainers.spelling.synthetic:run_synthetic",
+        "pairs: {}",
+        first="corpus",
+    ),
     "spell check": Command(
         "find and correct wrong characters in a file of texts, or in the words of the command line",
         "trainers.spelling.check:SpellCheckArguments",

@@ -63,23 +63,41 @@ def find_leaks(
     Raises:
         ImportError: Without rensa, where `similarity` is below 1.
     """
-    report = LeakageReport()
-    holders: dict[str, set[str]] = {}
-    for name, texts in evaluation.items():
-        for text in texts:
-            holders.setdefault(comparable(text), set()).add(name)
-    holders.pop("", None)
-    near = _NearTexts(list(holders), similarity) if similarity < 1 and holders else None
+    report, held_out = LeakageReport(), HeldOutTexts(evaluation, similarity)
     for name, texts in training.items():
         for text in texts:
-            key = comparable(text)
-            if key in holders:
-                for other in sorted(holders[key]):
-                    report.add(text, name, other, "exact")
-            elif near is not None and key:
-                for other in sorted({other for found in near.of(key) for other in holders[found]}):
-                    report.add(text, name, other, "near")
+            for other, kind in held_out.holders(text):
+                report.add(text, name, other, kind)
     return report
+
+
+class HeldOutTexts:
+    """The texts of evaluation sets, to look any number of training texts up in; see `find_leaks`.
+
+    Args:
+        evaluation: texts by set
+        similarity: above 0 up to 1; 1 looks for equal texts alone
+
+    Raises:
+        ImportError: Without rensa, where `similarity` is below 1.
+    """
+
+    def __init__(self, evaluation: Mapping[str, Iterable[str]], similarity: float = 0.9) -> None:
+        self._sets: dict[str, set[str]] = {}
+        for name, texts in evaluation.items():
+            for text in texts:
+                self._sets.setdefault(comparable(text), set()).add(name)
+        self._sets.pop("", None)
+        self._near = _NearTexts(list(self._sets), similarity) if similarity < 1 and self._sets else None
+
+    def holders(self, text: str) -> list[tuple[str, str]]:
+        """Return the sets that hold a text, in the order of names, each with "exact" or "near"."""
+        key = comparable(text)
+        if key in self._sets:
+            return [(name, "exact") for name in sorted(self._sets[key])]
+        if self._near is None or not key:
+            return []
+        return [(name, "near") for name in sorted({name for one in self._near.of(key) for name in self._sets[one]})]
 
 
 def comparable(text: str) -> str:
