@@ -14,11 +14,11 @@ import numpy as np
 
 from ...evaluation.spelling import SpellingNoise, SpellingPair, read_noise
 from ...evaluation.spelling.pairs import FIELDS
-from ...modeling.characters_chinese_modernbert import HAN, cut_sentences
 from ...runtime.counter_random import CounterRandom, stream_key
 from ...runtime.files import open_atomically
 from ...runtime.options import argument
 from ...tokenization.documents import checked_field, read_documents, read_json_rows
+from ...tokenization.pre_tokenization import HAN
 from ..leakage import HeldOutTexts
 
 logger = logging.getLogger(__name__)
@@ -90,6 +90,8 @@ def _shown(counts: Counter[str]) -> str:
 
 def sentences_of(args: SyntheticArguments, counts: Counter[str]) -> Iterator[str]:
     """Yield the sentences of a corpus that are fit to be written wrong; count the others by reason."""
+    from ...modeling.characters_chinese_modernbert import cut_sentences
+
     for document in read_documents(args.corpus, args.text_field):
         for start, end in cut_sentences(document.text, args.longest):
             sentence = document.text[start:end].strip()
