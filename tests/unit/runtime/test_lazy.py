@@ -19,7 +19,7 @@ from chinese_modernbert.hub_release.builder import ReleaseArguments
 from chinese_modernbert.runtime.lazy import EXTRAS, optional_import, require_packages
 from chinese_modernbert.runtime.minhash import load_rensa
 from chinese_modernbert.tokenization import load_segmenter
-from chinese_modernbert.trainers.masking.tags import jieba_tagger
+from chinese_modernbert.trainers.masking.materials.tags import jieba_tagger
 
 ROOT = Path(__file__).parents[3]
 # Names of distributions whose packages are called otherwise, where they may not be installed here.
