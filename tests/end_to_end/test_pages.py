@@ -15,7 +15,8 @@ import torch
 
 from chinese_modernbert.cli import SHIPPED_TOKENIZER, main
 from chinese_modernbert.demo.corpus import generate_demo_corpus
-from chinese_modernbert.hub_release.builder import ReleaseArguments, build_release
+from chinese_modernbert.hub_release.arguments import ReleaseArguments
+from chinese_modernbert.hub_release.builder import build_release
 from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
 from chinese_modernbert.tokenization import load_tokenizer, save_tokenizer
 from reference.page_blocks import ROOT, PageError, blocks_of, run_block
