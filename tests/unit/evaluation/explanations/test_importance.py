@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,6 +64,27 @@ def test_a_search_wide_enough_finds_the_best_of_all_orders(bag: Callable[..., Ba
             weights[number][list(order)] = -np.arange(len(units))
             every.append(area(made, weights)[number])
         assert best[number] == pytest.approx(max(every), abs=1e-6)
+
+
+def test_beams_find_what_greedy_steps_miss(bag: Callable[..., Bag]) -> None:
+    """Where every set of masked words has a value of its own, the best order need not begin with the best word."""
+    made = bag("regression", 1, ["甲丙丁己", "庚辛慢好"])
+    values = np.random.default_rng(0).normal(size=(2, 16))
+    known = [row["input_ids"] for row in made.rows]
+
+    def score(rows: list[Any]) -> np.ndarray:
+        found = []
+        for row in rows:
+            number = next(n for n, ids in enumerate(known) if {*row["input_ids"]} <= {*ids, 4} and len({*ids} - {4}))
+            bits = [one == 4 for one in row["input_ids"][1:-1]]
+            found.append([values[number, int(np.dot(bits, [1, 2, 4, 8]))]])
+        return np.array(found)
+
+    made.texts._score = score  # type: ignore[method-assign]
+    made.texts._known.clear()
+    made.texts.whole = made.texts.logits([(number, np.zeros(4, dtype=bool)) for number in range(2)])
+    greedy, wide = (area(made, search(made.texts, beams)) for beams in (1, 1_000))
+    assert (wide >= greedy - 1e-9).all() and (wide > greedy + 1e-3).any()
 
 
 def test_searched_orders_are_not_worse_than_leaving_out_and_words_behind_the_steps_follow_it(

@@ -53,3 +53,9 @@ def test_words_are_those_of_the_segmenter_where_tokens_are_characters(tmp_path: 
     units = word_units(["上海会议举行了"], encoded["offset_mapping"], encoded.sequence_ids(0), load_segmenter())
     assert [unit.text for unit in units] == load_segmenter().cut("上海会议举行了")
     assert units[0] == WordUnit("上海", 0, 0, 2, (1, 2))
+
+
+def test_a_blank_whose_offsets_leave_it_out_belongs_to_the_word_before_it() -> None:
+    offsets = [(0, 0), (0, 1), (2, 2), (2, 3), (0, 0)]
+    units = word_units(["好 坏"], offsets, [None, 0, 0, 0, None], load_segmenter("none"))
+    assert [(unit.text, unit.positions) for unit in units] == [("好", (1, 2)), ("坏", (3,))]
