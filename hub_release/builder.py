@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerFast
 
 from .. import modeling
 from ..modeling import ChineseModernBertConfig
+from ..modeling.filling_chinese_modernbert import CUSTOM_PIPELINES
 from ..runtime.files import new_output_folder
 from ..tokenization.loading import save_tokenizer
 from .arguments import ReleaseArguments
@@ -216,6 +217,8 @@ def _write_model(folder: Path, model: ReleasedModel, dtype: str) -> None:
         architectures=[class_name],
         dtype=dtype,
     )
+    if kind_of(model.class_name, model.config, model.sentence_modules).fills_words:
+        values["custom_pipelines"] = CUSTOM_PIPELINES
     # What a checkpoint or another version of Transformers says besides may lead a reader to code; see `contents`.
     values = {name: value for name, value in values.items() if name in CONFIG}
     write_json(folder / CONFIG_FILE, without_idle_labels(values, model.class_name))

@@ -20,6 +20,7 @@ from ..modeling.configuration_chinese_modernbert import (
     SPELLING_MAP,
     ChineseModernBertConfig,
 )
+from ..modeling.filling_chinese_modernbert import CUSTOM_PIPELINES
 from ..modeling.spelling_chinese_modernbert import ARMS
 from .checkpoint import NATIVE_PREFIX, OUR_PREFIX
 from .json_forms import Names, Typed
@@ -70,6 +71,12 @@ CONFIG: dict[str, Any] = {
     "architectures": [_CLASS],
     "auto_map": {name: frozenset((place, SPELLING_MAP.get(name, place))) for name, place in AUTO_MAP.items()},
     "classifier_activation": _WORD,
+    "custom_pipelines": {
+        task: {
+            name: frozenset((value,)) if isinstance(value, str) else [frozenset(value)] for name, value in own.items()
+        }
+        for task, own in CUSTOM_PIPELINES.items()
+    },
     "classifier_pooling": frozenset(POOLING_TYPES),
     "dtype": frozenset(DTYPES),
     "hidden_activation": _WORD,

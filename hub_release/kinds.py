@@ -35,6 +35,7 @@ class ReleaseKind:
         tags: what the Hub lists it under besides
         onnx: file of `card/examples` that uses its ONNX graph of embeddings
         names_labels: the card lists the labels of the configuration
+        fills_words: the configuration names the pipeline `fill-words`
         adds_terms: a sparse encoder gives weights to tokens that a text does not hold, too
     """
 
@@ -47,6 +48,7 @@ class ReleaseKind:
     tags: tuple[str, ...] = ()
     onnx: str = "onnx_embeddings"
     names_labels: bool = False
+    fills_words: bool = False
     adds_terms: bool = True
 
 
@@ -69,6 +71,7 @@ KINDS: Mapping[str, ReleaseKind] = {
         ("fill_mask", "sentences", "fine_tuning", "lora", "sparse"),
         (LOG, TOKENIZER, *PROVENANCE, TASKS, SIMILARITY),
         tags=(SENTENCES, "masked-language-model"),
+        fills_words=True,
     ),
     "sparse encoder": ReleaseKind(
         "feature-extraction",

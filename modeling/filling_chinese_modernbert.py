@@ -323,8 +323,8 @@ class FillWordsPipeline(Pipeline):
             options: those of `WordFiller.fill`
 
         Returns:
-            Dictionaries of `score`, what the fillings are ranked by, as a probability; `words` and their
-            `probabilities`; and `sequence`, the whole text.
+            Dictionaries of `score`, what the fillings are ranked by, as a probability; `words` with their
+            `tokens` and `probabilities`; and `sequence`, the whole text.
         """
         given = {**self._forward_params, **self._sanitize_parameters(**options)[1]}
         texts = [inputs] if isinstance(inputs, str) else list(inputs)
@@ -354,6 +354,7 @@ class FillWordsPipeline(Pipeline):
         return {
             "score": math.exp(model_outputs.score),
             "words": [word.text for word in model_outputs.words],
+            "tokens": [list(word.ids) for word in model_outputs.words],
             "probabilities": [word.probability for word in model_outputs.words],
             "sequence": model_outputs.text,
         }

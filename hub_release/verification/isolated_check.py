@@ -84,6 +84,8 @@ class IsolatedChecks:
             checks.append(("correct", self.text_is_corrected))
         elif own == MASKED_LM:
             checks.append(("pipeline fill-mask", self.pipeline_fills_masks))
+        if "custom_pipelines" in json.loads((Path(self.job["release"]) / "config.json").read_text(encoding="utf-8")):
+            checks.append(("pipeline fill-words", self.pipeline_fills_words))
         if self.job["sentence_class"]:
             checks.append((self.job["sentence_class"], self.sentence_transformer_encodes))
         checks.append(("peft: a LoRA adapter", self.adapter_is_kept))
@@ -275,6 +277,16 @@ class IsolatedChecks:
         chosen = self.reference["fill_mask/probabilities"][[guess["token"] for guess in guesses]]
         self.compare("the score of a guess", scores, chosen)
         return self.compare("the order of guesses", scores, expected)
+
+    def pipeline_fills_words(self) -> str:
+        """Ask the pipeline that the release brings for words of one token, which the one before finds too."""
+        from transformers import pipeline
+
+        fill_words = pipeline("fill-words", model=self.release(), trust_remote_code=True, dtype=self.torch.float32)
+        guesses = fill_words(self.job["masked_text"], blank=fill_words.tokenizer.mask_token, tokens=1)
+        scores = self.torch.tensor([guess["score"] for guess in guesses])
+        chosen = self.reference["fill_mask/probabilities"][[guess["tokens"][0][0] for guess in guesses]]
+        return self.compare("the score of a word", scores, chosen)
 
     def text_is_corrected(self) -> str:
         """Compare what a model for spelling correction would change in the job's texts, the threshold apart."""
