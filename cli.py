@@ -197,6 +197,18 @@ COMMANDS: dict[str, Command] = {
         "evaluation.language_modeling.fill_command:run_fill",
         runs_model=True,
     ),
+    "augment": Command(
+        "make more texts from texts: words are masked one after another, others drawn in their place",
+        "evaluation.rewriting.commands:AugmentArguments",
+        "evaluation.rewriting.commands:run_augment",
+        runs_model=True,
+    ),
+    "rewrite": Command(
+        "replace the words of a list in texts, so that the texts stay alike",
+        "evaluation.rewriting.commands:RewriteArguments",
+        "evaluation.rewriting.commands:run_rewrite",
+        runs_model=True,
+    ),
     "fill evaluate": Command(
         "ask masked language models for a missing word of everyday sentences, without training",
         "evaluation.language_modeling.blanks_command:FillEvaluateArguments",

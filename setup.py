@@ -13,6 +13,7 @@ FOLDERS = (
     "evaluation.explanations",
     "evaluation.language_modeling",
     "evaluation.retrieval",
+    "evaluation.rewriting",
     "evaluation.sentences",
     "evaluation.spelling",
     "trainers",

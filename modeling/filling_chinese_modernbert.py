@@ -124,7 +124,7 @@ class WordFiller:
             reveal: `at_once` predicts all tokens of a word while all are blank; `one_by_one` from left to right, each
                 with those before it shown, in about ten times the time
             accept: tells of a word whether it may be suggested
-            seed: draw the fillings, without repeating one, from those that are found, by their probabilities; a number
+            seed: draw the fillings, without repeating one, from those that are found, by their scores; a number
                 for all texts or one for each. Default: the best ones
             names: what errors call the texts; default: their numbers, from 0
 
@@ -323,7 +323,7 @@ class FillWordsPipeline(Pipeline):
             options: those of `WordFiller.fill`
 
         Returns:
-            Dictionaries of `score`, what the fillings are ranked by, as a probability; `words` with their
+            Dictionaries of `score`, what the fillings are ranked by, from 0 to 1; `words` with their
             `tokens` and `probabilities`; and `sequence`, the whole text.
         """
         given = {**self._forward_params, **self._sanitize_parameters(**options)[1]}

@@ -80,7 +80,9 @@ def test_the_first_words_are_the_best_of_all_pairs_of_characters(loaded: Any, to
     (found,) = filler.fill(["北京是{mask}。"], tokens=2, top=EVERYTHING, accept=lambda word: word in pairs)
     assert len(found) > 8
     assert [one.words[0].text for one in found] == sorted(pairs, key=lambda pair: -pairs[pair])[: len(found)]
-    assert [one.score for one in found] == pytest.approx(sorted(pairs.values())[::-1][: len(found)], abs=1e-3)
+    assert [one.score for one in found] == pytest.approx(
+        [log / math.sqrt(2) for log in sorted(pairs.values())[::-1][: len(found)]], abs=1e-3
+    )
 
 
 @pytest.mark.parametrize("reveal", ["at_once", "one_by_one"])
@@ -236,12 +238,12 @@ def test_two_ways_to_write_one_word_are_joined(saved_checkpoint: Path, ours: Any
     ways = [[tokenizer.convert_tokens_to_ids(name)], tokenizer.convert_tokens_to_ids(list(name))]
     with torch.no_grad():  # both are among the best
         model.decoder.bias[[one for way in ways for one in way]] += 8.0
-    logs = [slow_log(model, tokenizer, ["他"], way, ["书"], False) for way in ways]
+    scores = [slow_log(model, tokenizer, ["他"], way, ["书"], False) / math.sqrt(len(way)) for way in ways]
     (found,) = fill_words(model, tokenizer, ["他{mask}书"], tokens=(1, 2), top=EVERYTHING)
     assert set(Counter(one.text for one in found).values()) == {1}
     (joined,) = [one for one in found if one.words[0].text == name]
-    assert math.exp(joined.score) == pytest.approx(sum(map(math.exp, logs)), rel=1e-3)
-    assert min(map(math.exp, logs)) > 1e-2 * sum(map(math.exp, logs))
+    assert math.exp(joined.score) == pytest.approx(sum(map(math.exp, scores)), rel=1e-3)
+    assert min(map(math.exp, scores)) > 1e-2 * sum(map(math.exp, scores))
 
 
 # Drawing
