@@ -34,7 +34,7 @@ USES = {
         "pretrain plot run",
     ],
     "eval": [
-        "clue --model model --task_file task.yaml --output_dir results --save_model --use_cpu --epochs 1",
+        "clue --model model --task_file task.yaml --output_dir results --save_model --use_cpu --num_train_epochs 1",
         "minimal-pairs model --data pairs.jsonl --output_dir pairs --use_cpu",
         "tokenizer report --corpus texts.txt --output_dir report",
     ],

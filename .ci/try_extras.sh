@@ -22,7 +22,8 @@ for extra in "$@"; do
         "$(du -sm "$work/$extra" | cut -f1) MB"
     begin=$SECONDS
     mkdir "$work/$extra/work"
-    (cd "$work/$extra/work" && ../bin/python - "$extra" <"$OLDPWD/.ci/try_extra.py")
+    (cd "$work/$extra/work" && ../bin/python - "$extra" <"$OLDPWD/.ci/try_extra.py") || failed=1
     echo "   used in $((SECONDS - begin)) s"
     rm -rf "${work:?}/$extra"
 done
+exit "${failed:-0}"
