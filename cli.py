@@ -77,6 +77,7 @@ COMMANDS: dict[str, Command] = {
         "measure tokenizers side by side on text; alone, the shipped one",
         "tokenization.arguments:TokenizerReportArguments",
         "tokenization.diagnostics:run_report_command",
+        first="tokenizers",
         tokenizer="tokenizers",
         needs=("matplotlib",),
     ),

@@ -39,7 +39,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder in which every page begins.
 
     It holds `checkpoint` and its release `my-model`, both tiny and random, with the shipped tokenizer; `texts`, their
-    `shards` and a short `run` on them; `train.csv`, `dev.csv`, `pairs.jsonl` and `scored.jsonl`.
+    `shards` and a short `run` on them; the repository's `examples/data`; `train.csv`, `dev.csv`, `pairs.jsonl` and `scored.jsonl`.
     """
     folder = tmp_path_factory.mktemp("pages")
     with torch.random.fork_rng(devices=[]):
@@ -49,6 +49,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_tokenizer(load_tokenizer(SHIPPED_TOKENIZER), folder / "checkpoint")
     build_release(ReleaseArguments(str(folder / "checkpoint"), str(folder / "my-model")))
     write_data(folder)
+    shutil.copytree(ROOT / "examples" / "data", folder / "examples" / "data")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert main(["prepare", "--corpus", "texts", "--output_dir", "shards", "--prepare_workers", "0"]) == 0

@@ -94,15 +94,15 @@ def test_the_page_of_a_command_holds_every_option_of_its_own(command: str, modul
 
 
 def test_the_navigation_takes_in_the_neighbours_of_an_index(tmp_path: Path, modules: dict[str, ModuleType]) -> None:
-    for name in ("index.md", "a.md", "records/index.md", "records/1.md", "records/2.md", "ref/index.md", "ref/b.md"):
+    for name in ("index.md", "a.md", "records/index.md", "records/1.md", "records/2.md", "ref/index.md", "ref/b.md", "ref/a.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    nav = [{"Start": "index.md"}, {"Records": "records/index.md"}, {"More": [{"Ref": "ref/index.md"}, "a.md"]}]
+    nav = [{"Start": "index.md"}, {"Records": "records/index.md"}, {"More": [{"Ref": "ref/index.md"}, "ref/a.md"]}]
     config = type("Config", (), {"nav": nav, "docs_dir": str(tmp_path)})()
     assert modules["navigation"].on_config(config).nav == [
         {"Start": "index.md"},
         {"Records": ["records/index.md", "records/2.md", "records/1.md"]},
-        {"More": [{"Ref": ["ref/index.md", "ref/b.md"]}, "a.md"]},
+        {"More": [{"Ref": ["ref/index.md", "ref/b.md"]}, "ref/a.md"]},
     ]
 
 
@@ -112,3 +112,18 @@ def test_both_parts_are_assembled_and_leave_the_machinery_out(tmp_path: Path, mo
     assert {"en/index.md", "zh/index.md", "en/records/index.md", "en/project/contributing.md", "zh/site.css"} <= files
     assert {Path(file).suffix for file in files} <= {".md", ".png", ".svg", ".css"}
     assert not [file for file in files if "make_masking" in file or "/site/" in file]
+
+
+CODE = re.compile(r"^```\w+\n.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "zh" / "guides").glob("*.md")), ids=lambda page: page.name)
+def test_a_chinese_guide_has_the_code_of_the_english_one(page: Path) -> None:
+    """The code of the English guide is run by a test."""
+    english = ROOT / "docs" / "guides" / page.name
+    assert CODE.findall(page.read_text(encoding="utf-8")) == CODE.findall(english.read_text(encoding="utf-8"))
+
+
+def test_every_guide_is_there_in_both_languages() -> None:
+    english, chinese = (ROOT / "docs" / folder for folder in ("guides", "zh/guides"))
+    assert {page.name for page in english.glob("*.md")} == {page.name for page in chinese.glob("*.md")}
