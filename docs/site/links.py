@@ -36,7 +36,10 @@ def rewrite_links(text: str, source: str, target: str, placed: Mapping[str, str]
             return found[0]
         named = posixpath.normpath(PurePosixPath(source).parent / path)
         if named in placed:
-            return f"{mark}[{words}]({_way(target, placed[named])}{'#' + anchor if anchor else ''})"
+            way = _way(target, placed[named]) + (f"#{anchor}" if anchor else "")
+            # MkDocs knows one part at a time, and would take a link to the other for a broken one.
+            leaves = PurePosixPath(placed[named]).parts[0] != PurePosixPath(target).parts[0]
+            return f'<a href="{way}">{words}</a>' if leaves else f"{mark}[{words}]({way})"
         if not (root / named).exists():
             raise ValueError(f"{source}:{number} links to {address}, which is not there; mend the link")
         return words

@@ -39,7 +39,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder in which every page begins.
 
     It holds `checkpoint` and its release `my-model`, both tiny and random, with the shipped tokenizer; `texts`, their
-    `shards` and a short `run` on them; the repository's `examples/data`; `train.csv`, `dev.csv`, `pairs.jsonl` and `scored.jsonl`.
+    `shards` and a short `run` on them; the repository's `examples/data`; `train.csv`, `dev.csv`,
+    `pairs.jsonl` and `scored.jsonl`.
     """
     folder = tmp_path_factory.mktemp("pages")
     with torch.random.fork_rng(devices=[]):

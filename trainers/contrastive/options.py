@@ -77,7 +77,7 @@ class StageOptions:
     """
 
     model: str = argument("", "Folder of a checkpoint or release; any encoder of AutoModel.", group="Model and data")
-    data: str = argument("", "Folder of the sentence sets of the table; not for files of your own.")
+    data: str = argument("", "Folder of the table's sentence sets; not for own files.")
     stages: list[ContrastiveStage] = argument(
         list, "Each with data, loss, epochs, batch_size, max_length ...; none: only score the model."
     )

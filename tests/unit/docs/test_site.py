@@ -47,8 +47,8 @@ PLACED = {
             "[a](docs/masking.md) and [b](benchmarks/README.md)",
             "[a](../masking.md) and [b](../records/index.md)",
         ),
-        ("docs/zh/index.md", "[a](../masking.md#rates)", "[a](../masking.html#rates)"),
-        ("docs/how_to/ner.md", "[a](../zh/index.md)", "[a](../zh/index.html)"),
+        ("docs/zh/index.md", "[a](../masking.md#rates)", '<a href="../masking.html#rates">a</a>'),
+        ("docs/how_to/ner.md", "[a](../zh/index.md)", '<a href="../zh/index.html">a</a>'),
         ("docs/masking.md", "[presets](../trainers/masking/presets.py)", "presets"),
         ("docs/masking.md", "[a](https://example.org/b) [c](#here)", "[a](https://example.org/b) [c](#here)"),
         ("docs/masking.md", "```\n[a](nowhere.md)\n```", "```\n[a](nowhere.md)\n```"),
@@ -94,7 +94,16 @@ def test_the_page_of_a_command_holds_every_option_of_its_own(command: str, modul
 
 
 def test_the_navigation_takes_in_the_neighbours_of_an_index(tmp_path: Path, modules: dict[str, ModuleType]) -> None:
-    for name in ("index.md", "a.md", "records/index.md", "records/1.md", "records/2.md", "ref/index.md", "ref/b.md", "ref/a.md"):
+    for name in (
+        "index.md",
+        "a.md",
+        "records/index.md",
+        "records/1.md",
+        "records/2.md",
+        "ref/index.md",
+        "ref/b.md",
+        "ref/a.md",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     nav = [{"Start": "index.md"}, {"Records": "records/index.md"}, {"More": [{"Ref": "ref/index.md"}, "ref/a.md"]}]
