@@ -282,7 +282,8 @@ class IsolatedChecks:
         """Ask the pipeline that the release brings for words of one token, which the one before finds too."""
         from transformers import pipeline
 
-        fill_words = pipeline("fill-words", model=self.release(), trust_remote_code=True, dtype=self.torch.float32)
+        task: Any = "fill-words"  # no name that Transformers' types know
+        fill_words = pipeline(task, model=self.release(), trust_remote_code=True, dtype=self.torch.float32)
         guesses = fill_words(self.job["masked_text"], blank=fill_words.tokenizer.mask_token, tokens=1)
         scores = self.torch.tensor([guess["score"] for guess in guesses])
         chosen = self.reference["fill_mask/probabilities"][[guess["tokens"][0][0] for guess in guesses]]

@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
 
 from chinese_modernbert.modeling.filling_chinese_modernbert import fill_words
 
+TASK: Any = "fill-words"  # no name that Transformers' types know
 TEXTS = ["{mask}是中国的{mask}。", "他{mask}书"]
 STRANGER = """
 import json, sys
@@ -43,9 +45,9 @@ def test_a_stranger_gets_the_words_of_this_library(saved_release: Path, saved_ch
 
 def test_an_unknown_option_is_named(saved_release: Path) -> None:
     with pytest.raises(ValueError, match="width: no option of fill-words"):
-        pipeline("fill-words", model=str(saved_release), trust_remote_code=True, width=3)
+        pipeline(TASK, model=str(saved_release), trust_remote_code=True, width=3)
 
 
 def test_without_trust_no_code_of_the_folder_runs(saved_release: Path) -> None:
     with pytest.raises(ValueError, match="trust_remote_code"):
-        pipeline("fill-words", model=str(saved_release), trust_remote_code=False)
+        pipeline(TASK, model=str(saved_release), trust_remote_code=False)
