@@ -283,7 +283,7 @@ class IsolatedChecks:
         from transformers import pipeline
 
         task: Any = "fill-words"  # no name that Transformers' types know
-        fill_words = pipeline(task, model=self.release(), trust_remote_code=True, dtype=self.torch.float32)
+        fill_words: Any = pipeline(task, model=self.release(), trust_remote_code=True, dtype=self.torch.float32)
         guesses = fill_words(self.job["masked_text"], blank=fill_words.tokenizer.mask_token, tokens=1)
         scores = self.torch.tensor([guess["score"] for guess in guesses])
         chosen = self.reference["fill_mask/probabilities"][[guess["tokens"][0][0] for guess in guesses]]
