@@ -107,12 +107,12 @@ def summarize(found: Sequence[Sequence[Curves]], baseline: Sequence[Sequence[Cur
             "comprehensiveness": _gain(own[0], other[0]),
             "sufficiency": _gain(other[1], own[1]),  # less is better
         }
-    means = [_estimate(values) for values in own]
-    curves = [
+    comprehensiveness, sufficiency = (_estimate(values) for values in own)
+    deletion, kept = (
         np.mean([np.interp(GRID, one.shares, getattr(one, name)) for several in found for one in several], axis=0)
         for name in ("deletion", "sufficiency")
-    ]
-    return Faithfulness(*means, gains, *curves)
+    )
+    return Faithfulness(comprehensiveness, sufficiency, gains, deletion, kept)
 
 
 def _areas(found: Sequence[Sequence[Curves]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

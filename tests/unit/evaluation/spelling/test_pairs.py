@@ -28,7 +28,7 @@ def test_pairs_are_read_as_they_are(tmp_path: Path, name: str) -> None:
 
 def test_a_pair_of_unequal_length_is_refused_with_its_line(tmp_path: Path) -> None:
     # An accented letter as one code point and as two: equal to the eye, not in length.
-    for source, target in (("甲乙", "甲"), ("caf\u00e9", "cafe\u0301")):
+    for source, target in (("甲乙", "甲"), ("\u00e9", "e\u0301")):
         file = write(tmp_path / "a.jsonl", [{"source": "甲", "target": "甲"}, {"source": source, "target": target}])
         with pytest.raises(ValueError, match=rf"a\.jsonl:2 has {len(source)} characters as source and {len(target)}"):
             read_spelling_pairs(file)
