@@ -20,7 +20,7 @@ PAIRS = [
     SpellingPair("北今是1", "北京是1"),
     SpellingPair("公圆散步", "公园散步"),
     SpellingPair("书写", "龘写"),  # what is right is no token: nothing to learn but the error
-    SpellingPair("abc😀", "abd😀"),
+    SpellingPair("abc😀", "abx😀"),
 ]
 
 
