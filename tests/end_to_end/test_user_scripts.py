@@ -98,6 +98,7 @@ def test_every_command_on_a_page_exists(page: Path) -> None:
             continue
         assert command in COMMANDS, line
         known = accepted_names(imported(COMMANDS[command].arguments)) | {"config", "help", "help_all"}
+        known |= {f"no_{name}" for name in known}  # turns a switch off
         named = {word[2:].partition("=")[0] for word in options if word.startswith("--")}
         assert named <= known, line
         for before, after in zip(options, options[1:], strict=False):
