@@ -58,7 +58,7 @@ def test_an_isolated_process_gets_the_numbers_of_the_checkpoint_and_asks_nothing
         torch.rand(3), torch.rand(3, generator=torch.Generator().manual_seed(7))
     )
     names = [check.name for check in report.checks]
-    assert len(names) == len(set(names)) == 38
+    assert len(names) == len(set(names)) == 39
     skipped = {check.name for check in report.checks if check.outcome == "skip"}
     assert skipped <= {"SentenceTransformer", "peft: a LoRA adapter"}, report.summary()
     assert not (tmp_path / "asked").exists()
@@ -273,7 +273,7 @@ def test_the_examples_of_the_card_run_as_they_are(is_native: bool, tmp_path: Pat
     checkpoint = write_tiny_checkpoint(tmp_path / "checkpoint", zero_mean_residual=is_native)
     options = {"model_name": str(tmp_path / "release"), "onnx": ["fp32"], "onnx_graphs": ["embedding"]}
     folder = build_release(ReleaseArguments(str(checkpoint), str(tmp_path / "release"), **options))
-    assert run_examples([folder / "README.md"], tmp_path) == 7
+    assert run_examples([folder / "README.md"], tmp_path) == 8
     kept = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
     for part in ("attn.Wqkv.lora_A", "attn.Wo.lora_B", "head.dense", "classifier.weight"):
         assert any(part in name for name in kept), part
