@@ -46,6 +46,7 @@ FILES = {"config.json", "model.safetensors"} | {
     for part in (
         *("configuration", "modeling", "layers", "heads", "layout", "residual", "rotary"),
         *("kernels", "bands", "buckets", "cpu_kernels", "products", "losses"),
+        *("rows", "blanks", "filling", "characters", "spelling"),
     )
 }
 
