@@ -11,7 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from links import CHINESE, ENGLISH, rewrite_links
+from links import CHINESE, ENGLISH, join_chinese_lines, rewrite_links
 from made_pages import command_pages, interface_pages
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +51,8 @@ def assemble(root: Path, output: Path) -> int:
     for source, target in placed.items():
         if target.endswith(".md"):
             text = (root / source).read_text(encoding="utf-8")
-            pages[target] = rewrite_links(text, source, target, placed, root)
+            text = rewrite_links(text, source, target, placed, root)
+            pages[target] = join_chinese_lines(text) if target.startswith(f"{CHINESE}/") else text
         else:
             (output / target).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / source, output / target)

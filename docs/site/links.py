@@ -11,6 +11,9 @@ ENGLISH, CHINESE = "en", "zh"
 # Link or picture; the text may hold one pair of brackets, the target no blank.
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^()\s]+)\)")
 FENCE = re.compile(r"\s*(```|~~~)")
+BLOCK = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
+HAN = r"\u4e00-\u9fff\uff01-\uff5e\u3001-\u3011\u201c\u201d"
+BROKEN_LINE = re.compile(rf"(?<=[{HAN}])\n *(?=[{HAN}])")
 
 
 def rewrite_links(text: str, source: str, target: str, placed: Mapping[str, str], root: Path) -> str:
@@ -49,6 +52,13 @@ def rewrite_links(text: str, source: str, target: str, placed: Mapping[str, str]
         is_code ^= FENCE.match(line) is not None
         lines.append(line if is_code else LINK.sub(lambda found, at=number: moved(found, at), line))
     return "\n".join(lines)
+
+
+def join_chinese_lines(text: str) -> str:
+    """Return a page without the line breaks between two Chinese characters, which a browser would show as a blank."""
+    parts = BLOCK.split(text)
+    parts[::2] = [BROKEN_LINE.sub("", part) for part in parts[::2]]
+    return "".join(parts)
 
 
 def _way(page: str, other: str) -> str:

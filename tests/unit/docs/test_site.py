@@ -65,6 +65,12 @@ def test_a_link_that_leads_nowhere_is_named_with_its_line(modules: dict[str, Mod
         modules["links"].rewrite_links("\n[a](nowhere.md)", "docs/masking.md", "en/masking.md", PLACED, ROOT)
 
 
+def test_a_line_break_between_chinese_characters_is_no_blank(modules: dict[str, ModuleType]) -> None:
+    page = "先用词，再用\n向量。\n\n- 一条\n- 二条\n  续行\n\n```text\n甲\n乙\n```\n用 BERT\n训练，\n测量\n| 表 |\n"
+    joined = "先用词，再用向量。\n\n- 一条\n- 二条续行\n\n```text\n甲\n乙\n```\n用 BERT\n训练，测量\n| 表 |\n"
+    assert modules["links"].join_chinese_lines(page) == joined
+
+
 def test_the_repository_has_a_page_for_every_public_name(modules: dict[str, ModuleType]) -> None:
     pages = dict(modules["made_pages"].interface_pages(ROOT))
     paths = [path for page in pages.values() for path in re.findall(r"^::: (\S+)$", page, flags=re.MULTILINE)]
