@@ -7,12 +7,11 @@ from typing import ClassVar
 
 from transformers import TrainingArguments
 
+from ...modeling.spelling_chinese_modernbert import RELM
 from ...runtime.options import LibraryOptions, refuse_idle_options
 from ...runtime.training_arguments import library_options
 from ..lora import refuse_idle_alpha
 from .options import SpellingOptions
-
-RELM = "relm"
 
 
 @dataclass
