@@ -4,7 +4,8 @@ python benchmarks/weights_report.py --weights FOLDER --name mini [--steps pairs 
 
 FOLDER is that of `make weights`. Every step is a command of this package, and one that is finished is not run again;
 stop it at any time and start it again with the same words. FOLDER/report/record.md holds the commands, their time, and
-the figures; beside it lie the reports of the commands. The release goes to hub_release/models/NAME.
+the figures; beside it lie the reports of the commands. The release goes to hub_release/models/NAME, that of the
+sentence encoder made from it to NAME-sentences; their cards hold the reports that are there by then.
 """
 
 import argparse
@@ -21,18 +22,22 @@ from chinese_modernbert.runtime.files import model_fingerprint, write_text_atomi
 from chinese_modernbert.runtime.markdown import markdown_table
 from chinese_modernbert.trainers.pretraining import read_training_log
 
-ROOT = Path(__file__).parents[1]
-# Words in capitals are folders: the run, its final weights, the reports, the release.
+MODELS = Path(__file__).parents[1] / "hub_release" / "models"
+# Words in capitals are folders: the run, its final weights, the reports, the releases; and what their cards add.
 STEPS = {
     "curves": "pretrain plot RUN --picture REPORT/curves.png",
     "pairs": "minimal-pairs MODEL --output_dir REPORT/pairs --overwrite",
     "blanks": "fill evaluate MODEL --output_dir REPORT/blanks --overwrite",
     "clue": "clue --model MODEL --tasks afqmc,ocnli,tnews,cluewsc2020 --seeds 3 --output_dir REPORT/clue",
-    "release": "release --model MODEL --output_dir RELEASE --dtype bfloat16 "
+    "sentences": "sts --config sts_mini --model MODEL --output_dir REPORT/sentences",
+    "release": "release --model MODEL --output_dir RELEASE --dtype bfloat16 --notes NOTES "
     "--clue_report REPORT/clue/report.json --overwrite",
     "verify": "verify RELEASE --checkpoint MODEL",
+    "release_sentences": "release --model REPORT/sentences/final --output_dir SENTENCES --dtype bfloat16 --notes NOTES "
+    "--sts_report REPORT/sentences --overwrite",
+    "verify_sentences": "verify SENTENCES --checkpoint REPORT/sentences/final",
 }
-NEEDED_BY = {"release": ("clue",), "verify": ("release",)}
+NEEDED_BY = {"verify": ("release",), "release_sentences": ("sentences",), "verify_sentences": ("release_sentences",)}
 
 
 def folders_of(weights: Path, name: str) -> dict[str, Path]:
@@ -45,18 +50,23 @@ def folders_of(weights: Path, name: str) -> dict[str, Path]:
         "RUN": run,
         "MODEL": model,
         "REPORT": weights / "report",
-        "RELEASE": ROOT / "hub_release" / "models" / name,
+        "RELEASE": MODELS / name,
+        "SENTENCES": MODELS / f"{name}-sentences",
+        "NOTES": MODELS / "notes.md",
     }
 
 
 def command_of(step: str, folders: dict[str, Path]) -> list[str]:
-    """Return the words of a step with its folders filled in."""
-    words = STEPS[step].split()
-    parted = [word.partition("/") for word in words]
-    return [
-        str(folders[first] / rest) if first in folders else word
-        for word, (first, _, rest) in zip(words, parted, strict=True)
-    ]
+    """Return the words of a step with its folders filled in, without reports that are not there."""
+    words: list[str] = []
+    for word in STEPS[step].split():
+        first, _, rest = word.partition("/")
+        filled = folders[first] / rest if first in folders else None
+        if words and words[-1].endswith("_report") and filled and not filled.exists():
+            words.pop()
+        else:
+            words.append(str(filled or word))
+    return words
 
 
 def read_state(file: Path, model: Path) -> dict[str, Any]:

@@ -45,6 +45,7 @@ class ReleaseArguments:
     sts_report: str = argument("", "Output folder of sts on this checkpoint.")
     retrieval_report: str = argument("", "Output folder of retrieval that measured this model.")
     tokenizer_report: str = argument("", "Output folder of tokenizer report on this tokenizer.")
+    notes: str = argument("", "Markdown file that the card's limits end with.")
 
     def __post_init__(self) -> None:
         """Check what can be checked without reading the checkpoint.

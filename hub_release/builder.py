@@ -20,6 +20,7 @@ from .. import modeling
 from ..modeling import ChineseModernBertConfig
 from ..modeling.filling_chinese_modernbert import CUSTOM_PIPELINES
 from ..runtime.files import new_output_folder
+from ..runtime.text_files import read_text
 from ..tokenization.loading import save_tokenizer
 from .arguments import ReleaseArguments
 from .card.evaluation_facts import read_evaluations
@@ -134,6 +135,7 @@ def build_release(args: ReleaseArguments) -> Path:
             tokenizer_metrics=tokenizer_metrics,
             onnx_graph=next((name for name in EMBEDDING_GRAPHS if (folder / ONNX_FOLDER / name).is_file()), ""),
             base_model=args.base_model or base_model_of(provenance),
+            notes=read_text(Path(args.notes)) if args.notes else "",
         )
         (folder / CARD_FILE).write_text(card, encoding="utf-8")
         write_release_manifest(folder, args.dtype, model.native.summary())

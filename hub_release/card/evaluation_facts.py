@@ -10,11 +10,13 @@ from typing import Any
 from huggingface_hub import EvalResult
 
 from ...evaluation.clue.tasks import TASKS
-from ...runtime.files import model_fingerprint
+from ...runtime.files import model_files_fingerprint, model_fingerprint
 from ..checkpoint import read_json_object
+from ..module_chains import MODULES_FILE
 from .search_facts import SearchMetric, read_search
 
 REPORT_FILE = "report.json"
+FINAL = "final"  # where `sts` leaves its last encoder
 # Kind of a task -> its name on the Hub. Tasks of one's own are in no table.
 HUB_TASKS = {
     "classification": "text-classification",
@@ -50,7 +52,7 @@ class SimilarityMetric:
     Attributes:
         low: lower end of Spearman's 95 % bootstrap interval
         high: its upper end
-        is_released: whether the encoder is the released model itself, untrained on pairs and pooled as released
+        is_released: whether the encoder is the released model itself, pooled as released
     """
 
     stage: str
@@ -87,6 +89,16 @@ class EvaluationFacts:
     search: tuple[SearchMetric, ...] = ()
     search_machine: Mapping[str, Any] = field(default_factory=dict)
     search_similarity: str = ""
+
+    @property
+    def is_last_stage(self) -> bool:
+        """Whether the released model is what `sts` ended with, not what it began with."""
+        return bool(self.similarity) and self.similarity[-1].is_released and len(self.stages) > 1
+
+    @property
+    def stages(self) -> list[str]:
+        """The stages of `sts` by name, in their order."""
+        return list(dict.fromkeys(one.stage for one in self.similarity))
 
     @property
     def clue_protocol(self) -> tuple[str, str]:
@@ -154,10 +166,11 @@ def read_evaluations(
 
     Args:
         clue_report: `report.json` of `clue`, or its folder; none if empty
-        sts_report: output folder of `sts`, or its `report.json`; none if empty
+        sts_report: output folder of `sts`, or its `report.json`, on the checkpoint or with the checkpoint as its
+            `final`; none if empty
         folders: the checkpoint and the release made of it, the same weights
         retrieval_report: output folder of `retrieval`, or its `report.json`; none if empty
-        model: the folder that is released, with all that it holds beside the encoder, for `retrieval_report`
+        model: the folder that is released, with all that it holds beside the encoder, for the last two
         similarity: how two of the model's embeddings are compared, for the same; empty for a reranker
 
     Raises:
@@ -170,8 +183,13 @@ def read_evaluations(
         content = _read_report("clue_report", clue_report, "model", digests)
         tasks, settings = _parse("clue_report", clue_report, _tasks, content), content["settings"]
     if sts_report:
-        content = _read_report("sts_report", sts_report, "weights", digests)
-        similar = _parse("sts_report", sts_report, _similarity, content)
+        path = _report_path("sts_report", sts_report)
+        if model and _is_final(model, path):
+            content = read_json_object(path)
+            similar = _parse("sts_report", sts_report, _similarity_of_final, content)
+        else:
+            content = _read_report("sts_report", sts_report, "weights", digests)
+            similar = _parse("sts_report", sts_report, _similarity, content)
     search, machine = (), {}
     if retrieval_report:
         assert model
@@ -226,10 +244,25 @@ def _tasks(content: dict[str, Any]) -> list[TaskMetric]:
     ]
 
 
+def _is_final(model: Path, report: Path) -> bool:
+    """Return whether a model is what the last stage of a command left beside its report, with all its files."""
+    final = report.parent / FINAL
+    return (final / MODULES_FILE).is_file() and model_files_fingerprint(final) == model_files_fingerprint(model)
+
+
 def _similarity(content: dict[str, Any]) -> list[SimilarityMetric]:
-    settings = content["settings"]
-    is_plain = settings["pooling"] == "mean"
+    """Return the figures of a report on the released weights: its first encoder, before training on pairs."""
+    return _stages(content, 0 if content["settings"]["pooling"] == "mean" else None)
+
+
+def _similarity_of_final(content: dict[str, Any]) -> list[SimilarityMetric]:
+    """Return the figures of a report whose last encoder is released."""
+    return _stages(content, -1)
+
+
+def _stages(content: dict[str, Any], released: int | None) -> list[SimilarityMetric]:
     stages = [one for one in content["encoders"] if one["role"] == "stage"]
+    own = None if released is None else stages[released]
     return [
         SimilarityMetric(
             stage=one["name"],
@@ -239,8 +272,8 @@ def _similarity(content: dict[str, Any]) -> list[SimilarityMetric]:
             spearman=float(found["scores"]["spearman"]["value"]),
             low=float(found["scores"]["spearman"]["low"]),
             high=float(found["scores"]["spearman"]["high"]),
-            is_released=is_plain and number == 0,
+            is_released=one is own,
         )
-        for number, one in enumerate(stages)
+        for one in stages
         for name, found in one["similarity"].items()
     ]

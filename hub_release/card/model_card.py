@@ -14,6 +14,7 @@ from ...runtime.markdown import markdown_table
 from ..checkpoint import read_json_object
 from ..kinds import LOG, SEARCH, SIMILARITY, TASKS, TOKENIZER, ReleaseKind
 from ..native_form import NativeForm
+from .data_facts import read_data
 from .evaluation_facts import EvaluationFacts
 from .search_facts import MEASURE_TITLES
 from .tokenizer_facts import TokenizerMetric
@@ -99,6 +100,7 @@ def render_model_card(
     tokenizer_metrics: Sequence[TokenizerMetric] = (),
     onnx_graph: str = "",
     base_model: str = "",
+    notes: str = "",
 ) -> str:
     """Return the text of the card.
 
@@ -117,6 +119,7 @@ def render_model_card(
         tokenizer_metrics: metrics of a report about this tokenizer
         onnx_graph: file in `onnx/` that gives embeddings; no example if empty
         base_model: what it was trained from, `owner/name`; a model of its own if empty
+        notes: Markdown that its author adds to the limits
     """
     title = name.rsplit("/", maxsplit=1)[-1]
     rows = [*model_rows(config, parameter_sizes, dtype, native, kind), *start_rows(provenance)]
@@ -138,11 +141,13 @@ def render_model_card(
         runtimes_date=read_json_object(RUNTIMES_FILE)["date"],
         max_tokens=f"{config.max_position_embeddings:,}",
         tables={language: _tables(language, rows, training, tokenizer_metrics, evaluations) for language in TITLES},
+        data=read_data(provenance),
         training=training,
         record_files=record_files,
         evaluations=evaluations,
         tokenizer_metrics=tokenizer_metrics,
         base_model=base_model,
+        notes=notes.strip(),
         missing=[MISSING[one] for one in missing_facts(kind, training, tokenizer_metrics, provenance, evaluations)],
         **values,
     )

@@ -41,13 +41,28 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("step", list(script.STEPS))
-def test_every_step_is_a_command_with_options_that_it_has(step: str, weights: Path) -> None:
+def test_every_step_is_a_command_with_options_that_it_has(
+    step: str, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHINESE_MODERNBERT_DATA", str(weights))  # a recipe names it
     words = script.command_of(step, script.folders_of(weights, "mini"))
     assert not [word for word in words if word.split("/")[0].isupper()]
     name, words = split_command(words)
     first = COMMANDS[name].first
     words = [f"--{first}", *words] if first and not words[0].startswith("-") else words
-    load_recipe([imported(COMMANDS[name].arguments)], None, words)
+    recipe = words[words.index("--config") + 1] if "--config" in words else None
+    given = [word for word in words if word not in ("--config", recipe)]
+    load_recipe([imported(COMMANDS[name].arguments)], recipe, given)
+
+
+def test_a_card_takes_the_reports_that_are_there(weights: Path) -> None:
+    folders = script.folders_of(weights, "mini")
+    assert "--clue_report" not in script.command_of("release", folders)
+    (folders["REPORT"] / "clue").mkdir(parents=True)
+    report = folders["REPORT"] / "clue" / "report.json"
+    report.write_text("{}")
+    words = script.command_of("release", folders)
+    assert words[words.index("--clue_report") + 1] == str(report) and words[-1] == "--overwrite"
 
 
 def test_averaged_weights_are_the_ones_to_release(weights: Path, tmp_path: Path) -> None:
@@ -59,7 +74,7 @@ def test_averaged_weights_are_the_ones_to_release(weights: Path, tmp_path: Path)
 
 
 def test_a_step_that_failed_ends_it_and_the_next_call_goes_on_there(weights: Path, commands: list[list[str]]) -> None:
-    folders, steps = script.folders_of(weights, "mini"), list(script.STEPS)
+    folders, steps = script.folders_of(weights, "mini"), ["curves", "pairs", "blanks", "clue", "release", "verify"]
     with pytest.raises(SystemExit, match="clue ended with code 1"):
         script.run_steps(steps, folders)
     assert [one[0] for one in commands] == ["pretrain", "minimal-pairs", "fill", "clue"]
@@ -72,8 +87,8 @@ def test_a_step_that_failed_ends_it_and_the_next_call_goes_on_there(weights: Pat
 
 
 def test_a_step_that_needs_another_is_not_begun(weights: Path, commands: list[list[str]]) -> None:
-    with pytest.raises(SystemExit, match="release needs clue"):
-        script.run_steps(["release"], script.folders_of(weights, "mini"))
+    with pytest.raises(SystemExit, match="release_sentences needs sentences"):
+        script.run_steps(["release_sentences"], script.folders_of(weights, "mini"))
     assert commands == []
 
 

@@ -1,6 +1,7 @@
 """Figures of the card are those of the reports, and only of reports about the released weights."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from chinese_modernbert.evaluation.estimates import Estimate
 from chinese_modernbert.evaluation.sentences.report import ScoredEncoder, write_sentence_report
 from chinese_modernbert.evaluation.sentences.scores import SentenceScores, SimilarityResult
 from chinese_modernbert.hub_release import ReleaseArguments, build_release
+from chinese_modernbert.hub_release.checkpoint import read_model_config
+from chinese_modernbert.hub_release.sentence_modules import SentenceModules
 from chinese_modernbert.runtime.files import model_fingerprint
+from chinese_modernbert.tokenization import load_tokenizer
 
 SETTINGS = {"seeds": [1, 2], "select_on": "fold", "folds": 10, "max_train_samples": 4_000, "max_eval_samples": 0}
 
@@ -103,6 +107,17 @@ def test_a_report_on_the_release_itself_is_about_the_same_weights(
 ) -> None:
     report = write_clue_report(tmp_path / "report.json", model_fingerprint(release))
     assert "| tnews |" in card_of(checkpoint, tmp_path, clue_report=report)
+
+
+def test_what_sts_ended_with_has_its_own_figures(checkpoint: Path, tmp_path: Path) -> None:
+    report = write_sts_report(tmp_path / "sts", "checkpoint 0123456789abcdef")
+    final = shutil.copytree(checkpoint, report / "final")
+    SentenceModules().write(final, read_model_config(final), load_tokenizer(final))
+    text = card_of(final, tmp_path, sts_report=report)
+    found = [(one.metric_type, one.metric_value) for one in ModelCard(text).data.eval_results or []]
+    assert found == [("pearson", 0.7), ("spearman", 0.71)]
+    assert 'This model is the last stage, "stage 1, cosent"' in text and "本模型是最后一个阶段" in text
+    assert "not in this repository" not in text
 
 
 def test_a_report_about_other_weights_is_refused(checkpoint: Path, tmp_path: Path) -> None:

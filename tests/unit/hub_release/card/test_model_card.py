@@ -39,6 +39,7 @@ def card(
     class_name: str = MASKED_LM,
     native: NativeForm = NATIVE,
     base_model: str = "",
+    notes: str = "",
     fields: Mapping[str, Any] = MappingProxyType({}),
     **provenance: Any,
 ) -> str:
@@ -47,6 +48,7 @@ def card(
         name=name,
         kind=kind_of(class_name, config),
         base_model=base_model,
+        notes=notes,
         native=native,
         config=config,
         parameter_sizes={EMBEDDING: 1_000, "decoder.bias": 234},
@@ -99,6 +101,24 @@ def test_a_run_without_logs_has_no_training_section(tmp_path: Path) -> None:
     text = card(tmp_path)
     assert values_of(tmp_path) == {}
     assert "## Training" not in text and "训练日志中的记录" not in text and "Recorded by the run" not in text
+
+
+def test_the_card_names_the_sources_of_its_text(tmp_path: Path) -> None:
+    sources = {f"shop-{number:02}": {"documents": 2, "tokens": 10, "characters": 15} for number in range(45)}
+    sources["news"] = {"documents": 1_200, "tokens": 550, "characters": 900}
+    data = {"documents": 1_290, "tokens": 1_000, "sources": sources}
+    text = card(tmp_path, data=data)
+    assert "Trained on 1,290 documents of 1,000 tokens." in text and "1,290 篇文档，1,000 个词元" in text
+    rows = [line for line in text.split("\n") if "%" in line]
+    assert rows[0] == "| news | 1,200 | 55.0% |" and rows[-1] == "| 7 more | 14 | 7.0% |" and len(rows) == 40
+    assert sum(float(row.split("|")[3].strip(" %")) for row in rows) == pytest.approx(100)
+    assert "\n\n\n" not in text
+    assert "Trained on" not in card(tmp_path, data={})
+
+
+def test_notes_end_the_limits_as_they_are(tmp_path: Path) -> None:
+    text = card(tmp_path, notes="\n**Not** for {{ title }}.\n\n")
+    assert "decisions rest on it.\n\n**Not** for {{ title }}.\n\n## Citation" in text
 
 
 def test_no_place_of_the_template_stays_open(tmp_path: Path) -> None:
