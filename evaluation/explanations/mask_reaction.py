@@ -48,7 +48,8 @@ class MaskReaction:
 
     def sentence(self) -> str:
         """Return one line for a report or a log."""
-        shown = [f"{_percent(value)} with {name} of the words" for name, value in self.accuracy.items()]
+        shares = {"whole": "all"}
+        shown = [f"{_percent(one)} with {shares.get(name, name)} of the words" for name, one in self.accuracy.items()]
         if self.most_frequent is not None:
             shown.append(f"{_percent(self.most_frequent)} by the most frequent label alone")
         measured = f"distance {self.distance:.2f}" + (f"; right: {', '.join(shown)}" if shown else "")

@@ -11,21 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from chinese_modernbert.cli import SHIPPED_TOKENIZER, main
+from chinese_modernbert.cli import main
 from chinese_modernbert.demo.corpus import generate_demo_corpus
-from chinese_modernbert.hub_release.arguments import ReleaseArguments
-from chinese_modernbert.hub_release.builder import build_release
-from chinese_modernbert.modeling import ChineseModernBertConfig, ChineseModernBertForMaskedLM
-from chinese_modernbert.tokenization import load_tokenizer, save_tokenizer
 from reference.page_blocks import ROOT, PageError, blocks_of, run_block
 
 FOLDERS = ("how_to", "guides")
 PAGES = [page for name in FOLDERS for page in sorted((ROOT / "docs" / name).glob("*.md"))]
 TOPICS = [page for page in sorted((ROOT / "docs").glob("*.md")) if "```" in page.read_text(encoding="utf-8")]
-SIZES: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4}
-
 
 # What commands made of the texts; a page that needs it says so, another makes it under the same name.
 MADE = ("shards", "run")
@@ -35,20 +28,13 @@ RUN = "--config pretrain_smoke --data shards --output_dir run --max_steps 3 --to
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(page_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder in which every page begins.
 
-    It holds `checkpoint` and its release `my-model`, both tiny and random, with the shipped tokenizer; `texts`, their
-    `shards` and a short `run` on them; the repository's `examples/data`; `train.csv`, `dev.csv`,
-    `pairs.jsonl` and `scored.jsonl`.
+    It holds `checkpoint` and its release `my-model`; `texts`, their `shards` and a short `run` on them; the
+    repository's `examples/data`; `train.csv`, `dev.csv`, `pairs.jsonl` and `scored.jsonl`.
     """
-    folder = tmp_path_factory.mktemp("pages")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = ChineseModernBertForMaskedLM(ChineseModernBertConfig.preset("tiny", **SIZES))
-    model.save_pretrained(folder / "checkpoint")
-    save_tokenizer(load_tokenizer(SHIPPED_TOKENIZER), folder / "checkpoint")
-    build_release(ReleaseArguments(str(folder / "checkpoint"), str(folder / "my-model")))
+    folder = shutil.copytree(page_model, tmp_path_factory.mktemp("pages") / "desk")
     write_data(folder)
     shutil.copytree(ROOT / "examples" / "data", folder / "examples" / "data")
     with pytest.MonkeyPatch.context() as patch:
@@ -156,7 +142,7 @@ torchrun x
 <!-- test: mask --step 900 -->
 ```bash
 chinese-modernbert mask \\
-    --text 北京  # a remark
+    --step 5 --text 北京  # a remark
 ```
 """
     with pytest.MonkeyPatch.context() as patch:

@@ -3,7 +3,7 @@
 A reader sees none of the comments, which stand directly above a block:
 
 - `<!-- not run: reason -->`: the block is passed by, and the reason says why;
-- `<!-- test: COMMAND --option value ... -->`: options that the test adds to the lines of that command;
+- `<!-- test: COMMAND --option value ... -->`: options that the test gives that command in place of the lines' own;
 - `<!-- file: NAME -->`: the block is the content of that file.
 """
 
@@ -78,14 +78,14 @@ def blocks_of(text: str, page: str) -> list[Block]:
         if end is None:
             raise PageError(f"{page}:{at + 1} the block has no end")
         code = textwrap.dedent("\n".join(lines[at + 1 : end])) + "\n"
-        blocks.append(Block(page, at + 1, opened[2], code, tuple(_notes(lines, at, page))))
+        blocks.append(Block(page, at + 1, opened[2], code, tuple(notes_above(lines, at, page))))
         at = end + 1
     return blocks
 
 
-def _notes(lines: list[str], fence: int, page: str) -> Iterator[tuple[str, str]]:
-    """Yield the notes above a fence, the nearest first."""
-    at = fence - 1
+def notes_above(lines: list[str], below: int, page: str) -> Iterator[tuple[str, str]]:
+    """Yield the notes that stand directly above line `below`, the nearest first."""
+    at = below - 1
     while at >= 0 and (comment := COMMENT.match(lines[at])):
         kind, _, text = comment[1].partition(":")
         if kind not in NOTES or not text.strip():
@@ -134,11 +134,20 @@ def _run_shell(block: Block) -> None:
         else:
             command, _ = split_command(words[1:])
             used.add(command)
-            code = main([*words[1:], *added.get(command, [])])
+            code = main(_replaced(words[1:], added.get(command, [])))
             if code:
                 raise block.fails(f"'{line}' ends with {code}", number)
     if unused := added.keys() - used:
         raise block.fails(f"the options for {', '.join(unused)} belong to no line of the block")
+
+
+def _replaced(words: list[str], added: list[str]) -> list[str]:
+    """Return the words of a command with options added, and without its own values of these options."""
+    names, kept, is_kept = {word for word in added if word.startswith("--")}, [], True
+    for word in words:
+        is_kept = word not in names if word.startswith("--") else is_kept
+        kept += [word] if is_kept else []
+    return [*kept, *added]
 
 
 def _commands(code: str) -> Iterator[tuple[int, str]]:

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from .masker import ClassLoss, Masker
     from .materials.similar_words import SimilarWords
     from .materials.tags import PhraseTagger, WordTagger, lexicon_tagger
-    from .options import masker_from_options
+    from .options import MaskArguments, masker_from_options
     from .presets import MASKING_PRESETS, chinese_modernbert
+    from .preview_command import run_mask
     from .rates import Cosine, Piecewise, UniformRate
     from .statistics import MaskingStatistics
     from .trainer import MaskingRateCallback, MaskingTrainer
@@ -37,6 +38,7 @@ __all__ = [
     "IGNORED_LABEL",
     "LossRule",
     "MASKING_PRESETS",
+    "MaskArguments",
     "MaskVocabulary",
     "MaskedBatch",
     "Masker",
@@ -62,4 +64,5 @@ __all__ = [
     "chinese_modernbert",
     "lexicon_tagger",
     "masker_from_options",
+    "run_mask",
 ]
