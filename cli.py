@@ -160,6 +160,7 @@ COMMANDS: dict[str, Command] = {
         "report: {}",
         own_options="trainers.spelling.options:SpellingOptions",
         runs_model=True,
+        needs=("accelerate",),
     ),
     "spell pairs": Command(
         "make pairs to train a corrector on, from plain text and confusion sets",
@@ -234,7 +235,7 @@ COMMANDS: dict[str, Command] = {
         "report: {}",
         first="model",
         runs_model=True,
-        needs=("scipy",),
+        needs=("matplotlib", "scipy"),
     ),
     "noise": Command(
         "make spelling errors in labelled rows, and score a fine-tuned model before and after",

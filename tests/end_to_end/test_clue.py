@@ -1,6 +1,7 @@
 """The clue command on made-up rows: every kind of task, interruption, a second model, a task of one's own."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -221,7 +222,9 @@ def test_every_option_of_training_at_once_and_a_comparison_with_a_second_model(
 
 
 @pytest.mark.parametrize("kind", ["classification", "pair", "entities", "choice"])
-def test_a_task_of_ones_own_is_trained_by_the_same_command(kind: str, models: dict[str, str], tmp_path: Path) -> None:
+def test_a_task_of_ones_own_is_trained_by_the_same_command_which_says_how_to_ask_what_it_saved(
+    kind: str, models: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     rows: list[dict[str, Any]] = []
     for i in range(24):
         city = ["北京", "上海"][i % 2]
@@ -234,9 +237,16 @@ def test_a_task_of_ones_own_is_trained_by_the_same_command(kind: str, models: di
         else:
             rows.append({"text": f"{city}读书{i}", "other": f"散步{i}", "label": ["no", "yes"][i % 2]})
     keys: dict[str, Any] = {"fields": ["text", "other"]} if kind == "pair" else {"kind": kind}
-    file = write_own_task(tmp_path, rows, **keys)
-    assert run(models["ours"], tmp_path, tmp_path / "out", "--task_file", str(file), *SHORT) == 0
-    assert report(tmp_path / "out")["own"]["dev_rows"] == 24
+    file, output = write_own_task(tmp_path, rows, **keys), tmp_path / "a folder"
+    caplog.set_level("INFO")
+    assert run(models["ours"], tmp_path, output, "--task_file", str(file), "--save_model", *SHORT) == 0
+    assert report(output)["own"]["dev_rows"] == 24
+    (said,) = [line for line in caplog.messages if line.startswith("model saved: ")]
+    program, *words = shlex.split(said.removeprefix("model saved: "))
+    assert program == "chinese-modernbert" and ("--fields" in words) == (kind == "pair")
+    words[words.index("FILE")] = str(tmp_path / "dev.jsonl")
+    assert main([*words, "--use_cpu", "--output_file", str(tmp_path / "answers.jsonl")]) == 0
+    assert len((tmp_path / "answers.jsonl").read_text(encoding="utf-8").rstrip("\n").split("\n")) == 24
 
 
 @pytest.mark.parametrize("kind", ["multi_label", "regression"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -127,6 +128,27 @@ def task_of(
         epochs=0,
         learning_rate=0,
     )
+
+
+def predict_command(task: Task, folder: Path, trust_remote_code: bool = False) -> str | None:
+    """Return the command that answers rows with a model that `clue` saved; the name of the file is left to the reader.
+
+    Args:
+        task: what the model was trained on
+        folder: of the model
+        trust_remote_code: whether the model is loaded with its own code
+
+    Returns:
+        The command, or None where rows have a form of their own, which `predict` does not read.
+    """
+    if task.kind == "spans" or task.reader in ("csl", "chid"):
+        return None
+    words = ["chinese-modernbert", "predict", str(folder), "--data", "FILE"]
+    if task.kind == "choice":
+        words += ["--kind", task.kind]
+    if task.reader == READER.get(task.kind, "fields") and task.fields != FIELDS.get(task.kind, ("text",)):
+        words += ["--fields", ",".join(task.fields)]
+    return shlex.join([*words, "--trust_remote_code"] if trust_remote_code else words)
 
 
 class Answers:

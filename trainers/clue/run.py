@@ -14,7 +14,7 @@ import math
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from .explain import explain_hardest
 from .kinds import INPUTS
 from .losses import TaskLoss
 from .models import build_model, encoder_of, length_limit, save_model
+from .predict import predict_command
 from .settings import in_effect, refuse_other_report, report_settings, run_settings
 from .span_inputs import TokenClassificationInputs
 from .trainer import ClueTrainer, run_arguments
@@ -190,9 +191,18 @@ class TaskRuns:
         for rate in set(rates) - {chosen}:
             for path in (self.output / MODELS / self.task.name).glob(f"lr{rate:g}-*"):
                 shutil.rmtree(path)
+        if args.save_model:
+            self._say_where(runs)
         shown = run_arguments(args, self.inputs, chosen, args.seed)
         about = about_task(shown, self.data, self.inputs, self.scored, self.train, cut, runs)
         return TaskResult(self.task.name, self.task.metric, about, chosen, grid, runs)
+
+    def _say_where(self, runs: Sequence[dict[str, Any]]) -> None:
+        """Log the folder of each saved model, as the command that asks it."""
+        for run in runs:
+            folder = self.output / MODELS / self.task.name / RunKey(*(run[one.name] for one in fields(RunKey))).name
+            command = predict_command(self.task, folder, self.args.trust_remote_code)
+            logger.info("model saved: %s", command or folder)
 
     def _result(self, rate: float, seed: int) -> dict[str, Any]:
         """Return a run's result: from its file if it is done, else by running it."""

@@ -137,7 +137,10 @@ class ContrastiveOptions(DenseOptions, StageOptions):
     """Our own options of `sts`."""
 
     evaluation: list[str] = argument(
-        list, "Scored sets to evaluate on after every stage, such as stsb:test.", group="Similarity", names=True
+        list,
+        "Scored sets or files for every stage (stsb:test); this or retrieval is needed.",
+        group="Similarity",
+        names=True,
     )
     baselines: bool = argument(True, "Score fresh weights, static embeddings and BM25 as baselines.")
     baseline_corpus: list[str] = argument(list, "Text files of the static embeddings; none: the stages' texts.")

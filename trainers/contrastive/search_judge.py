@@ -108,7 +108,9 @@ class SearchJudge(Judge):
     def check(cls, arguments: RetrievalArguments) -> None:
         """Refuse a command that names no set or one twice, models that are none for search, and idle options."""
         if not arguments.retrieval:
-            raise ValueError("nothing to search in; name at least one set, such as retrieval: [dureader:dev]")
+            raise ValueError(
+                "nothing to search in; name at least one set or file with --retrieval, such as dureader:dev"
+            )
         for name in arguments.retrieval:
             if arguments.retrieval.count(name) > 1:
                 raise ValueError(f"'{name}' is named twice; a set is read once")

@@ -46,7 +46,10 @@ class SimilarityJudge(Judge):
     def check(cls, arguments: ContrastiveArguments) -> None:
         """Refuse a command that names no set, models to compare with that are none, and tasks that mteb lacks."""
         if not arguments.evaluation and not arguments.retrieval:
-            raise ValueError("nothing to evaluate on; name at least one set, such as evaluation: [stsb:test]")
+            raise ValueError(
+                "nothing to evaluate on; give scored pairs with --evaluation (a set such as stsb:test, or a file such "
+                "as scored.jsonl), or --retrieval"
+            )
         check_against(arguments)
         if arguments.mteb:
             named_tasks(arguments.mteb)

@@ -1,6 +1,8 @@
 """The configuration: exact sizes, checked at construction, the same after saving."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from chinese_modernbert.modeling import (
     ChineseModernBertForMaskedLM,
     ChineseModernBertModel,
 )
-from chinese_modernbert.modeling.configuration_chinese_modernbert import AUTO_MAP
+from chinese_modernbert.modeling.configuration_chinese_modernbert import AUTO_MAP, PRESETS
 
 
 def count_parameters(model_class: type, config: ChineseModernBertConfig) -> int:
@@ -97,6 +99,9 @@ def test_what_does_not_fit_is_refused_with_the_value_in_the_text(fields: dict, m
 def test_an_unknown_preset_names_the_known_ones() -> None:
     with pytest.raises(ValueError, match="tiny, mini, small, base, large"):
         ChineseModernBertConfig.preset("huge")
+    page = (Path(__file__).parents[3] / "docs" / "modeling.md").read_text(encoding="utf-8")
+    section = page.partition("## Sizes\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r'"(\w+)"', section)) == set(PRESETS)  # in code, one beside the other
 
 
 def test_saving_keeps_every_field_and_the_whole_auto_map(tmp_path, tiny_config) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
-from transformers import AutoModelForSequenceClassification, BertConfig, ModernBertConfig
+from transformers import AutoModel, AutoModelForSequenceClassification, BertConfig, ModernBertConfig
 
 from chinese_modernbert.evaluation.clue.tasks import TASKS
 from chinese_modernbert.modeling import ChineseModernBertForSequenceClassification, ChineseModernBertModel
@@ -41,6 +43,30 @@ def test_a_configuration_of_another_shape_is_named_with_its_model(
     (tmp_path / "config.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=f"the config.json of {tmp_path} cannot be read: "):
         own_config(str(tmp_path))
+
+
+HEAD = {"decoder.bias", "head.dense.weight", "head.norm.weight"}
+
+
+@pytest.mark.parametrize(
+    ("form", "trust", "left_out"),
+    [("checkpoint", False, set()), ("release", True, set()), ("release", False, HEAD)],
+    ids=["ours", "the code in the folder", "Transformers' own"],
+)
+def test_an_encoder_reports_no_head_that_it_leaves_out_and_every_tensor_that_it_does_not_know(
+    form: str, trust: bool, left_out: set[str], saved_checkpoint: Path, saved_release: Path, tmp_path: Path
+) -> None:
+    source = {"checkpoint": saved_checkpoint, "release": saved_release}[form]
+    folder = shutil.copytree(source, tmp_path / "folder")
+    _, info = AutoModel.from_pretrained(folder, trust_remote_code=trust, output_loading_info=True)
+    assert (
+        set(info["unexpected_keys"]) == left_out and not info["missing_keys"]
+    )  # those that docs/how_to/loading.md names
+    strangers = {"model.layers.0.attn.Wv.weight": torch.ones(2), "stranger.weight": torch.ones(2)}
+    save_file({**load_file(folder / "model.safetensors"), **strangers}, folder / "model.safetensors", {"format": "pt"})
+    _, info = AutoModel.from_pretrained(folder, trust_remote_code=trust, output_loading_info=True)
+    names = {name.removeprefix("model.") for name in info["unexpected_keys"]}
+    assert names == left_out | {"layers.0.attn.Wv.weight", "stranger.weight"}
 
 
 def test_an_auto_class_takes_ours_when_it_is_given_the_configuration(saved_release: Path) -> None:

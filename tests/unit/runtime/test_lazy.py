@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import TrainingArguments
 
 from chinese_modernbert import cli
 from chinese_modernbert.hub_release.builder import ReleaseArguments
@@ -142,6 +143,14 @@ def test_what_a_command_imports_at_once_is_what_it_needs(name: str) -> None:
     for target in (command.arguments, command.run):
         collect_packages(target.partition(":")[0], found, set())
     assert found & {*OPTIONAL} <= {*command.needs}
+
+
+def test_a_command_with_the_librarys_arguments_of_training_needs_accelerate() -> None:
+    """Transformers imports it when they are constructed, and gives advice of its own where it is missing."""
+    trains = [
+        name for name, command in cli.COMMANDS.items() if issubclass(cli.imported(command.arguments), TrainingArguments)
+    ]
+    assert "pretrain" in trains and [name for name in trains if "accelerate" not in cli.COMMANDS[name].needs] == []
 
 
 def collect_packages(module: str, found: set[str], seen: set[str]) -> None:

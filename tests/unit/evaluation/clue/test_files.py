@@ -214,3 +214,22 @@ def test_a_task_of_the_hub_gets_the_names_of_its_labels_back(monkeypatch: pytest
     assert [example.label for example in data.splits["test"]] == [None, None]
     with pytest.raises(ValueError, match="official archive only"):
         read_task(TASKS["cluener"], "hub")
+
+
+def test_splits_that_number_their_labels_differently_are_read_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"train": ["contradiction", "neutral", "entailment"], "validation": ["neutral", "entailment", "neutral"]}
+    bare = datasets.DatasetDict(
+        {
+            split: datasets.Dataset.from_dict(
+                {"sentence1": list("甲乙丙"), "sentence2": list("丁戊己"), "label": labels}
+            )
+            for split, labels in given.items()
+        }
+    )
+    found = bare.class_encode_column("label")
+    neutral = [found[split].features["label"].str2int("neutral") for split in given]
+    assert neutral == [2, 1]  # the trap: one label, two numbers
+    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **options: found)
+    data = read_task(TASKS["ocnli"], "hub")
+    for split, labels in zip(("train", "dev"), given.values(), strict=True):
+        assert [TASKS["ocnli"].labels[example.label or 0] for example in data.splits[split]] == labels

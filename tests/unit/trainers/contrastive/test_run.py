@@ -258,7 +258,7 @@ def test_a_folder_of_more_stages_is_refused_and_an_overwrite_leaves_none_of_them
         ({"model": ""}, "model is not given"),
         ({"data": "", "evaluation": ["stsb:test"]}, "data is not given, the folder of the set 'stsb:test'"),
         ({"model": "no/such"}, "no folder of a checkpoint or release"),
-        ({"evaluation": []}, "nothing to evaluate on"),
+        ({"evaluation": []}, "nothing to evaluate on; give scored pairs with --evaluation .*scored.jsonl"),
         ({"stages": [{"data": []}]}, "a stage has no data"),
         ({"stages": [{"data": ["x"], "loss": "triplet"}]}, "loss"),
         ({"stages": [{"data": ["x"], "batch_size": 1}]}, "leaves no negative"),
