@@ -37,7 +37,7 @@ FOLDERS = (
     "demo",
     "demo.corpus",
 )
-ROOT_MODULES = ("__init__", "cli")
+ROOT_MODULES = ("__init__", "cli", "commands")
 
 
 class BuildPackage(build_py):

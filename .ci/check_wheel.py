@@ -7,7 +7,7 @@ from pathlib import Path
 
 PACKAGE = "chinese_modernbert"
 FOLDERS = ("runtime", "modeling", "tokenization", "evaluation", "trainers", "hub_release", "demo")
-ROOT_FILES = {"__init__.py", "cli.py", "py.typed"}
+ROOT_FILES = {"__init__.py", "cli.py", "commands.py", "py.typed"}
 MODELS = "hub_release/models/"  # released folders are for the Hub, not for whoever installs the library
 
 

@@ -11,7 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from chinese_modernbert import ChineseModernBertConfig, ChineseModernBertForMaskedLM, load_tokenizer
-from chinese_modernbert.cli import COMMANDS, SHIPPED_TOKENIZER
+from chinese_modernbert.cli import SHIPPED_TOKENIZER
+from chinese_modernbert.commands import COMMANDS
 from chinese_modernbert.runtime.lazy import EXTRAS
 
 PROGRAM = Path(sys.executable).parent / "chinese-modernbert"

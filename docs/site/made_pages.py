@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from chinese_modernbert.cli import COMMANDS, PROGRAM, imported
+from chinese_modernbert.cli import PROGRAM, imported
+from chinese_modernbert.commands import COMMANDS
 from chinese_modernbert.runtime.help import Section, option_sections
 from chinese_modernbert.runtime.markdown import markdown_table
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chinese_modernbert.cli import COMMANDS, imported, split_command
+from chinese_modernbert.cli import imported, split_command
+from chinese_modernbert.commands import COMMANDS
 from chinese_modernbert.hub_release.builder import ReleaseArguments, build_release
 from chinese_modernbert.runtime.options import accepted_names
 from chinese_modernbert.runtime.recipes import find_recipe

@@ -16,6 +16,7 @@ from sentence_transformers.base.training_args import BaseTrainingArguments
 from transformers import TrainingArguments
 
 from chinese_modernbert import cli
+from chinese_modernbert.commands import COMMANDS
 from chinese_modernbert.evaluation.clue.own_tasks import OwnTask
 from chinese_modernbert.runtime.options import accepted_names, own_names
 from chinese_modernbert.tokenization.loading import load_tokenizer, tokenizer_hash
@@ -35,7 +36,7 @@ LIBRARIES = {
 
 
 def options_of(command: str) -> Any:
-    return cli.imported(cli.COMMANDS[command].arguments)
+    return cli.imported(COMMANDS[command].arguments)
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_report_measures_the_shipped_tokenizer_where_none_is_named(
     assert {file.name for file in (tmp_path / "report").iterdir()} == {"report.txt", "report.json", "report.png"}
 
 
-@pytest.mark.parametrize("command", cli.COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_a_short_help_and_a_long_one(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*command.split(), "--help"]) == 0
     short = capsys.readouterr().out
@@ -89,19 +90,19 @@ def test_every_command_has_a_short_help_and_a_long_one(command: str, capsys: pyt
     assert (len(long) > len(short)) == (command in LIBRARIES)
 
 
-@pytest.mark.parametrize("command", cli.COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_has_a_help_text_and_every_row_names_a_function(command: str) -> None:
-    kind, run = options_of(command), cli.imported(cli.COMMANDS[command].run)
+    kind, run = options_of(command), cli.imported(COMMANDS[command].run)
     helped = {field.name for field in dataclasses.fields(kind) if field.metadata.get("help")}
     assert set(own_names(kind)) <= helped
     assert len(inspect.signature(run).parameters) >= 1
-    first, tokenizer = cli.COMMANDS[command].first, cli.COMMANDS[command].tokenizer
+    first, tokenizer = COMMANDS[command].first, COMMANDS[command].tokenizer
     assert {first, tokenizer} - {None} <= set(own_names(kind))
 
 
 @pytest.mark.parametrize("command", LIBRARIES)
 def test_the_short_help_has_all_own_options(command: str) -> None:
-    row = cli.COMMANDS[command]
+    row = COMMANDS[command]
     assert row.own_options is not None
     assert own_names(cli.imported(row.own_options)) == own_names(options_of(command))
 
@@ -141,7 +142,7 @@ def test_the_keys_of_a_task_and_of_a_stage_stand_in_the_help_and_in_the_docs(
 def test_the_list_of_commands_names_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--help"]) == 0
     listed = capsys.readouterr().out
-    assert all(f"  {name} " in listed for name in cli.COMMANDS)
+    assert all(f"  {name} " in listed for name in COMMANDS)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +244,7 @@ def test_every_accepted_option_is_read_somewhere() -> None:
     files = [home / name for name in ("trainer.py", "trainer_callback.py", "trainer_optimizer.py", "training_args.py")]
     files += [home / "integrations" / "integration_utils.py", sentences / "base" / "trainer.py"]
     theirs = names_read([file for file in files if file.is_file()])
-    for command in cli.COMMANDS:
+    for command in COMMANDS:
         kind = options_of(command)
         library = {field.name for field in dataclasses.fields(LIBRARIES[command])} if command in LIBRARIES else set()
         unread = {name for name in accepted_names(kind) if name not in (ours | theirs if name in library else ours)}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# Each folder, and what it may import of ours. `cli` sees all of them.
+# Each folder, and what it may import of ours. `cli` and its table `commands` see all of them.
 ALLOWED = {
     "runtime": set(),
     "modeling": set(),

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from chinese_modernbert.cli import COMMANDS, imported, split_command
+from chinese_modernbert.cli import imported, split_command
+from chinese_modernbert.commands import COMMANDS
 from chinese_modernbert.runtime.options import load_recipe
 
 FILE = Path(__file__).parents[3] / "benchmarks" / "weights_report.py"

@@ -16,6 +16,7 @@ import pytest
 from transformers import TrainingArguments
 
 from chinese_modernbert import cli
+from chinese_modernbert.commands import COMMANDS
 from chinese_modernbert.hub_release.builder import ReleaseArguments
 from chinese_modernbert.runtime.lazy import EXTRAS, optional_import, require_packages
 from chinese_modernbert.runtime.minhash import load_rensa
@@ -115,7 +116,7 @@ def test_what_needs_a_package_says_its_extra(use: str, monkeypatch: pytest.Monke
         call()
 
 
-NEEDY = [name for name, command in cli.COMMANDS.items() if command.needs]
+NEEDY = [name for name, command in COMMANDS.items() if command.needs]
 
 
 @pytest.mark.parametrize("name", NEEDY)
@@ -123,7 +124,7 @@ def test_a_command_without_its_extra_says_so_in_one_line_before_any_work(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    needs = cli.COMMANDS[name].needs
+    needs = COMMANDS[name].needs
     for package in OPTIONAL:
         monkeypatch.setitem(sys.modules, package, None)  # pyright: ignore[reportArgumentType]
     assert cli.main([*name.split(), "--output_dir", "out"]) == 2
@@ -135,10 +136,10 @@ def test_a_command_without_its_extra_says_so_in_one_line_before_any_work(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_what_a_command_imports_at_once_is_what_it_needs(name: str) -> None:
     """So that no command ends in the error of a library, after it has begun."""
-    command = cli.COMMANDS[name]
+    command = COMMANDS[name]
     found: set[str] = set()
     for target in (command.arguments, command.run):
         collect_packages(target.partition(":")[0], found, set())
@@ -148,9 +149,9 @@ def test_what_a_command_imports_at_once_is_what_it_needs(name: str) -> None:
 def test_a_command_with_the_librarys_arguments_of_training_needs_accelerate() -> None:
     """Transformers imports it when they are constructed, and gives advice of its own where it is missing."""
     trains = [
-        name for name, command in cli.COMMANDS.items() if issubclass(cli.imported(command.arguments), TrainingArguments)
+        name for name, command in COMMANDS.items() if issubclass(cli.imported(command.arguments), TrainingArguments)
     ]
-    assert "pretrain" in trains and [name for name in trains if "accelerate" not in cli.COMMANDS[name].needs] == []
+    assert "pretrain" in trains and [name for name in trains if "accelerate" not in COMMANDS[name].needs] == []
 
 
 def collect_packages(module: str, found: set[str], seen: set[str]) -> None:
