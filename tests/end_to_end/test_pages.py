@@ -19,7 +19,11 @@ from reference.page_blocks import ROOT, PageError, blocks_of, run_block
 FOLDERS = ("how_to", "guides")
 PAGES = [page for name in FOLDERS for page in sorted((ROOT / "docs" / name).glob("*.md"))]
 TOPICS = [page for page in sorted((ROOT / "docs").glob("*.md")) if "```" in page.read_text(encoding="utf-8")]
+# Blocks of README.zh-CN.md are those of README.md; tests/unit/docs/test_site.py compares them.
+README = ROOT / "README.md"
 
+# The release under the names that pages have for it: any release, that of `make demo`, and the model that is shipped.
+RELEASES = ("my-model", "outputs/demo/release", "hub_release/models/mini")
 # What commands made of the texts; a page that needs it says so, another makes it under the same name.
 MADE = ("shards", "run")
 BEGINS = re.compile(r"^<!-- begins with: (.*?) -->$", re.MULTILINE)
@@ -31,10 +35,13 @@ RUN = "--config pretrain_smoke --data shards --output_dir run --max_steps 3 --to
 def prepared(page_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder in which every page begins.
 
-    It holds `checkpoint` and its release `my-model`; `texts`, their `shards` and a short `run` on them; the
-    repository's `examples/data`; `train.csv`, `dev.csv`, `pairs.jsonl` and `scored.jsonl`.
+    It holds `checkpoint` and its release under the names of `RELEASES`; `texts`, their `shards` and a short `run` on
+    them; the repository's `examples/data`; the task `mine.yaml` of `train.csv` and `dev.csv`, with `new.csv` to be
+    answered; `pairs.jsonl` and `scored.jsonl`.
     """
     folder = shutil.copytree(page_model, tmp_path_factory.mktemp("pages") / "desk")
+    for name in RELEASES[1:]:
+        shutil.copytree(folder / RELEASES[0], folder / name)
     write_data(folder)
     shutil.copytree(ROOT / "examples" / "data", folder / "examples" / "data")
     with pytest.MonkeyPatch.context() as patch:
@@ -52,7 +59,8 @@ def write_data(folder: Path) -> None:
         part = documents[40 * number : 40 * number + 40]
         (folder / "texts" / f"{number}.txt").write_text("\n\n".join(part) + "\n", encoding="utf-8")
     reviews = [(f"第{number}家店{word}", label) for number in range(20) for word, label in WORDS]
-    for name, rows in (("train.csv", reviews[10:]), ("dev.csv", reviews[:10])):
+    (folder / "mine.yaml").write_text("kind: classification\ntrain: train.csv\ndev: dev.csv\n", encoding="utf-8")
+    for name, rows in (("train.csv", reviews[10:]), ("dev.csv", reviews[:10]), ("new.csv", reviews[:2])):
         with (folder / name).open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([("text", "label"), *rows])
     pairs = [{"anchor": document[:12], "positive": document[12:40]} for document in documents[120:150]]
@@ -85,7 +93,7 @@ def run_page(text: str, page: str, folder: Path, prepared: Path | None = None) -
         run_block(block, namespace, folder)
 
 
-@pytest.mark.parametrize("page", [*PAGES, *TOPICS], ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", [*PAGES, *TOPICS, README], ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_block_of_a_page_runs(page: Path, desk: Path, prepared: Path) -> None:
     run_page(page.read_text(encoding="utf-8"), page.relative_to(ROOT).as_posix(), desk, prepared)
 

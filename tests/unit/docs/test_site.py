@@ -11,7 +11,8 @@ from types import ModuleType
 
 import pytest
 
-from chinese_modernbert.cli import COMMANDS, imported
+from chinese_modernbert.cli import imported
+from chinese_modernbert.commands import COMMANDS
 from chinese_modernbert.runtime.options import own_names
 
 ROOT = Path(__file__).parents[3]
@@ -132,11 +133,48 @@ def test_both_parts_are_assembled_and_leave_the_machinery_out(tmp_path: Path, mo
 CODE = re.compile(r"^```\w+\n.*?^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "zh" / "guides").glob("*.md")), ids=lambda page: page.name)
-def test_a_chinese_guide_has_the_code_of_the_english_one(page: Path) -> None:
-    """The code of the English guide is run by a test."""
-    english = ROOT / "docs" / "guides" / page.name
+CHINESE = ROOT / "docs" / "zh"
+TRANSLATED = sorted(CHINESE.glob("*/*.md"))
+
+
+@pytest.mark.parametrize("page", TRANSLATED, ids=lambda page: page.relative_to(CHINESE).as_posix())
+def test_a_chinese_page_has_the_code_of_the_english_one(page: Path) -> None:
+    """The code of the English page is run by a test."""
+    english = ROOT / "docs" / page.relative_to(CHINESE)
     assert CODE.findall(page.read_text(encoding="utf-8")) == CODE.findall(english.read_text(encoding="utf-8"))
+
+
+def test_the_chinese_questions_lead_to_the_same_pages_in_chinese_where_there_are_such() -> None:
+    link = re.compile(r"^- \[[^\]]+\]\((\S+)\)(（英文）)?", re.MULTILINE)
+    english, chinese = (
+        link.findall((ROOT / "docs" / f"{part}how_to/index.md").read_text("utf-8")) for part in ("", "zh/")
+    )
+    translated = {page.name for page in TRANSLATED}
+    expected = [
+        (page, "") if page in translated else (f"../../how_to/{page}", "（英文）")  # which says that it is English
+        for page, _ in english
+    ]
+    assert chinese == expected and len(english) > 20
+
+
+def test_both_glossaries_have_the_same_terms_and_places() -> None:
+    rows = [
+        [line.split(" | ") for line in (ROOT / "docs" / name).read_text("utf-8").split("\n") if line.startswith("| ")][
+            2:
+        ]
+        for name in ("glossary.md", "zh/glossary.md")
+    ]
+    terms = [[(row[-3].removeprefix("| "), row[-1]) for row in one] for one in rows]
+    assert terms[0] == terms[1] and len(terms[0]) > 25
+
+
+def test_the_chinese_readme_has_the_code_of_the_english_one() -> None:
+    """The code of the English one is run by a test; remarks in the code are in the language of the page."""
+    english, chinese = (
+        [re.sub(r" *# .*", "", block) for block in CODE.findall((ROOT / name).read_text(encoding="utf-8"))]
+        for name in ("README.md", "README.zh-CN.md")
+    )
+    assert english == chinese and len(english) > 5
 
 
 def test_every_guide_is_there_in_both_languages() -> None:
