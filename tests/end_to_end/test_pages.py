@@ -114,6 +114,11 @@ BROKEN = {
         PageError,
         "options for pretrain belong to no line",
     ),
+    "a file without a name": (
+        "Rows:\n\n<!-- file: rows.csv -->\n```csv\na\n```",
+        PageError,
+        "page:3 the line of text above does not name the file `rows.csv`",
+    ),
     "no end": ("text\n```python\n1", PageError, "page:2 the block has no end"),
 }
 
@@ -128,6 +133,8 @@ def test_a_broken_block_is_found(kind: str, tmp_path: Path) -> None:
 def test_blocks_are_read_with_what_stands_above_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = """
 - <!-- a remark in a list, above no block -->
+
+Rows, `rows.csv`:
 
 <!-- file: rows.csv -->
 ```csv

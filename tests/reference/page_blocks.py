@@ -4,7 +4,7 @@ A reader sees none of the comments, which stand directly above a block:
 
 - `<!-- not run: reason -->`: the block is passed by, and the reason says why;
 - `<!-- test: COMMAND --option value ... -->`: options that the test gives that command in place of the lines' own;
-- `<!-- file: NAME -->`: the block is the content of that file.
+- `<!-- file: NAME -->`: the block is the content of that file, whose name the text above says.
 """
 
 from __future__ import annotations
@@ -90,6 +90,8 @@ def notes_above(lines: list[str], below: int, page: str) -> Iterator[tuple[str, 
         kind, _, text = comment[1].partition(":")
         if kind not in NOTES or not text.strip():
             raise PageError(f"{page}:{at + 1} '{comment[1]}' is none of {', '.join(f'{kind}: ...' for kind in NOTES)}")
+        if kind == "file" and f"`{text.strip()}`" not in next(filter(str.strip, reversed(lines[:at])), ""):
+            raise PageError(f"{page}:{at + 1} the line of text above does not name the file `{text.strip()}`")
         yield kind, text.strip()
         at -= 1
 
