@@ -31,7 +31,7 @@ USES = {
     ],
     "train": [
         "prepare --corpus texts.txt --prepare_workers 0 --output_dir shards",
-        "pretrain --config pretrain_smoke --data shards --model model --max_steps 2 --output_dir run --use_cpu",
+        "pretrain --config pretrain_smoke --data shards --max_steps 12 --output_dir run --use_cpu",
         "pretrain plot run",
     ],
     "eval": [

@@ -119,7 +119,7 @@ def render_model_card(
         tokenizer_metrics: metrics of a report about this tokenizer
         onnx_graph: file in `onnx/` that gives embeddings; no example if empty
         base_model: what it was trained from, `owner/name`; a model of its own if empty
-        notes: Markdown that its author adds to the limits
+        notes: text in Markdown that its author adds to the limits
     """
     title = name.rsplit("/", maxsplit=1)[-1]
     rows = [*model_rows(config, parameter_sizes, dtype, native, kind), *start_rows(provenance)]
