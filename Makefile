@@ -26,7 +26,7 @@ CORPUS ?= $(CHINESE_MODERNBERT_DATA)/corpus
 BACKGROUND = exec nice -n 12 $(RUN)/chinese-modernbert
 
 .PHONY: install demo docs test whole-units whole-commands test-fast fast-trainers fast-others suite compat gpu check fix wheel clean \
-	runtimes space extras weights weights-progress weights-report
+	runtimes space extras weights weights-progress weights-report models
 
 install: $(STAMP)
 
@@ -132,6 +132,10 @@ weights-progress: $(STAMP)
 # From a finished run: every score, and the released folder, which is committed.
 weights-report: $(STAMP)
 	exec nice -n 12 $(RUN)/python benchmarks/weights_report.py --weights $(WEIGHTS) --name $(NAME)
+
+# After a change of modeling/: the released folders of this repository get the new code, their weights stay.
+models: $(STAMP)
+	$(RUN)/python .ci/renew_models.py
 
 # The site, in English and Chinese: outputs/site/index.html. Whatever leads nowhere is an error.
 docs: $(STAMP)

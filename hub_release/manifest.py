@@ -88,3 +88,20 @@ def renew_manifest(folder: Path, inside: str) -> None:
     kept = {name: digest for name, digest in manifest.get("files", {}).items() if not name.startswith(f"{inside}/")}
     new = {name: file_sha256(folder / name) for name in release_files(folder) if name.startswith(f"{inside}/")}
     write_json(path, {**manifest, "files": {**kept, **new}})
+
+
+def renew_modeling_files(folder: Path) -> None:
+    """Give a release the installed modeling files, and its manifest their digests; weights and card stay.
+
+    Raises:
+        ValueError: For a folder without a manifest that names files.
+    """
+    digests = read_release_manifest(folder)
+    for path in folder.glob("*_chinese_modernbert.py"):
+        path.unlink()
+        digests.pop(path.name, None)
+    write_modeling_files(folder)
+    digests |= {path.name: file_sha256(path) for path in modeling_files()}
+    manifest = read_json_object(folder / MANIFEST_FILE)
+    files = dict(sorted(digests.items()))
+    write_json(folder / MANIFEST_FILE, {**manifest, "library_version": __version__, "files": files})

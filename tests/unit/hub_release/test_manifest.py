@@ -1,16 +1,23 @@
 """Which Python files a release may hold: those of the installed version, or all of those of one earlier version."""
 
 import ast
+import filecmp
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from chinese_modernbert import __version__
 from chinese_modernbert.hub_release import manifest
-from chinese_modernbert.hub_release.manifest import INSTALLED, closest_version, known_modeling_digests
+from chinese_modernbert.hub_release.manifest import (
+    INSTALLED,
+    closest_version,
+    known_modeling_digests,
+    renew_modeling_files,
+)
 from chinese_modernbert.hub_release.verification.verify import _static_checks
 from chinese_modernbert.modeling import ChineseModernBertConfig
 from reference.older_release import make_older
@@ -55,6 +62,20 @@ def test_an_older_version_needs_the_files_that_it_had(
     (release / name).unlink()
     found = outcomes(release)
     assert found["modeling files are this library's"][0] == found["every file is there"][0] == "pass"
+
+
+def test_an_older_release_gets_the_code_of_today_and_keeps_the_rest(saved_release: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(saved_release, tmp_path / "older")
+    (folder / "rotary_chinese_modernbert.py").write_text("older = True\n")
+    (folder / "gone_chinese_modernbert.py").write_text("gone = True\n")
+    (folder / "layers_chinese_modernbert.py").unlink()
+    renew_modeling_files(folder)
+    same = filecmp.dircmp(saved_release, folder)
+    assert not same.left_only and not same.right_only and not same.diff_files
+    (folder / "release_manifest.json").write_text("{}")
+    with pytest.raises(ValueError, match="names no files"):
+        renew_modeling_files(folder)
+    assert (folder / "layers_chinese_modernbert.py").is_file()
 
 
 def test_of_equally_close_versions_the_installed_one_counts(saved_release: Path) -> None:
