@@ -135,7 +135,7 @@ weights-report: $(STAMP)
 
 # After a change of modeling/: the released folders of this repository get the new code, their weights stay.
 models: $(STAMP)
-	$(RUN)/python .ci/renew_models.py
+	$(RUN)/python benchmarks/renew_models.py
 
 # The site, in English and Chinese: outputs/site/index.html. Whatever leads nowhere is an error.
 docs: $(STAMP)

@@ -23,7 +23,7 @@ TOPICS = [page for page in sorted((ROOT / "docs").glob("*.md")) if "```" in page
 README = ROOT / "README.md"
 
 # The release under the names that pages have for it: any release, that of `make demo`, and the model that is shipped.
-RELEASES = ("my-model", "outputs/demo/release", "hub_release/models/mini")
+RELEASES = ("my-model", "hub_release/models/mini", "hub_release/models/mini-sentences")
 # What commands made of the texts; a page that needs it says so, another makes it under the same name.
 MADE = ("shards", "run")
 BEGINS = re.compile(r"^<!-- begins with: (.*?) -->$", re.MULTILINE)

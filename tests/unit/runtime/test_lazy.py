@@ -146,7 +146,7 @@ def test_what_a_command_imports_at_once_is_what_it_needs(name: str) -> None:
     assert found & {*OPTIONAL} <= {*command.needs}
 
 
-def test_a_command_with_the_librarys_arguments_of_training_needs_accelerate() -> None:
+def test_a_command_that_takes_arguments_of_training_needs_accelerate() -> None:
     """Transformers imports it when they are constructed, and gives advice of its own where it is missing."""
     trains = [
         name for name, command in COMMANDS.items() if issubclass(cli.imported(command.arguments), TrainingArguments)
