@@ -31,8 +31,8 @@ class DataFacts:
         rows = list(self.sources)
         if len(rows) > SOURCES_SHOWN:
             rest = rows[SOURCES_SHOWN - 1 :]
-            documents, tokens = (sum(row[place] for row in rest) for place in (1, 2))
-            rows[SOURCES_SHOWN - 1 :] = [(f"{len(rest)} more", documents, tokens)]
+            together = (f"{len(rest)} more", sum(row[1] for row in rest), sum(row[2] for row in rest))
+            rows[SOURCES_SHOWN - 1 :] = [together]
         cells = [(name, f"{documents:,}", f"{tokens / self.tokens:.1%}") for name, documents, tokens in rows]
         return "\n".join(markdown_table(SOURCE_TITLES, cells))
 
