@@ -28,7 +28,7 @@ STEPS = {
     "curves": "pretrain plot RUN --picture REPORT/curves.png",
     "pairs": "minimal-pairs MODEL --output_dir REPORT/pairs --overwrite",
     "blanks": "fill evaluate MODEL --output_dir REPORT/blanks --overwrite",
-    "clue": "clue --model MODEL --tasks afqmc,ocnli,tnews,cluewsc2020 --seeds 3 --output_dir REPORT/clue",
+    "clue": "clue --config clue_mini --model MODEL --output_dir REPORT/clue",
     "sentences": "sts --config sts_mini --model MODEL --output_dir REPORT/sentences",
     "release": "release --model MODEL --output_dir RELEASE --dtype bfloat16 --notes NOTES "
     "--clue_report REPORT/clue/report.json --overwrite",

@@ -121,13 +121,13 @@ def left_over(own_mark: str) -> list[str]:
     deadline = time.monotonic() + 60
     while True:
         children = psutil.Process().children(recursive=True)
-        left = [line for process in {*children, *carriers(own_mark)} if (line := _command_line(process))]
+        left = [line for process in {*children, *carriers(own_mark)} if (line := command_line(process))]
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(0.2)
 
 
-def _command_line(process: psutil.Process) -> str:
+def command_line(process: psutil.Process) -> str:
     """Return the words of a process that counts; "" for a dead one and for the helpers of Python that end with it."""
     with contextlib.suppress(psutil.Error):
         words = " ".join(process.cmdline())
