@@ -4,6 +4,15 @@ from pathlib import Path
 
 from chinese_modernbert.hub_release.manifest import MANIFEST_FILE, renew_modeling_files
 
-for manifest in sorted((Path(__file__).parents[1] / "hub_release" / "models").glob(f"*/{MANIFEST_FILE}")):
-    renew_modeling_files(manifest.parent)
-    print(manifest.parent.name)
+MODELS = Path(__file__).parents[1] / "hub_release" / "models"
+
+
+def main() -> None:
+    """Renew each released folder and name it."""
+    for manifest in sorted(MODELS.glob(f"*/{MANIFEST_FILE}")):
+        renew_modeling_files(manifest.parent)
+        print(manifest.parent.name)
+
+
+if __name__ == "__main__":
+    main()

@@ -10,6 +10,7 @@ sentence encoder made from it to NAME-sentences; their cards hold the reports th
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -56,17 +57,25 @@ def folders_of(weights: Path, name: str) -> dict[str, Path]:
     }
 
 
-def command_of(step: str, folders: dict[str, Path]) -> list[str]:
-    """Return the words of a step with its folders filled in, without reports that are not there."""
-    words: list[str] = []
-    for word in STEPS[step].split():
-        first, _, rest = word.partition("/")
-        filled = folders[first] / rest if first in folders else None
-        if words and words[-1].endswith("_report") and filled and not filled.exists():
-            words.pop()
-        else:
-            words.append(str(filled or word))
+def filled(word: str, folders: dict[str, Path]) -> str:
+    """Return a word with its folder filled in."""
+    first, _, rest = word.partition("/")
+    return str(folders[first] / rest) if first in folders else word
+
+
+def words_of(step: str, folders: dict[str, Path]) -> list[str]:
+    """Return the words of a step, without a report that is not there."""
+    words = STEPS[step].split()
+    for option in [word for word in words if word.endswith("_report")]:
+        at = words.index(option)
+        if not Path(filled(words[at + 1], folders)).exists():
+            del words[at : at + 2]
     return words
+
+
+def command_of(step: str, folders: dict[str, Path]) -> list[str]:
+    """Return the words of a step with its folders filled in."""
+    return [filled(word, folders) for word in words_of(step, folders)]
 
 
 def read_state(file: Path, model: Path) -> dict[str, Any]:
@@ -87,12 +96,12 @@ def run_steps(names: list[str], folders: dict[str, Path]) -> dict[str, Any]:
             continue
         if lacking := [one for one in NEEDED_BY.get(step, ()) if one not in state["steps"]]:
             raise SystemExit(f"{step} needs {', '.join(lacking)}; name it too, before {step}")
-        began = time.perf_counter()
+        began, words = time.perf_counter(), words_of(step, folders)
         command = [sys.executable, "-m", "chinese_modernbert.cli", *command_of(step, folders)]
         if code := subprocess.run(command, check=False).returncode:
             raise SystemExit(f"{step} ended with code {code}; the same command goes on here")
         seconds = round(time.perf_counter() - began, 1)
-        state["steps"][step] = {"command": f"chinese-modernbert {STEPS[step]}", "seconds": seconds}
+        state["steps"][step] = {"command": shlex.join(["chinese-modernbert", *words]), "seconds": seconds}
         write_text_atomically(file, json.dumps(state, indent=1) + "\n")
     return state
 

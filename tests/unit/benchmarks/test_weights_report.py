@@ -59,6 +59,7 @@ def test_every_step_is_a_command_with_options_that_it_has(
 def test_a_card_takes_the_reports_that_are_there(weights: Path) -> None:
     folders = script.folders_of(weights, "mini")
     assert "--clue_report" not in script.command_of("release", folders)
+    assert "--clue_report" not in script.words_of("release", folders)  # what the record shows is what was run
     (folders["REPORT"] / "clue").mkdir(parents=True)
     report = folders["REPORT"] / "clue" / "report.json"
     report.write_text("{}")
