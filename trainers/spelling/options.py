@@ -22,7 +22,10 @@ class SpellingOptions:
     test: list[str] = argument(list, "Files of pairs for the report.", names=True)
     unequal: Literal["refuse", "skip"] = argument("refuse", "What becomes of pairs of unequal length.")
     leakage_similarity: float = argument(
-        0.9, "Training sources this similar to one of dev or test are left out; 1: equal ones alone.", within="(0, 1]"
+        0.9, "Training texts this similar to one of dev or test are left out; 1: equal ones alone.", within="(0, 1]"
+    )
+    leakage_of: Literal["pairs", "sources"] = argument(
+        "pairs", "Which texts are compared for that: sources and targets, or sources alone."
     )
     confusion: list[str] = argument(list, "Files of confusion sets; nothing else is corrected then.", names=True)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...evaluation.spelling import SpellingPair, read_spelling_pairs
+from ...evaluation.spelling.pairs import FIELDS
 from ..leakage import find_leaks
 from .arguments import SpellingArguments
 
@@ -27,7 +28,7 @@ class RunPairs:
         train: those that train
         dev: those that choose epoch and threshold
         test: by name of the file
-        left_out: training pairs whose source dev or test holds, exactly or nearly
+        left_out: training pairs of which dev or test holds a text, exactly or nearly
     """
 
     train: list[SpellingPair]
@@ -66,13 +67,21 @@ def read_run_pairs(arguments: SpellingArguments) -> RunPairs:
         raise ValueError(
             f"{clean} of {len(dev)} dev pairs are clean; the threshold needs sentences without and with errors"
         )
-    sources = {name: [pair.source for pair in pairs] for name, pairs in ({HELD_OUT: dev} | test).items()}
-    leaks = find_leaks({"train": [pair.source for pair in train]}, sources, arguments.leakage_similarity)
-    kept = [pair for pair in train if pair.source not in leaks.texts]
-    logger.info("%d training pairs, %d dev; left out: %s", len(kept), len(dev), leaks.summary())
+    # A target of the test that trains gives the answer away, whatever its source looks like.
+    compared = FIELDS if arguments.leakage_of == "pairs" else FIELDS[:1]
+    held_out = {name: _texts(pairs, compared) for name, pairs in ({HELD_OUT: dev} | test).items()}
+    leaks = find_leaks({"train": _texts(train, compared)}, held_out, arguments.leakage_similarity)
+    kept = [pair for pair in train if leaks.texts.isdisjoint(_texts([pair], compared))]
+    left_out = len(train) - len(kept)
+    logger.info("%d training pairs, %d dev, %d left out: %s", len(kept), len(dev), left_out, leaks.summary())
     if not kept:
-        raise ValueError("dev and test hold every source of train; give other pairs to train on")
-    return RunPairs(kept, dev, test, len(train) - len(kept))
+        raise ValueError("dev and test hold a text of every pair of train; give other pairs to train on")
+    return RunPairs(kept, dev, test, left_out)
+
+
+def _texts(pairs: Sequence[SpellingPair], fields: Sequence[str]) -> list[str]:
+    """Return the texts of some fields of pairs, each once."""
+    return list(dict.fromkeys(getattr(pair, field) for pair in pairs for field in fields))
 
 
 def _read(files: Sequence[str], arguments: SpellingArguments) -> list[SpellingPair]:

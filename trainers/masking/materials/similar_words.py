@@ -15,6 +15,8 @@ from ....runtime.text_files import read_lines
 MAX_WORD_TOKENS = 8
 # Alternatives kept for each word. Our default.
 ALTERNATIVES = 10
+# Below any cosine.
+NEVER = -2.0
 
 Encode = Callable[[str], Sequence[int]]
 
@@ -189,12 +191,15 @@ def nearest_words(
     similar: dict[str, list[str]] = {}
     for first in range(0, len(words), 1024):
         closeness = unit[first : first + 1024] @ unit.T
-        closeness[groups[first : first + 1024, None] != groups] = -1.0
-        np.fill_diagonal(closeness[:, first:], -1.0)
-        best = np.argpartition(-closeness, kept, axis=1)[:, :kept] if kept else np.zeros((len(closeness), 0), int)
-        for row, (values, chosen) in enumerate(zip(closeness, best, strict=True), start=first):
-            near = sorted(other for other in chosen.tolist() if values[other] >= minimum_similarity)
-            similar[words[row]] = [str(words[other]) for other in sorted(near, key=lambda other: -values[other])]
+        closeness[groups[first : first + 1024, None] != groups] = NEVER
+        np.fill_diagonal(closeness[:, first:], NEVER)
+        for row, values in enumerate(closeness, start=first):
+            # Few words pass, so that looking for them first is many times as quick as ordering all.
+            near = np.flatnonzero(values >= minimum_similarity)
+            if len(near) > kept:
+                near = np.sort(near[np.argpartition(-values[near], kept)[:kept]])
+            near = near[np.argsort(-values[near], kind="stable")]
+            similar[words[row]] = [str(words[other]) for other in near.tolist()]
     return similar
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM
 
 from chinese_modernbert import cli
@@ -14,6 +16,7 @@ from chinese_modernbert.evaluation.spelling import spelling_scores
 from chinese_modernbert.runtime.options import load_recipe
 from chinese_modernbert.tokenization.loading import load_tokenizer
 from chinese_modernbert.trainers.spelling.arguments import SpellingArguments
+from chinese_modernbert.trainers.spelling.loading import build_corrector
 from chinese_modernbert.trainers.spelling.pairs import read_run_pairs
 from reference.spelling_pairs import made_pairs, write_pairs
 
@@ -131,6 +134,49 @@ def test_sources_of_the_test_never_train(saved_checkpoint: Path, tmp_path: Path,
     assert not tested & {pair.source for pair in pairs.train}
     assert pairs.left_out == 60 - len(pairs.dev) - len(pairs.train) > 0
     assert len(pairs.dev) == 12 and not {pair.source for pair in pairs.dev} & {pair.source for pair in pairs.train}
+
+
+def test_a_target_of_the_test_never_trains_either_unless_sources_alone_are_compared(tmp_path: Path) -> None:
+    data = write_pairs(tmp_path / "train.jsonl", 60)
+    # The answers of three training pairs, of which two are clean, behind errors that no training source has.
+    rows = [{"source": target.replace("。", "天", 1), "target": target} for _, target in made_pairs(3)]
+    rows += [{"source": target, "target": target} for _, target in made_pairs(1, start=90)]
+    test = tmp_path / "test.jsonl"
+    test.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    dev = write_pairs(tmp_path / "dev.jsonl", 4, start=70)
+
+    def left_out(of: str) -> tuple[int, set[str]]:
+        arguments = SpellingArguments(
+            model="unread", train=[data], dev=[dev], test=[str(test)], leakage_similarity=1.0, leakage_of=of
+        )
+        pairs = read_run_pairs(arguments)
+        return pairs.left_out, {pair.target for pair in pairs.train}
+
+    answers = {row["target"] for row in rows}
+    assert left_out("sources") == (0, {target for _, target in made_pairs(60)})
+    number, trained_on = left_out("pairs")
+    assert number == 3 and not answers & trained_on
+
+
+@pytest.mark.parametrize("arm", ["tagging", "soft_masked", "relm"])
+def test_a_run_begins_from_the_weights_of_an_earlier_one_detector_and_all(
+    arm: str, trained: Path, tmp_path: Path
+) -> None:
+    folder = trained / "out" / "models" / "seed1"
+    arguments = SpellingArguments(model=str(folder), train=["unread"], arm=arm, output_dir=str(tmp_path), use_cpu=True)
+    begun, saved = build_corrector(arguments).state_dict(), load_file(folder / "model.safetensors")
+    detector = {name for name in saved if name.startswith("detector.")}
+    assert detector and (detector <= set(begun)) == (arm != "relm")
+    assert all(torch.equal(begun[name], value) for name, value in saved.items() if name in begun)
+    assert set(saved) - set(begun) <= detector
+
+
+def test_a_second_stage_trains_what_the_first_one_saved(trained: Path, tmp_path: Path) -> None:
+    first = trained / "out" / "models" / "seed1"
+    given = ["--model", str(first), "--output_dir", str(tmp_path / "out"), "--train", str(trained / "train.jsonl")]
+    assert cli.main(["spell", "train", *given, *EQUAL_ONES, *QUIET, "--max_steps", "1", "--learning_rate", "1e-9"]) == 0
+    # A step of next to nothing leaves a model that corrects as well as the first one: nothing was drawn anew.
+    assert result(tmp_path / "out")["dev"]["f1"] == pytest.approx(result(trained / "out")["dev"]["f1"], abs=0.02)
 
 
 def test_check_writes_a_row_for_each_text_with_exact_edits(trained: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from chinese_modernbert.runtime.counter_random import CounterRandom
 from chinese_modernbert.trainers.masking import ColumnUnits, PackedBatch, PhraseTagger, WordTagger, lexicon_tagger
 from chinese_modernbert.trainers.masking.materials.similar_words import (
     homophone_lexicon,
+    nearest_words,
     neighbor_lexicon,
     word_lexicon,
 )
@@ -122,6 +123,23 @@ def test_neighbours_are_close_and_have_as_many_tokens() -> None:
     assert found == {"甲": "乙", "乙": "甲"}
     with pytest.raises(ValueError, match="one vector for each word"):
         neighbor_lexicon(words, vectors[:2], encode)
+
+
+@pytest.mark.parametrize("lowest", [-1.0, 0.0, 0.6])
+@pytest.mark.parametrize("kept", [1, 3, 50])
+def test_the_nearest_words_are_those_of_a_slow_loop(kept: int, lowest: float) -> None:
+    random = np.random.default_rng(0)
+    vectors, groups = random.normal(size=(40, 4)), random.integers(0, 3, 40)
+    words = [f"w{number}" for number in range(40)]
+    for word, others in nearest_words(words, vectors, groups, kept, lowest).items():
+        own = int(word[1:])
+        cosines = {
+            other: vectors[own] @ vectors[other] / np.linalg.norm(vectors[own]) / np.linalg.norm(vectors[other])
+            for other in range(40)
+            if other != own and groups[other] == groups[own]
+        }
+        expected = sorted((one for one in cosines if cosines[one] >= lowest - 1e-6), key=lambda one: -cosines[one])
+        assert others == [f"w{other}" for other in expected[:kept]]
 
 
 def test_a_word_table_becomes_a_lexicon() -> None:
