@@ -15,7 +15,8 @@ from links import CHINESE, ENGLISH, join_chinese_lines, rewrite_links
 from made_pages import command_pages, interface_pages
 
 ROOT = Path(__file__).resolve().parents[2]
-STYLE = "site.css"
+# Files beside this program that every part of the site has.
+BESIDE = ("site.css", "iframe-worker.js")
 # Documents outside docs/ and benchmarks/ that are pages too.
 ELSEWHERE = {
     "CHANGELOG.md": "project/changelog.md",
@@ -60,7 +61,8 @@ def assemble(root: Path, output: Path) -> int:
         (output / page).parent.mkdir(parents=True, exist_ok=True)
         (output / page).write_text(text, encoding="utf-8")
     for part in (ENGLISH, CHINESE):
-        shutil.copyfile(Path(__file__).with_name(STYLE), output / part / STYLE)
+        for name in BESIDE:
+            shutil.copyfile(Path(__file__).with_name(name), output / part / name)
     return len(pages)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 
 from chinese_modernbert.cli import imported
 from chinese_modernbert.commands import COMMANDS
@@ -126,8 +127,17 @@ def test_both_parts_are_assembled_and_leave_the_machinery_out(tmp_path: Path, mo
     modules["assemble"].assemble(ROOT, tmp_path)
     files = {file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*") if file.is_file()}
     assert {"en/index.md", "zh/index.md", "en/records/index.md", "en/project/contributing.md", "zh/site.css"} <= files
-    assert {Path(file).suffix for file in files} <= {".md", ".png", ".svg", ".css"}
+    assert {Path(file).suffix for file in files} <= {".md", ".png", ".svg", ".css", ".js"}
     assert not [file for file in files if "make_masking" in file or "/site/" in file]
+
+
+def test_what_the_pages_load_lies_in_both_parts_of_the_site(tmp_path: Path, modules: dict[str, ModuleType]) -> None:
+    """The plugin for pages from the disk takes the shim of its search from elsewhere, unless a file is named."""
+    modules["assemble"].assemble(ROOT, tmp_path)
+    settings = yaml.load((ROOT / "mkdocs.yml").read_text("utf-8"), yaml.BaseLoader)
+    loaded = [*settings["extra_css"], *settings["extra"]["polyfills"]]
+    assert any("iframe-worker" in name for name in loaded), "the plugin looks for this name"
+    assert [name for name in loaded for part in ("en", "zh") if not (tmp_path / part / name).is_file()] == []
 
 
 CODE = re.compile(r"^```\w+\n.*?^```$", re.MULTILINE | re.DOTALL)
@@ -142,6 +152,45 @@ def test_a_chinese_page_has_the_code_of_the_english_one(page: Path) -> None:
     """The code of the English page is run by a test."""
     english = ROOT / "docs" / page.relative_to(CHINESE)
     assert CODE.findall(page.read_text(encoding="utf-8")) == CODE.findall(english.read_text(encoding="utf-8"))
+
+
+TOPICS = sorted(page for page in CHINESE.glob("*.md") if page.name not in ("index.md", "glossary.md"))
+NUMBER = re.compile(r"\d[\d,.]*\d|\d")
+
+
+def tables_of(text: str) -> str:
+    return "\n".join(line for line in text.split("\n") if line.startswith("| "))
+
+
+@pytest.mark.parametrize("page", TOPICS, ids=lambda page: page.name)
+def test_a_chinese_topic_shows_no_code_and_no_figure_of_its_own(page: Path) -> None:
+    """A topic in Chinese is shorter than the English one, whose code is run and whose figures have a record."""
+    chinese = page.read_text(encoding="utf-8")
+    pages = [ROOT / "docs" / page.name, ROOT / "docs" / "how_to" / "choose_masking.md"]
+    english = "\n".join(one.read_text(encoding="utf-8") for one in pages)
+    assert set(CODE.findall(chinese)) <= set(CODE.findall(english))
+    assert set(NUMBER.findall(tables_of(chinese))) <= set(NUMBER.findall(english))
+
+
+def test_the_chinese_models_page_has_every_figure_of_the_english_one() -> None:
+    english, chinese = ((ROOT / "docs" / name).read_text("utf-8") for name in ("models.md", "zh/models.md"))
+    missing = set(NUMBER.findall(tables_of(english))) - set(NUMBER.findall(chinese))
+    assert missing == set()
+
+
+# Chinese readers stay in Chinese: where a page leads to an English one that has a twin, it says so by its words.
+def test_a_chinese_page_leads_to_a_chinese_one_where_there_is_such() -> None:
+    link = re.compile(r"\[([^\]]+)\]\(([^)#\s]+\.md)(#[^)]*)?\)")
+    english = ROOT / "docs"
+    leaving = []
+    for page in CHINESE.rglob("*.md"):
+        for words, target, anchor in link.findall(page.read_text(encoding="utf-8")):
+            reached = (page.parent / target).resolve()
+            if reached.is_relative_to(english) and not reached.is_relative_to(CHINESE):
+                twin = CHINESE / reached.relative_to(english)
+                if twin.exists() and not anchor and words != "英文页":
+                    leaving.append(f"{page.name}: {target}")
+    assert leaving == []
 
 
 def test_the_chinese_questions_lead_to_the_same_pages_in_chinese_where_there_are_such() -> None:
