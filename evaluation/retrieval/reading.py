@@ -34,7 +34,7 @@ def read_retrieval_task(name: str, folder: str | Path = "", split: str = "test")
         return read_beir(Path(bare), own or split)
     one = find_set(bare)
     found = read_rows(one, own or split, "" if Path(bare).is_file() else folder)
-    if one.kind == "scores":
+    if one.kind in ("scores", "answers"):
         return task_from_pairs(found.pairs, found.passages)
     return task_from_triplets(found.triplets, found.passages, found.pairs)
 

@@ -8,8 +8,9 @@ A set is read in one of two forms. `ScoredPair` has a similarity from 0 to 1 and
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..clue.files import TaskFiles
 from ..clue.tasks import TASKS
@@ -184,12 +185,32 @@ def _read_passages(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
         found.triplets.append(Triplet(query, passage))
 
 
+def _read_answers(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
+    """Read questions with passages: one that holds an answer scores 1, one in which people found none 0."""
+    judged: dict[tuple[str, str], float] = {}
+    for location, row in rows:
+        question, passage = (checked_text(row, name, location) for name in one.fields[:2])
+        pair = question, passage
+        judged[pair] = max(judged.get(pair, 0.0), float(_is_answered(row.get(one.fields[2]), one.fields[2], location)))
+    found.pairs += [ScoredPair(question, passage, score) for (question, passage), score in judged.items()]
+    found.triplets = triplets_from_pairs(found.pairs)
+
+
+def _is_answered(answers: Any, name: str, location: str) -> bool:
+    """Return whether any answer has a text: a list of texts, or an object whose `text` is one, as in SQuAD."""
+    texts = answers.get("text") if isinstance(answers, Mapping) else answers
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{location}: field '{name}' holds no list of answers; an empty one says that there is none")
+    return any(text.strip() for text in texts)
+
+
 READERS: dict[str, Callable[[Rows, SentenceSet, ReadRows], None]] = {
     "scores": _read_scores,
     "triplets": _read_triplets,
     "inference": _read_inference,
     "choice": _read_choice,
     "passages": _read_passages,
+    "answers": _read_answers,
 }
 
 

@@ -9,8 +9,16 @@ from typing import Literal
 
 import yaml
 
-Kind = Literal["scores", "triplets", "inference", "choice", "passages", "ranking"]
-FIELDS_OF_KIND: dict[str, int] = {"scores": 3, "triplets": 2, "inference": 3, "choice": 4, "passages": 2, "ranking": 0}
+Kind = Literal["scores", "triplets", "inference", "choice", "passages", "answers", "ranking"]
+FIELDS_OF_KIND: dict[str, int] = {
+    "scores": 3,
+    "triplets": 2,
+    "inference": 3,
+    "choice": 4,
+    "passages": 2,
+    "answers": 3,
+    "ranking": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,8 @@ class SentenceSet:
         title: what it is, in a few words
         kind: `scores` (two texts, a number), `triplets` (anchor, positive, and a negative or a list of them),
             `inference` (premise, hypothesis, label), `choice` (anchor, two texts, which of them is closer),
-            `passages` (query, passage that answers it) or `ranking` (a folder of files, `t2ranking`)
+            `passages` (query, passage that belongs to it), `answers` (question, passage, the answers that people found
+            in it, if any) or `ranking` (a folder of files, `t2ranking`)
         fields: names of the fields in the order of the kind
         files: split -> file, relative to the folder of the data
         highest: label that means "the same"; 0 is always the lowest

@@ -120,3 +120,17 @@ def test_a_file_of_pairs_is_a_task_without_grades(tmp_path: Path) -> None:
     (tmp_path / "own.jsonl").write_text(lines(rows), encoding="utf-8")
     task = read_retrieval_task(str(tmp_path / "own.jsonl"))
     assert task.relevant == (frozenset({0}), frozenset({1})) and task.grades == ()
+
+
+def test_a_question_is_asked_where_a_passage_answers_it_and_all_passages_are_searched(tmp_path: Path) -> None:
+    (tmp_path / "dureader").mkdir()
+    rows = [
+        {"question": "长城在哪里", "context": "长城在北方", "answers": {"text": ["北方"], "answer_start": [-1]}},
+        {"question": "西湖在哪里", "context": "西湖很美", "answers": {"text": [""], "answer_start": [-1]}},
+    ]
+    with gzip.open(tmp_path / "dureader" / "checklist_dev.jsonl.gz", "wt", encoding="utf-8") as stream:
+        stream.write(lines(rows))
+    task = read_retrieval_task("dureader_answers:dev", tmp_path)
+    assert task.queries == ("长城在哪里",) and task.passages == ("长城在北方", "西湖很美")
+    assert task.relevant == (frozenset({0}),)
+    assert len(read_retrieval_task("dureader:dev", tmp_path).queries) == 2

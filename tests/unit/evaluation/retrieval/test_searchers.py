@@ -176,10 +176,10 @@ def test_what_no_word_finds_is_not_found_and_adds_nothing_to_a_fusion(
     fused, reranked = FusedSearcher([words, vectors]), RerankingSearcher(words, reranker)
     fused.build(task.passages)
     reranked.build(task.passages)
-    unknown = ["犇"]
+    unknown = ["犇", ""]
     for searcher in (words, reranked):
         numbers, scores = searcher.search(unknown, depth=20)
-        assert numbers.shape == (1, 20) and (scores == NOT_FOUND).all()
+        assert numbers.shape == (2, 20) and (scores == NOT_FOUND).all()
     assert np.array_equal(fused.search(unknown, depth=20)[0], vectors.search(unknown, depth=20)[0])
 
 

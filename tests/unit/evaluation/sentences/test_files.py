@@ -94,6 +94,24 @@ def test_a_choice_takes_the_closer_text_as_positive(write: Write, tmp_path: Path
     assert found.triplets == [Triplet("甲", "丙", ("乙",))]
 
 
+def test_a_passage_without_an_answer_answers_nothing(write: Write, tmp_path: Path) -> None:
+    rows = [
+        {"q": "甲", "p": "乙", "a": {"text": ["乙"], "answer_start": [-1]}},
+        {"q": "甲", "p": "丙", "a": {"text": [""], "answer_start": [-1]}},
+        {"q": "丁", "p": "戊", "a": []},
+        {"q": "丁", "p": "己", "a": [" "]},
+        {"q": "丁", "p": "己", "a": ["己"]},
+    ]
+    found = read_rows(write("answers", "q p a", rows), "train", tmp_path)
+    expected = [("甲", "乙", 1.0), ("甲", "丙", 0.0), ("丁", "戊", 0.0), ("丁", "己", 1.0)]
+    assert found.pairs == [ScoredPair(*one) for one in expected]
+    assert found.triplets == [Triplet("甲", "乙", ("丙",)), Triplet("丁", "己", ("戊",))]
+    for wrong in (None, "乙", {"texts": []}, [1]):
+        rows[1]["a"] = wrong
+        with pytest.raises(ValueError, match=r"rows.jsonl:2: field 'a' holds no list of answers"):
+            read_rows(write("answers", "q p a", rows), "train", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("kind", "row", "message"),
     [
