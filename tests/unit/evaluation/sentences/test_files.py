@@ -188,6 +188,19 @@ def test_the_real_afqmc_has_the_rows_that_clue_says(real_data: Path) -> None:
     assert len(read_rows(SENTENCE_SETS["afqmc"], "train", real_data / "sts").pairs) > 30_000
 
 
+def test_the_real_ocnli_gives_what_follows_from_a_premise_and_what_contradicts_it(real_data: Path) -> None:
+    with zipfile.ZipFile(real_data / "clue" / "ocnli_public.zip") as archive:
+        rows = [json.loads(line) for line in archive.read("train.50k.json").decode().split("\n") if line]
+    follows = {(row["sentence1"], row["sentence2"]) for row in rows if row["label"] == "entailment"}
+    contradicts = {(row["sentence1"], row["sentence2"]) for row in rows if row["label"] == "contradiction"}
+    found = read_rows(SENTENCE_SETS["ocnli"], "train", real_data / "sts").triplets
+    assert {(one.anchor, one.positive) for one in found} == {pair for pair in follows if len(set(pair)) == 2}
+    anchors = {one.anchor for one in found}
+    assert {(one.anchor, text) for one in found for text in one.negatives} == {
+        pair for pair in contradicts if pair[0] in anchors
+    }
+
+
 def test_paws_x_is_read_from_its_tables(tmp_path: Path) -> None:
     folder = tmp_path / "x-final" / "zh"
     folder.mkdir(parents=True)
