@@ -1,17 +1,20 @@
-"""Searchers made of others: a reranker over the hits of one, and the fusion of several by rank."""
+"""Searchers made of others: a reranker over the hits of one, and the fusion of several by scores or ranks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from sentence_transformers import CrossEncoder
 from torch import nn
 
-from .searcher import DEPTH, NOT_FOUND, Hits, Searcher, in_parts, joined_hits, weight_bytes
+from .searcher import DEPTH, NOT_FOUND, Hits, Searcher, best_hits, in_parts, joined_hits, weight_bytes
 
 # How little the first ranks weigh more than the next. Source: Cormack, Clarke and Buettcher, SIGIR 2009.
 FUSION_CONSTANT = 60
+# A depth beyond any collection: a searcher lists all of its passages.
+EVERY_PASSAGE = 2**31
 
 
 class RerankingSearcher:
@@ -70,23 +73,33 @@ class RerankingSearcher:
 
 
 class FusedSearcher:
-    """Several searchers by the ranks of their hits: a passage scores the sum of 1 / (60 + rank).
+    """Several searchers at once, by their scores or by the ranks of their hits.
 
-    Source: reciprocal rank fusion, Cormack, Clarke and Buettcher, SIGIR 2009.
+    By scores, each searcher's scores for all passages of a query are scaled to mean 0 and deviation 1 and added: a
+    passage counts for as much as it stands out to each, so that a search which is sure outweighs one which is not. By
+    ranks, a passage scores the sum of 1 / (60 + rank), and every searcher counts alike, also one that finds little.
+
+    Sources: scores, our default (benchmarks/2026-11-28-search.md); ranks, reciprocal rank fusion, Cormack, Clarke and
+    Buettcher, SIGIR 2009.
 
     Args:
         searchers: two or more
+        by: `scores` or `ranks`
 
     Raises:
-        ValueError: If there are fewer.
+        ValueError: If there are fewer, or a reranker is joined by scores.
     """
 
     kind = "fused"
 
-    def __init__(self, searchers: Sequence[Searcher]) -> None:
+    def __init__(self, searchers: Sequence[Searcher], by: Literal["scores", "ranks"] = "scores") -> None:
         if len(searchers) < 2:
             raise ValueError(f"{len(searchers)} searchers cannot be fused; give two or more")
-        self.searchers = tuple(searchers)
+        if by not in ("scores", "ranks"):
+            raise ValueError(f"by='{by}' is not known; choose scores or ranks")
+        if by == "scores" and any(isinstance(one, RerankingSearcher) for one in searchers):
+            raise ValueError("a reranker scores the hits that it reads alone; fuse it by ranks")
+        self.searchers, self.by = tuple(searchers), by
 
     @property
     def index_bytes(self) -> int:
@@ -104,9 +117,38 @@ class FusedSearcher:
             one.build(passages)
 
     def search(self, queries: Sequence[str], depth: int = DEPTH) -> Hits:
-        """Return the best passages, see `Searcher`; every searcher gives `DEPTH` hits, or as many as are asked for."""
+        """Return the best passages, see `Searcher`.
+
+        By ranks, every searcher gives `DEPTH` hits, or as many as are asked for.
+        """
+        if self.by == "scores":
+            return joined_hits(self._by_scores(part, depth) for part in in_parts(queries))
         numbers, scores = fuse_hits([one.search(queries, max(depth, DEPTH)) for one in self.searchers])
         return numbers[:, :depth], scores[:, :depth]
+
+    def _by_scores(self, queries: list[str], depth: int) -> Hits:
+        found = [one.search(queries, EVERY_PASSAGE) for one in self.searchers]
+        is_found = np.any([in_own_order(numbers, scores != NOT_FOUND) for numbers, scores in found], axis=0)
+        totals = np.sum([standardized(in_own_order(*hits)) for hits in found], axis=0)
+        return best_hits(np.where(is_found, totals, NOT_FOUND), depth)
+
+
+def in_own_order(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the values of hits on all passages `[Q, P]` in the order of the passages."""
+    found = np.empty_like(values)
+    np.put_along_axis(found, numbers, values, axis=1)
+    return found
+
+
+def standardized(scores: np.ndarray) -> np.ndarray:
+    """Return scores float64 `[Q, P]` with mean 0 and deviation 1 in each row, 0 where all are equal.
+
+    What was not found shares no term with the query, so that its score is 0.
+    """
+    found = np.where(scores == NOT_FOUND, 0.0, scores).astype(np.float64)
+    found -= found.mean(axis=1, keepdims=True)
+    deviation = found.std(axis=1, keepdims=True)
+    return np.divide(found, deviation, out=np.zeros_like(found), where=deviation > 0)
 
 
 def fuse_hits(found: Sequence[Hits]) -> Hits:

@@ -26,7 +26,7 @@ MARKERS = {
     "sparse_documents": ("sparse, no encoder for queries", "v"),
     "late_interaction": ("late interaction", "D"),
     "reranker": ("reranker", "*"),
-    "fused": ("fused by rank", "P"),
+    "fused": ("fused", "P"),
 }
 MEASURES = {"ndcg@10": "nDCG@10", "mrr@10": "MRR@10", "recall@100": "Recall@100"}
 COSTS = ("ms per query", "ms per document", "index, MB", "model, MB")

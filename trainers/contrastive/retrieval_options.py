@@ -53,7 +53,10 @@ class RetrievalOptions(SparseOptions, DenseOptions, StageOptions):
     kind: Literal["dense", "static", "sparse", "sparse_documents", "late_interaction", "reranker"] = argument(
         "dense", "What is trained; static: a table of tokens; sparse_documents: a table for queries.", group="Search"
     )
-    hybrid: bool = argument(True, "Measure each model fused with BM25 by ranks, too.")
+    hybrid: bool = argument(True, "Measure each model fused with BM25, too.")
+    fusion: Literal["scores", "ranks"] = argument(
+        "scores", "What is added up in a fusion: scores of deviation 1, or 1 / (60 + rank)."
+    )
     bm25_units: Literal["words", "tokens"] = argument(
         "words", "What the BM25 counts that is fused or read by a reranker; tokens: those of model."
     )

@@ -191,15 +191,14 @@ class SearchJudge(Judge):
         return found
 
     def _measure(self, parts: Sequence[str]) -> SearchScores:
-        """Return what a searcher, or several fused by ranks, finds and costs in every set."""
+        """Return what a searcher, or several fused, finds and costs in every set."""
         results = {}
         for name, task in self.tasks.items():
             built = [self._searcher_of(part, name) for part in parts]
             joined = built[0]
             if len(built) > 1:
-                joined = BuiltSearcher(
-                    FusedSearcher([one.searcher for one in built]), sum(one.seconds for one in built)
-                )
+                fused = FusedSearcher([one.searcher for one in built], self.arguments.fusion)
+                joined = BuiltSearcher(fused, sum(one.seconds for one in built))
             results[name] = measure_search(joined, task, task_name=name)
         return SearchScores(results)
 

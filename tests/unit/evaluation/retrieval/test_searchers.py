@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.stats import zscore
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
 from sentence_transformers.cross_encoder.evaluation import CrossEncoderRerankingEvaluator
 from sentence_transformers.multi_vector_encoder.evaluation import MultiVectorInformationRetrievalEvaluator
@@ -128,9 +129,9 @@ def test_hits_that_a_reranker_did_not_read_follow_in_their_order(
     assert searcher.search(task.queries[:1], depth=3)[0].tolist() == after[:1, :3].tolist()
 
 
-def test_fusion_is_that_of_the_library(dense: SentenceTransformer, task: RetrievalTask, characters: Any) -> None:
+def test_ranks_are_fused_as_in_the_library(dense: SentenceTransformer, task: RetrievalTask, characters: Any) -> None:
     searchers = [DenseSearcher(dense), Bm25Searcher(characters)]
-    found = measured(FusedSearcher(searchers), task)
+    found = measured(FusedSearcher(searchers, "ranks"), task)
     samples = []
     for searcher in searchers:
         numbers, scores = searcher.search(task.queries)
@@ -149,7 +150,7 @@ def test_fusion_is_that_of_the_library(dense: SentenceTransformer, task: Retriev
     assert [found["ndcg@10"], found["mrr@10"]] == pytest.approx([expected["ndcg@10"], expected["mrr@10"]])
 
 
-def test_a_fused_search_lists_a_passage_that_one_has_far_down(characters: Any) -> None:
+def test_a_search_fused_by_ranks_lists_a_passage_that_one_has_far_down(characters: Any) -> None:
     class Fixed:
         kind, index_bytes, model_bytes = "dense", 1, 2
 
@@ -162,25 +163,61 @@ def test_a_fused_search_lists_a_passage_that_one_has_far_down(characters: Any) -
         def search(self, queries: Any, depth: int = 100) -> tuple[np.ndarray, np.ndarray]:
             return self.order[:, :depth], -np.arange(min(depth, 6))[None].astype(float)
 
-    fused = FusedSearcher([Fixed([0, 1, 2, 3, 4, 5]), Fixed([5, 3, 1, 0, 2, 4]), Fixed([5, 4, 3, 2, 1, 0])])
+    parts = [Fixed([0, 1, 2, 3, 4, 5]), Fixed([5, 3, 1, 0, 2, 4]), Fixed([5, 4, 3, 2, 1, 0])]
+    fused = FusedSearcher(parts, "ranks")
     numbers, scores = fused.search(["q"], depth=2)
     assert numbers.tolist() == [[5, 3]]
     assert scores[0] == pytest.approx([1 / 66 + 2 / 61, 1 / 64 + 1 / 62 + 1 / 63])
     assert (fused.index_bytes, fused.model_bytes) == (3, 6)
 
 
+def test_fusion_by_scores_adds_what_stands_out_to_each(
+    dense: SentenceTransformer, task: RetrievalTask, characters: Any
+) -> None:
+    parts = [DenseSearcher(dense), Bm25Searcher(characters)]
+    fused = FusedSearcher(parts)
+    fused.build(task.passages)
+    numbers, scores = fused.search(task.queries, depth=7)
+    for query, text in enumerate(task.queries):
+        totals = np.zeros(50)
+        for one in parts:
+            (row,), (values,) = one.search([text], depth=50)
+            totals[row] += zscore(np.where(values == NOT_FOUND, 0, values).astype(float))
+        best = np.argsort(-totals, kind="stable")[:7]
+        assert scores[query] == pytest.approx(totals[best]) and numbers[query].tolist() == best.tolist()
+    alone = parts[1].search(task.queries[:1], depth=7)[0]
+    flat = FusedSearcher([parts[1], Flat()])  # what tells no passages apart changes nothing
+    assert flat.search(task.queries[:1], depth=7)[0].tolist() == alone.tolist()
+
+
+class Flat:
+    """Finds all of fifty passages equally good."""
+
+    kind, index_bytes, model_bytes = "dense", 1, 2
+
+    def build(self, passages: Any) -> None:
+        pass
+
+    def search(self, queries: Any, depth: int = 100) -> tuple[np.ndarray, np.ndarray]:
+        return np.tile(np.arange(50), (len(queries), 1)), np.full((len(queries), 50), 0.3)
+
+
 def test_what_no_word_finds_is_not_found_and_adds_nothing_to_a_fusion(
     dense: SentenceTransformer, task: RetrievalTask, characters: Any, reranker: CrossEncoder
 ) -> None:
     words, vectors = Bm25Searcher(characters), DenseSearcher(dense)
-    fused, reranked = FusedSearcher([words, vectors]), RerankingSearcher(words, reranker)
-    fused.build(task.passages)
+    reranked = RerankingSearcher(words, reranker)
+    fused = [FusedSearcher([words, vectors], by) for by in ("scores", "ranks")]
+    fused[0].build(task.passages)
     reranked.build(task.passages)
     unknown = ["犇", ""]
     for searcher in (words, reranked):
         numbers, scores = searcher.search(unknown, depth=20)
         assert numbers.shape == (2, 20) and (scores == NOT_FOUND).all()
-    assert np.array_equal(fused.search(unknown, depth=20)[0], vectors.search(unknown, depth=20)[0])
+    for one in fused:
+        assert np.array_equal(one.search(unknown, depth=20)[0], vectors.search(unknown, depth=20)[0])
+    twice = FusedSearcher([words, words]).search([*unknown, task.queries[0]], depth=50)[1]
+    assert (twice[:2] == NOT_FOUND).all() and 0 < (twice[2] == NOT_FOUND).sum() < 50
 
 
 def test_sizes_are_those_of_the_files(
@@ -205,7 +242,11 @@ def test_equal_scores_come_in_the_order_of_the_passages() -> None:
 
 
 def test_a_searcher_that_cannot_search_is_refused(
-    dense: SentenceTransformer, sparse: SparseEncoder, late_interaction: MultiVectorEncoder, checkpoint: Path
+    dense: SentenceTransformer,
+    sparse: SparseEncoder,
+    late_interaction: MultiVectorEncoder,
+    reranker: CrossEncoder,
+    checkpoint: Path,
 ) -> None:
     with pytest.raises(RuntimeError, match="call build"):
         DenseSearcher(dense).search(["q"])
@@ -215,6 +256,10 @@ def test_a_searcher_that_cannot_search_is_refused(
         LateInteractionSearcher(late_interaction, 0)
     with pytest.raises(ValueError, match="1 searchers cannot be fused"):
         FusedSearcher([DenseSearcher(dense)])
+    with pytest.raises(ValueError, match="by='rank' is not known; choose scores or ranks"):
+        FusedSearcher([DenseSearcher(dense)] * 2, "rank")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="a reranker scores the hits that it reads alone; fuse it by ranks"):
+        FusedSearcher([DenseSearcher(dense), RerankingSearcher(DenseSearcher(dense), reranker)])
     with pytest.raises(ValueError, match="gives 3 numbers, a reranker one"):
         RerankingSearcher(DenseSearcher(dense), CrossEncoder(str(checkpoint), num_labels=3, device="cpu"))
     dense.similarity_fn_name = "euclidean"
