@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,7 +81,8 @@ def read_options() -> argparse.Namespace:
 
 def part_of(task: RetrievalTask, numbers: list[int]) -> RetrievalTask:
     """Return some queries of a task, and all of its passages."""
-    queries, relevant = (tuple(side[number] for number in numbers) for side in (task.queries, task.relevant))
+    queries = tuple(task.queries[number] for number in numbers)
+    relevant = tuple(task.relevant[number] for number in numbers)
     return RetrievalTask(
         queries, task.passages, relevant, tuple(task.grades[number] for number in numbers if task.grades)
     )
@@ -88,7 +90,7 @@ def part_of(task: RetrievalTask, numbers: list[int]) -> RetrievalTask:
 
 def pair_scores(options: argparse.Namespace, task: RetrievalTask, first: Hits) -> np.ndarray:
     """Return the logits float `[Q, depth]` of each query with its first hits, NaN where nothing was found."""
-    model = load_search_model(options.model)
+    model: Any = load_search_model(options.model)
     limit_length(model, options.longest)
     numbers, scores = (side[:, : options.depth] for side in first)
     places = np.argwhere(scores != NOT_FOUND)

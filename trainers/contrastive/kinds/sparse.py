@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ....evaluation.language_modeling.loading import load_masked_language_model
 from ....evaluation.retrieval.expansion import is_searched
-from ....evaluation.retrieval.loading import load_search_model
+from ....evaluation.retrieval.loading import load_search_model, search_class
 from ..arguments import RetrievalArguments
 from ..distillation import SCORES_COLUMN
-from ..models import MODULES_FILE
+from ..models import CONFIG_FILE, MODULES_FILE
 from ..trainer import StageTrainer
 from .kind import ModelKind
 
@@ -82,7 +83,7 @@ class SparseKind(ModelKind):
             ValueError: If the folder holds another kind, or a model whose head would be drawn at random.
         """
         prompts = {"query": arguments.query_prompt, "document": arguments.document_prompt}
-        if (Path(folder) / MODULES_FILE).is_file():
+        if (Path(folder) / MODULES_FILE).is_file() and not is_language_model(folder):
             own: dict[str, Any] = {"prompts": prompts} if any(prompts.values()) else {}
             model = load_search_model(folder, arguments.trust_remote_code, **own)
             if not isinstance(model, SparseEncoder):
@@ -93,6 +94,15 @@ class SparseKind(ModelKind):
             return model
         modules = splade_modules(folder, arguments)
         return SparseEncoder(modules=modules, prompts=prompts, similarity_fn_name="dot")
+
+
+def is_language_model(folder: str | Path) -> bool:
+    """Return whether a folder is a release of a masked language model, which loads as a sentence encoder too."""
+    config = Path(folder) / CONFIG_FILE
+    if search_class(folder) is SparseEncoder or not config.is_file():
+        return False
+    named = json.loads(config.read_text(encoding="utf-8")).get("architectures") or [""]
+    return str(named[0]).endswith("ForMaskedLM")
 
 
 def splade_modules(folder: str | Path, arguments: RetrievalArguments) -> list[nn.Module]:

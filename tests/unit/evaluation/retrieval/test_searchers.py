@@ -182,7 +182,7 @@ def test_fusion_by_scores_adds_what_stands_out_to_each(
         totals = np.zeros(50)
         for one in parts:
             (row,), (values,) = one.search([text], depth=50)
-            totals[row] += zscore(np.where(values == NOT_FOUND, 0, values).astype(float))
+            totals[row] += np.asarray(zscore(np.where(values == NOT_FOUND, 0, values).astype(float)))
         best = np.argsort(-totals, kind="stable")[:7]
         assert scores[query] == pytest.approx(totals[best]) and numbers[query].tolist() == best.tolist()
     alone = parts[1].search(task.queries[:1], depth=7)[0]

@@ -26,6 +26,7 @@ from chinese_modernbert.trainers.contrastive.kinds import kind_named
 from chinese_modernbert.trainers.contrastive.kinds.sparse_documents import document_frequency_weights
 from chinese_modernbert.trainers.contrastive.models import limit_length
 from chinese_modernbert.trainers.contrastive.run import run_retrieval
+from reference.tiny_kinds import save_tiny
 
 CHARACTERS = "北京是中国的首都今天气很好"
 TRIPLETS = {
@@ -229,6 +230,20 @@ def test_documents_of_a_sparse_model_get_a_table_of_queries(saved_checkpoint: Pa
         tmp_path / "saved", arguments(saved_checkpoint, tmp_path, "sparse_documents")
     )
     torch.testing.assert_close(dense(routed.encode_document("北京很好")), dense(model.encode("北京很好")))
+
+
+@pytest.mark.parametrize("kind", SPARSE_KINDS)
+def test_a_release_of_a_language_model_begins_a_sparse_model(kind: str, saved_checkpoint: Path, tmp_path: Path) -> None:
+    release = build_release(ReleaseArguments(str(saved_checkpoint), str(tmp_path / "release")))
+    assert (release / "modules.json").is_file()  # it loads as a sentence encoder too
+    begun = {}
+    for folder in (saved_checkpoint, release):
+        args = arguments(folder, tmp_path, kind)
+        begun[folder] = dense(kind_named(kind).load(args.model, args).encode_document("北京很好"))
+    torch.testing.assert_close(begun[release], begun[saved_checkpoint])
+    args = arguments(save_tiny("dense", saved_checkpoint, tmp_path / "dense"), tmp_path, kind)
+    with pytest.raises(ValueError, match="is a SentenceTransformer, kind: sparse"):
+        kind_named(kind).load(args.model, args)
 
 
 def test_what_cannot_be_made_sparse_is_refused(saved_checkpoint: Path, tmp_path: Path) -> None:
