@@ -76,8 +76,9 @@ class FusedSearcher:
     """Several searchers at once, by their scores or by the ranks of their hits.
 
     By scores, each searcher's scores for all passages of a query are scaled to mean 0 and deviation 1 and added: a
-    passage counts for as much as it stands out to each, so that a search which is sure outweighs one which is not. By
-    ranks, a passage scores the sum of 1 / (60 + rank), and every searcher counts alike, also one that finds little.
+    passage counts for as much as it stands out to each, so that a search which is sure outweighs one which is not.
+    Every searcher lists all passages for it: where they are millions, that takes time and memory. By ranks, a passage
+    scores the sum of 1 / (60 + rank), and every searcher counts alike, also one that finds little.
 
     Sources: scores, our default (benchmarks/2026-11-28-search.md); ranks, reciprocal rank fusion, Cormack, Clarke and
     Buettcher, SIGIR 2009.
