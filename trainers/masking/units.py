@@ -165,6 +165,11 @@ class OneTokenPerUnit:
         return unit_table(base.start + step, np.ones_like(step), batch["input_ids"].shape[1])
 
 
+def has_single_tokens(units: Units) -> bool:
+    """Return whether every unit is one token by design, so that such units do not tell that words were lost."""
+    return isinstance(units, TokenUnits | OneTokenPerUnit)
+
+
 def split_long_units(units: UnitTable, max_tokens: int, row_length: int) -> UnitTable:
     """Return `units` with every unit of more than `max_tokens` tokens replaced by its single tokens."""
     too_long = units.length > max_tokens

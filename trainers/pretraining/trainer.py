@@ -23,6 +23,7 @@ from ..data.stages import StagedBatches
 from ..masking import Masker
 from ..masking.statistics import MaskingCounts
 from ..masking.trainer import FEEDBACK_KEYS, LOSS_WEIGHT, MaskingRateCallback, MaskingTrainer
+from ..masking.units import has_single_tokens
 from .arguments import PretrainingArguments
 from .averages import WeightAveraging, trained_weights
 from .batches import FACTS, IS_CAUSAL, UNMASKED, MaskedBatches
@@ -86,7 +87,8 @@ class PretrainingTrainer(TrainerHooks, MaskingTrainer):
         super().__init__(trained, args, train_dataset=ready, masker=masker, eval_dataset=rows)
         self.model_accepts_loss_kwargs = True
         # First of all, so that trackers see what it adds to a log.
-        watch = MaskingRateCallback(self.masking_statistics, args.maximum_single_token_share)
+        most = None if has_single_tokens(masker.units) else args.maximum_single_token_share
+        watch = MaskingRateCallback(self.masking_statistics, most)
         self.callback_handler.callbacks.insert(0, watch)
         for callback in (StageCallback(batches.stages, batches.ends), self.run_log.file, self.stop_on_signal):
             self.add_callback(callback)

@@ -18,7 +18,8 @@ from chinese_modernbert.runtime.options import load_recipe
 from chinese_modernbert.trainers.data.packing import SpecialIds
 from chinese_modernbert.trainers.data.shards import TokenShards
 from chinese_modernbert.trainers.data.stages import Stage, StagedBatches
-from chinese_modernbert.trainers.masking import Masker, MaskVocabulary, Replace, TokenUnits, UniformRate
+from chinese_modernbert.trainers.masking import ColumnUnits, Masker, MaskVocabulary, Replace, TokenUnits, UniformRate
+from chinese_modernbert.trainers.masking.trainer import MaskingRateCallback
 from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
 from chinese_modernbert.trainers.pretraining.guards import StepGuard
 from chinese_modernbert.trainers.pretraining.trainer import PretrainingTrainer
@@ -77,7 +78,6 @@ def make_trainer(folder: Path, masker: Masker, causal_share: float) -> Pretraini
         "output_dir": str(folder / "run"),
         **{"max_steps": STEPS, "gradient_accumulation_steps": ACCUMULATION, "logging_steps": 2, "use_cpu": True},
         **{"save_strategy": "no", "disable_tqdm": True, "z_loss": 1e-4, "spike_factor": 3.0, "warmup_steps": 0},
-        "maximum_single_token_share": None,
         "causal_share": causal_share,
     }
     arguments = load_recipe([PretrainingArguments], None, fields)[0]
@@ -86,6 +86,15 @@ def make_trainer(folder: Path, masker: Masker, causal_share: float) -> Pretraini
     )
     writer: Any = SimpleNamespace(output=folder, is_writing=False)
     return PretrainingTrainer(Reader(ChineseModernBertConfig(vocab_size=1000)), arguments, batches, masker, writer)
+
+
+@pytest.mark.parametrize(("units", "share"), [(TokenUnits(), None), (ColumnUnits(), 0.995)], ids=["tokens", "words"])
+def test_only_a_method_that_masks_words_is_stopped_for_masking_tokens(
+    tmp_path: Path, units: Any, share: float | None
+) -> None:
+    trainer = make_trainer(tmp_path, Masker(units, 0.3, Replace(VOCABULARY)), 0.0)
+    watches = [one for one in trainer.callback_handler.callbacks if isinstance(one, MaskingRateCallback)]
+    assert [one.maximum_single_token_share for one in watches] == [share]
 
 
 @pytest.mark.parametrize(
