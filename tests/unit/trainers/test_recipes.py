@@ -50,7 +50,7 @@ def test_a_recipe_is_read_and_its_stages_model_and_schedule_fit(name: str, tmp_p
         assert stage.context_length <= config.max_position_embeddings
 
 
-@pytest.mark.parametrize("name", [*RECIPES, *SEARCH_RECIPES, "spell"])
+@pytest.mark.parametrize("name", [*RECIPES, *SEARCH_RECIPES, "spell", "spell_synthetic"])
 def test_a_recipe_says_where_it_comes_from_on_what_it_runs_and_how(name: str) -> None:
     comments = [line for line in (RECIPES_FOLDER / f"{name}.yaml").read_text().split("\n") if line.startswith("#")]
     header = "\n".join(comments)

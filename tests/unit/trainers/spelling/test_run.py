@@ -267,6 +267,7 @@ def test_a_model_without_a_detector_corrects_nothing_and_dev_needs_clean_sentenc
     assert "0 of 1 dev pairs are clean" in capsys.readouterr().err
 
 
-def test_the_recipe_is_read_and_gives_three_seeds() -> None:
-    arguments = load_recipe([SpellingArguments], "spell", ["--model", "m", "--train", "a.jsonl", "--use_cpu"])[0]
-    assert (arguments.seeds, arguments.arm, arguments.false_positive_rate) == (3, "tagging", 0.05)
+@pytest.mark.parametrize(("name", "seeds"), [("spell", 3), ("spell_synthetic", 1)])
+def test_the_recipes_of_both_stages_are_read(name: str, seeds: int) -> None:
+    arguments = load_recipe([SpellingArguments], name, ["--model", "m", "--train", "a.jsonl", "--use_cpu"])[0]
+    assert (arguments.seeds, arguments.arm, arguments.false_positive_rate) == (seeds, "tagging", 0.05)
