@@ -183,6 +183,8 @@ class _Run:
             add_lora(body, arguments.lora_rank, arguments.lora_alpha)
         trainer = self.kind.trainer(model, _stage_arguments(stage, arguments, folder), datasets)
         trainer.train()
+        # The precision of training stays on the model: it would be scored as another than the one that is saved.
+        trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
         if arguments.lora_rank:
             merge_lora(model)
         record["log"] = [line for line in trainer.state.log_history if "loss" in line]

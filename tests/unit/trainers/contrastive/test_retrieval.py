@@ -16,6 +16,7 @@ from chinese_modernbert.runtime.files import model_files_fingerprint
 from chinese_modernbert.runtime.options import load_recipe
 from chinese_modernbert.trainers.contrastive.arguments import RetrievalArguments
 from chinese_modernbert.trainers.contrastive.run import run_retrieval
+from chinese_modernbert.trainers.contrastive.search_judge import SearchJudge
 from reference.tiny_checkpoint import write_tiny_checkpoint
 
 THINGS = "虎狮熊猫狗马牛羊鸡鸭鱼鸟花草树木山水风云"
@@ -131,6 +132,21 @@ def test_a_reranker_with_a_new_head_is_measured_once_it_is_trained(settings: dic
     assert "- before training: not measured, since the head is new" in (output / "report.md").read_text("utf-8")
     again = {**settings, "model": str(output / "final"), "output_dir": str(tmp_path / "again")}
     assert "before training" in results(run_retrieval(arguments(again, kind="reranker", stages=[], rerank_depth=3)))
+
+
+def test_a_stage_in_bfloat16_is_scored_as_the_model_that_is_saved(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored: list[Any] = []
+    score = SearchJudge.score
+
+    def kept(judge: SearchJudge, model: Any, folder: Path) -> Any:
+        scored.append(model.encode_query("何处见虎住"))
+        return score(judge, model, folder)
+
+    monkeypatch.setattr(SearchJudge, "score", kept)
+    output = run_retrieval(arguments(settings, bf16=True, hybrid=False))
+    assert scored[1] == pytest.approx(SentenceTransformer(str(output / "final")).encode_query("何处见虎住"), abs=1e-5)
 
 
 def test_bm25_counts_tokens_where_it_is_asked_to(settings: dict[str, Any]) -> None:
