@@ -145,7 +145,7 @@ def test_a_target_of_the_test_never_trains_either_unless_sources_alone_are_compa
     test.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     dev = write_pairs(tmp_path / "dev.jsonl", 4, start=70)
 
-    def left_out(of: str) -> tuple[int, set[str]]:
+    def left_out(of: Any) -> tuple[int, set[str]]:
         arguments = SpellingArguments(
             model="unread", train=[data], dev=[dev], test=[str(test)], leakage_similarity=1.0, leakage_of=of
         )
@@ -160,7 +160,7 @@ def test_a_target_of_the_test_never_trains_either_unless_sources_alone_are_compa
 
 @pytest.mark.parametrize("arm", ["tagging", "soft_masked", "relm"])
 def test_a_run_begins_from_the_weights_of_an_earlier_one_detector_and_all(
-    arm: str, trained: Path, tmp_path: Path
+    arm: Any, trained: Path, tmp_path: Path
 ) -> None:
     folder = trained / "out" / "models" / "seed1"
     arguments = SpellingArguments(model=str(folder), train=["unread"], arm=arm, output_dir=str(tmp_path), use_cpu=True)
