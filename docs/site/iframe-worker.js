@@ -1,16 +1,56 @@
-/*! iframe-worker 1.0.4, https://github.com/squidfunk/iframe-worker, by its command build:shim.
-Copyright (c) 2020-2022 Martin Donath <martin.donath@squidfunk.com>
+// A page that was opened from the disk may not start a worker, and the search of the site runs in one. A hidden frame
+// takes its place: its window has what the worker's own scope would have. Material's plugin `offline` asks for a file
+// of this name.
+"use strict";
 
-Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated documentation
-files (the "Software"), to deal in the Software without restriction, including without limitation the rights to use, copy,
-modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit persons to whom the
-Software is furnished to do so, subject to the following conditions:
+class FrameWorker extends EventTarget {
+  constructor(address) {
+    super();
+    // A worker finds other scripts from its own place, a frame from that of the page.
+    this.address = new URL(address, location.href);
+    this.frame = document.createElement("iframe");
+    this.frame.hidden = true;
+    document.body.append(this.frame);
+    this.scope = this.frame.contentWindow;
+    // A document that was written stays; the empty one of a new frame is replaced in some browsers.
+    this.scope.document.write("<!doctype html><body></body>");
+    this.scope.document.close();
+    this.scope.postMessage = (data) => this.tell(new MessageEvent("message", { data: structuredClone(data) }));
+    this.scope.importScripts = async (...addresses) => {
+      for (const each of addresses) await this.load(new URL(each, this.address));
+    };
+    this.scope.addEventListener("error", ({ message, error }) => this.tell(new ErrorEvent("error", { message, error })));
+    this.loaded = this.load(this.address);
+    this.loaded.catch(({ message }) => this.tell(new ErrorEvent("error", { message })));
+  }
 
-The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
-Software.
+  // Runs a script in the frame; scripts that are asked for together run in their order.
+  load(address) {
+    const script = this.scope.document.createElement("script");
+    return new Promise((resolve, reject) => {
+      script.onload = () => resolve();
+      script.onerror = () => reject(new Error(`${address} was not loaded`));
+      script.src = address;
+      this.scope.document.body.append(script);
+    });
+  }
 
-THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
-WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NON-INFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
-COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE,
-ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE. */
-"use strict";(()=>{function c(s,n){parent.postMessage(s,n||"*")}function d(...s){return s.reduce((n,e)=>n.then(()=>new Promise(r=>{let t=document.createElement("script");t.src=e,t.onload=r,document.body.appendChild(t)})),Promise.resolve())}var o=class extends EventTarget{constructor(e){super();this.url=e;this.m=e=>{e.source===this.w&&(this.dispatchEvent(new MessageEvent("message",{data:e.data})),this.onmessage&&this.onmessage(e))};this.e=(e,r,t,i,m)=>{if(r===`${this.url}`){let a=new ErrorEvent("error",{message:e,filename:r,lineno:t,colno:i,error:m});this.dispatchEvent(a),this.onerror&&this.onerror(a)}};let r=document.createElement("iframe");r.hidden=!0,document.body.appendChild(this.iframe=r),this.w.document.open(),this.w.document.write(`<html><body><script>postMessage=${c};importScripts=${d};addEventListener("error",({error})=>{parent.dispatchEvent(new ErrorEvent("error",{filename:"${e}",error}))})<\/script><script src=${e}?${+Date.now()}><\/script></body></html>`),this.w.document.close(),onmessage=this.m,onerror=this.e,this.r=new Promise((t,i)=>{this.w.onload=t,this.w.onerror=i})}terminate(){this.iframe.remove(),onmessage=onerror=null}postMessage(e){this.r.catch().then(()=>{this.w.dispatchEvent(new MessageEvent("message",structuredClone({data:e})))})}get w(){return this.iframe.contentWindow}};window.IFrameWorker=o;location.protocol==="file:"&&(window.Worker=o);})();
+  // Messages arrive later than the call that sends them, as they do from a worker.
+  tell(event) {
+    setTimeout(() => {
+      this.dispatchEvent(event);
+      this[`on${event.type}`]?.(event);
+    });
+  }
+
+  postMessage(data) {
+    const event = new MessageEvent("message", { data: structuredClone(data) });
+    this.loaded.then(() => this.scope.dispatchEvent(event), () => {});
+  }
+
+  terminate() {
+    this.frame.remove();
+  }
+}
+
+if (location.protocol === "file:") window.Worker = FrameWorker;
