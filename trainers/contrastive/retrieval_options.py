@@ -54,12 +54,8 @@ class RetrievalOptions(SparseOptions, DenseOptions, StageOptions):
         "dense", "What is trained; static: a table of tokens; sparse_documents: a table for queries.", group="Search"
     )
     hybrid: bool = argument(True, "Measure each model fused with BM25, too.")
-    fusion: Literal["scores", "ranks"] = argument(
-        "scores", "What is added up in a fusion: scores of deviation 1, or 1 / (60 + rank)."
-    )
-    bm25_units: Literal["words", "tokens"] = argument(
-        "words", "What the BM25 counts that is fused or read by a reranker; tokens: those of model."
-    )
+    fusion: Literal["scores", "ranks"] = argument("scores", "What a fusion adds up.")
+    bm25_units: Literal["words", "tokens"] = argument("words", "What BM25 counts; tokens: those of model.")
     rerank_depth: int = argument(50, "Hits of BM25 that a reranker reads.", within="[1, inf)")
     keep_tokens: int | None = argument(
         None, "Heaviest tokens of a passage in a sparse index; null: all.", within="[1, inf)"
