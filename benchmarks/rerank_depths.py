@@ -8,7 +8,6 @@ hits and they are added with a weight, which is chosen on one half of the querie
 
 import argparse
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import AutoTokenizer
 
+from chinese_modernbert.evaluation.estimates import mean_gain
 from chinese_modernbert.evaluation.retrieval import load_search_model, read_retrieval_task
 from chinese_modernbert.evaluation.retrieval.bm25 import Bm25Searcher, TokenSegmenter
 from chinese_modernbert.evaluation.retrieval.combined import fuse_hits
@@ -25,6 +24,7 @@ from chinese_modernbert.evaluation.retrieval.measures import query_ndcg
 from chinese_modernbert.evaluation.retrieval.searcher import NOT_FOUND, Hits
 from chinese_modernbert.evaluation.retrieval.tasks import RetrievalTask
 from chinese_modernbert.runtime.markdown import markdown_table
+from chinese_modernbert.tokenization import load_tokenizer
 from chinese_modernbert.trainers.contrastive.models import limit_length
 
 DEPTHS = (5, 10, 20, 50)
@@ -38,18 +38,15 @@ def main() -> None:
     task = read_retrieval_task(options.task, Path(os.environ.get("CHINESE_MODERNBERT_DATA", "")) / "sts")
     chosen = np.linspace(0, len(task.queries) - 1, min(options.queries or len(task.queries), len(task.queries)))
     task = part_of(task, chosen.astype(int).tolist())
-    tokenizer = AutoTokenizer.from_pretrained(options.tokenizer)
-    tokenizer.backend_tokenizer.no_truncation()
-    bm25 = Bm25Searcher(TokenSegmenter(tokenizer))
+    bm25 = Bm25Searcher(TokenSegmenter(load_tokenizer(options.tokenizer)))
     bm25.build(task.passages)
     first = bm25.search(list(task.queries), 100)
     depths = [depth for depth in DEPTHS if depth <= options.depth]
     start = time.perf_counter()
     logits = pair_scores(options, task, first)
     count = int(np.isfinite(logits).sum())
-    say(
-        f"{count:,} pairs in {time.perf_counter() - start:.0f} s, {1000 * (time.perf_counter() - start) / count:.1f} ms"
-    )
+    seconds = time.perf_counter() - start
+    print(f"{count:,} pairs in {seconds:.0f} s, {1000 * seconds / count:.1f} ms", flush=True)
     if options.scores:
         np.savez(options.scores, numbers=first[0], bm25=first[1], logits=logits)
     base = query_ndcg(task, *first)
@@ -61,8 +58,11 @@ def main() -> None:
             "joined by ranks": query_ndcg(task, *fuse_hits([first, alone])),
             "joined by scores": by_scores(task, first, logits, depth),
         }
-        rows += [(name, depth, f"{values.mean():.4f}", interval(values - base)) for name, values in found.items()]
-    say("\n".join(markdown_table(("search", "depth", "nDCG@10", "over BM25 (95 %)"), rows)))
+        rows += [
+            (name, depth, f"{values.mean():.4f}", mean_gain(values - base, RESAMPLES).signed)
+            for name, values in found.items()
+        ]
+    print("\n".join(markdown_table(("search", "depth", "nDCG@10", "over BM25 (95 %)"), rows)))
 
 
 def read_options() -> argparse.Namespace:
@@ -122,7 +122,7 @@ def by_scores(task: RetrievalTask, first: Hits, logits: np.ndarray, depth: int) 
     )
     half = np.arange(values.shape[1]) % 2
     best = [int(values[:, half != side].mean(axis=1).argmax()) for side in (0, 1)]
-    say(f"depth {depth}: weights {', '.join(str(WEIGHTS[one]) for one in best)}")
+    print(f"depth {depth}: weights {', '.join(str(WEIGHTS[one]) for one in best)}", flush=True)
     return np.where(half == 0, values[best[0]], values[best[1]])
 
 
@@ -130,19 +130,6 @@ def scaled(scores: np.ndarray) -> np.ndarray:
     """Return scores with mean 0 and deviation 1 in each row."""
     deviation = np.nanstd(scores, axis=1, keepdims=True)
     return (scores - np.nanmean(scores, axis=1, keepdims=True)) / np.where(deviation > 0, deviation, 1.0)
-
-
-def interval(gains: np.ndarray) -> str:
-    """Return the mean and its 95 % interval over resampled queries."""
-    drawn = np.random.default_rng(0).multinomial(len(gains), np.full(len(gains), 1 / len(gains)), RESAMPLES)
-    low, high = np.quantile(drawn @ gains / len(gains), (0.025, 0.975))
-    return f"{gains.mean():+.4f} ({low:+.4f} to {high:+.4f})"
-
-
-def say(text: str) -> None:
-    """Write a line at once."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from ...runtime.environment import describe_environment
 from ...runtime.files import write_text_atomically
 from ...runtime.markdown import markdown_table
 from ...runtime.pictures import COLORS, new_figure, save_picture_atomically
-from ..estimates import Estimate
 from .curves import GRID, Faithfulness
 from .explained import ExplainedText
 from .mask_reaction import MaskReaction
@@ -96,12 +95,8 @@ def _cells(one: Faithfulness) -> list[str]:
     cells = []
     for name, area in (("comprehensiveness", one.comprehensiveness), ("sufficiency", one.sufficiency)):
         gain = one.gains.get(name)
-        cells += [str(area), "" if gain is None else _signed(gain)]
+        cells += [str(area), "" if gain is None else gain.signed]
     return cells
-
-
-def _signed(gain: Estimate) -> str:
-    return f"{gain.value:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})"
 
 
 def draw_curves(methods: Mapping[str, Faithfulness], picture: Path) -> Path:

@@ -118,7 +118,7 @@ def _section(name: str, rows: Sequence[SearchResult], gains: Mapping[str, Estima
                 one.name,
                 MARKERS[one.kind][0],
                 *(f"{one.measures[measure]:.4f}" for measure in MEASURES),
-                "" if gain is None else f"{gain.value:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})",
+                "" if gain is None else gain.signed,
                 f"{one.milliseconds_per_query:.2f}",
                 f"{one.milliseconds_per_document:.2f}",
                 f"{one.index_bytes / MEGABYTE:.2f}",

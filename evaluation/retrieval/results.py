@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...runtime.files import read_record, write_text_atomically
-from ..estimates import RESAMPLES, Estimate, bounds
+from ..estimates import RESAMPLES, Estimate, mean_gain
 from .measures import query_ndcg, score_retrieval
 from .searcher import DEPTH, BuiltSearcher, Searcher
 from .tasks import RetrievalTask
@@ -78,9 +78,7 @@ class SearchResult:
             raise ValueError(
                 f"'{self.name}' and '{other.name}' did not search the same {self.task}; measure both on the same data"
             )
-        gains = np.array(self.query_ndcg) - np.array(other.query_ndcg)
-        drawn = np.random.default_rng(seed).multinomial(len(gains), np.full(len(gains), 1 / len(gains)), resamples)
-        return Estimate(float(gains.mean()), *bounds(drawn @ gains / len(gains)))
+        return mean_gain(np.array(self.query_ndcg) - np.array(other.query_ndcg), resamples, seed)
 
     def save(self, path: Path) -> None:
         """Write everything as JSON."""

@@ -147,7 +147,7 @@ def _pairs_section(
     for encoder, result in found.items():
         cells = [str(result.scores[measure]) for measure in measures]
         gain = gains.get(encoder, {}).get(name)
-        more = "" if gain is None else f"{gain.value:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})"
+        more = "" if gain is None else gain.signed
         rows.append((encoder, *cells, more))
     return [*lines, "", *markdown_table(("encoder", *measures, "last minus this"), rows)]
 

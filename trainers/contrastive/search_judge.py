@@ -114,6 +114,8 @@ class SearchJudge(Judge):
         for name in arguments.retrieval:
             if arguments.retrieval.count(name) > 1:
                 raise ValueError(f"'{name}' is named twice; a set is read once")
+        if not arguments.hybrid and arguments.fusion != "scores":
+            raise ValueError(f"fusion={arguments.fusion} acts where models are fused with BM25; leave hybrid on")
         classes = {search_class(_model_of(folder)) for folder in arguments.against} | {CLASS_OF_KIND[arguments.kind]}
         for field in dataclasses.fields(RetrievalOptions):
             searched = SEARCHED_WITH.get(field.name)

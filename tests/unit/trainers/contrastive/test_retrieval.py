@@ -168,6 +168,7 @@ def test_bm25_counts_tokens_where_it_is_asked_to(settings: dict[str, Any]) -> No
         ({"keep_tokens": 8}, "keep_tokens acts for a SparseEncoder, and neither the model nor one of against is"),
         ({"pool_factor": 2}, "pool_factor acts for a MultiVectorEncoder"),
         ({"rerank_depth": 10}, "rerank_depth acts for a CrossEncoder"),
+        ({"hybrid": False, "fusion": "ranks"}, "fusion=ranks acts where models are fused with BM25"),
         ({"against": ["no/such"]}, "no/such holds no model"),
         ({"model": "no/such"}, "no folder of a checkpoint or release"),
         ({"kind": "colbert"}, "kind"),
