@@ -50,7 +50,7 @@ class SparseTrainer(StageTrainer, SparseEncoderTrainer):
         if columns[:2] != ["anchor", "positive"]:
             raise ValueError(
                 f"columns {', '.join(columns)} are not anchor, positive, negative_1 ...; sparse models train on "
-                "triplets alone (loss: in_batch_negatives)"
+                "triplets (loss: in_batch_negatives or distillation)"
             )
         ranking: nn.Module = (
             SparseMarginMSELoss(model)

@@ -146,6 +146,24 @@ def test_the_loss_is_the_softmax_of_inner_products_and_both_regularizers(
 
 
 @pytest.mark.parametrize("kind", SPARSE_KINDS)
+def test_a_teachers_differences_are_learned_by_inner_products(
+    kind: str, saved_checkpoint: Path, tmp_path: Path
+) -> None:
+    args = arguments(saved_checkpoint, tmp_path, kind)
+    model = kind_named(kind).load(args.model, args).eval()
+    trainer = kind_named(kind).trainer(model, args, {"rows": Dataset.from_dict(TRIPLETS)})
+    loss: Any = trainer.build_loss(model, args, [*TRIPLETS, "scores"])
+    columns = [TRIPLETS[name][:4] for name in TRIPLETS]
+    labels = torch.tensor([[3.0, 1.0], [0.5, 4.0], [-2.0, -2.5], [0.0, 7.0]])
+    tasks = ["query", "document", "document"]
+    features = [dict(model.preprocess(texts, task=task)) for texts, task in zip(columns, tasks, strict=True)]
+    queries = dense(model.encode_query(columns[0]))
+    right, wrong = ((queries * dense(model.encode_document(texts))).sum(dim=1) for texts in columns[1:])
+    expected = ((right - wrong) - (labels[:, 0] - labels[:, 1])).square().mean()
+    assert loss(features, labels)["base_loss"].item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", SPARSE_KINDS)
 def test_a_saved_model_is_loaded_as_it_was_with_each_sides_length(
     kind: str, saved_checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -255,7 +273,7 @@ def test_what_cannot_be_made_sparse_is_refused(saved_checkpoint: Path, tmp_path:
     with pytest.raises(ValueError, match="lacks weights of a masked language model"):
         kind_named("sparse").load(args.model, args)
     model = kind_named("sparse").load(saved_checkpoint, args)
-    with pytest.raises(ValueError, match="triplets alone"):
+    with pytest.raises(ValueError, match="sparse models train on triplets"):
         kind_named("sparse").trainer(
             model, args, {"rows": Dataset.from_dict({"sentence1": ["a"], "sentence2": ["b"], "score": [1.0]})}
         )
