@@ -10,15 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import pytest
 from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.readers import JsonlReader
 
 from chinese_modernbert.tokenization import load_tokenizer, tokenizer_hash
 from chinese_modernbert.trainers.data.arguments import PrepareArguments
 from chinese_modernbert.trainers.data.datatrove_steps import MergeShards, PrepareShards
-from chinese_modernbert.trainers.data.prepare import run_prepare
+from chinese_modernbert.trainers.data.prepare import run_prepare, start_without_interrupts
 from chinese_modernbert.trainers.data.shards import TokenShards
 from reference.processes import start, wait_until
+
+MASK = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -56,6 +59,18 @@ def test_ctrl_c_reaches_the_command_and_not_its_workers(many: PrepareArguments, 
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait() == 130
     assert "prepare was interrupted" in log.read_text() and "Traceback" not in log.read_text()
+
+
+def test_ctrl_c_while_a_worker_starts_is_lost_on_the_worker_alone() -> None:
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest may have been started without one
+    try:
+        with start_without_interrupts():
+            worker = subprocess.run([sys.executable, "-c", MASK], stdout=subprocess.PIPE, check=True)
+        with pytest.raises(KeyboardInterrupt), start_without_interrupts():
+            os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert worker.stdout == b"True\n"
 
 
 def test_a_killed_run_goes_on_where_it_was_and_leaves_no_worker_behind(many: PrepareArguments, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -170,12 +171,13 @@ def _worker_pool(workers: int) -> Iterator[MapInOrder]:
         return
     # "spawn": a forked copy of a process that already runs the tokenizer's threads can hang.
     context = multiprocessing.get_context("spawn")
+    resource_tracker.ensure_running()  # its start unblocks the signal that `start_without_interrupts` blocks
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
 
         def map_in_order(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
             waiting: deque[tuple[Any, Future[Any]]] = deque()
             for item in items:
-                with _interrupts_left_to_this_process():  # an item may start one more worker
+                with start_without_interrupts():  # an item may start one more worker
                     waiting.append((item, pool.submit(function, item)))
                 if len(waiting) >= 2 * workers:
                     first, future = waiting.popleft()
@@ -187,16 +189,17 @@ def _worker_pool(workers: int) -> Iterator[MapInOrder]:
 
 
 @contextmanager
-def _interrupts_left_to_this_process() -> Iterator[None]:
-    """Start processes that Ctrl-C does not reach: each would print a traceback beside the one line of the command."""
-    if threading.current_thread() is not threading.main_thread():  # only there can a handler be set
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def start_without_interrupts() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach: each would print a traceback beside the one line of the command.
+
+    They inherit that this thread blocks the signal. Another thread takes it, or this one after the block; if it were
+    ignored instead, a Ctrl-C while a worker starts would be lost.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker() -> None:
