@@ -10,7 +10,16 @@ from transformers import PreTrainedTokenizerFast
 
 from ...runtime.lazy import optional_import
 from ...tokenization import WordSegmenter
-from .searcher import DEPTH, NOT_FOUND, Hits, require_index
+from .searcher import (
+    DEPTH,
+    NOT_FOUND,
+    Hits,
+    best_hits,
+    checked_passages,
+    joined_hits,
+    require_index,
+    search_in_parts,
+)
 from .tasks import RetrievalTask
 
 
@@ -58,20 +67,23 @@ class Bm25Searcher:
 
         Raises:
             ImportError: If bm25s is not installed.
+            ValueError: See `Searcher.build`.
         """
-        self._index = index_words([words_of(text, self.segmenter) for text in passages])
+        self._index = index_words([words_of(text, self.segmenter) for text in checked_passages(passages)])
 
     def search(self, queries: Sequence[str], depth: int = DEPTH) -> Hits:
         """Return the best passages, see `Searcher`; one without a word of the query counts as not found."""
+        return search_in_parts(self._search, queries, depth)
+
+    def _search(self, queries: list[str], depth: int) -> Hits:
+        return joined_hits(self._one(text, depth) for text in queries)
+
+    def _one(self, query: str, depth: int) -> Hits:
+        """Return the hits of one query; bm25s' own ranking takes passages of equal score in any order."""
         index = require_index(self._index)
-        words = [[word for word in words_of(text, self.segmenter) if word in index.vocab_dict] for text in queries]
-        depth = min(depth, index.scores["num_docs"])
-        numbers = np.tile(np.arange(depth), (len(words), 1))  # of a query without a known word: the first passages
-        scores = np.zeros(numbers.shape)
-        known = [row for row, found in enumerate(words) if found]
-        if known:
-            hits, values = index.retrieve([words[row] for row in known], k=depth, show_progress=False)
-            numbers[known], scores[known] = hits, values
+        words = [word for word in words_of(query, self.segmenter) if word in index.vocab_dict]
+        found = index.get_scores(words) if words else np.zeros(index.scores["num_docs"], dtype=np.float32)
+        numbers, scores = best_hits(found[None], depth)
         return numbers, np.where(scores > 0, scores, NOT_FOUND)
 
 

@@ -9,12 +9,25 @@ import numpy as np
 from sentence_transformers import CrossEncoder
 from torch import nn
 
-from .searcher import DEPTH, NOT_FOUND, Hits, Searcher, best_hits, in_parts, joined_hits, weight_bytes
+from .searcher import (
+    DEPTH,
+    NOT_FOUND,
+    Hits,
+    Searcher,
+    best_hits,
+    checked_passages,
+    refuse_nan,
+    require_model,
+    search_in_parts,
+    weight_bytes,
+)
 
 # How little the first ranks weigh more than the next. Source: Cormack, Clarke and Buettcher, SIGIR 2009.
 FUSION_CONSTANT = 60
 # A depth beyond any collection: a searcher lists all of its passages.
 EVERY_PASSAGE = 2**31
+# Scores whose deviation is below this share of the largest differ by rounding alone. Source: ours, for float32.
+LEAST_DEVIATION = 1e-5
 
 
 class RerankingSearcher:
@@ -26,12 +39,13 @@ class RerankingSearcher:
         depth: hits of each query that are ranked again; the others follow in their order
 
     Raises:
-        ValueError: If the model gives more than one number, or the depth is below 1.
+        ValueError: If the model is of another kind or gives more than one number, or the depth is below 1.
     """
 
     kind = "reranker"
 
     def __init__(self, first: Searcher, model: CrossEncoder, depth: int = 50) -> None:
+        require_model(model, CrossEncoder)
         if model.num_labels != 1:
             raise ValueError(f"the model gives {model.num_labels} numbers, a reranker one; train it with num_labels=1")
         if depth < 1:
@@ -51,12 +65,12 @@ class RerankingSearcher:
 
     def build(self, passages: Sequence[str]) -> None:
         """Build the first searcher, see `Searcher`."""
-        self.passages = tuple(passages)
-        self.first.build(passages)
+        self.passages = tuple(checked_passages(passages))
+        self.first.build(self.passages)
 
     def search(self, queries: Sequence[str], depth: int = DEPTH) -> Hits:
         """Return the best passages, see `Searcher`; those beyond the ranked ones score below all of them."""
-        return joined_hits(self._search(part, depth) for part in in_parts(queries))
+        return search_in_parts(self._search, queries, depth)
 
     def _search(self, queries: list[str], depth: int) -> Hits:
         numbers, scores = self.first.search(queries, max(depth, self.depth))
@@ -65,6 +79,7 @@ class RerankingSearcher:
         pairs = [(queries[row], self.passages[numbers[row, rank]]) for row, rank in places]
         # The logits themselves: a sigmoid gives what is clear to the model one and the same score.
         found = self.model.predict(pairs, activation_fn=nn.Identity(), show_progress_bar=False)
+        refuse_nan(found)
         ranked = np.where(scores != NOT_FOUND, -1.0 - np.arange(scores.shape[1]), NOT_FOUND)
         ranked += np.min(found, initial=0.0)
         ranked[is_read] = found
@@ -122,8 +137,9 @@ class FusedSearcher:
 
         By ranks, every searcher gives `DEPTH` hits, or as many as are asked for.
         """
-        if self.by == "scores":
-            return joined_hits(self._by_scores(part, depth) for part in in_parts(queries))
+        return search_in_parts(self._by_scores if self.by == "scores" else self._by_ranks, queries, depth)
+
+    def _by_ranks(self, queries: list[str], depth: int) -> Hits:
         numbers, scores = fuse_hits([one.search(queries, max(depth, DEPTH)) for one in self.searchers])
         return numbers[:, :depth], scores[:, :depth]
 
@@ -142,14 +158,14 @@ def in_own_order(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def standardized(scores: np.ndarray) -> np.ndarray:
-    """Return scores float64 `[Q, P]` with mean 0 and deviation 1 in each row, 0 where all are equal.
+    """Return scores float64 `[Q, P]` with mean 0 and deviation 1 in each row, 0 where all are equal but for rounding.
 
     What was not found shares no term with the query, so that its score is 0.
     """
     found = np.where(scores == NOT_FOUND, 0.0, scores).astype(np.float64)
+    deviation, largest = found.std(axis=1, keepdims=True), np.abs(found).max(axis=1, keepdims=True)
     found -= found.mean(axis=1, keepdims=True)
-    deviation = found.std(axis=1, keepdims=True)
-    return np.divide(found, deviation, out=np.zeros_like(found), where=deviation > 0)
+    return np.divide(found, deviation, out=np.zeros_like(found), where=deviation > LEAST_DEVIATION * largest)
 
 
 def fuse_hits(found: Sequence[Hits]) -> Hits:

@@ -8,6 +8,9 @@ The library's `semantic_search_seismic` and `semantic_search_qdrant` search what
 
 from __future__ import annotations
 
+import io
+import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +18,10 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, save_npz
 
-from ...runtime.files import make_folder
+from ...runtime.files import make_as_readable_as_others, make_folder
 from ...runtime.lazy import optional_import
-from .sparse import SparseSearcher
+from .loading import model_digest
+from .sparse import MODEL_NAME, SparseSearcher
 
 SEISMIC_SUFFIX = ".index.seismic"
 COLLECTION, VECTORS = "passages", "text"
@@ -29,9 +33,9 @@ def export_index(searcher: SparseSearcher, path: str | Path, engine: str = "scip
 
     Args:
         searcher: the searcher
-        path: what is written: for `scipy` a file `.npz` (the weights float32 `[V, P]`, read by
-            `SparseSearcher.read_index`), for `seismic` a file `.index.seismic` (approximate search, the terms under
-            the names of their tokens), for `qdrant` a folder
+        path: what is written, under its name once it is whole: for `scipy` a file `.npz` (the weights float32
+            `[V, P]` and what names the model, read by `SparseSearcher.read_index`), for `seismic` a file
+            `.index.seismic` (approximate search, the terms under the names of their tokens), for `qdrant` a folder
         engine: `scipy`, `seismic` or `qdrant`
 
     Returns:
@@ -53,12 +57,20 @@ def export_index(searcher: SparseSearcher, path: str | Path, engine: str = "scip
     if not searcher.index.nnz:
         raise ValueError("no passage has a weight; the model gives nothing to search by")
     make_folder(target.parent)
-    write(searcher, target)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
+        partial = Path(folder) / target.name
+        write(searcher, partial)
+        make_as_readable_as_others(partial)
+        partial.rename(target)
     return sum(file.stat().st_size for file in (target, *target.rglob("*")) if file.is_file())
 
 
 def _write_scipy(searcher: SparseSearcher, path: Path) -> None:
     save_npz(path, searcher.index)
+    name = io.BytesIO()
+    np.save(name, np.array(model_digest(searcher.model)))
+    with zipfile.ZipFile(path, "a") as archive:  # beside SciPy's own arrays, which are read without it
+        archive.writestr(f"{MODEL_NAME}.npy", name.getvalue())
 
 
 def _write_seismic(searcher: SparseSearcher, path: Path) -> None:

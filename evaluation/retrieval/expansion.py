@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedTokenizerBase
 
+from .searcher import checked_texts
+
 if TYPE_CHECKING:
     from sentence_transformers import SparseEncoder
 
@@ -57,11 +59,11 @@ def explain(
         is_query: encode them as queries, not as documents
 
     Raises:
-        ValueError: If a text is empty, or `top` below 1.
+        ValueError: If a text is empty or there is one in the place of several, or `top` below 1.
     """
     if top is not None and top < 1:
         raise ValueError(f"top={top} shows no term; give 1 or more, or None for all")
-    for number, text in enumerate(texts, start=1):
+    for number, text in enumerate(checked_texts(texts, "texts"), start=1):
         if not text.strip():
             raise ValueError(f"text {number} is empty; give one that has words")
     encode: Any = model.encode_query if is_query else model.encode_document

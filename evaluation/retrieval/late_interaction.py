@@ -9,7 +9,16 @@ import torch
 from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
 
-from .searcher import DEPTH, Hits, best_hits, in_parts, joined_hits, require_index, weight_bytes
+from .searcher import (
+    DEPTH,
+    Hits,
+    best_hits,
+    checked_passages,
+    require_index,
+    require_model,
+    search_in_parts,
+    weight_bytes,
+)
 
 # Numbers that are compared at once: passages are padded to the longest of a part. Source: our default.
 CHUNK_ELEMENTS = 4_000_000
@@ -23,12 +32,13 @@ class LateInteractionSearcher:
         pool_factor: tokens of a passage that become one vector, by clusters of the alike; 1 = none
 
     Raises:
-        ValueError: If the factor is below 1.
+        ValueError: For a model of another kind, or a factor below 1.
     """
 
     kind = "late_interaction"
 
     def __init__(self, model: MultiVectorEncoder, pool_factor: int = 1) -> None:
+        require_model(model, MultiVectorEncoder)
         if pool_factor < 1:
             raise ValueError(f"pool_factor={pool_factor} must be 1 or more: tokens that become one vector")
         self.model = model
@@ -48,14 +58,15 @@ class LateInteractionSearcher:
 
     def build(self, passages: Sequence[str]) -> None:
         """Encode the passages, see `Searcher`."""
-        found = self.model.encode_document(list(passages), token_pooling=self.pooling, show_progress_bar=False)
+        texts = checked_passages(passages)
+        found = self.model.encode_document(texts, token_pooling=self.pooling, show_progress_bar=False)
         # Passages of similar length lie together, so that little of what is compared is padding.
         self.order = np.argsort([len(one) for one in found], kind="stable")
         self._vectors = [found[number] for number in self.order]
 
     def search(self, queries: Sequence[str], depth: int = DEPTH) -> Hits:
         """Return the best passages, see `Searcher`."""
-        return joined_hits(self._search(part, depth) for part in in_parts(queries))
+        return search_in_parts(self._search, queries, depth)
 
     def _search(self, queries: list[str], depth: int) -> Hits:
         vectors = require_index(self._vectors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceCl
 
 from ...modeling import ChineseModernBertConfig
 from ...modeling.loading import own_config
+from .expansion import tokenizers_of
 from .reranker import Reranker
 
 SearchModel = SentenceTransformer | SparseEncoder | MultiVectorEncoder | CrossEncoder
@@ -99,6 +101,21 @@ def take_own_classes(model: Any, folder: str | Path) -> Any:
             )
             module.model = ours.to(model.device)
     return model
+
+
+def model_digest(model: Any) -> str:
+    """Return 16 hexadecimal digits that name what a model makes of texts: its weights, prompts and longest texts.
+
+    Args:
+        model: of sentence-transformers
+    """
+    prompts = sorted((name, text) for name, text in (model.prompts or {}).items() if text)
+    lengths = sorted({one.model_max_length for one in tokenizers_of(model)})  # sides that are loaded have one each
+    digest = hashlib.sha256(repr((prompts, lengths)).encode("utf-8", "surrogatepass"))
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
 
 
 def _own_places(folder: str | Path) -> list[Path]:

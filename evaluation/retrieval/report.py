@@ -18,7 +18,7 @@ from .results import SearchResult
 REPORT, REPORT_JSON, PICTURE = "report.md", "report.json", "quality-and-time.png"
 PACKAGES = ("sentence-transformers", "tokenizers", "numpy", "scipy", "bm25s")
 BASELINE = "bm25"
-# Kind: what the chart calls it, and its marker.
+# Kind: what the chart calls it, and its marker; a kind of somebody else's goes by its own name.
 MARKERS = {
     "bm25": ("BM25", "s"),
     "dense": ("dense", "o"),
@@ -28,6 +28,7 @@ MARKERS = {
     "reranker": ("reranker", "*"),
     "fused": ("fused", "P"),
 }
+OTHER_MARKER, OTHER_COLOR = "X", "#666666"
 MEASURES = {"ndcg@10": "nDCG@10", "mrr@10": "MRR@10", "recall@100": "Recall@100"}
 COSTS = ("ms per query", "ms per document", "index, MB", "model, MB")
 MEGABYTE = 1e6
@@ -56,13 +57,16 @@ def write_search_report(
         The Markdown file.
 
     Raises:
-        ValueError: If there are no results, or two of one task searched different ones.
+        ValueError: If there are no results, two of one task have one name, or they searched different ones.
     """
     if not results:
         raise ValueError("there are no results to report; measure a searcher first")
     tasks: dict[str, list[SearchResult]] = {}
     for one in results:
-        tasks.setdefault(one.task, []).append(one)
+        rows = tasks.setdefault(one.task, [])
+        if one.name in (row.name for row in rows):
+            raise ValueError(f"two results are called '{one.name}'; give measure_search a name for each")
+        rows.append(one)
     gains = {name: _gains(rows, resamples) for name, rows in tasks.items()}
     content = {
         "settings": dict(settings),
@@ -116,7 +120,7 @@ def _section(name: str, rows: Sequence[SearchResult], gains: Mapping[str, Estima
         cells.append(
             (
                 one.name,
-                MARKERS[one.kind][0],
+                _marker(one.kind)[0],
                 *(f"{one.measures[measure]:.4f}" for measure in MEASURES),
                 "" if gain is None else gain.signed,
                 f"{one.milliseconds_per_query:.2f}",
@@ -128,6 +132,11 @@ def _section(name: str, rows: Sequence[SearchResult], gains: Mapping[str, Estima
     titles = ("search", "kind", *MEASURES.values(), "over BM25", *COSTS)
     about = f"{len(rows[0].query_ndcg):,} queries."
     return ["", f"## {name or 'Results'}", "", about, "", *markdown_table(titles, cells)]
+
+
+def _marker(kind: str) -> tuple[str, str]:
+    """Return what the chart calls a kind, and its marker."""
+    return MARKERS.get(kind, (kind, OTHER_MARKER))
 
 
 def _written(value: Any) -> str:
@@ -150,10 +159,17 @@ def draw_quality(tasks: Mapping[str, Sequence[SearchResult]], picture: Path) -> 
     middle = (min(times) * max(times)) ** 0.5  # names of points right of it stand left of them
     for axes, (name, rows) in zip(figure.subplots(len(tasks), 1, squeeze=False)[:, 0], tasks.items(), strict=True):
         for kind in dict.fromkeys(one.kind for one in rows):
-            title, marker = MARKERS[kind]
+            title, marker = _marker(kind)
             of_kind = [one for one in rows if one.kind == kind]
             points = [(one.milliseconds_per_query, one.measures["ndcg@10"]) for one in of_kind]
-            axes.scatter(*zip(*points, strict=True), marker=marker, s=70, color=colors[kind], label=title, zorder=3)
+            axes.scatter(
+                *zip(*points, strict=True),
+                marker=marker,
+                s=70,
+                color=colors.get(kind, OTHER_COLOR),
+                label=title,
+                zorder=3,
+            )
             for one, point in zip(of_kind, points, strict=True):
                 place: dict[str, Any] = {"xytext": (6, 5)} if point[0] <= middle else {"xytext": (-6, 5), "ha": "right"}
                 axes.annotate(one.name, point, textcoords="offset points", fontsize="x-small", **place)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from torch import nn
@@ -23,7 +23,7 @@ class Searcher(Protocol):
 
     @property
     def kind(self) -> str:
-        """What it is: a key of `report.MARKERS`."""
+        """What it is, in a word: those of `report.MARKERS` have their own marker in a chart."""
         ...
 
     @property
@@ -37,15 +37,19 @@ class Searcher(Protocol):
         ...
 
     def build(self, passages: Sequence[str]) -> None:
-        """Take in the passages; those of an earlier call are forgotten."""
+        """Take in the passages; those of an earlier call are forgotten.
+
+        Raises:
+            ValueError: If there is none, or something is no text.
+        """
         ...
 
     def search(self, queries: Sequence[str], depth: int = DEPTH) -> Hits:
         """Return the best passages of each query.
 
         Args:
-            queries: texts
-            depth: hits of each query; all passages where there are fewer
+            queries: texts; of none there are no hits
+            depth: hits of each query, 1 or more; all passages where there are fewer
 
         Returns:
             The numbers of the passages int64 `[Q, K]`, best first, and their scores float `[Q, K]`. Passages of equal
@@ -53,6 +57,8 @@ class Searcher(Protocol):
 
         Raises:
             RuntimeError: Before `build`.
+            ValueError: For one text in the place of several, something that is no text, a depth below 1, or a score
+                that is no number.
         """
         ...
 
@@ -82,7 +88,11 @@ def best_hits(scores: np.ndarray, depth: int) -> Hits:
     Args:
         scores: float `[Q, P]`
         depth: hits of each row, at most P
+
+    Raises:
+        ValueError: If a score is no number.
     """
+    refuse_nan(scores)
     depth = min(depth, scores.shape[1])
     if not len(scores) or not depth:
         return np.zeros((len(scores), depth), dtype=np.int64), np.zeros((len(scores), depth), dtype=scores.dtype)
@@ -97,16 +107,74 @@ def _best(scores: np.ndarray, lowest: float, depth: int) -> np.ndarray:
     return np.concatenate([above[np.argsort(-scores[above], kind="stable")], level])
 
 
-def joined_hits(parts: Iterator[Hits]) -> Hits:
-    """Return the hits of parts of the queries as one table."""
-    numbers, scores = (np.concatenate(side) for side in zip(*parts, strict=True))
+def refuse_nan(scores: np.ndarray) -> None:
+    """Refuse scores that rank nothing.
+
+    Raises:
+        ValueError: If one is no number.
+    """
+    if np.isnan(scores).any():
+        raise ValueError("the model gives scores that are no numbers (nan): its weights are damaged; train it again")
+
+
+def search_in_parts(search: Callable[[list[str], int], Hits], queries: Sequence[str], depth: int) -> Hits:
+    """Return the hits of all queries, asked `QUERIES_AT_ONCE` at a time, see `Searcher.search`.
+
+    Args:
+        search: gives the hits of some queries
+        queries: texts
+        depth: hits of each
+    """
+    texts = checked_texts(queries, "queries")
+    if depth < 1:
+        raise ValueError(f"depth={depth} lists no passage; give 1 or more")
+    starts = range(0, len(texts), QUERIES_AT_ONCE)
+    return joined_hits(search(texts[start : start + QUERIES_AT_ONCE], depth) for start in starts)
+
+
+def joined_hits(parts: Iterable[Hits]) -> Hits:
+    """Return the hits of parts of the queries as one table, an empty one of no parts."""
+    found = list(parts)
+    if not found:
+        return np.zeros((0, 0), dtype=np.int64), np.zeros((0, 0))
+    numbers, scores = (np.concatenate(side) for side in zip(*found, strict=True))
     return numbers, scores
 
 
-def in_parts(queries: Sequence[str]) -> Iterator[list[str]]:
-    """Yield `QUERIES_AT_ONCE` queries at a time."""
-    for start in range(0, len(queries), QUERIES_AT_ONCE):
-        yield list(queries[start : start + QUERIES_AT_ONCE])
+def checked_passages(passages: Sequence[str]) -> list[str]:
+    """Return the passages that an index is built of, see `Searcher.build`."""
+    found = checked_texts(passages, "passages")
+    if not found:
+        raise ValueError("there are no passages to search in; give one or more")
+    return found
+
+
+def checked_texts(texts: Sequence[str], name: str) -> list[str]:
+    """Return texts as a list.
+
+    Args:
+        texts: the texts
+        name: what they are, for the message
+
+    Raises:
+        ValueError: For one text, whose characters would be taken for texts, or something that is no text.
+    """
+    if isinstance(texts, str):
+        raise ValueError(f"{name} is one text, expected a list of texts; put it into brackets")
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"{name}[{number}] is {type(text).__name__}, expected text")
+    return list(texts)
+
+
+def require_model(model: Any, kind: type[Any]) -> None:
+    """Refuse a model of another kind than a searcher reads with.
+
+    Raises:
+        ValueError: If it is one.
+    """
+    if not isinstance(model, kind):
+        raise ValueError(f"the model is a {type(model).__name__}, this search needs a {kind.__name__}")
 
 
 def require_index(index: Index | None) -> Index:

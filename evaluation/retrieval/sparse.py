@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,23 @@ from scipy import sparse
 from sentence_transformers import SparseEncoder
 from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding
 
-from .searcher import DEPTH, NOT_FOUND, Hits, best_hits, in_parts, joined_hits, require_index, weight_bytes
+from .loading import model_digest
+from .searcher import (
+    DEPTH,
+    NOT_FOUND,
+    Hits,
+    best_hits,
+    checked_passages,
+    require_index,
+    require_model,
+    search_in_parts,
+    weight_bytes,
+)
+
+logger = logging.getLogger(__name__)
+
+# What a file of SciPy's holds besides the weights: which model they are of, see `model_digest`.
+MODEL_NAME = "model"
 
 
 class SparseSearcher:
@@ -22,10 +40,11 @@ class SparseSearcher:
         keep: heaviest terms of a passage that are kept; None = what the model keeps by itself (`max_active_dims`)
 
     Raises:
-        ValueError: For a model that compares otherwise, or fewer than 1 term.
+        ValueError: For a model of another kind or one that compares otherwise, or fewer than 1 term.
     """
 
     def __init__(self, model: SparseEncoder, keep: int | None = None) -> None:
+        require_model(model, SparseEncoder)
         if model.similarity_fn_name != "dot":
             raise ValueError(
                 f"the model compares by '{model.similarity_fn_name}', search by sparse vectors by their inner "
@@ -59,25 +78,37 @@ class SparseSearcher:
     def build(self, passages: Sequence[str]) -> None:
         """Encode the passages and turn them into an inverted index, see `Searcher`."""
         encode: Any = self.model.encode_document
-        found = encode(list(passages), save_to_cpu=True, max_active_dims=self.keep, show_progress_bar=False)
+        options = {"save_to_cpu": True, "max_active_dims": self.keep, "show_progress_bar": False}
+        found = encode(checked_passages(passages), **options)
         self._index = rows_of(found).T.tocsr()
 
     def read_index(self, path: str | Path) -> None:
         """Take the index that `engines.export_index` wrote for SciPy in the place of `build`.
 
         Raises:
-            ValueError: If it has other terms than the model.
+            FileNotFoundError: If there is no file.
+            ValueError: If it holds something else, was written by another model (other weights, prompts or length of
+                texts), or has other terms than the model.
         """
-        found = sparse.csr_array(sparse.load_npz(path))
+        try:
+            found = sparse.csr_array(sparse.load_npz(path))
+            with np.load(path) as kept:
+                written_by = str(kept[MODEL_NAME]) if MODEL_NAME in kept.files else ""
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path} holds no index that export_index wrote for scipy; build it anew") from error
         terms = self.model.get_embedding_dimension()
         given = len(found.indptr) - 1
         if given != terms:
             raise ValueError(f"{path} has weights of {given} terms, the model of {terms}; build it anew")
+        if not written_by:
+            logger.warning("%s does not say which model wrote it; weights of another one find other passages", path)
+        elif written_by != (own := model_digest(self.model)):
+            raise ValueError(f"{path} was written by the model {written_by}, and this one is {own}; build it anew")
         self._index = found
 
     def search(self, queries: Sequence[str], depth: int = DEPTH) -> Hits:
         """Return the best passages, see `Searcher`; one without a term of the query counts as not found."""
-        return joined_hits(self._search(part, depth) for part in in_parts(queries))
+        return search_in_parts(self._search, queries, depth)
 
     def _search(self, queries: list[str], depth: int) -> Hits:
         found = self.model.encode_query(queries, save_to_cpu=True, show_progress_bar=False)

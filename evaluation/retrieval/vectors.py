@@ -8,7 +8,18 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import quantize_embeddings
 
-from .searcher import DEPTH, QUERIES_AT_ONCE, Hits, best_hits, joined_hits, require_index, weight_bytes
+from .searcher import (
+    DEPTH,
+    QUERIES_AT_ONCE,
+    Hits,
+    best_hits,
+    checked_passages,
+    joined_hits,
+    require_index,
+    require_model,
+    search_in_parts,
+    weight_bytes,
+)
 from .tasks import RetrievalTask
 
 PRECISIONS = ("int8", "binary", "binary rescored")
@@ -23,12 +34,13 @@ class DenseSearcher:
         model: ranks by the cosine or the inner product, as it says; each side gets its own prompt
 
     Raises:
-        ValueError: For a model that compares otherwise.
+        ValueError: For a model of another kind, or one that compares otherwise.
     """
 
     kind = "dense"
 
     def __init__(self, model: SentenceTransformer) -> None:
+        require_model(model, SentenceTransformer)
         if model.similarity_fn_name not in ("cosine", "dot"):
             raise ValueError(
                 f"the model compares by '{model.similarity_fn_name}', search by vectors by cosine or dot; set its "
@@ -49,12 +61,15 @@ class DenseSearcher:
 
     def build(self, passages: Sequence[str]) -> None:
         """Encode the passages, see `Searcher`."""
-        self.vectors = self._compared(self.model.encode_document(list(passages), show_progress_bar=False))
+        self.vectors = self._compared(self.model.encode_document(checked_passages(passages), show_progress_bar=False))
 
     def search(self, queries: Sequence[str], depth: int = DEPTH) -> Hits:
         """Return the nearest passages, see `Searcher`."""
-        vectors = self._compared(self.model.encode_query(list(queries), show_progress_bar=False))
-        return search_products(vectors, require_index(self.vectors), depth)
+        return search_in_parts(self._search, queries, depth)
+
+    def _search(self, queries: list[str], depth: int) -> Hits:
+        vectors = require_index(self.vectors)
+        return best_hits(self._compared(self.model.encode_query(queries, show_progress_bar=False)) @ vectors.T, depth)
 
     def _compared(self, vectors: object) -> np.ndarray:
         found = np.asarray(vectors, dtype=np.float32)

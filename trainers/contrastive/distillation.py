@@ -12,6 +12,7 @@ from datasets import Dataset
 from sentence_transformers import CrossEncoder
 from torch import nn
 
+from ...evaluation.retrieval.loading import model_digest
 from ...runtime.processes import on_main_process
 
 logger = logging.getLogger(__name__)
@@ -56,14 +57,9 @@ def _keep_scores(by_key: Mapping[str, Dataset], teacher: CrossEncoder, file: Pat
 
 
 def _key(dataset: Dataset, teacher: CrossEncoder) -> str:
-    """Return hexadecimal digits that name the rows and the teacher's weights and prompts."""
-    digest = hashlib.sha256(
-        repr((dataset.to_dict(), teacher.prompts, teacher.max_seq_length)).encode("utf-8", "surrogatepass")
-    )
-    for name, value in teacher.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    """Return hexadecimal digits that name the rows and the teacher, see `model_digest`."""
+    content = repr((dataset.to_dict(), model_digest(teacher)))
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def teacher_scores(dataset: Dataset, teacher: CrossEncoder) -> np.ndarray:

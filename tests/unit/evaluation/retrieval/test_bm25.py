@@ -1,8 +1,9 @@
 """Search by BM25 against its formula."""
 
+import numpy as np
 import pytest
 
-from chinese_modernbert.evaluation.retrieval.bm25 import search_bm25
+from chinese_modernbert.evaluation.retrieval.bm25 import Bm25Searcher, search_bm25
 from chinese_modernbert.evaluation.retrieval.searcher import NOT_FOUND
 from chinese_modernbert.evaluation.retrieval.tasks import RetrievalTask
 from reference.slow_bm25 import Spaces, slow_bm25
@@ -21,3 +22,13 @@ def test_a_query_of_unknown_words_still_gets_hits() -> None:
     task = RetrievalTask(("！！", "q"), ("x", "y"), (frozenset({0}), frozenset({1})))
     numbers, scores = search_bm25(task, Spaces())
     assert numbers.shape == (2, 2) and (scores == NOT_FOUND).all()
+
+
+@pytest.mark.parametrize("depth", [1, 3, 5, 9])
+def test_passages_of_equal_score_come_in_their_own_order(depth: int) -> None:
+    passages = ["x a", "z", "x b", "x y", "x c", "x d", "x y", "x e", "u"]
+    searcher = Bm25Searcher(Spaces())
+    searcher.build(passages)
+    (numbers,), _ = searcher.search(["x y"], depth)
+    scores = np.round(slow_bm25(["x", "y"], [text.split(" ") for text in passages]), 6)
+    assert numbers.tolist() == np.argsort(-scores, kind="stable")[:depth].tolist()

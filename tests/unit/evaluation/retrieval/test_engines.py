@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.sparse import csr_array, save_npz
 from sentence_transformers import SparseEncoder
 from sentence_transformers.sparse_encoder.search_engines import semantic_search_qdrant, semantic_search_seismic
 
+from chinese_modernbert.evaluation.retrieval import engines
 from chinese_modernbert.evaluation.retrieval.engines import export_index
+from chinese_modernbert.evaluation.retrieval.expansion import tokenizers_of
 from chinese_modernbert.evaluation.retrieval.searcher import NOT_FOUND
 from chinese_modernbert.evaluation.retrieval.sparse import SparseSearcher
 from chinese_modernbert.evaluation.retrieval.tasks import RetrievalTask
@@ -27,10 +31,49 @@ def searcher(sparse_documents: SparseEncoder, task: RetrievalTask) -> SparseSear
 def test_scipys_file_is_read_again(searcher: SparseSearcher, task: RetrievalTask, tmp_path: Path) -> None:
     size = export_index(searcher, tmp_path / "index.npz")
     assert size == (tmp_path / "index.npz").stat().st_size
-    other = SparseSearcher(searcher.model)
+    searcher.model.save(str(tmp_path / "model"))
+    other = SparseSearcher(SparseEncoder(str(tmp_path / "model"), device="cpu"))
     other.read_index(tmp_path / "index.npz")
     for own, theirs in zip(searcher.search(task.queries), other.search(task.queries), strict=True):
         assert np.array_equal(own, theirs)
+
+
+@pytest.mark.parametrize("change", ["weights", "prompt", "length"])
+def test_an_index_of_another_model_is_refused(
+    searcher: SparseSearcher, change: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_index(searcher, tmp_path / "index.npz")
+    model = copy.deepcopy(searcher.model)
+    if change == "weights":
+        with torch.no_grad():
+            next(model.parameters()).view(-1)[0] += 1e-3
+    elif change == "prompt":
+        model.prompts = {"document": "文："}
+    else:
+        tokenizers_of(model)[0].model_max_length -= 1
+    with pytest.raises(ValueError, match=r"index.npz was written by the model \w+, and this one is \w+; build it anew"):
+        SparseSearcher(model).read_index(tmp_path / "index.npz")
+
+
+def test_an_index_that_does_not_name_its_model_is_read_with_a_word(
+    searcher: SparseSearcher, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_npz(tmp_path / "index.npz", searcher.index)
+    SparseSearcher(searcher.model).read_index(tmp_path / "index.npz")
+    assert "does not say which model wrote it" in caplog.text
+
+
+def test_an_index_that_is_cut_off_leaves_nothing(
+    searcher: SparseSearcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(file: Path, index: Any) -> None:
+        Path(file).write_bytes(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(engines, "save_npz", cut_off)
+    with pytest.raises(OSError, match="no space left"):
+        export_index(searcher, tmp_path / "index.npz")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_qdrant_finds_what_the_searcher_finds(searcher: SparseSearcher, task: RetrievalTask, tmp_path: Path) -> None:
@@ -78,6 +121,11 @@ def test_what_cannot_be_written_is_refused(
     save_npz(tmp_path / "other.npz", csr_array((3, 50), dtype=np.float32))
     with pytest.raises(ValueError, match="other.npz has weights of 3 terms, the model of 384"):
         SparseSearcher(searcher.model).read_index(tmp_path / "other.npz")
+    (tmp_path / "text.npz").write_text("no index", encoding="utf-8")
+    np.savez(tmp_path / "arrays.npz", data=np.zeros(3))
+    for name in ("text", "arrays"):
+        with pytest.raises(ValueError, match=f"{name}.npz holds no index that export_index wrote for scipy"):
+            SparseSearcher(searcher.model).read_index(tmp_path / f"{name}.npz")
     for package, engine, name in (("seismic", "seismic", "a.index.seismic"), ("qdrant_client", "qdrant", "a")):
         monkeypatch.setitem(__import__("sys").modules, package, None)
         with pytest.raises(ImportError, match="is missing for this engine: pip install"):

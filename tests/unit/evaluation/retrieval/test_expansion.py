@@ -68,7 +68,10 @@ def test_the_command_prints_lines_or_json(
     assert [one["text"] for one in found] == TEXTS and [len(one["terms"]) for one in found] == [3, 3]
 
 
-@pytest.mark.parametrize(("texts", "top", "message"), [([" "], 3, "text 1 is empty"), (["好"], 0, "shows no term")])
+@pytest.mark.parametrize(
+    ("texts", "top", "message"),
+    [([" "], 3, "text 1 is empty"), ("好", 3, "texts is one text"), (["好"], 0, "shows no term")],
+)
 def test_what_has_no_terms_is_refused(model: SparseEncoder, texts: list[str], top: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         explain(model, texts, top)

@@ -40,9 +40,16 @@ def test_a_report_has_a_row_for_each_search_and_a_table_for_each_task(
     assert "query_ndcg" not in found["results"][0]
 
 
+def test_a_search_of_somebody_elses_kind_goes_by_its_own_name(results: list[SearchResult], tmp_path: Path) -> None:
+    text = write_search_report(tmp_path, [*results, result("theirs", "fuzzy", 0.3, 1)], {}).read_text("utf-8")
+    assert "| theirs | fuzzy | 0.3000 |" in text and (tmp_path / "quality-and-time.png").is_file()
+
+
 def test_results_of_different_data_under_one_name_are_refused(results: list[SearchResult], tmp_path: Path) -> None:
     changed = SearchResult(**{**results[1].as_dict(), "fingerprint": "x", "name": "changed"})
     with pytest.raises(ValueError, match="did not search the same dureader:dev"):
         write_search_report(tmp_path, [*results, changed], {})
+    with pytest.raises(ValueError, match=r"two results are called 'a\|dense'; give measure_search a name for each"):
+        write_search_report(tmp_path, [*results, result("a|dense", "dense", 0.9, 1)], {})
     with pytest.raises(ValueError, match="no results to report"):
         write_search_report(tmp_path, [], {})

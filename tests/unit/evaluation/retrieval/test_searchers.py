@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from sentence_transformers.sparse_encoder.evaluation import (
 )
 
 from chinese_modernbert.evaluation.retrieval.bm25 import Bm25Searcher
-from chinese_modernbert.evaluation.retrieval.combined import FusedSearcher, RerankingSearcher
+from chinese_modernbert.evaluation.retrieval.combined import FusedSearcher, RerankingSearcher, standardized
 from chinese_modernbert.evaluation.retrieval.late_interaction import LateInteractionSearcher
 from chinese_modernbert.evaluation.retrieval.measures import score_retrieval
 from chinese_modernbert.evaluation.retrieval.searcher import NOT_FOUND, Searcher, best_hits, weight_bytes
@@ -190,6 +191,16 @@ def test_fusion_by_scores_adds_what_stands_out_to_each(
     assert flat.search(task.queries[:1], depth=7)[0].tolist() == alone.tolist()
 
 
+@pytest.mark.parametrize("size", [1.0, 30.0, 2e-3])
+def test_what_differs_by_rounding_alone_has_no_say_in_a_fusion(size: float) -> None:
+    drawn = np.random.default_rng(0)
+    level = np.float32(size) * (1 + drawn.integers(-4, 5, (3, 200)) * np.finfo(np.float32).eps)
+    assert np.unique(level.astype(np.float32)).size > 2
+    assert not standardized(level.astype(np.float32)).any()
+    telling = level + size * 1e-3 * drawn.standard_normal((3, 200))
+    assert standardized(telling) == pytest.approx(zscore(telling, axis=1), rel=1e-4)
+
+
 class Flat:
     """Finds all of fifty passages equally good."""
 
@@ -285,3 +296,59 @@ def test_a_passage_of_100_000_characters_is_cut_by_the_model(
     searcher.build(["北京是首都", "北京天气" * 25_000])
     _, scores = searcher.search(["北京天气"])
     assert scores.shape == (1, 2) and np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("kind", ["words", "dense", "sparse", "late_interaction", "reranker", "scores", "ranks"])
+def test_what_is_no_list_of_texts_is_refused_by_every_searcher(
+    kind: str, request: pytest.FixtureRequest, characters: Any
+) -> None:
+    words = Bm25Searcher(characters)
+    model = request.getfixturevalue(kind if kind in ("sparse", "late_interaction", "reranker") else "dense")
+    made: dict[str, Any] = {
+        "words": lambda: words,
+        "dense": lambda: DenseSearcher(model),
+        "sparse": lambda: SparseSearcher(model),
+        "late_interaction": lambda: LateInteractionSearcher(model),
+        "reranker": lambda: RerankingSearcher(words, model),
+        "scores": lambda: FusedSearcher([words, DenseSearcher(model)]),
+        "ranks": lambda: FusedSearcher([words, DenseSearcher(model)], "ranks"),
+    }
+    searcher = made[kind]()
+    with pytest.raises(RuntimeError, match="call build"):
+        searcher.search(["北京"])
+    for passages, message in (
+        ("北京天气", "passages is one text"),
+        ([], "no passages"),
+        (["北京", 3], r"\[1\] is int"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            searcher.build(passages)
+    searcher.build(["北京天气", "长城", "北京"])
+    for queries, message in (("北京", "queries is one text, expected a list"), ([None], r"queries\[0\] is NoneType")):
+        with pytest.raises(ValueError, match=message):
+            searcher.search(queries)
+    with pytest.raises(ValueError, match="depth=0 lists no passage; give 1 or more"):
+        searcher.search(["北京"], depth=0)
+    assert [one.shape[0] for one in searcher.search([])] == [0, 0]
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse", "late_interaction", "reranker"])
+def test_weights_that_are_no_numbers_and_models_of_another_kind_are_refused(
+    kind: str, request: pytest.FixtureRequest, characters: Any
+) -> None:
+    made: Any = {
+        "dense": DenseSearcher,
+        "sparse": SparseSearcher,
+        "late_interaction": LateInteractionSearcher,
+        "reranker": lambda one: RerankingSearcher(Bm25Searcher(characters), one),
+    }[kind]
+    model = copy.deepcopy(request.getfixturevalue(kind))
+    with torch.no_grad():
+        next(model.parameters()).fill_(torch.nan)
+    with pytest.raises(ValueError, match="scores that are no numbers"):
+        searcher = made(model)
+        searcher.build(["北京天气", "长城"])
+        searcher.search(["北京"])
+    other = request.getfixturevalue("dense" if kind == "sparse" else "sparse")
+    with pytest.raises(ValueError, match=f"the model is a {type(other).__name__}, this search needs a"):
+        made(other)
