@@ -305,6 +305,20 @@ def test_what_cannot_be_filled_is_one_line(ours: Any, text: str, options: Any, m
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
+def test_given_words_that_the_model_cannot_tell_apart_are_refused(loaded: Any, ours: Any) -> None:
+    # Of a tokenizer without bytes every unknown character is the same token, and two words of such are one.
+    if loaded[1].unk_token_id in ids_of(loaded[1], "饕餮"):
+        with pytest.raises(ValueError, match="the candidate '饕餮' has a character that the vocabulary lacks"):
+            fill_words(*loaded, ["北{mask}"], candidates=["京", "饕餮"])
+    else:
+        (found,) = fill_words(*loaded, ["北{mask}"], candidates=["京", "饕餮", "熊猫"])
+        assert {one.words[0].text for one in found} == {"京", "饕餮", "熊猫"}
+    with pytest.raises(ValueError, match="the candidates 'Ａ' and 'A' are the same tokens; give one of them"):
+        fill_words(*ours, ["北{mask}"], candidates=["Ａ", "京", "A"])
+    (found,) = fill_words(*ours, ["北{mask}"], candidates=["京", "京", "海"])  # the same word twice is one
+    assert {one.words[0].text for one in found} == {"京", "海"} and len(found) == 2
+
+
 def test_no_text_has_no_filling_and_a_text_without_a_fitting_word_an_empty_list(ours: Any) -> None:
     assert fill_words(*ours, []) == []
     assert fill_words(*ours, ["北{mask}", "他{mask}书"], accept=lambda word: False) == [[], []]

@@ -298,9 +298,22 @@ def test_settings_that_cannot_act_are_refused_at_construction(spelling: Any, mes
         ChineseModernBertForSpellingCorrection(config)
 
 
+@pytest.mark.parametrize("broken", ["detector.weight", "head.dense.weight"])
+def test_a_model_without_finite_numbers_does_not_pass_for_one_that_finds_nothing(
+    broken: str, saved_checkpoint: Path, tokenizer: Any
+) -> None:
+    model = speller(saved_checkpoint, "tagging")
+    with torch.no_grad():
+        model.get_parameter(broken).fill_(float("nan"))
+    with pytest.raises(ValueError, match="gives probabilities that are not finite"):
+        model.correct(TEXTS, tokenizer)
+
+
 def test_a_threshold_of_a_call_is_checked_and_a_text_is_no_list(saved_checkpoint: Path, tokenizer: Any) -> None:
     model = speller(saved_checkpoint, "tagging")
     with pytest.raises(ValueError, match="threshold=2 must be"):
         model.correct(TEXTS, tokenizer, threshold=2)
+    with pytest.raises(ValueError, match="threshold=nan must be"):
+        model.correct(TEXTS, tokenizer, threshold=float("nan"))
     with pytest.raises(TypeError, match="give a list"):
         model.correct("今天", tokenizer)
