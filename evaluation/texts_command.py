@@ -37,7 +37,8 @@ class TextsArguments:
         """Check what can be checked before a model is loaded.
 
         Raises:
-            ValueError: If there is no text or two sources of texts, or the output contradicts itself.
+            ValueError: If there is no text or two sources of texts, or the output contradicts itself or promises what
+                is not done.
             FileNotFoundError: If there is no input file.
             FileExistsError: If the output is there and `overwrite` is off.
         """
@@ -47,26 +48,61 @@ class TextsArguments:
             raise FileNotFoundError(f"no texts at {self.input_file}; give a file with a text a line, or .jsonl")
         if self.output_file and self.form == "table":
             raise ValueError(f"form=table is for the screen, output_file={self.output_file} holds JSON lines; give one")
-        if self.output_file and Path(self.output_file).exists() and not self.overwrite:
-            raise FileExistsError(f"{self.output_file} is there; give another output_file, or --overwrite")
+        if self.output_file:
+            check_new_file(self.output_file, self.overwrite)
 
 
-def read_texts(args: TextsArguments) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield where each text stands, and its row; lines without a text are left out.
+def check_new_file(name: str, overwrite: bool) -> None:
+    """Refuse a file of results before any work is done.
 
     Raises:
-        ValueError: With file and line, for a line that cannot be read.
+        ValueError: If its name promises a compression, which is not done.
+        FileExistsError: If it is there and `overwrite` is off.
     """
+    from ..runtime.text_files import COMPRESSIONS
+
+    if Path(name).suffix.lower() in COMPRESSIONS:
+        raise ValueError(f"output_file={name} is written uncompressed; give a name that ends in .jsonl")
+    if Path(name).exists() and not overwrite:
+        raise FileExistsError(f"{name} is there; give another output_file, or --overwrite")
+
+
+def read_texts(args: TextsArguments, *added: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield where each text stands, and its row; blank lines are left out, and a null is an empty text.
+
+    Args:
+        args: of the command
+        added: fields that the command adds to a row
+
+    Raises:
+        ValueError: With file and line, for a line that cannot be read or has a field that is added; if there is none.
+    """
+    is_empty = True
+    for place, row in _rows(args):
+        if taken := sorted(set(added) & set(row)):
+            raise ValueError(f"{place} has a field '{taken[0]}', which the result would replace; rename it")
+        is_empty = False
+        yield place, row
+    if is_empty:
+        raise ValueError(f"{args.input_file} holds no text")
+
+
+def check_texts(args: TextsArguments, *added: str) -> None:
+    """Read every row once, so that a wrong one is named before a model is loaded; see `read_texts`."""
+    for _ in read_texts(args, *added):
+        pass
+
+
+def _rows(args: TextsArguments) -> Iterator[tuple[str, dict[str, Any]]]:
     from ..runtime.text_files import read_lines
-    from ..tokenization.documents import document_text, read_json_rows
+    from ..tokenization.documents import document_text, is_json_lines, read_json_rows
 
     file = Path(args.input_file)
     if not args.input_file:
         yield from ((f"text {number}", {args.text_field: text}) for number, text in enumerate(args.texts, start=1))
-    elif ".jsonl" in file.suffixes:
+    elif is_json_lines(file):
         for place, row in read_json_rows(file):
-            document_text(row, args.text_field, place)
-            yield place, dict(row)
+            yield place, {**row, args.text_field: document_text(row, args.text_field, place)}
     else:
         yield from ((f"{file}:{number}", {args.text_field: line}) for number, line in read_lines(file) if line.strip())
 

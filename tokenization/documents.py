@@ -203,6 +203,11 @@ def _read_file(
     return _read_lines_apart(file, source, position) if lines else _read_plain_text(file, source, position)
 
 
+def is_json_lines(file: str | Path) -> bool:
+    """Return whether a file holds JSON lines by its name, plain or compressed."""
+    return str(file).lower().endswith(JSON_SUFFIXES)
+
+
 def source_of_file(file: Path) -> str:
     """Return the name of a readable file without its suffix: the source of its documents where nothing else is."""
     return file.name[: -len(_suffix(file))]

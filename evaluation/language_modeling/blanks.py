@@ -15,7 +15,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ...modeling.blanks_chinese_modernbert import BLANK, Word
-from ...modeling.filling_chinese_modernbert import WordFiller
+from ...modeling.filling_chinese_modernbert import BEAM_WIDTH, WordFiller
 from ...runtime.recipes import read_yaml
 from ...runtime.text_files import read_text
 
@@ -96,7 +96,7 @@ def fill_blanks(
         top: words to find
         tokens: fewest and most tokens of a word; default: as many as the first answer has
     """
-    filler = WordFiller(model, tokenizer)
+    filler = WordFiller(model, tokenizer, width=max(BEAM_WIDTH, top))
     ranges = [tokens or _counted(tokenizer, blank.answers[0]) for blank in blanks]
     words: dict[int, tuple[Word, ...]] = {}
     for own in sorted(set(ranges)):

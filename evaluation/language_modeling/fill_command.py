@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...runtime.options import argument
-from ..texts_command import TextsArguments, in_groups, read_texts, write_rows
+from ..texts_command import TextsArguments, check_texts, in_groups, read_texts, write_rows
 from .token_range import read_token_range
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class FillArguments(TextsArguments):
     candidates: list[str] = argument(list, "The only words to choose from, of any number of tokens.", names=True)
     order: Literal["confidence", "left_to_right"] = argument("confidence", "Which blank of a text is filled next.")
     reveal: Literal["at_once", "one_by_one"] = argument("at_once", "How the tokens of one word are predicted.")
-    top: int = argument(5, "Fillings of a text.", within="[1, inf)")
+    top: int = argument(5, "Fillings of a text.", within="[1, 1000]")
     seed: int | None = argument(None, "Draw fillings by their probabilities; null: take the best.")
     max_tokens: int | None = argument(None, "Tokens that the model sees of a text; null: all that it reads.")
 
@@ -47,18 +47,19 @@ def run_fill(args: FillArguments) -> str:
     Raises:
         ValueError: For a text without a blank, or a folder without a masked language model.
     """
-    from ...modeling.filling_chinese_modernbert import WordFiller
+    from ...modeling.filling_chinese_modernbert import BEAM_WIDTH, WordFiller
     from .loading import load_masked_language_model
 
+    check_texts(args, "fillings")
     model, tokenizer = load_masked_language_model(args.model, args.dtype, args.use_cpu, args.trust_remote_code)
-    filler = WordFiller(model, tokenizer, args.tokens_per_batch, args.max_tokens)
+    filler = WordFiller(model, tokenizer, args.tokens_per_batch, args.max_tokens, max(BEAM_WIDTH, args.top))
     return write_rows(args, _filled(filler, args), lambda row: _shown(row, args.text_field))
 
 
 def _filled(filler: WordFiller, args: FillArguments) -> Iterator[dict[str, Any]]:
     """Yield the row of every text with its fillings."""
     done = 0
-    for group in in_groups(read_texts(args)):
+    for group in in_groups(read_texts(args, "fillings")):
         found = filler.fill(
             [row[args.text_field] for _, row in group],
             names=[place for place, _ in group],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...runtime.options import argument
-from ..texts_command import TextsArguments, in_groups, read_texts, write_rows
+from ..texts_command import TextsArguments, check_texts, in_groups, read_texts, write_rows
 
 
 @dataclass
@@ -63,11 +63,12 @@ def run_augment(args: AugmentArguments) -> str:
     from .augment import augment_texts
 
     segmenter = load_segmenter(args.segmenter, args.user_dictionary)
+    check_texts(args, "original")
     filler, floor = _tools(args, args.min_similarity)
 
     def rows() -> Iterator[dict[str, Any]]:
         done = 0
-        for group in in_groups(row for _, row in read_texts(args)):
+        for group in in_groups(row for _, row in read_texts(args, "original")):
             texts = [row[args.text_field] for row in group]
             numbers: dict[str, Any] = {"share": args.share, "copies": args.copies, "among": args.among}
             found = augment_texts(filler, segmenter, texts, **numbers, seed=args.seed, first=done, floor=floor)
@@ -88,11 +89,12 @@ def run_rewrite(args: RewriteArguments) -> str:
     from .rewrite import read_lexicon, rewrite_texts
 
     lexicon = read_lexicon(args.lexicon)
+    check_texts(args, "rewritten")
     filler, floor = _tools(args, args.min_similarity)
 
     def rows() -> Iterator[dict[str, Any]]:
         done = 0
-        for group in in_groups(row for _, row in read_texts(args)):
+        for group in in_groups(row for _, row in read_texts(args, "rewritten")):
             texts = [row[args.text_field] for row in group]
             seed = None if args.seed is None else args.seed + done
             found = rewrite_texts(filler, texts, lexicon, floor, top=args.top, least_score=args.min_score, seed=seed)
