@@ -27,7 +27,7 @@ class FillEvaluateArguments:
     models: list[str] = argument(list, "Folders or Hub names of masked language models.", group="Models and data")
     trust_remote_code: bool = argument(False, "Allow the models' own code from their folder or the Hub.")
     data: str = argument("", "YAML list of {text, answers}; if empty: 50 everyday sentences.")
-    top: int = argument(5, "Words among which an answer must be.", within="[1, inf)")
+    top: int = argument(5, "Words among which an answer must be.", within="[1, 1000]")
     tokens: str = argument("", "Tokens of a word: 2, or 1..3; if empty: as many as the first answer has.")
     output_dir: str = argument("fill-evaluate", "Folder of the report.", group="Output")
     overwrite: bool = argument(False, "Replace a report in output_dir.")
@@ -50,7 +50,7 @@ def run_fill_evaluate(args: FillEvaluateArguments) -> Path:
         ValueError: For sentences that cannot be read, or a folder without a masked language model.
     """
     from .blanks import EVERYDAY, fill_blanks, read_blanks
-    from .loading import load_masked_language_model, public_name
+    from .loading import load_masked_language_model, public_names
 
     output = Path(args.output_dir)
     if (output / REPORT).exists() and not args.overwrite:
@@ -59,9 +59,9 @@ def run_fill_evaluate(args: FillEvaluateArguments) -> Path:
     blanks = read_blanks(data)
     tokens = read_token_range(args.tokens)
     found: dict[str, list[FilledBlank]] = {}
-    for name in dict.fromkeys(args.models):
+    for name, shown in public_names(args.models).items():
         model, tokenizer = load_masked_language_model(name, args.dtype, args.use_cpu, args.trust_remote_code)
-        found[public_name(name)] = filled = fill_blanks(model, tokenizer, blanks, args.top, tokens)
+        found[shown] = filled = fill_blanks(model, tokenizer, blanks, args.top, tokens)
         logger.info("%s: %d of %d right", name, sum(one.rank is not None for one in filled), len(filled))
     settings = {"data": data.name, "sentences": len(blanks), "top": args.top, "dtype": args.dtype}
     settings["tokens"] = args.tokens or "of the first answer"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,21 @@ def load_masked_language_model(name: str, dtype: str, use_cpu: bool, trust_remot
     return model.eval().to(device), AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
 
 
-def public_name(name: str) -> str:
-    """Return of a path its last two parts: a report tells no folder of the machine, and a Hub name is two parts."""
-    return "/".join(Path(name).parts[-2:])
+def public_name(name: str, parts: int = 2) -> str:
+    """Return of a path its last parts: a report tells no folder of the machine, and a Hub name is two parts."""
+    return "/".join(Path(name).parts[-parts:]) or Path(name).resolve().name
+
+
+def public_names(names: Sequence[str]) -> dict[str, str]:
+    """Return the public name of each model, with so many more parts of the paths that no two are alike.
+
+    Raises:
+        ValueError: If two names are one path.
+    """
+    given = list(dict.fromkeys(names))
+    longest = max((len(Path(name).parts) for name in given), default=0)
+    for parts in range(2, 1 + max(2, longest)):
+        shown = {name: public_name(name, parts) for name in given}
+        if len({*shown.values()}) == len(given):
+            return shown
+    raise ValueError(f"{', '.join(given)} name a model twice; give each once")

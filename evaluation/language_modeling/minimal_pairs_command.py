@@ -57,6 +57,7 @@ def run_minimal_pairs(args: MinimalPairsArguments) -> Path:
         FileNotFoundError: If the pairs are not there.
         ValueError: For pairs that cannot be read, or a folder without a masked language model.
     """
+    from .loading import public_names
     from .minimal_pairs import read_pairs
     from .minimal_pairs_report import REPORT, write_pairs_report
 
@@ -65,7 +66,7 @@ def run_minimal_pairs(args: MinimalPairsArguments) -> Path:
         raise FileExistsError(f"{output / REPORT} exists; give another output_dir, or overwrite")
     data = args.data or str(Path(os.environ.get(DATA_FOLDER, "data")) / "zhoblimp" / "zhoblimp.jsonl.gz")
     pairs = read_pairs(data, args.limit)
-    scored = [_score_model(name, pairs, args) for name in dict.fromkeys(args.models)]
+    scored = [_score_model(name, shown, pairs, args) for name, shown in public_names(args.models).items()]
     settings: dict[str, Any] = {
         "data": Path(data).name,
         "pairs": len(pairs),
@@ -79,10 +80,10 @@ def run_minimal_pairs(args: MinimalPairsArguments) -> Path:
     return write_pairs_report(output, scored, settings)
 
 
-def _score_model(name: str, pairs: list[MinimalPair], args: MinimalPairsArguments) -> ScoredModel:
+def _score_model(name: str, shown: str, pairs: list[MinimalPair], args: MinimalPairsArguments) -> ScoredModel:
     """Return a model's scores, by masking."""
     from ...tokenization.word_segmentation import load_segmenter
-    from .loading import load_masked_language_model, public_name
+    from .loading import load_masked_language_model
     from .minimal_pairs import SCORES, score_pairs
     from .minimal_pairs_report import ScoredModel
     from .pseudo_likelihood import score_texts
@@ -101,4 +102,4 @@ def _score_model(name: str, pairs: list[MinimalPair], args: MinimalPairsArgument
         scores[masking] = {score: score_pairs(pairs, tokens, score, args.resamples, args.seed) for score in SCORES}
         share = scores[masking]["slln"].overall
         logger.info("%s, one %s masked at once: %s in %.0f s", name, masking, share, seconds[masking])
-    return ScoredModel(public_name(name), forwards, seconds, scores)
+    return ScoredModel(shown, forwards, seconds, scores)

@@ -92,6 +92,8 @@ def read_confusion(paths: str | Path | Sequence[str | Path]) -> ConfusionSet:
         raise ValueError(f"no confusion set was given; name at least one file of {FORMS}")
     listed: list[tuple[str, str]] = []
     for file in files:
+        if not file.is_file():
+            raise FileNotFoundError(f"no confusion set at {file}; give a file of {FORMS}")
         listed += _usable(file, _read_json(file) if _is_json(file) else _read_table(file))
     return ConfusionSet.of(listed)
 

@@ -43,6 +43,8 @@ class SpellingNoise:
             )
         if not min(self.shares) >= 0 or not 0 < sum(self.shares) < float("inf"):
             raise ValueError(f"shares={[*self.shares]} must not be negative, and one must be above 0")
+        if idle := [number for number, one in enumerate(self.confusions, start=1) if not one.han]:
+            raise ValueError(f"confusion set {idle[0]} names no two Han characters, so it makes no error; leave it out")
         if not 0 < self.rate <= 1:
             raise ValueError(f"rate={self.rate} must be above 0 and at most 1")
 

@@ -20,7 +20,7 @@ class SpellEvaluateArguments:
     data: list[str] = argument(list, "Files of pairs, JSON lines of source and target; may end in .gz.", names=True)
     unequal: Literal["refuse", "skip"] = argument("refuse", "What becomes of pairs of unequal length.")
     confusion: list[str] = argument(list, "Files of confusion sets; nothing else is corrected then.", names=True)
-    threshold: float = argument(-1.0, "Least probability of an edit; -1: each model's own.", within="[-1, 1]")
+    threshold: float | None = argument(None, "Least probability of an edit; null: each model's own.", within="[0, 1]")
 
     output_dir: str = argument("spell-evaluate", "Folder of the report.", group="Output")
     overwrite: bool = argument(False, "Replace a report in output_dir.")
@@ -50,10 +50,10 @@ def run_evaluate(arguments: SpellEvaluateArguments) -> Path:
         FileNotFoundError: If a model or a file is not there.
         ValueError: If a file is wrong, two have one name, or a folder is no corrector.
     """
-    from ...evaluation.language_modeling.loading import public_name
-    from ...evaluation.spelling import ScoredCorrector, read_confusion, read_spelling_pairs, write_spelling_report
+    from ...evaluation.language_modeling.loading import public_names
+    from ...evaluation.spelling import ScoredCorrector, read_spelling_pairs, write_spelling_report
     from ...evaluation.spelling.report import REPORT
-    from .loading import timed_corrections, trained_corrector
+    from .loading import confusions_of, timed_corrections, trained_corrector
 
     output = Path(arguments.output_dir)
     if (output / REPORT).exists() and not arguments.overwrite:
@@ -61,18 +61,17 @@ def run_evaluate(arguments: SpellEvaluateArguments) -> Path:
     sets = {Path(name).name.partition(".")[0]: read_spelling_pairs(name, arguments.unequal) for name in arguments.data}
     if len(sets) != len(arguments.data):
         raise ValueError(f"two of data={', '.join(arguments.data)} have one name; the report needs another for each")
-    confusion = read_confusion(arguments.confusion).table if arguments.confusion else None
-    threshold = None if arguments.threshold < 0 else arguments.threshold
+    confusion, threshold = confusions_of(arguments.confusion), arguments.threshold
     scored, thresholds = [], {}
-    for name in dict.fromkeys(arguments.models):
+    for name, shown in public_names(arguments.models).items():
         model, tokenizer = trained_corrector(name, arguments.bf16, arguments.use_cpu)
         predictions, seconds = {}, {}
         for one, pairs in sets.items():
             predictions[one], seconds[one] = timed_corrections(
-                model, tokenizer, [pair.source for pair in pairs], threshold, confusion
+                model, tokenizer, [pair.source for pair in pairs], threshold, confusion and confusion.table
             )
-        scored.append(ScoredCorrector(public_name(name), [predictions], seconds))
-        thresholds[public_name(name)] = model.settings.threshold if threshold is None else threshold
+        scored.append(ScoredCorrector(shown, [predictions], seconds))
+        thresholds[shown] = model.settings.threshold if threshold is None else threshold
         logger.info("%s: corrected %d sets", name, len(sets))
     settings = {"thresholds": thresholds, "confusion": [Path(name).name for name in arguments.confusion]}
     return write_spelling_report(output, sets, scored, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -10,12 +11,15 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from ...evaluation.spelling import ConfusionSet, read_confusion
 from ...modeling import ChineseModernBertConfig, ChineseModernBertForSpellingCorrection
 from ...modeling.configuration_chinese_modernbert import SPELLING
 from ...modeling.loading import own_config
-from ...modeling.spelling_chinese_modernbert import SpellingSettings
+from ...modeling.spelling_chinese_modernbert import RELM, SpellingSettings
 from ...tokenization.loading import check_vocabulary, load_tokenizer
 from .arguments import SpellingArguments
+
+logger = logging.getLogger(__name__)
 
 DETECTOR = "detector."
 
@@ -23,18 +27,39 @@ DETECTOR = "detector."
 def build_corrector(arguments: SpellingArguments) -> ChineseModernBertForSpellingCorrection:
     """Return a corrector with float32 weights; a detector that the checkpoint lacks is drawn.
 
+    A sentence is no longer than what the model reads.
+
     Raises:
         ValueError: If the folder is no model of ours, or lacks weights of a masked language model.
     """
     config = own_config(arguments.model)
     if config is None:
         raise ValueError(f"{arguments.model} is no model of this library; convert it first")
+    room = config.max_position_embeddings - 2  # of characters, each a token, beside the special ones
+    room = max(1, (room - 1) // 2 if arguments.arm == RELM else room)
+    if arguments.longest_sentence > room:
+        logger.warning("%s reads %d characters together; longer sentences are cut there", arguments.model, room)
     settings = SpellingSettings(
         arm=arguments.arm,
         detection_weight=arguments.detection_weight,
-        longest_sentence=arguments.longest_sentence,
+        longest_sentence=min(arguments.longest_sentence, room),
     )
     return _load(arguments.model, config, settings, may_lack=(DETECTOR,))
+
+
+def confusions_of(files: Sequence[str]) -> ConfusionSet | None:
+    """Return the confusion sets that corrections are held to; None where no file is named.
+
+    Raises:
+        FileNotFoundError: If a file is not there.
+        ValueError: If one cannot be read, or none has a Chinese character, so that nothing would be corrected.
+    """
+    if not files:
+        return None
+    found = read_confusion(files)
+    if not found.han:
+        raise ValueError(f"{', '.join(files)} confuse no two Chinese characters, so nothing would be corrected")
+    return found
 
 
 def trained_corrector(

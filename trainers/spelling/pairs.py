@@ -48,13 +48,16 @@ def read_run_pairs(arguments: SpellingArguments) -> RunPairs:
 
     Raises:
         FileNotFoundError: If a file is not there.
-        ValueError: With file and line, for a wrong one; if two test files have one name, nothing is left to train on,
-            or dev has no clean sentence or none with an error.
+        ValueError: With file and line, for a wrong one; if two test files have one name or one is called dev, nothing
+            is left to train on, or dev has no clean sentence or none with an error.
     """
     train = _read(arguments.train, arguments)
     test = {Path(name).name.partition(".")[0]: _read([name], arguments) for name in arguments.test}
-    if len(test) != len(arguments.test):
-        raise ValueError(f"two of test={', '.join(arguments.test)} have one name; the report needs another for each")
+    if len(test) != len(arguments.test) or HELD_OUT in test:
+        raise ValueError(
+            f"test={', '.join(arguments.test)}: the report needs a name for each that is no other's and not "
+            f"'{HELD_OUT}'; rename a file"
+        )
     if arguments.dev:
         dev = _read(arguments.dev, arguments)
     else:

@@ -17,7 +17,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast, set_seed
 
-from ...evaluation.spelling import ScoredCorrector, read_confusion, write_spelling_report
+from ...evaluation.spelling import ScoredCorrector, write_spelling_report
 from ...modeling import ChineseModernBertForSpellingCorrection
 from ...runtime.files import model_files_fingerprint, model_fingerprint, write_text_atomically
 from ...runtime.folder_lock import hold_folder
@@ -27,7 +27,7 @@ from ...tokenization.loading import check_vocabulary, load_tokenizer, save_token
 from ..lora import add_lora, merge_lora
 from ..soundness import refuse_unsound_weights
 from .arguments import SpellingArguments
-from .loading import build_corrector, timed_corrections
+from .loading import build_corrector, confusions_of, timed_corrections
 from .pairs import RunPairs, read_run_pairs
 from .trainer import SpellingTrainer, run_arguments
 
@@ -68,7 +68,7 @@ class _Runs:
         self.arguments, self.output = arguments, output
         self.tokenizer: PreTrainedTokenizerFast = load_tokenizer(arguments.model)
         self.pairs: RunPairs = read_run_pairs(arguments)
-        confusion = read_confusion(arguments.confusion) if arguments.confusion else None
+        confusion = confusions_of(arguments.confusion)
         self.confusion = None if confusion is None else confusion.table
         self.identity = {
             **deciding_options(arguments, MAY_DIFFER),
@@ -125,6 +125,12 @@ class _Runs:
         trainer = SpellingTrainer(model, chosen, self.tokenizer, self.pairs.train, self.pairs.dev, self.confusion)
         trainer.train()
         point = trainer.restore_best()
+        if not point.f1:
+            logger.warning(
+                "seed %d corrects nothing: no threshold mends a sentence of dev within false_positive_rate=%g",
+                seed,
+                chosen.false_positive_rate,
+            )
         if chosen.lora_rank:
             merge_lora(model)
         refuse_unsound_weights(model, f"seed {seed}")

@@ -72,6 +72,9 @@ def run_synthetic(args: SyntheticArguments) -> str:
         ValueError: With file and line, for what cannot be read; if no pair is left.
     """
     noise = read_noise(args.confusion, args.shares, args.rate, args.seed)
+    for file in args.leave_out:
+        if not Path(file).is_file():
+            raise FileNotFoundError(f"no pairs at {file} to leave out; give JSON lines with {' and '.join(FIELDS)}")
     rows = [found for file in args.leave_out for found in read_json_rows(Path(file))]
     texts = [checked_field(row, name, location) for location, row in rows for name in FIELDS]
     held_out = HeldOutTexts({"left out": texts}, args.leakage_similarity)

@@ -174,7 +174,7 @@ def test_the_report_lists_every_sentence_for_every_model(saved_checkpoint: Path,
     ("words", "message"),
     [
         ([], "no model is given"),
-        (["m", "--top", "0"], "top=0 is not a number in [1, inf)"),
+        (["m", "--top", "0"], "top=0 is not a number in [1, 1000]"),
         (["m", "--tokens", "3..1"], "tokens='3..1' is no number of tokens"),
         (["m", "--tokens", "few"], "tokens='few' is no number of tokens"),
         (["m", "--data", "nowhere.yaml"], "no sentences at nowhere.yaml"),

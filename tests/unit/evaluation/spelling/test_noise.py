@@ -63,8 +63,14 @@ def test_texts_of_nothing_and_of_100_000_characters() -> None:
         ((float("nan"), 1.0), 0.1, "must not be negative"),
         ((1.0, 1.0), 0.0, "rate=0.0 must be above 0"),
         ((1.0, 1.0), 1.5, "rate=1.5 must be above 0 and at most 1"),
+        ((1.0, 1.0), float("nan"), "rate=nan must be above 0"),
     ],
 )
 def test_what_cannot_act_is_refused(shares: Sequence[float], rate: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SpellingNoise((SOUND, SHAPE), shares, rate)
+
+
+def test_a_set_that_changes_no_chinese_character_is_refused() -> None:
+    with pytest.raises(ValueError, match="confusion set 2 names no two Han characters"):
+        SpellingNoise((SOUND, ConfusionSet.of([("a", "b"), ("a", "在")])), (1.0, 1.0), 0.5)

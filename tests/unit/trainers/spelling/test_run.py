@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,13 @@ def test_evaluate_scores_correctors_side_by_side(trained: Path, tmp_path: Path) 
         (["spell", "check", "--text", "a"], "no model is given"),
         (["spell", "check", "m"], "give either text, or data"),
         (["spell", "check", "m", "--text", "a", "--threshold", "3"], "threshold=3"),
+        (["spell", "check", "m", "--text", "a", "--threshold", "nan"], "threshold=nan"),
+        (["spell", "check", "m", "--text", "a", "--threshold", "-0.5"], "threshold=-0.5"),
+        (["spell", "check", "m", "--text", "a", "--field", "body"], "field=body is read of data in .jsonl alone"),
+        (["spell", "check", "m", "--data", "a.txt", "--field", "body"], "field=body is read of data in .jsonl alone"),
+        (["spell", "check", "m", "--text", "a", "--output_file", "b"], "what is given as text is printed"),
+        (["spell", "check", "m", "--data", "a", "--output_file", "b.gz"], "b.gz is written uncompressed"),
+        (["spell", "evaluate", "m", "--data", "a", "--threshold", "-1"], "threshold=-1"),
         (["spell", "evaluate", "m"], "gives no 'data'"),
     ],
 )
@@ -271,3 +279,106 @@ def test_a_model_without_a_detector_corrects_nothing_and_dev_needs_clean_sentenc
 def test_the_recipes_of_both_stages_are_read(name: str, seeds: int) -> None:
     arguments = load_recipe([SpellingArguments], name, ["--model", "m", "--train", "a.jsonl", "--use_cpu"])[0]
     assert (arguments.seeds, arguments.arm, arguments.false_positive_rate) == (seeds, "tagging", 0.05)
+
+
+def test_check_reads_a_file_by_portions_of_characters(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chinese_modernbert.trainers.spelling import check
+
+    model = str(trained / "out" / "models" / "seed1")
+    texts = [f"今天天天很好{number}。" for number in range(20)]
+    (tmp_path / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    sizes: list[int] = []
+    call = check._Corrector.__call__
+    monkeypatch.setattr(
+        check._Corrector, "__call__", lambda self, rows, field: sizes.append(len(rows)) or call(self, rows, field)
+    )
+    found = []
+    for characters in (1, 25, 100_000):
+        monkeypatch.setattr(check, "CHARACTERS_AT_ONCE", characters)
+        output = tmp_path / f"{characters}.jsonl"
+        words = ["--data", str(tmp_path / "texts.txt"), "--output_file", str(output), "--use_cpu"]
+        assert cli.main(["spell", "check", model, *words]) == 0
+        rows = [json.loads(line) for line in output.read_text(encoding="utf-8").split("\n")[:-1]]
+        assert [row["text"] for row in rows] == texts
+        found.append([row["corrected"] for row in rows])
+    assert found[0] == found[1] == found[2]
+    assert sizes == [1] * 20 + [3] * 6 + [2] + [20]  # of nine or ten characters and a line end each
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"text": "今天"}\n{"text": null}\n', "a.jsonl:2: field 'text' is NoneType"),
+        ('{"text": "今天"}\n{"text": "天", "edits": []}\n', "a.jsonl:2 has a field 'edits'"),
+        ('{"text": "今天"}\n{"text": "天\\ud83d"}\n', "a.jsonl:2 holds the lone surrogate"),
+        ("", "a.jsonl holds no text"),
+    ],
+)
+def test_a_wrong_row_is_named_before_a_model_is_loaded(
+    content: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.jsonl").write_text(content, encoding="utf-8")
+    words = ["--data", str(tmp_path / "a.jsonl"), "--output_file", str(tmp_path / "out.jsonl"), "--use_cpu"]
+    assert cli.main(["spell", "check", str(tmp_path / "no model"), *words]) == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "out.jsonl").exists()
+
+
+def test_broken_confusion_sets_and_such_without_chinese_are_refused(
+    trained: Path, saved_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, data = str(trained / "out" / "models" / "seed1"), str(trained / "train.jsonl")
+    commands = (
+        ["spell", "check", model, "--text", "今天天天很好。"],
+        ["spell", "evaluate", model, "--data", data, "--output_dir", str(tmp_path / "report")],
+        ["spell", "train", "--model", str(saved_checkpoint), "--train", data, "--output_dir", str(tmp_path / "out")],
+    )
+    for content, message in (
+        ("a\tb\n", "confuse no two Chinese characters"),
+        ("天\t气\n天气\n", "set.txt:2 is '天气'"),
+    ):
+        (tmp_path / "set.txt").write_text(content, encoding="utf-8")
+        for words in commands:
+            assert cli.main([*words, "--confusion", str(tmp_path / "set.txt"), "--use_cpu"]) == 2
+            assert message in capsys.readouterr().err
+    assert cli.main([*commands[0], "--confusion", str(tmp_path / "none.txt"), "--use_cpu"]) == 2
+    assert f"no confusion set at {tmp_path / 'none.txt'}" in capsys.readouterr().err
+
+
+def test_a_test_of_the_name_of_dev_is_refused(tmp_path: Path) -> None:
+    data, test = write_pairs(tmp_path / "train.jsonl", 20), write_pairs(tmp_path / "dev.jsonl", 4, start=50)
+    with pytest.raises(ValueError, match="a name for each that is no other's and not 'dev'"):
+        read_run_pairs(SpellingArguments(model="unread", train=[data], test=[test]))
+
+
+def test_correctors_whose_folders_end_alike_have_names_of_their_own(trained: Path, tmp_path: Path) -> None:
+    models = []
+    for name, threshold in (("one", 0.0), ("two", 1.0)):
+        folder = tmp_path / name / "models" / "seed1"
+        shutil.copytree(trained / "out" / "models" / "seed1", folder)
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config["spelling"]["threshold"] = threshold
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        models.append(str(folder))
+    words = ["--data", str(trained / "law.test.jsonl"), "--output_dir", str(tmp_path / "report"), "--use_cpu"]
+    assert cli.main(["spell", "evaluate", *models, *words]) == 0
+    report = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    assert report["settings"]["thresholds"] == {"one/models/seed1": 0.0, "two/models/seed1": 1.0}
+    assert [row["corrector"] for row in report["sets"]["law"]] == ["one/models/seed1", "two/models/seed1"]
+
+
+def test_no_sentence_is_longer_than_what_the_model_reads(saved_checkpoint: Path) -> None:
+    for arm, room in (("tagging", 126), ("relm", 62)):  # of 128 tokens
+        given: Any = {"model": str(saved_checkpoint), "train": ["a"], "arm": arm, "use_cpu": True}
+        for longest in (20, 1_000):
+            model = build_corrector(SpellingArguments(**given, longest_sentence=longest))
+            assert model.settings.longest_sentence == min(longest, room)
+
+
+def test_a_run_that_mends_nothing_says_so(saved_checkpoint: Path, tmp_path: Path, caplog: Any) -> None:
+    data = write_pairs(tmp_path / "train.jsonl", 20)
+    words = ["--max_steps", "1", "--false_positive_rate", "0"]
+    assert train(saved_checkpoint, tmp_path / "out", data, *words) == 0
+    assert result(tmp_path / "out")["dev"]["f1"] == 0
+    assert "seed 1 corrects nothing" in caplog.text

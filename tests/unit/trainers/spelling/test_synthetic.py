@@ -112,3 +112,17 @@ def test_a_corpus_without_a_fit_sentence_is_refused(folder: Path, capsys: pytest
     assert not (folder / "none.jsonl").exists()
     assert main(["spell", "pairs", str(folder / "a.jsonl"), *words, "--shares", "1", "2"]) == 2
     assert "2 shares for 1 confusion sets" in capsys.readouterr().err
+
+
+def test_files_that_are_missing_or_make_no_error_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "latin.txt").write_text("a\tb\n", encoding="utf-8")
+    good = ["--confusion", str(folder / "sound.txt")]
+    for words, message in (
+        (["--confusion", str(folder / "none.txt")], "no confusion set at"),
+        (["--confusion", str(folder / "sound.txt"), str(folder / "latin.txt")], "confusion set 2 names no two Han"),
+        ([*good, "--leave_out", str(folder / "none.jsonl")], "no pairs at"),
+    ):
+        output = ["--output_file", str(folder / "none.out.jsonl")]
+        assert main(["spell", "pairs", str(folder / "a.jsonl"), *output, *words]) == 2
+        assert message in (error := capsys.readouterr().err) and "Traceback" not in error
+        assert not (folder / "none.out.jsonl").exists()
