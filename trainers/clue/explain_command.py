@@ -156,7 +156,7 @@ def _chosen(
     Raises:
         ValueError: If fewer than two have one.
     """
-    filled = [one for one, units in zip(examples, words, strict=True) if units]
+    filled = [one for one, units in zip(examples, words, strict=True) if any(unit.text.strip() for unit in units)]
     if len(filled) < len(examples):
         logger.warning("%s: %d rows without a word are left out", inputs.task.name, len(examples) - len(filled))
     if len(filled) < 2:

@@ -60,6 +60,7 @@ class NoiseArguments:
             raise ValueError(f"no {lacking} is given; name a file with --{lacking}")
         of_model = ("kind", "tokenizer", "max_length", "bf16", "trust_remote_code", "use_cpu")
         idle = [name for name in of_model if getattr(self, name)]
+        idle += ["batch_size"] if self.batch_size != NoiseArguments.batch_size else []
         if idle and not self.model:
             raise ValueError(f"{idle[0]} is read with a model alone; give --model, or leave it out")
 
@@ -90,6 +91,8 @@ def run_noise(args: NoiseArguments) -> Path:
     if not rows:
         raise ValueError(f"{args.data} holds no row")
     noisy = [noisy_row(row, fields, noise, args.label_field) for row in rows]
+    for name in (REPORT, REPORT_JSON):  # of other rows than those that are written now
+        (output / name).unlink(missing_ok=True)
     with open_atomically(output / NOISY) as stream:
         for row in noisy:
             stream.write(json.dumps(row.values, ensure_ascii=False) + "\n")

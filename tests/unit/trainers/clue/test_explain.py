@@ -1,6 +1,7 @@
 """`explain` and `clue --explain`: weights against the model asked by hand, and those of a bag of words, all known."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,40 @@ def test_a_task_of_clue_is_read_by_its_name_with_the_labels_of_the_model(checkpo
     assert len(found["texts"]) == 4 and {one["gold"] for one in found["texts"]} <= {"0", "1"}
     assert set(found["mask_reaction"]["accuracy"]) == {"whole", "half", "none"}
     assert main(["explain", str(tmp_path / "model"), *words, "--output_dir", str(tmp_path / "out")]) == 2
+
+
+ODD = [
+    "臺灣好坏",
+    "😀\U0001f468\u200d\U0001f469好",
+    "ＡＢＣ 好　坏ｱ12",
+    "\U00020bb7快e\u0301慢\ufe0f",
+    "。！？",
+    "[MASK]好[SEP]",
+    "好坏快慢" * 25_000,
+    "",
+    " \u3000 ",
+]
+
+
+def test_odd_texts_are_explained_word_by_word_and_empty_ones_left_out(checkpoint: str, tmp_path: Path) -> None:
+    task = Task("own", "classification", "fields", {}, ("text",), ("甲", "乙"), 64, 8, 1, 1e-4)
+    torch.manual_seed(0)
+    save_model(build_model(task, checkpoint), AutoTokenizer.from_pretrained(checkpoint), tmp_path / "model")
+    words = ["--methods", "leave_one_out", "--random_orders", "1", "--max_length", "48"]
+    found = explain(tmp_path, str(tmp_path / "model"), [{"text": text} for text in ODD], *words)
+    assert [one["id"] for one in found["texts"]] == list(range(len(ODD) - 2))
+    assert found["settings"]["texts that are cut"] == 1
+    for one in found["texts"]:
+        (text,) = one["texts"]
+        assert text == ODD[one["id"]]
+        assert all(text[word["start"] : word["end"]] == word["text"] != "" for word in one["words"])
+        # A tokenizer of single characters drops marks that are no characters of their own.
+        visible, read = (re.sub(r"[\s\u0301\ufe0f\u200d]", "", one) for one in (text, _read(one)))
+        assert visible.startswith(read) and (visible == read or len(text) > 48)
+
+
+def _read(one: dict[str, Any]) -> str:
+    return "".join(word["text"] for word in one["words"])
 
 
 def test_what_cannot_be_explained_is_one_line(

@@ -113,11 +113,55 @@ def test_entities_are_scored_where_they_stand(checkpoint: str, confusion: str, t
         ({"data": ""}, "no data is given"),
         ({"confusion": []}, "no confusion is given"),
         ({"bf16": True}, "bf16 is read with a model alone"),
+        ({"batch_size": 8}, "batch_size is read with a model alone"),
     ],
 )
 def test_options_that_do_not_act_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         NoiseArguments(**{"data": "rows.jsonl", "confusion": ["a.txt"], **changes})
+
+
+ODD = ["", "北京，臺灣", "😀\U0001f468\u200d\U0001f469北会", "ＡＢＣ北　京ｱ12", "\U00020bb7北e\u0301", "。！"]
+
+
+def test_odd_texts_and_a_very_long_one_keep_their_length(confusion: str, tmp_path: Path) -> None:
+    texts = [*ODD, "北京会议" * 25_000]
+    words = [write_rows(tmp_path, [{"text": text, "label": "好"} for text in texts]), "--confusion", confusion]
+    assert main(["noise", *words, "--rate", "1", "--output_dir", str(tmp_path / "out")]) == 0
+    known = read_confusion(confusion).table
+    for text, row in zip(texts, noisy_rows(tmp_path / "out"), strict=True):
+        assert len(row["text"]) == len(text)
+        for before, after in zip(text, row["text"], strict=True):
+            assert after in known.get(before, (before,))
+
+
+def test_the_report_of_other_rows_goes_with_them(checkpoint: str, confusion: str, tmp_path: Path) -> None:
+    model = fine_tuned(checkpoint, tmp_path / "model", "classification", LABELS)
+    rows = write_rows(tmp_path, [{"text": text, "label": LABELS[n % 2]} for n, text in enumerate(TEXTS[:4])])
+    words = ["noise", rows, "--confusion", confusion, "--output_dir", str(tmp_path / "out"), "--overwrite"]
+    assert main([*words, "--model", model, "--use_cpu"]) == 0
+    assert (tmp_path / "out" / "report.md").is_file() and (tmp_path / "out" / "report.json").is_file()
+    assert main([*words, "--rate", "1"]) == 0
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["noisy.jsonl"]
+
+
+def test_a_broken_confusion_file_or_row_is_one_line_and_nothing_is_written(
+    confusion: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.txt").write_text("北\t海\n京海\n", encoding="utf-8")
+    (tmp_path / "latin.txt").write_text("a\tb\n", encoding="utf-8")
+    good = write_rows(tmp_path, [{"text": "北京"}])
+    (tmp_path / "null.jsonl").write_text('{"text": "北京"}\n{"text": null}\n', encoding="utf-8")
+    for data, sets, message in (
+        (good, "broken.txt", "broken.txt:2 is '京海'"),
+        (good, "latin.txt", "confusion set 1 names no two Han characters"),
+        (good, "none.txt", "no confusion set at"),
+        (str(tmp_path / "null.jsonl"), "sound.txt", "null.jsonl:2: field 'text' is NoneType"),
+    ):
+        words = ["--confusion", str(tmp_path / sets), "--output_dir", str(tmp_path / "out")]
+        assert main(["noise", data, *words]) == 2
+        assert message in (error := capsys.readouterr().err) and "Traceback" not in error
+        assert not (tmp_path / "out").exists()
 
 
 def test_rows_without_labels_are_refused(
