@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,11 +30,12 @@ class TokenSegmenter:
     A word that is cut otherwise in query and passage is lost to BM25; what tokens it is made of is not.
 
     Args:
-        tokenizer: of a model; its special tokens are left out
+        tokenizer: of a model; its special tokens are left out, and texts are read whole
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        self.backend = tokenizer.backend_tokenizer
+        self.backend = copy.deepcopy(tokenizer.backend_tokenizer)  # a model that shares it cuts texts by it
+        self.backend.no_truncation()
 
     def cut(self, text: str) -> list[str]:
         """Return the pieces of the text that are tokens; several tokens of one character are that character each."""

@@ -103,6 +103,21 @@ def take_own_classes(model: Any, folder: str | Path) -> Any:
     return model
 
 
+def encoder_place(folder: str | Path) -> Path:
+    """Return where a folder has its encoder: in itself, or where sentence-transformers keeps it further down.
+
+    Raises:
+        ValueError: If there is none, as in a table of vectors.
+    """
+    path = Path(folder)
+    if (path / CONFIG_FILE).is_file():
+        return path
+    found = [file.parent for file in sorted(path.rglob(CONFIG_FILE)) if "model_type" in _values(file)]
+    if not found:
+        raise ValueError(f"{folder} holds no encoder; give the checkpoint or release that it was made of")
+    return found[0]
+
+
 def model_digest(model: Any) -> str:
     """Return 16 hexadecimal digits that name what a model makes of texts: its weights, prompts and longest texts.
 

@@ -31,6 +31,8 @@ def read_retrieval_task(name: str, folder: str | Path = "", split: str = "test")
     """
     bare, _, own = (name, "", "") if Path(name).exists() else name.partition(":")
     if Path(bare).is_dir() and bare not in SENTENCE_SETS:
+        if own and not (Path(bare) / JUDGMENTS).is_dir():
+            raise FileNotFoundError(f"{name} names a split, and {bare} has {JUDGMENTS}.tsv alone; leave '{own}' out")
         return read_beir(Path(bare), own or split)
     one = find_set(bare)
     found = read_rows(one, own or split, "" if Path(bare).is_file() else folder)
@@ -48,7 +50,7 @@ def read_beir(folder: Path, split: str = "test") -> RetrievalTask:
 
     Args:
         folder: the folder
-        split: which file of `qrels` is read
+        split: which file of the folder `qrels` is read, where there is one
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -57,7 +59,7 @@ def read_beir(folder: Path, split: str = "test") -> RetrievalTask:
     """
     passages, queries = _texts(_file(folder, CORPUS)), _texts(_file(folder, QUERIES))
     own = folder / JUDGMENTS
-    judged = _judgments(_file(own, f"{split}.tsv") if own.is_dir() else _file(folder, f"{JUDGMENTS}.tsv"))
+    judged = _judgments(_file(own, f"{split}.tsv") if own.is_dir() else _file(folder, f"{JUDGMENTS}.tsv"), queries)
     numbers = {text: number for number, text in enumerate(dict.fromkeys(passages.values()))}
     if len(numbers) < len(passages):
         logger.warning("%s: %d passages repeat others and count as one", folder, len(passages) - len(numbers))
@@ -108,7 +110,7 @@ def _id(row: Mapping[str, Any], location: str) -> str:
     return str(one)
 
 
-def _judgments(file: Path) -> dict[tuple[str, str], tuple[str, float]]:
+def _judgments(file: Path, queries: Mapping[str, str]) -> dict[tuple[str, str], tuple[str, float]]:
     """Return (query, passage) -> where it is judged, and how."""
     found: dict[tuple[str, str], tuple[str, float]] = {}
     for number, (location, cells) in enumerate(read_cells(file)):
@@ -118,7 +120,7 @@ def _judgments(file: Path) -> dict[tuple[str, str], tuple[str, float]]:
         try:
             grade = float(written)
         except ValueError:
-            if number == 0:  # the names of the columns
+            if number == 0 and query not in queries:  # the names of the columns
                 continue
             grade = -1.0
         if not 0 <= grade < float("inf"):

@@ -77,7 +77,7 @@ def task_from_triplets(
     Args:
         triplets: who answers whom
         distractors: further passages, which answer nothing
-        graded: grades of passages for the anchors, from 0 to 1; a positive without one has the highest
+        graded: grades of passages for the anchors, from 0 to 1, of two the higher; a positive without one has 1
     """
     passages = _Texts()
     relevant: dict[str, set[int]] = {}
@@ -89,7 +89,8 @@ def task_from_triplets(
     for pair in graded:
         number = passages.number(pair.second)
         if pair.score > 0 and pair.first in relevant:
-            grades.setdefault(pair.first, {})[number] = pair.score
+            own = grades.setdefault(pair.first, {})
+            own[number] = max(pair.score, own.get(number, 0.0))
     for text in distractors:
         passages.number(text)
     found = tuple({**dict.fromkeys(row, 1.0), **grades.get(query, {})} for query, row in relevant.items())

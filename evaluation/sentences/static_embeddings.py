@@ -7,6 +7,7 @@ shift 1, singular values to the power 1/2).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -99,6 +100,7 @@ def distilled_encoder(model: SentenceTransformer, dimensions: int = 256) -> Sent
     The vectors are turned to their principal axes, and a token weighs `a / (a + p)`, so that what is frequent says
     little. Source: the description of model2vec (github.com/MinishLab/model2vec); the weights are Arora, Liang and Ma
     2017, with a share p that falls with a token's rank (Zipf), since the vocabulary of BPE comes by frequency.
+    Prompts are those of the encoder.
 
     Args:
         model: encoder around a Transformers model
@@ -114,13 +116,21 @@ def distilled_encoder(model: SentenceTransformer, dimensions: int = 256) -> Sent
     weights = SIF_COEFFICIENT / (SIF_COEFFICIENT + shares / shares.sum())
     table = np.zeros((len(tokenizer), axes.shape[1]), dtype=np.float32)
     table[ids] = axes * weights[:, None]
-    return encoder_of_table(tokenizer, table)
+    made = encoder_of_table(tokenizer, table)
+    made.prompts, made.default_prompt_name = dict(model.prompts), model.default_prompt_name
+    return made
 
 
 def encoder_of_table(tokenizer: PreTrainedTokenizerFast, table: np.ndarray) -> SentenceTransformer:
-    """Return a encoder whose vector is the mean of rows of a table, float `[V, D]`; special tokens add zeros."""
+    """Return an encoder whose vector is the mean of rows of a table, float `[V, D]`; special tokens add zeros.
+
+    It reads texts whole: what a tokenizer was last called with, it would go on to cut and pad by.
+    """
     table[list(tokenizer.all_special_ids)] = 0.0
-    module = StaticEmbedding(tokenizer.backend_tokenizer, embedding_weights=table.astype(np.float32))
+    backend = copy.deepcopy(tokenizer.backend_tokenizer)
+    backend.no_truncation()
+    backend.no_padding()
+    module = StaticEmbedding(backend, embedding_weights=table.astype(np.float32))
     return SentenceTransformer(modules=[module], device="cpu")
 
 

@@ -38,6 +38,10 @@ class StageArguments(StageOptions, BaseTrainingArguments):
                 "similar texts are not found for certain"
             )
 
+        usual = default_of(next(field for field in dataclasses.fields(self) if field.name == "mining_margin"))
+        if self.mining_margin != usual and self.stages and not any(one.mined_negatives for one in self.stages):
+            raise ValueError(f"mining_margin={self.mining_margin} acts where a stage has mined_negatives; leave it out")
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as trackers such as TensorBoard write it."""
         return {**super().to_dict(), "stages": [dataclasses.asdict(stage) for stage in self.stages]}

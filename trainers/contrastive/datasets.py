@@ -160,8 +160,8 @@ def _parted(
     rich = [triplet for triplet in triplets if count and len(triplet.negatives) >= count]
     poor = [triplet for triplet in triplets if not count or len(triplet.negatives) < count]
     if len(rich) < fewest:
-        if rich:
-            logger.warning("%s: %d rows with %d negatives make no batch; they go without", name, len(rich), count)
+        if count and any(triplet.negatives for triplet in triplets):
+            logger.warning("%s: %d rows with %d negatives make no batch; all go without", name, len(rich), count)
         return [], triplets
     if 0 < len(poor) < fewest:
         what = "%s: %d rows with fewer than %d negatives make no batch; they are left out"

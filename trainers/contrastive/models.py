@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,16 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Poolin
 from transformers import PreTrainedModel, set_seed
 
 from ...evaluation.retrieval.expansion import tokenizers_of
-from ...evaluation.retrieval.loading import AUTO_CLASSES, load_search_model, search_class, take_own_classes
+from ...evaluation.retrieval.loading import (
+    AUTO_CLASSES,
+    encoder_place,
+    load_search_model,
+    search_class,
+    take_own_classes,
+)
 from ...modeling import ChineseModernBertConfig
 from ...modeling.loading import own_config
+from ...runtime.options import default_of
 from ...tokenization.loading import TOKENIZER_FILE, save_tokenizer
 from .arguments import DenseArguments, StageArguments
 
@@ -30,11 +39,11 @@ def is_encoder_folder(folder: str | Path) -> bool:
 def load_encoder(folder: str | Path, arguments: DenseArguments) -> SentenceTransformer:
     """Return a sentence encoder with float32 weights: as a folder describes it, or with the pooling of the arguments.
 
-    A folder with `modules.json` is loaded as it is, other folders get pooling over the last hidden states. Our own
+    A folder of a sentence encoder is loaded as it is, others get pooling over the last hidden states. Our own
     architecture never needs `trust_remote_code`: this package's classes stand for the code in the folder.
     """
     prompts = {"query": arguments.query_prompt, "document": arguments.document_prompt}
-    if (Path(folder) / MODULES_FILE).is_file():
+    if (Path(folder) / MODULES_FILE).is_file() and search_class(folder) is SentenceTransformer:
         own: dict[str, Any] = {"prompts": prompts} if any(prompts.values()) else {}
         options: dict[str, Any] = {"dtype": torch.float32}
         model = SentenceTransformer(
@@ -62,6 +71,33 @@ def load_kind(folder: str | Path, kind: type[Any], trust_remote_code: bool, **op
     return load_search_model(folder, trust_remote_code, **options)
 
 
+def refuse_other(folder: str | Path, arguments: StageArguments, found: Mapping[str, Any]) -> None:
+    """Refuse options of a new model that one which is kept as it is contradicts, since they would do nothing.
+
+    Args:
+        folder: of the model
+        arguments: of the command
+        found: what the model has, by option
+
+    Raises:
+        ValueError: For the first such option.
+    """
+    for option in dataclasses.fields(arguments):
+        given = getattr(arguments, option.name)
+        if option.name in found and given not in (default_of(option), found[option.name]):
+            raise ValueError(
+                f"{option.name}={given} says how a model is made, and {folder} is one already, with "
+                f"{option.name}={found[option.name]}; leave it out, or give the checkpoint that it was made of"
+            )
+
+
+def pooling_of(model: SentenceTransformer) -> dict[str, Any]:
+    """Return how a sentence encoder makes a vector of hidden states, as the options that say so."""
+    pooling: Any = next((one for one in model.children() if isinstance(one, Pooling)), None)
+    is_normalized = any(isinstance(one, Normalize) for one in model.children())
+    return {"pooling": pooling and pooling.pooling_mode, "normalize": is_normalized}
+
+
 def new_transformer(folder: str | Path, arguments: StageArguments, task: TransformerTask, **config: Any) -> Transformer:
     """Return the encoder of a checkpoint, a release or a sentence encoder with the head of a task, float32.
 
@@ -70,19 +106,22 @@ def new_transformer(folder: str | Path, arguments: StageArguments, task: Transfo
         arguments: of the command
         task: of sentence-transformers, such as `feature-extraction` or `sequence-classification`
         config: fields of its configuration to change, such as `num_labels`
+
+    Raises:
+        ValueError: If there is no encoder in the folder.
     """
-    code = {"trust_remote_code": arguments.trust_remote_code}
+    code, place = {"trust_remote_code": arguments.trust_remote_code}, encoder_place(folder)
     module = Transformer(
-        str(folder),
+        str(place),
         transformer_task=task,
         model_kwargs={"dtype": torch.float32, **code},
         config_kwargs={**config, **code},
         processor_kwargs=code,
     )
-    own = own_config(str(folder), **config)
+    own = own_config(str(place), **config)
     if own is not None and not isinstance(module.model.config, ChineseModernBertConfig):
         made = AUTO_CLASSES[task]  # by our configuration, ours
-        module.model = made.from_pretrained(folder, config=own, trust_remote_code=False, dtype=torch.float32)
+        module.model = made.from_pretrained(place, config=own, trust_remote_code=False, dtype=torch.float32)
     return module
 
 

@@ -101,7 +101,9 @@ class StageOptions:
     lr_scheduler_type: str = argument("linear", "Schedule: linear, cosine, constant_with_warmup, ...")
     max_steps: int = argument(-1, "Steps of every stage, instead of its epochs.", within="[-1, 1e12]")
     gradient_accumulation_steps: int = argument(1, "Batches per step.", within="[1, inf)")
-    mining_margin: float = argument(0.05, "A mined text this close to the positive's score (share) is no negative.")
+    mining_margin: float = argument(
+        0.05, "A mined text this close to the positive's score (share) is no negative.", within="[0, 1]"
+    )
     lora_rank: int = argument(0, "Rank of LoRA on every linear layer; 0: train all weights.", within="[0, inf)")
     lora_alpha: int = argument(DEFAULT_LORA_ALPHA, "Scale of LoRA, divided by the rank.")
     batch_sampler: Any = argument("no_duplicates", "no_duplicates: no text twice in a batch, as its own negative.")

@@ -38,6 +38,7 @@ ACTS_FOR: dict[str, tuple[str, ...]] = {
     "query_learning_rate": ("sparse_documents",),
     "token_size": ("late_interaction",),
     "static_size": ("static",),
+    "lora_rank": ("dense", *SPARSE, "late_interaction", "reranker"),
     "document_prompt": ("dense", "static", *SPARSE, "late_interaction"),
 }
 """The kinds that an option acts for in training, where it does not act for all."""

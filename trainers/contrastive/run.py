@@ -17,7 +17,8 @@ from transformers import set_seed
 from ...evaluation.retrieval.loading import load_search_model
 from ...evaluation.sentences.files import is_in_table
 from ...evaluation.sentences.rows import Triplet
-from ...runtime.files import make_folder, write_text_atomically
+from ...modeling.loading import own_config
+from ...runtime.files import make_folder, read_record, write_text_atomically
 from ...runtime.processes import hold_folder_together, on_main_process
 from ..leakage import LeakageReport, find_leaks
 from ..lora import add_lora, merge_lora
@@ -28,7 +29,7 @@ from .distillation import with_teacher_scores
 from .judge import Judge
 from .kinds import ModelKind, kind_named
 from .mining import check_models, mine, negatives_source
-from .models import is_encoder_folder, limit_length, transformer_of
+from .models import CONFIG_FILE, is_encoder_folder, limit_length, transformer_of
 from .options import ContrastiveStage
 from .search_judge import SearchJudge
 from .settings import differing_stages, stage_record
@@ -109,7 +110,22 @@ def check_arguments(arguments: StageArguments, judge: type[Judge]) -> None:
         logger.info("there are no stages: the model is scored as it is")
     for stage in arguments.stages:
         check_models(stage)
+        _refuse_lengths(arguments.model, stage)
     judge.check(arguments)
+
+
+def _refuse_lengths(model: str, stage: ContrastiveStage) -> None:
+    """Refuse texts that are longer than a model of ours reads; the saved one would cut them.
+
+    Raises:
+        ValueError: If the stage has such texts.
+    """
+    config = own_config(model) if (Path(model) / CONFIG_FILE).is_file() else None
+    if config is not None and stage.max_length > config.max_position_embeddings:
+        raise ValueError(
+            f"max_length={stage.max_length} is over the model's max_position_embeddings="
+            f"{config.max_position_embeddings}; shorten it"
+        )
 
 
 def _refuse_nothing(kind: ModelKind, arguments: StageArguments) -> None:
@@ -178,7 +194,11 @@ class _Run:
         limit_length(model, stage.max_length)
         datasets = self._datasets(number, stage, named, model)
         inner = transformer_of(model)
-        if arguments.lora_rank and inner is not None:
+        if arguments.lora_rank:
+            if inner is None:
+                raise ValueError(
+                    f"lora_rank={arguments.lora_rank} acts on an encoder, and the model has none; leave it out"
+                )
             body: Any = inner.base_model
             add_lora(body, arguments.lora_rank, arguments.lora_alpha)
         trainer = self.kind.trainer(model, _stage_arguments(stage, arguments, folder), datasets)
@@ -323,7 +343,7 @@ def _clear_unfinished(folder: Path, record: dict[str, Any], arguments: StageArgu
     if not (folder / SCORES).is_file() or not (folder / STAGE).is_file():
         shutil.rmtree(folder, ignore_errors=True)
         return
-    old = json.loads((folder / STAGE).read_text(encoding="utf-8"))
+    old = read_record(folder / STAGE, {"settings": dict, "before": list}, f"delete {folder} to train it again")
     different = differing_stages(old, record, type(arguments))
     if not different:
         logger.info("%s is finished", folder)

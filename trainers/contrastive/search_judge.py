@@ -33,6 +33,8 @@ from .settings import run_settings, shown_settings
 from .stages import BASELINES, FINAL, SCORES, finished_stages, keep_scores
 
 BM25, BM25_TOKENS, LAST = "BM25", "BM25 over tokens", "last stage"
+BEFORE = "before training"
+ROWS = (BM25, BM25_TOKENS, LAST, BEFORE)
 CLASS_OF_KIND: dict[str, type[Any]] = {
     "dense": SentenceTransformer,
     "static": SentenceTransformer,
@@ -106,24 +108,9 @@ class SearchJudge(Judge):
 
     @classmethod
     def check(cls, arguments: RetrievalArguments) -> None:
-        """Refuse a command that names no set or one twice, models that are none for search, and idle options."""
-        if not arguments.retrieval:
-            raise ValueError(
-                "nothing to search in; name at least one set or file with --retrieval, such as dureader:dev"
-            )
-        for name in arguments.retrieval:
-            if arguments.retrieval.count(name) > 1:
-                raise ValueError(f"'{name}' is named twice; a set is read once")
-        if not arguments.hybrid and arguments.fusion != "scores":
-            raise ValueError(f"fusion={arguments.fusion} acts where models are fused with BM25; leave hybrid on")
-        classes = {search_class(_model_of(folder)) for folder in arguments.against} | {CLASS_OF_KIND[arguments.kind]}
-        for field in dataclasses.fields(RetrievalOptions):
-            searched = SEARCHED_WITH.get(field.name)
-            if searched and searched not in classes and getattr(arguments, field.name) != default_of(field):
-                raise ValueError(
-                    f"{field.name} acts for a {searched.__name__}, and neither the model nor one of against is; leave "
-                    "it out"
-                )
+        """Refuse what is named twice or not at all, models that are none for search, and idle options."""
+        _check_names(arguments)
+        _check_options(arguments)
 
     def texts(self) -> dict[str, list[str]]:
         """Return queries and passages by set."""
@@ -170,7 +157,7 @@ class SearchJudge(Judge):
             if group[0][1].folder:
                 self._forget(part)
         results = [result for number in sorted(rows_of) for result in rows_of[number]]
-        names = ["before training", *(f"stage {n}, {one.loss}" for n, one in enumerate(arguments.stages, start=1))]
+        names = [BEFORE, *(f"stage {n}, {one.loss}" for n, one in enumerate(arguments.stages, start=1))]
         for name, folder in zip(names, stages, strict=True):
             results += SearchScores.load(folder / SCORES).named(name)
             models[name] = model_files_fingerprint(folder / "model")
@@ -240,6 +227,48 @@ class SearchJudge(Judge):
         return DenseSearcher(model)
 
 
+def _check_names(arguments: RetrievalArguments) -> None:
+    """Refuse a command that names no set, a set or a model twice, or a model by what means something else.
+
+    Raises:
+        ValueError: For the first such name.
+    """
+    if not arguments.retrieval:
+        raise ValueError("nothing to search in; name at least one set or file with --retrieval, such as dureader:dev")
+    for names, what in ((arguments.retrieval, "a set is read"), (arguments.against, "a model is measured")):
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"'{twice[0]}' is named twice; {what} once")
+    for name in arguments.against:
+        if name in ROWS:
+            raise ValueError(f"against='{name}' is the name of a row of the report; write ./{name}")
+        if Path(name).resolve() == Path(arguments.output_dir or "").resolve():
+            raise ValueError(f"against='{name}' is the output_dir, whose model this command writes; give another")
+
+
+def _check_options(arguments: RetrievalArguments) -> None:
+    """Refuse options that act on nothing that is measured, and a tokenizer that counts nothing.
+
+    Raises:
+        ValueError, FileNotFoundError: For the first of them, or a model of `against` that is none for search.
+    """
+    if not arguments.hybrid and arguments.fusion != "scores":
+        raise ValueError(f"fusion={arguments.fusion} acts where models are fused with BM25; leave hybrid on")
+    classes = {search_class(_model_of(folder)) for folder in arguments.against} | {CLASS_OF_KIND[arguments.kind]}
+    for field in dataclasses.fields(RetrievalOptions):
+        if getattr(arguments, field.name) == default_of(field):
+            continue
+        if field.name in ("hybrid", "fusion") and classes == {CrossEncoder}:
+            raise ValueError(f"{field.name} acts for models that find by themselves, a reranker starts from BM25")
+        searched = SEARCHED_WITH.get(field.name)
+        if searched and searched not in classes:
+            raise ValueError(
+                f"{field.name} acts for a {searched.__name__}, and neither the model nor one of against is; leave "
+                "it out"
+            )
+    if arguments.bm25_units == "tokens":
+        _tokenizer_of(arguments)
+
+
 def _by_last_part(compared: Sequence[_Compared]) -> dict[str, list[tuple[int, _Compared]]]:
     """Return the rows with their numbers by the last of their searchers, which is the model where there is one."""
     found: dict[str, list[tuple[int, _Compared]]] = {}
@@ -257,7 +286,6 @@ def _tokenizer_of(arguments: RetrievalArguments) -> PreTrainedTokenizerFast:
     found = AutoTokenizer.from_pretrained(arguments.model, trust_remote_code=arguments.trust_remote_code)
     if not isinstance(found, PreTrainedTokenizerFast):
         raise ValueError(f"bm25_units: tokens needs a fast tokenizer, and {arguments.model} has none; use words")
-    found.backend_tokenizer.no_truncation()
     return found
 
 

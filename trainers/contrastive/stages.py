@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from ...runtime.files import write_text_atomically
+from ...runtime.files import read_record, write_text_atomically
 from ...runtime.settings import differing_settings
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def keep_scores(
     """
     settings = file.with_suffix(".settings.json")
     is_kept = file.is_file() and settings.is_file() and not overwrite
-    if is_kept and not differing_settings(json.loads(settings.read_text(encoding="utf-8")), record):
+    if is_kept and not differing_settings(read_record(settings, {}, "delete it to measure again"), record):
         logger.info("%s is there", file)
         return load(file)
     settings.unlink(missing_ok=True)

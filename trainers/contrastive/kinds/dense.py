@@ -7,7 +7,7 @@ from pathlib import Path
 from sentence_transformers import SentenceTransformer
 
 from ..arguments import DenseArguments
-from ..models import load_encoder
+from ..models import load_encoder, pooling_of, refuse_other
 from ..trainer import ContrastiveTrainer
 from .kind import ModelKind
 
@@ -18,5 +18,11 @@ class DenseKind(ModelKind):
     trainer = ContrastiveTrainer
 
     def load(self, folder: str | Path, arguments: DenseArguments) -> SentenceTransformer:
-        """Return the encoder of a folder, or a checkpoint with the pooling of the arguments, see `load_encoder`."""
-        return load_encoder(folder, arguments)
+        """Return the encoder of a folder, or a checkpoint with the pooling of the arguments, see `load_encoder`.
+
+        Raises:
+            ValueError: See `refuse_other`.
+        """
+        found = load_encoder(folder, arguments)
+        refuse_other(folder, arguments, pooling_of(found))
+        return found

@@ -18,7 +18,7 @@ from torch import nn
 
 from ..arguments import RetrievalArguments
 from ..distillation import SCORES_COLUMN
-from ..models import load_kind, new_transformer
+from ..models import load_kind, new_transformer, refuse_other
 from ..trainer import StageTrainer
 from .kind import ModelKind
 
@@ -48,11 +48,16 @@ class LateInteractionKind(ModelKind):
     trainer = LateInteractionTrainer
 
     def load(self, folder: str | Path, arguments: RetrievalArguments) -> MultiVectorEncoder:
-        """Return the model of a folder, or one with a new projection around a checkpoint or an encoder."""
+        """Return the model of a folder, or one with a new projection around a checkpoint or an encoder.
+
+        Raises:
+            ValueError: See `refuse_other`.
+        """
         prompts = {"query": arguments.query_prompt, "document": arguments.document_prompt}
         own: dict[str, Any] = {"prompts": prompts} if any(prompts.values()) else {}
         found = load_kind(folder, MultiVectorEncoder, arguments.trust_remote_code, **own)
         if found is not None:
+            refuse_other(folder, arguments, {"token_size": found.get_embedding_dimension()})
             return found
         transformer = new_transformer(folder, arguments, "feature-extraction")
         projection = Dense(

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from sentence_transformers import SparseEncoder
-from sentence_transformers.base.modules import Transformer
+from sentence_transformers.base.modules import Router, Transformer
 from sentence_transformers.sparse_encoder.losses import (
     SparseMarginMSELoss,
     SparseMultipleNegativesRankingLoss,
@@ -24,7 +24,7 @@ from ....evaluation.retrieval.expansion import is_searched
 from ....evaluation.retrieval.loading import load_search_model, search_class
 from ..arguments import RetrievalArguments
 from ..distillation import SCORES_COLUMN
-from ..models import CONFIG_FILE, MODULES_FILE
+from ..models import CONFIG_FILE, MODULES_FILE, refuse_other
 from ..trainer import StageTrainer
 from .kind import ModelKind
 
@@ -80,7 +80,8 @@ class SparseKind(ModelKind):
         """Return the sparse encoder of a folder, or one around a masked language model with its head.
 
         Raises:
-            ValueError: If the folder holds another kind, or a model whose head would be drawn at random.
+            ValueError: If the folder holds another kind, or a model whose head would be drawn at random; see
+                `refuse_other`.
         """
         prompts = {"query": arguments.query_prompt, "document": arguments.document_prompt}
         if (Path(folder) / MODULES_FILE).is_file() and not is_language_model(folder):
@@ -91,9 +92,19 @@ class SparseKind(ModelKind):
                     f"{folder} is a {type(model).__name__}, kind: {arguments.kind} needs a sparse encoder or a "
                     "checkpoint of a masked language model"
                 )
+            if arguments.kind == "sparse" and isinstance(model[0], Router):
+                raise ValueError(f"{folder} weighs queries by a table; train it with kind: sparse_documents")
+            refuse_other(folder, arguments, {"expansion": adds_terms(model)})
             return model
         modules = splade_modules(folder, arguments)
         return SparseEncoder(modules=modules, prompts=prompts, similarity_fn_name="dot")
+
+
+def adds_terms(model: SparseEncoder) -> bool:
+    """Return whether documents get weights for tokens that they do not hold, too; see `splade_modules`."""
+    router: Any = model[0]
+    chain: Any = router.sub_modules["document"] if isinstance(router, Router) else model.children()
+    return not any(isinstance(module, SparseStaticEmbedding) for module in chain)
 
 
 def is_language_model(folder: str | Path) -> bool:

@@ -43,6 +43,21 @@ def test_a_folder_is_read_with_titles_and_grades_and_equal_passages_are_one(fold
     assert read_retrieval_task(str(folder), split="test") == read_retrieval_task(f"{folder}:test") == task
 
 
+def test_a_split_that_is_not_there_is_not_taken_for_the_one_that_is(folder: Path) -> None:
+    (folder / "qrels.tsv").write_text("q1\tc1\t1\n", encoding="utf-8")
+    (folder / "qrels" / "test.tsv").unlink()
+    (folder / "qrels").rmdir()
+    with pytest.raises(FileNotFoundError, match=r":dev names a split, and .*own has qrels.tsv alone; leave 'dev' out"):
+        read_retrieval_task(f"{folder}:dev")
+    assert read_retrieval_task(str(folder)).queries == ("长城在哪里",)
+
+
+def test_a_first_judgment_without_a_number_is_not_taken_for_names(folder: Path) -> None:
+    (folder / "qrels" / "test.tsv").write_text("q1\tc1\tgood\nq2\tc2\t1\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"test.tsv:1: score 'good' is no number from 0 on"):
+        read_beir(folder)
+
+
 def test_judgments_of_one_grade_are_answers_alone_and_may_lie_beside_the_corpus(folder: Path) -> None:
     (folder / "qrels" / "test.tsv").unlink()
     (folder / "qrels").rmdir()

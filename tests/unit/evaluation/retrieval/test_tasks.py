@@ -35,6 +35,13 @@ def test_an_answer_without_a_grade_has_the_highest() -> None:
     assert task_from_triplets([Triplet("q", "p")]).grades == ()
 
 
+def test_of_two_grades_of_a_pair_the_higher_counts() -> None:
+    pairs = [ScoredPair("q", "p", 1.0), ScoredPair("q", "p", 1 / 3), ScoredPair("q", "r", 1 / 3)]
+    for order in (pairs, pairs[::-1]):
+        task = task_from_pairs(order)
+        assert {task.passages[number]: grade for number, grade in task.gains(0).items()} == {"p": 1.0, "r": 1 / 3}
+
+
 def test_a_fingerprint_names_texts_answers_and_grades() -> None:
     given: list[Any] = [("q",), ("p", "r"), (frozenset({0}),), ({0: 1.0},)]
     task = RetrievalTask(*given)

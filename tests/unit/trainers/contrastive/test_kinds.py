@@ -1,5 +1,6 @@
 """The kinds of models: what each is made of, that it trains, and that sentence-transformers alone loads it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,57 @@ def test_an_encoder_of_another_kind_begins_a_model(checkpoint: Path, tmp_path: P
 
 def test_a_table_is_kept_and_an_encoder_is_distilled(checkpoint: Path, tmp_path: Path) -> None:
     folder = save_tiny("static", checkpoint, tmp_path / "saved", static_size=8)
-    first, again = SentenceTransformer(str(folder)), load_tiny("static", folder, static_size=4)
+    first, again = SentenceTransformer(str(folder)), load_tiny("static", folder)
     assert again.encode(TEXTS) == pytest.approx(first.encode(TEXTS), abs=1e-6) and first.encode("甲").shape == (8,)
+
+
+def test_a_table_reads_texts_whole_and_has_the_prompts_of_its_encoder(checkpoint: Path, tmp_path: Path) -> None:
+    folder = save_tiny("static", checkpoint, tmp_path / "saved", static_size=8, query_prompt="问：")
+    model = SentenceTransformer(str(folder))
+    longest = json.loads((checkpoint / "config.json").read_text("utf-8"))["max_position_embeddings"]
+    ids = model[0].tokenizer.encode("北京" * longest + "天气", add_special_tokens=False).ids  # pyright: ignore
+    table = model[0].embedding.weight.detach().numpy()  # pyright: ignore[reportAttributeAccessIssue]
+    assert len(ids) > longest
+    assert model.encode("北京" * longest + "天气") == pytest.approx(table[ids].mean(axis=0), abs=1e-6)
+    assert model.encode_query("北京") == pytest.approx(model.encode("问：北京"), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        ("dense", {"pooling": "cls"}, "pooling=cls says how a model is made, .* is one already, with pooling=mean"),
+        ("dense", {"normalize": True}, "normalize=True says .*, with normalize=False"),
+        ("static", {"static_size": 4}, "static_size=4 says .*, with static_size=8"),
+        ("late_interaction", {"token_size": 8}, "token_size=8 says .*, with token_size=64"),
+        ("sparse", {"expansion": False}, "expansion=False says .*, with expansion=True"),
+    ],
+)
+def test_an_option_that_a_kept_model_contradicts_is_refused(
+    kind: str, changes: dict[str, Any], message: str, checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = save_tiny(kind, checkpoint, tmp_path / "saved", **({"static_size": 8} if kind == "static" else {}))
+    with pytest.raises(ValueError, match=message):
+        load_tiny(kind, folder, **changes)
+    made = save_tiny(kind, checkpoint, tmp_path / "made", **changes)
+    load_tiny(kind, made, **changes)  # what the options made agrees with them
+
+
+def test_a_search_model_of_any_kind_begins_a_dense_encoder_with_the_pooling_that_is_asked_for(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    expected = load_tiny("dense", checkpoint, pooling="cls").encode(TEXTS)
+    row = json.dumps({"anchor": TEXTS[0], "positive": TEXTS[1]}, ensure_ascii=False)
+    (tmp_path / "rows.jsonl").write_text(row + "\n", encoding="utf-8")
+    counted = {"stages": [{"data": [str(tmp_path / "rows.jsonl")]}]}
+    for kind, changes in (("late_interaction", {}), ("sparse_documents", counted)):
+        folder = save_tiny(kind, checkpoint, tmp_path / kind, **changes)
+        assert load_tiny("dense", folder, pooling="cls").encode(TEXTS) == pytest.approx(expected, abs=1e-5)
+    routed = tmp_path / "sparse_documents"
+    assert isinstance(load_tiny("reranker", routed), CrossEncoder)
+    with pytest.raises(ValueError, match="weighs queries by a table; train it with kind: sparse_documents"):
+        load_tiny("sparse", routed)
+    with pytest.raises(ValueError, match="holds no encoder; give the checkpoint or release that it was made of"):
+        load_tiny("reranker", save_tiny("static", checkpoint, tmp_path / "table"))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from chinese_modernbert.evaluation.retrieval.results import measure_search
 from chinese_modernbert.evaluation.retrieval.vectors import DenseSearcher
 from chinese_modernbert.runtime.files import model_files_fingerprint
 from chinese_modernbert.runtime.options import load_recipe
+from chinese_modernbert.trainers.contrastive import search_judge
 from chinese_modernbert.trainers.contrastive.arguments import RetrievalArguments
 from chinese_modernbert.trainers.contrastive.run import run_retrieval
 from chinese_modernbert.trainers.contrastive.search_judge import SearchJudge
@@ -149,6 +150,20 @@ def test_a_stage_in_bfloat16_is_scored_as_the_model_that_is_saved(
     assert scored[1] == pytest.approx(SentenceTransformer(str(output / "final")).encode_query("何处见虎住"), abs=1e-5)
 
 
+def test_a_command_is_not_compared_with_what_it_writes(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="is the output_dir, whose model this command writes; give another"):
+        run_retrieval(arguments(settings, against=[settings["output_dir"] + "/"]))
+
+
+def test_a_slow_tokenizer_is_refused_before_any_stage(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_judge.AutoTokenizer, "from_pretrained", lambda *given, **named: object())
+    with pytest.raises(ValueError, match="bm25_units: tokens needs a fast tokenizer"):
+        run_retrieval(arguments(settings, bm25_units="tokens"))
+    assert not Path(settings["output_dir"]).exists()
+
+
 def test_bm25_counts_tokens_where_it_is_asked_to(settings: dict[str, Any]) -> None:
     output = run_retrieval(arguments(settings, stages=[], bm25_units="tokens"))
     found = results(output)
@@ -156,6 +171,8 @@ def test_bm25_counts_tokens_where_it_is_asked_to(settings: dict[str, Any]) -> No
     tokenizer: Any = AutoTokenizer.from_pretrained(settings["model"])
     text = "老虎饕餮，2 Tigers"
     cut = TokenSegmenter(tokenizer).cut(text)
+    tokenizer(text, truncation=True, max_length=4)  # as a model that shares it does
+    assert TokenSegmenter(tokenizer).cut(text) == cut
     spans = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     assert cut == [text[start:end] for start, end in spans] and "".join(dict.fromkeys(cut)).startswith("老虎")
 
@@ -170,6 +187,17 @@ def test_bm25_counts_tokens_where_it_is_asked_to(settings: dict[str, Any]) -> No
         ({"rerank_depth": 10}, "rerank_depth acts for a CrossEncoder"),
         ({"hybrid": False, "fusion": "ranks"}, "fusion=ranks acts where models are fused with BM25"),
         ({"against": ["no/such"]}, "no/such holds no model"),
+        ({"against": ["some", "some"]}, "'some' is named twice; a model is measured once"),
+        ({"against": ["BM25"]}, r"against='BM25' is the name of a row of the report; write \./BM25"),
+        ({"kind": "reranker", "hybrid": False}, "hybrid acts for models that find by themselves"),
+        ({"kind": "reranker", "fusion": "ranks"}, "fusion acts for models that find by themselves"),
+        ({"kind": "static", "lora_rank": 4}, "lora_rank acts for kind dense or sparse"),
+        ({"mining_margin": 0.2}, "mining_margin=0.2 acts where a stage has mined_negatives"),
+        ({"mining_margin": 7}, r"mining_margin=7(\.0)? is not a number in \[0, 1\]"),
+        (
+            {"stages": [{"data": ["dureader"], "max_length": 129}]},
+            "max_length=129 is over the model's max_position_emb",
+        ),
         ({"model": "no/such"}, "no folder of a checkpoint or release"),
         ({"kind": "colbert"}, "kind"),
         ({"kind": "static", "stages": [{"data": ["dureader"], "max_length": 96}]}, "max_length=96 acts for kinds that"),

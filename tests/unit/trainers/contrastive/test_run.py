@@ -141,6 +141,13 @@ def test_a_stage_that_was_cut_off_is_done_again(settings: dict[str, Any]) -> Non
     assert found == pytest.approx(expected, abs=1e-6)
 
 
+def test_a_record_that_is_damaged_is_named(settings: dict[str, Any]) -> None:
+    output = run_contrastive(arguments(settings, stages=[]))
+    (output / "stage-0" / "stage.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"stage-0/stage.json is not JSON .*; delete .*stage-0 to train it again"):
+        run_contrastive(arguments(settings, stages=[]))
+
+
 def test_a_stage_whose_weights_were_ruined_is_not_kept(settings: dict[str, Any]) -> None:
     ruined = {**settings["stages"][0], "learning_rate": 1e38}
     with pytest.raises(ValueError, match=r"stage-1: weights are not finite \(.*\), so nothing is saved; lower"):
@@ -186,7 +193,9 @@ def test_a_set_that_makes_no_batch_is_left_out_or_goes_with_the_others_and_it_is
     assert caplog.messages[-1] == "x: 1 rows with fewer than 2 negatives make no batch; they are left out"
     (found,) = parted([*POOR, RICH[0]]).values()
     assert len(found) == 3 and found.column_names == ["anchor", "positive"]
-    assert caplog.messages[-1] == "x: 1 rows with 2 negatives make no batch; they go without"
+    assert caplog.messages[-1] == "x: 1 rows with 2 negatives make no batch; all go without"
+    parted(POOR)
+    assert caplog.messages[-1] == "x: 0 rows with 2 negatives make no batch; all go without"
     assert list(parted([*RICH, *POOR], fewest=3)) == ["x"]  # processes share whole batches
 
 
