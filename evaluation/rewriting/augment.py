@@ -17,6 +17,7 @@ from ...modeling.filling_chinese_modernbert import WordFiller
 from ...runtime.counter_random import CounterRandom
 from ...tokenization.pre_tokenization import HAN
 from ...tokenization.word_segmentation import WordSegmenter
+from .pieces import cut_pieces
 from .similarity import SimilarityFloor
 
 _HAN_WORD = re.compile(f"[{HAN}]+")
@@ -26,10 +27,10 @@ MARK = "\ue000{mask}\ue001"
 
 @dataclass
 class _Copy:
-    """A copy of a text while it changes.
+    """A copy of a piece of a text while it changes.
 
     Attributes:
-        original: the text
+        original: the piece
         words: its words, changed so far
         places: of the words to change, in order
         seeds: what decides each draw
@@ -56,7 +57,7 @@ def augment_texts(
     first: int = 0,
     floor: SimilarityFloor | None = None,
 ) -> list[list[str]]:
-    """Return copies of every text with some of its Chinese words changed.
+    """Return copies of every text with some of its Chinese words changed; a long one changes by pieces, see `pieces`.
 
     Args:
         filler: fills the blanks
@@ -67,36 +68,37 @@ def augment_texts(
         among: a word is drawn from so many, by their scores
         seed: decides which words are changed and what is drawn
         first: number of the first text; a text with the same number changes alike, whatever stands beside it
-        floor: a word that takes the copy below it is not taken; default: none
+        floor: a word that takes the copy of a piece below it is not taken; default: none
 
     Raises:
         ValueError: For a number out of range, or what `WordFiller.fill` refuses.
     """
     if not 0 <= share <= 1 or copies < 1 or among < 1:
         raise ValueError(f"share={share}, copies={copies}, among={among}: give a share from 0 to 1 and numbers from 1")
+    cut = [cut_pieces(segmenter.cut(text), filler) for text in texts]
     found = [
-        [
-            _begin(text, segmenter, share, CounterRandom(seed, copy, np.array([first + number])))
-            for copy in range(copies)
-        ]
-        for number, text in enumerate(texts)
+        [_begin(pieces, share, CounterRandom(seed, copy, np.array([first + number]))) for copy in range(copies)]
+        for number, pieces in enumerate(cut)
     ]
-    every = [copy for own in found for copy in own]
+    every = [piece for own in found for copy in own for piece in copy]
     for step in range(max((len(copy.places) for copy in every), default=0)):
         working = [copy for copy in every if step < len(copy.places)]
         _change(filler, segmenter, working, step, among, floor)
-    return [["".join(copy.words) for copy in own] for own in found]
+    return [["".join(word for piece in copy for word in piece.words) for copy in own] for own in found]
 
 
-def _begin(text: str, segmenter: WordSegmenter, share: float, chance: CounterRandom) -> _Copy:
-    """Return a copy of a text with the places that will be changed, in an order of chance."""
-    words = segmenter.cut(text)
-    places = np.array([place for place, word in enumerate(words) if _HAN_WORD.fullmatch(word)], dtype=np.int64)
-    row = np.zeros(len(places), dtype=np.int64)
-    chosen = chance("chosen", row, places) < share
-    order = np.argsort(chance("order", row, places)[chosen], kind="stable")
-    seeds = (chance("draw", row, places)[chosen] * 2.0**52).astype(np.int64)
-    return _Copy(text, words, places[chosen][order].tolist(), seeds[order].tolist())
+def _begin(pieces: Sequence[list[str]], share: float, chance: CounterRandom) -> list[_Copy]:
+    """Return a copy of a text, given as the words of its pieces, with the places to change in an order of chance."""
+    copies, before = [], 0
+    for words in pieces:
+        places = np.array([place for place, word in enumerate(words) if _HAN_WORD.fullmatch(word)], dtype=np.int64)
+        row, numbers = np.zeros(len(places), dtype=np.int64), before + places
+        chosen = chance("chosen", row, numbers) < share
+        order = np.argsort(chance("order", row, numbers)[chosen], kind="stable")
+        seeds = (chance("draw", row, numbers)[chosen] * 2.0**52).astype(np.int64)
+        copies.append(_Copy("".join(words), [*words], places[chosen][order].tolist(), seeds[order].tolist()))
+        before += len(words)
+    return copies
 
 
 def _change(
@@ -107,7 +109,7 @@ def _change(
     among: int,
     floor: SimilarityFloor | None,
 ) -> None:
-    """Change one word of every copy."""
+    """Change one word of every copy of a piece."""
 
     def is_word(text: str) -> bool:
         return bool(_HAN_WORD.fullmatch(text)) and len(segmenter.cut(text)) == 1

@@ -25,7 +25,7 @@ class AugmentArguments(_ChangeArguments):
 
     share: float = argument(0.3, "Chance of each Chinese word to be changed.", within="[0, 1]")
     copies: int = argument(1, "Changed copies of each text.", within="[1, inf)")
-    among: int = argument(10, "A word is drawn from so many.", within="[1, inf)")
+    among: int = argument(10, "A word is drawn from so many.", within="[1, 1000]")
     min_similarity: float = argument(-1.0, "Least cosine with the text; -1: none is computed.", within="[-1, 1]")
     segmenter: str = argument("rjieba", "rjieba, jieba, lexicon or none.")
     user_dictionary: str | None = argument(None, "File with one word per line for the segmenter.")
@@ -38,7 +38,7 @@ class RewriteArguments(_ChangeArguments):
 
     lexicon: str = argument("", "File of words to change: one a line, or word, tab, score.")
     min_score: float = argument(0.0, "A word with a lower score stays.", within="[0, inf)")
-    top: int = argument(10, "Fillings to choose the most alike from.", within="[1, inf)")
+    top: int = argument(10, "Fillings to choose the most alike from.", within="[1, 1000]")
     min_similarity: float = argument(-1.0, "Least cosine with the text.", within="[-1, 1]")
     seed: int | None = argument(None, "Draw the fillings to choose from; null: take the best.")
 
@@ -64,7 +64,7 @@ def run_augment(args: AugmentArguments) -> str:
 
     segmenter = load_segmenter(args.segmenter, args.user_dictionary)
     check_texts(args, "original")
-    filler, floor = _tools(args, args.min_similarity)
+    filler, floor = _tools(args, args.min_similarity, args.among)
 
     def rows() -> Iterator[dict[str, Any]]:
         done = 0
@@ -90,7 +90,7 @@ def run_rewrite(args: RewriteArguments) -> str:
 
     lexicon = read_lexicon(args.lexicon)
     check_texts(args, "rewritten")
-    filler, floor = _tools(args, args.min_similarity)
+    filler, floor = _tools(args, args.min_similarity, args.top)
 
     def rows() -> Iterator[dict[str, Any]]:
         done = 0
@@ -104,13 +104,14 @@ def run_rewrite(args: RewriteArguments) -> str:
     return write_rows(args, rows(), lambda row: f"{row[args.text_field]}\n    {row['rewritten'] or 'no words fit'}")
 
 
-def _tools(args: _ChangeArguments, least: float) -> tuple[Any, Any]:
+def _tools(args: _ChangeArguments, least: float, words: int) -> tuple[Any, Any]:
     """Return what fills blanks, and what tells how alike texts are."""
-    from ...modeling.filling_chinese_modernbert import WordFiller
+    from ...modeling.filling_chinese_modernbert import BEAM_WIDTH, WordFiller
     from ..language_modeling.loading import load_masked_language_model
     from .similarity import SimilarityFloor, folder_encoder, mean_encoder
 
     model, tokenizer = load_masked_language_model(args.model, args.dtype, args.use_cpu, args.trust_remote_code)
     named = args.similarity_model
     encode = folder_encoder(named, args.trust_remote_code) if named else mean_encoder(model, tokenizer)
-    return WordFiller(model, tokenizer, args.tokens_per_batch), SimilarityFloor(encode, least)
+    filler = WordFiller(model, tokenizer, args.tokens_per_batch, width=max(BEAM_WIDTH, words))
+    return filler, SimilarityFloor(encode, least)

@@ -6,14 +6,16 @@ to right, ranked by score and similarity. Its list of words is English and is no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ...modeling.blanks_chinese_modernbert import Filling
 from ...modeling.filling_chinese_modernbert import WordFiller
 from ...runtime.text_files import read_lines
 from ...tokenization.word_segmentation import LexiconSegmenter, search_form
 from .augment import MARK
+from .pieces import cut_pieces
 from .similarity import SimilarityFloor
 
 # Words with at least this share of the highest score in a text are changed. Source: CondBERT's code.
@@ -28,25 +30,38 @@ def read_lexicon(path: str | Path) -> dict[str, float]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: With file and line, for a score that is no number above 0; or if there is no word.
+        ValueError: With file and line, for a score that is no number above 0, one without a word, or a word with two
+            scores; or if there is no word.
     """
     file = Path(path)
     if not file.is_file():
         raise FileNotFoundError(f"no words at {file}; give a file with a word a line, or word, tab, score")
-    lexicon = {}
+    lexicon: dict[str, float] = {}
     for number, line in read_lines(file):
-        word, tab, score = line.strip().partition("\t")
-        if not word:
+        if not line.strip():
             continue
+        word, tab, given = line.partition("\t")
+        word, given = word.strip(), given.strip()
         try:
-            lexicon[word] = float(score) if tab else 1.0
+            score = float(given) if tab else 1.0
         except ValueError:
-            lexicon[word] = 0.0
-        if not 0 < lexicon[word] < float("inf"):
-            raise ValueError(f"{file}:{number}: {score!r} is no score above 0; give word, tab, number")
+            score = 0.0
+        if not word or not 0 < score < float("inf"):
+            raise ValueError(f"{file}:{number}: {given!r} is no score above 0 of {word!r}; give word, tab, number")
+        if lexicon.setdefault(word, score) != score:
+            raise ValueError(f"{file}:{number}: {word!r} has the scores {lexicon[word]:g} and {score:g}; give one")
     if not lexicon:
         raise ValueError(f"{file} holds no word; give one a line")
     return lexicon
+
+
+class _Work(NamedTuple):
+    """A piece to change: number of its text, its own number, what it is with its blanks, and words it may not hold."""
+
+    text: int
+    piece: int
+    blank: str
+    barred: frozenset[str]
 
 
 def rewrite_texts(
@@ -61,8 +76,9 @@ def rewrite_texts(
 ) -> list[str | None]:
     """Return every text without the listed words, one that has none as it is; None where no words fit.
 
-    Words that are changed have at least `least_score`, and half of the highest score in the text; with equal scores
-    these are all of them, and no listed word is in the output.
+    A long text is changed by pieces, see `pieces`; it is None where one of them has no words. Words that are changed
+    have at least `least_score`, and half of the highest score in the text; with equal scores these are all of them, and
+    no listed word is in the output.
 
     Args:
         filler: fills the blanks
@@ -75,28 +91,37 @@ def rewrite_texts(
     """
     scores = {search_form(word): score for word, score in lexicon.items()}
     segmenter = LexiconSegmenter(lexicon)
-    cut = [segmenter.cut(text) for text in texts]
-    blanks, barred = [], []
-    for words in cut:
-        found = [scores.get(search_form(word), 0.0) for word in words]
-        least = max(least_score, SHARE_OF_HIGHEST * max(found, default=0.0))
-        marked = [0 < score >= least for score in found]
-        blanks.append("".join(MARK if mark else word for word, mark in zip(words, marked, strict=True)))
-        barred.append({search_form(word) for word, score in scores.items() if score >= least and score > 0})
-    work = [number for number, text in enumerate(blanks) if MARK in text]
+    parts: list[list[str | None]] = []
+    work: list[_Work] = []
+    for number, text in enumerate(texts):
+        words = segmenter.cut(text)
+        highest = max((scores.get(search_form(word), 0.0) for word in words), default=0.0)
+        least = max(least_score, SHARE_OF_HIGHEST * highest)
+        barred = frozenset(word for word, score in scores.items() if 0 < score >= least)
+        pieces = cut_pieces(words, filler)
+        work += _to_change(number, pieces, barred)
+        parts.append(["".join(piece) for piece in pieces])
     fillings = filler.fill(
-        [blanks[number] for number in work],
+        [one.blank for one in work],
         blank=MARK,
         top=filler.width,
         order="left_to_right",
         accept=lambda word: not any(search_form(one) in scores for one in segmenter.cut(word)),
-        seed=None if seed is None else [seed + number for number in work],
+        seed=None if seed is None else [seed + one.text + one.piece * 2**32 for one in work],
+        names=[f"text {one.text}" for one in work],
     )
-    result: list[str | None] = list(texts)
-    for number, found in zip(work, fillings, strict=True):
-        clean = [one for one in found if not barred[number] & set(map(search_form, segmenter.cut(one.text)))]
-        result[number] = _most_alike(texts[number], clean[:top], floor)
-    return result
+    for one, found in zip(work, fillings, strict=True):
+        clean = [filling for filling in found if one.barred.isdisjoint(map(search_form, segmenter.cut(filling.text)))]
+        parts[one.text][one.piece] = _most_alike(str(parts[one.text][one.piece]), clean[:top], floor)
+    return [None if None in pieces else "".join(map(str, pieces)) for pieces in parts]
+
+
+def _to_change(number: int, pieces: Sequence[Sequence[str]], barred: frozenset[str]) -> Iterator[_Work]:
+    """Yield the pieces of a text that hold a barred word."""
+    for place, piece in enumerate(pieces):
+        blank = "".join(MARK if search_form(word) in barred else word for word in piece)
+        if MARK in blank:
+            yield _Work(number, place, blank, barred)
 
 
 def _most_alike(text: str, found: Sequence[Filling], floor: SimilarityFloor) -> str | None:

@@ -1,6 +1,7 @@
 """Changed texts: what must stay, what must go, and what a seed decides."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from chinese_modernbert.cli import main
 from chinese_modernbert.evaluation.rewriting import SimilarityFloor, augment_texts, read_lexicon, rewrite_texts
+from chinese_modernbert.evaluation.rewriting.pieces import cut_pieces
 from chinese_modernbert.evaluation.rewriting.similarity import mean_encoder
 from chinese_modernbert.modeling.filling_chinese_modernbert import WordFiller
+from chinese_modernbert.runtime.counter_random import CounterRandom
 from chinese_modernbert.tokenization.word_segmentation import LexiconSegmenter
 
 TEXTS = ["我们去公园散步。", "他喜欢读书，ＯＫ😀 “北京”是首都[MASK]{mask}", "", "天气很好"]
@@ -108,12 +111,69 @@ def test_own_vectors_are_the_mean_over_tokens(loaded: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [("", "holds no word"), ("坏\tx\n", ":1: 'x' is no score"), ("坏\t-1", ":1:")]
+    ("content", "message"),
+    [
+        ("", "holds no word"),
+        ("坏\tx\n", ":1: 'x' is no score"),
+        ("坏\t-1", ":1:"),
+        ("好\n坏\tnan", ":2: 'nan'"),
+        ("好\n坏\tinf", ":2: 'inf'"),
+        ("好\n坏\t\n", ":2: '' is no score"),
+        ("好\n\t0.5\n", ":2: '0.5' is no score above 0 of ''"),
+        ("坏\t1\t2", ":1:"),
+        ("坏\t1\n好\n坏\t2", ":3: '坏' has the scores 1 and 2"),
+    ],
 )
 def test_a_broken_lexicon_is_named(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "words.txt").write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         read_lexicon(tmp_path / "words.txt")
+
+
+def test_a_lexicon_is_read_with_blanks_around_and_lines_that_say_the_same(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_bytes("\ufeff坏\t2\r\n\n  很 坏 \t 0.5\n坏\t2.0\nABC\n".encode())
+    assert read_lexicon(tmp_path / "words.txt") == {"坏": 2.0, "很 坏": 0.5, "ABC": 1.0}
+
+
+# Long texts. The tiny model reads 128 tokens, so pieces have 31 characters.
+
+
+def test_pieces_join_to_the_text_and_end_where_sentences_do(filler: WordFiller) -> None:
+    words = [*"我们去公园散步。", *"他喜欢读书！", *("天气很好，" * 10), "a" * 100, *"好。\n", *("😀" * 40)]
+    pieces = cut_pieces(words, filler)
+    assert [word for piece in pieces for word in piece] == words
+    texts = ["".join(piece) for piece in pieces]
+    assert texts[0] == "我们去公园散步。他喜欢读书！" and "a" * 100 in texts
+    assert all(len(text) <= 31 or text == "a" * 100 for text in texts)
+    assert all(len(filler.tokenizer(text)["input_ids"]) <= 128 for text in texts)
+    assert cut_pieces(list("天气很好"), filler) == [list("天气很好")] and cut_pieces([], filler) == [[]]
+
+
+def test_a_text_of_a_hundred_thousand_characters_is_rewritten_as_its_pieces_alone(filler: WordFiller) -> None:
+    floor = SimilarityFloor(lengths({}), -1.0)
+    piece, other = TEXTS[0] * 3, "他喜欢读书写字。" * 3
+    text = other * 2_083 + piece + other * 2_083
+    assert len(text) > 99_000
+    found = rewrite_texts(filler, [piece, text, other], {"公园": 1.0}, floor)
+    assert found[0] not in (None, piece) and found[2] == other
+    assert found[1] == other * 2_083 + str(found[0]) + other * 2_083
+    # Where one piece finds no words the text has none, and half of the highest score is that of the whole text.
+    barred = SimilarityFloor(lengths({piece: [1.0, 0.0]}), 0.5)
+    assert rewrite_texts(filler, [other + piece], {"公园": 1.0}, barred) == [None]
+    (kept,) = rewrite_texts(filler, [other + piece], {"公园": 0.4, "读书": 1.0}, floor)
+    assert kept is not None and kept.endswith(piece) and "读书" not in kept
+
+
+def test_of_a_text_of_a_hundred_thousand_characters_the_words_that_chance_names_change(filler: WordFiller) -> None:
+    text = TEXTS[0] * 12_500
+    words = SEGMENTER.cut(text)
+    row, places = np.zeros(len(words), dtype=np.int64), np.arange(len(words))
+    chosen = CounterRandom(5, 0, np.array([0]))("chosen", row, places) < 2e-4
+    assert 5 < sum(map(bool, chosen)) < 30
+    ((copy,),) = augment_texts(filler, SEGMENTER, [text], share=2e-4, seed=5)
+    is_word = [one and word != "。" for one, word in zip(chosen, words, strict=True)]
+    pattern = "".join("[一-龥]+" if one else re.escape(word) for one, word in zip(is_word, words, strict=True))
+    assert copy != text and re.fullmatch(pattern, copy)
 
 
 # The commands
