@@ -15,10 +15,12 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 from usearch.index import Index
 
+from chinese_modernbert.evaluation.retrieval.loading import model_digest
 from chinese_modernbert.runtime.files import write_text_atomically
 from chinese_modernbert.tokenization import read_documents
 
-INDEX, TEXTS = "index.usearch", "texts.jsonl"
+# What the model is called whose vectors the index has, is written last: without it the index is not whole.
+INDEX, TEXTS, MODEL = "index.usearch", "texts.jsonl", "model.txt"
 
 
 def build_index(model: SentenceTransformer, corpus: list[str], folder: Path) -> int:
@@ -28,13 +30,18 @@ def build_index(model: SentenceTransformer, corpus: list[str], folder: Path) -> 
     index = Index(ndim=vectors.shape[1], metric="cos", dtype="i8")
     index.add(np.arange(len(texts)), vectors)
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / MODEL).unlink(missing_ok=True)
     index.save(str(folder / INDEX))
     write_text_atomically(folder / TEXTS, "".join(json.dumps(text, ensure_ascii=False) + "\n" for text in texts))
+    write_text_atomically(folder / MODEL, model_digest(model) + "\n")
     return len(texts)
 
 
 def search(model: SentenceTransformer, query: str, folder: Path, count: int = 5) -> list[tuple[float, str]]:
     """Return the nearest documents with their cosines, nearest first; the index is mapped, not read."""
+    written_by = (folder / MODEL).read_text(encoding="utf-8").strip() if (folder / MODEL).is_file() else "no model"
+    if written_by != model_digest(model):
+        raise SystemExit(f"{folder} holds an index of {written_by}, not of this model; build it with --corpus")
     texts = [json.loads(line) for line in (folder / TEXTS).read_text(encoding="utf-8").removesuffix("\n").split("\n")]
     index = Index.restore(str(folder / INDEX), view=True)
     assert index is not None, f"{folder / INDEX} is no index"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime.text_files import COMPRESSIONS
-from ..sentences.files import SENTENCE_SETS, find_set, read_rows
+from ..sentences.files import SENTENCE_SETS, Kind, ReadRows, find_set, read_rows
 from ..sentences.rows import checked_text, open_rows, read_cells
 from .tasks import RetrievalTask, task_from_pairs, task_from_triplets
 
@@ -36,7 +36,23 @@ def read_retrieval_task(name: str, folder: str | Path = "", split: str = "test")
         return read_beir(Path(bare), own or split)
     one = find_set(bare)
     found = read_rows(one, own or split, "" if Path(bare).is_file() else folder)
-    if one.kind in ("scores", "answers"):
+    try:
+        return task_of_rows(found, one.kind)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def task_of_rows(found: ReadRows, kind: Kind) -> RetrievalTask:
+    """Return the rows of a sentence set as a task.
+
+    Args:
+        found: the rows
+        kind: see `SentenceSet`; scored pairs are answers from `RELEVANT_GRADE` on, with their grades
+
+    Raises:
+        ValueError: If no query has an answer.
+    """
+    if kind in ("scores", "answers"):
         return task_from_pairs(found.pairs, found.passages)
     return task_from_triplets(found.triplets, found.passages, found.pairs)
 

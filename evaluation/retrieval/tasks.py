@@ -31,7 +31,9 @@ class RetrievalTask:
     grades: tuple[Mapping[int, float], ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.queries or len(self.queries) != len(self.relevant):
+        if not self.queries:
+            raise ValueError("no passage answers a query, so that there is nothing to ask")
+        if len(self.queries) != len(self.relevant):
             raise ValueError(f"{len(self.queries)} queries and {len(self.relevant)} sets of passages do not fit")
         for number, found in enumerate(self.relevant):
             if not found or min(found) < 0 or max(found) >= len(self.passages):

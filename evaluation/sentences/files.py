@@ -22,6 +22,8 @@ __all__ = ["FIELDS_OF_KIND", "SENTENCE_SETS", "Kind", "ReadRows", "ScoredPair", 
 
 logger = logging.getLogger(__name__)
 
+# The field of a user's own file that holds negatives.
+NEGATIVE = "negative"
 # A sentence of PAWS-X that the translators left out.
 NOT_TRANSLATED = "NS"
 ENTAILMENT, CONTRADICTION = "entailment", "contradiction"
@@ -45,7 +47,7 @@ def find_set(name: str) -> SentenceSet:
         raise ValueError(f"'{name}' is neither a file nor one of {', '.join(SENTENCE_SETS)}")
     location, row = next(open_rows(path), (f"{path}:1", {}))
     forms: tuple[tuple[Kind, tuple[str, ...]], ...] = (
-        ("triplets", ("anchor", "positive", "negative")),
+        ("triplets", ("anchor", "positive", NEGATIVE)),
         ("triplets", ("anchor", "positive")),
         ("scores", ("sentence1", "sentence2", "score")),
         ("scores", ("sentence1", "sentence2", "label")),
@@ -124,10 +126,17 @@ def _read_scores(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
 
 
 def _read_triplets(rows: Rows, one: SentenceSet, found: ReadRows) -> None:
-    """Read triplets; what is a positive of a text in any row is a negative of it in none."""
+    """Read triplets; what is a positive of a text in any row is a negative of it in none.
+
+    The first row tells which fields a file of one's own has, so that negatives which begin later are refused.
+    """
     positives: dict[str, set[str]] = {}
     places = []
     for location, row in rows:
+        if unread := [name for name in row if str(name).startswith(NEGATIVE) and name not in one.fields]:
+            raise ValueError(
+                f"{location}: field '{unread[0]}' would not be read; give {NEGATIVE} in every row, one text or a list"
+            )
         anchor = checked_text(row, one.fields[0], location)
         texts = [checked_texts(row, name, location) for name in one.fields[1:]]
         negatives = texts[1] if len(texts) > 1 else ()

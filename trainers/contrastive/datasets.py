@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from datasets import Dataset
 
-from ...evaluation.sentences.files import ReadRows, ScoredPair, Triplet, find_set, read_rows
+from ...evaluation.sentences.files import Kind, ReadRows, ScoredPair, Triplet, find_set, read_rows
 from ...evaluation.sentences.rows import scored_columns
 from ..leakage import LeakageReport
 from .options import ContrastiveStage
@@ -31,6 +31,7 @@ class NamedRows:
 
     name: str
     rows: ReadRows
+    kind: Kind = "triplets"
 
 
 def read_named(names: Sequence[str], folder: str | Path, split: str) -> list[NamedRows]:
@@ -52,7 +53,7 @@ def read_named(names: Sequence[str], folder: str | Path, split: str) -> list[Nam
             key = f"{name}:{part}"
         if key in found:
             raise ValueError(f"'{name}' is named twice; a set is read once")
-        found[key] = NamedRows(key, read_rows(one, part, "" if is_file else folder))
+        found[key] = NamedRows(key, read_rows(one, part, "" if is_file else folder), one.kind)
     return list(found.values())
 
 
@@ -97,7 +98,7 @@ def without_leaks(named: Sequence[NamedRows], leaks: LeakageReport) -> list[Name
         dropped = len(one.rows.triplets) + len(one.rows.pairs) - len(pairs) - len(triplets)
         logger.info("%s: %d rows dropped that hold texts of the evaluation", one.name, dropped)
         reasons = {**one.rows.dropped, **({LEAKING: dropped} if dropped else {})}
-        kept.append(NamedRows(one.name, ReadRows(pairs, triplets, reasons)))
+        kept.append(NamedRows(one.name, ReadRows(pairs, triplets, reasons), one.kind))
     return kept
 
 

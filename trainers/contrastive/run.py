@@ -254,10 +254,12 @@ class _Run:
             logger.info("%s %s", folder.name, line)
 
     def _finish(self, folder: Path, training: Sequence[Sequence[NamedRows]], rows: str, data: dict[str, str]) -> None:
-        """Copy the last stage's model to `final` and report."""
-        final = self.output / FINAL
-        shutil.rmtree(final, ignore_errors=True)
-        shutil.copytree(folder / "model", final)
+        """Copy the last stage's model to `final`, which is never half a model, and report."""
+        final, partial = self.output / FINAL, self.output / f".{FINAL}"
+        for one in (partial, final):
+            shutil.rmtree(one, ignore_errors=True)
+        shutil.copytree(folder / "model", partial)
+        partial.rename(final)
         self.judge.report(self.output, training, rows, data)
 
 

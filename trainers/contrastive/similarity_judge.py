@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...evaluation.retrieval.tasks import task_from_triplets
+from ...evaluation.retrieval.reading import task_of_rows
 from ...evaluation.sentences.mteb import named_tasks, run_mteb
 from ...evaluation.sentences.report import ScoredEncoder, write_sentence_report
 from ...evaluation.sentences.scores import SentenceScores, evaluate_encoder
@@ -40,7 +40,7 @@ class SimilarityJudge(Judge):
             if not pairs:
                 raise ValueError(f"{name} has no scored pairs to evaluate on; name it under retrieval")
         named = read_named(arguments.retrieval, arguments.data, "test")
-        self.retrieval = {one.name: task_from_triplets(one.rows.triplets, one.rows.passages) for one in named}
+        self.retrieval = {one.name: task_of_rows(one.rows, one.kind) for one in named}
 
     @classmethod
     def check(cls, arguments: ContrastiveArguments) -> None:

@@ -1,11 +1,13 @@
 """examples/semantic_search.py on invented text, and what a released folder gives in sentence-transformers."""
 
+import copy
 import importlib.util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sentence_transformers import SentenceTransformer
 
 from chinese_modernbert.hub_release.builder import ReleaseArguments, build_release
@@ -50,6 +52,24 @@ def test_each_text_of_a_corpus_finds_itself_in_the_index_on_disk(
         assert hits[0][1] == texts[number] and hits[0][0] == pytest.approx(1, abs=0.02)
         for cosine, text in hits:
             assert cosine == pytest.approx(unit[number] @ unit[texts.index(text)], abs=0.03)
+
+
+def test_an_index_of_another_model_or_one_that_was_cut_off_is_refused(
+    example: Any, model: SentenceTransformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "corpus.txt").write_text("北京是首都\n\n天气很好", encoding="utf-8")
+    corpus, index = [str(tmp_path / "corpus.txt")], tmp_path / "index"
+    example.build_index(model, corpus, index)
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        next(other.parameters()).mul_(1.01)
+    with pytest.raises(SystemExit, match=r"holds an index of \w{16}, not of this model; build it with --corpus"):
+        example.search(other, "北京", index)
+    monkeypatch.setattr(example, "write_text_atomically", lambda *given: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        example.build_index(model, corpus, index)
+    with pytest.raises(SystemExit, match="holds an index of no model"):
+        example.search(model, "北京", index)
 
 
 def test_a_released_folder_truncates_prompts_and_compares(release: Path, model: SentenceTransformer) -> None:

@@ -137,6 +137,13 @@ def test_a_file_of_pairs_is_a_task_without_grades(tmp_path: Path) -> None:
     assert task.relevant == (frozenset({0}), frozenset({1})) and task.grades == ()
 
 
+def test_a_set_in_which_nothing_answers_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "low.jsonl"
+    file.write_text(lines([{"sentence1": "甲", "sentence2": "乙", "score": 0.4}]), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"low.jsonl: no passage answers a query, so that there is nothing to ask"):
+        read_retrieval_task(str(file))
+
+
 def test_a_question_is_asked_where_a_passage_answers_it_and_all_passages_are_searched(tmp_path: Path) -> None:
     (tmp_path / "dureader").mkdir()
     rows = [

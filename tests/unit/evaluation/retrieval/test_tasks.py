@@ -60,7 +60,12 @@ def test_grades_that_do_not_fit_are_refused(grades: tuple) -> None:
 
 @pytest.mark.parametrize(
     ("queries", "relevant", "message"),
-    [((), (), "do not fit"), (("a",), (frozenset(),), "names no passage"), (("a",), (frozenset({9}),), "outside 0..1")],
+    [
+        ((), (), "nothing to ask"),
+        (("a",), (), "do not fit"),
+        (("a",), (frozenset(),), "names no passage"),
+        (("a",), (frozenset({9}),), "outside 0..1"),
+    ],
 )
 def test_a_task_that_cannot_be_scored_is_refused(queries: tuple, relevant: tuple, message: str) -> None:
     with pytest.raises(ValueError, match=message):

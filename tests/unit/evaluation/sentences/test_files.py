@@ -75,6 +75,15 @@ def test_triples_take_one_negative_a_list_or_none(write: Write, tmp_path: Path) 
     assert read_rows(write("triplets", "q p", rows), "train", tmp_path).triplets == [Triplet("甲", "乙")]
 
 
+@pytest.mark.parametrize("name", ["negative", "negative_1", "negatives"])
+def test_negatives_that_would_not_be_read_are_refused(name: str, tmp_path: Path) -> None:
+    rows = [{"anchor": "甲", "positive": "乙"}, {"anchor": "丙", "positive": "丁", name: "戊"}]
+    file = tmp_path / "own.jsonl"
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"own.jsonl:2: field '{name}' would not be read; give negative in every row"):
+        read_rows(find_set(str(file)), "train", "")
+
+
 def test_inference_joins_what_follows_and_what_contradicts_by_premise(write: Write, tmp_path: Path) -> None:
     labels = [
         ("甲", "乙", "entailment"),

@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
+from chinese_modernbert.evaluation.retrieval.reading import read_retrieval_task
 from chinese_modernbert.evaluation.sentences.files import ReadRows, ScoredPair, Triplet
 from chinese_modernbert.evaluation.sentences.scores import SentenceScores
 from chinese_modernbert.runtime.files import model_fingerprint
@@ -333,6 +334,21 @@ def write_corpus(folder: Path) -> Path:
     lines = ["".join(random.choice(letters, 30)) for _ in range(200)]
     (folder / "corpus.txt").write_text("\n\n".join(lines), encoding="utf-8")
     return folder / "corpus.txt"
+
+
+def test_a_set_is_the_same_task_as_in_retrieval(settings: dict[str, Any], tmp_path: Path) -> None:
+    rows = [
+        ("甲在哪里", "甲在山上", 1.0),
+        ("甲在哪里", "甲在海边", 0.6),
+        ("乙在哪里", "甲在山上", 0.4),
+        ("丙", "丁", 0.0),
+    ]
+    lines = [json.dumps({"sentence1": a, "sentence2": b, "score": c}, ensure_ascii=False) for a, b, c in rows]
+    (tmp_path / "graded.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    name = str(tmp_path / "graded.jsonl")
+    judge = SimilarityJudge(arguments(settings, evaluation=[], retrieval=[name]))
+    assert judge.retrieval == {"graded:test": read_retrieval_task(name)}
+    assert [len(one.passages) for one in judge.retrieval.values()] == [3] and judge.retrieval["graded:test"].grades
 
 
 def test_without_stages_any_encoder_is_scored_and_another_is_compared_with_it(
