@@ -332,12 +332,19 @@ def _lengths_of(home: Path) -> dict[str, Any]:
 
 
 def check_reranker(folder: Path) -> None:
-    """Refuse a reranker whose scores go through something that its release would not say.
+    """Refuse a reranker of which its release would lose something: without `modules.json` the library reads none of it.
 
     Raises:
-        ValueError: For another function than the one that sentence-transformers takes by itself.
+        ValueError: For another function of the scores than the one that sentence-transformers takes by itself, or a
+            prompt.
     """
     path = folder / ENCODER_FILE
+    prompts = {name: text for name, text in (_object_of(path).get("prompts") or {}).items() if text}
+    if prompts:
+        raise ValueError(
+            f"{path} sets the prompts {prompts}, which the release of a reranker does not hold, so that it would score "
+            "otherwise; train without query_prompt, or push the folder by CrossEncoder(...).push_to_hub"
+        )
     given = _object_of(path).get("activation_fn")
     if given not in (None, DEFAULT_SCORE):
         raise ValueError(

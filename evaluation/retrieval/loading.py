@@ -127,7 +127,7 @@ def model_digest(model: Any) -> str:
     prompts = sorted((name, text) for name, text in (model.prompts or {}).items() if text)
     lengths = sorted({one.model_max_length for one in tokenizers_of(model)})  # sides that are loaded have one each
     digest = hashlib.sha256(repr((prompts, lengths)).encode("utf-8", "surrogatepass"))
-    for name, value in model.state_dict().items():
+    for name, value in sorted(model.state_dict().items()):  # the sides of a router may change places
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()[:16]

@@ -208,6 +208,9 @@ def test_a_reranker_gives_its_scores_natively(saved_release: Path, tmp_path: Pat
     settings.write_text(json.dumps({**values, "activation_fn": "torch.nn.modules.linear.Identity"}), encoding="utf-8")
     with pytest.raises(ValueError, match="sends scores through torch.nn.modules.linear.Identity"):
         release_of(tmp_path / "reranker", tmp_path / "other")
+    settings.write_text(json.dumps({**values, "prompts": {"query": "问："}}), encoding="utf-8")
+    with pytest.raises(ValueError, match="sets the prompts .*'问：'.*, which the release of a reranker does not hold"):
+        release_of(tmp_path / "reranker", tmp_path / "other")
 
 
 @pytest.mark.parametrize(("name", "value"), [("normalize", True), ("max_length", 64)])
