@@ -31,6 +31,16 @@ class AugmentArguments(_ChangeArguments):
     user_dictionary: str | None = argument(None, "File with one word per line for the segmenter.")
     seed: int = argument(0, "Decides which words change, and into what.")
 
+    def __post_init__(self) -> None:
+        """Check what can be checked before a model is loaded.
+
+        Raises:
+            ValueError: For a model of similarity that nothing asks, and as `TextsArguments`.
+        """
+        super().__post_init__()
+        if self.similarity_model and self.min_similarity == AugmentArguments.min_similarity:
+            raise ValueError("similarity_model is read with min_similarity alone; give both, or leave it out")
+
 
 @dataclass
 class RewriteArguments(_ChangeArguments):

@@ -107,6 +107,7 @@ class _Runs:
                 raise ValueError(f"{file} is of other settings: {'; '.join(different)}; give another output_dir")
             logger.info("%s: done before", name)
             return found
+        file.unlink(missing_ok=True)  # what is overwritten is no record of the model that is saved now
         found = self._train(seed, self.output / MODELS / name)
         write_text_atomically(file, json.dumps(found, ensure_ascii=False) + "\n")
         logger.info("%s: F1 %.2f on dev at threshold %.3f", name, 100 * found["dev"]["f1"], found["dev"]["threshold"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -92,15 +92,7 @@ class SpellingTrainer(Trainer):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Fit the threshold on dev, keep the weights if they are the best, and stop a run that has stalled."""
-        with self.compute_loss_context_manager():
-            edits = self.corrector.find_edits(
-                [pair.source for pair in self.dev], self.tokenizer, confusion=self.confusion
-            )
-        if not all(math.isfinite(edit.probability) for found in edits for edit in found):
-            raise ValueError(
-                f"the model gives no finite numbers at learning_rate={self.args.learning_rate:g}; lower it"
-            )
-        curve = threshold_curve(self.dev, edits)
+        curve = self._curve()
         point, epoch = fit_threshold(curve, self.args.false_positive_rate), float(self.state.epoch or 0.0)
         self.history.append({"epoch": round(epoch, 3), **asdict(point)})
         if self.best.point is None or point.f1 > self.best.point.f1:
@@ -114,15 +106,29 @@ class SpellingTrainer(Trainer):
         return metrics
 
     def restore_best(self) -> ThresholdPoint:
-        """Put the best weights back into the model, with their threshold, and return what that gave on dev."""
-        point = self.best.point
-        if point is None:
+        """Put the best weights back into the model, with their threshold, and return what that gives on dev."""
+        if self.best.point is None:
             raise ValueError("the run ended before its first epoch, so no threshold is fitted; give more steps")
         with torch.no_grad():
             for name, value in self._trainable().items():
                 value.copy_(self.best.weights[name])
-        self.corrector.change_settings(threshold=point.threshold)
-        return point
+        # The precision of training stays on the model; what is saved is read in float32, so the threshold is one of it.
+        self.accelerator.unwrap_model(self.corrector, keep_fp32_wrapper=False)
+        if self.args.bf16 or self.args.fp16:
+            curve = self._curve()
+            self.best = replace(self.best, point=fit_threshold(curve, self.args.false_positive_rate), curve=curve)
+        self.corrector.change_settings(threshold=self.best.point.threshold)
+        return self.best.point
+
+    def _curve(self) -> list[ThresholdPoint]:
+        """Return what every threshold gives on dev."""
+        sources = [pair.source for pair in self.dev]
+        edits = self.corrector.find_edits(sources, self.tokenizer, confusion=self.confusion)
+        if not all(math.isfinite(edit.probability) for found in edits for edit in found):
+            raise ValueError(
+                f"the model gives no finite numbers at learning_rate={self.args.learning_rate:g}; lower it"
+            )
+        return threshold_curve(self.dev, edits)
 
     def _trainable(self) -> dict[str, nn.Parameter]:
         return {name: value for name, value in self.corrector.named_parameters() if value.requires_grad}

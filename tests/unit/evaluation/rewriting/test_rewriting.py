@@ -213,6 +213,8 @@ def test_the_commands_keep_the_other_fields(saved_checkpoint: Path, tmp_path: Pa
         ),
         (["rewrite", "--model", "m", "--texts", "a"], "no lexicon is given"),
         (["augment", "--model", "m", "--texts", "a", "--share", "2"], "share=2.0 is not a number in [0, 1]"),
+        (["augment", "--model", "m", "--texts", "a", "--min_similarity", "nan"], "min_similarity=nan is not a number"),
+        (["augment", "--model", "m", "--texts", "a", "--similarity_model", "s"], "with min_similarity alone"),
     ],
 )
 def test_a_wrong_option_is_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

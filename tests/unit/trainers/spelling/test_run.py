@@ -20,20 +20,7 @@ from chinese_modernbert.trainers.spelling.arguments import SpellingArguments
 from chinese_modernbert.trainers.spelling.loading import build_corrector
 from chinese_modernbert.trainers.spelling.pairs import read_run_pairs
 from reference.spelling_pairs import made_pairs, write_pairs
-
-QUIET = ["--use_cpu", "--report_to", "none", "--disable_tqdm", "true"]
-# Sources differ in their numbers alone, so that near ones would leave nothing to train on.
-EQUAL_ONES = ["--leakage_similarity", "1"]
-
-
-def train(checkpoint: Path, output: Path, data: str, *words: str) -> int:
-    options = ["--num_train_epochs", "12", "--learning_rate", "1e-2", "--masked_share", "0", *EQUAL_ONES]
-    given = ["--model", str(checkpoint), "--output_dir", str(output), "--train", data]
-    return cli.main(["spell", "train", *given, *options, *QUIET, *words])
-
-
-def result(output: Path, seed: int = 1) -> dict[str, Any]:
-    return json.loads((output / "runs" / f"seed{seed}.json").read_text(encoding="utf-8"))
+from reference.spelling_runs import EQUAL_ONES, QUIET, result, train
 
 
 @pytest.fixture(scope="module")
@@ -346,12 +333,6 @@ def test_broken_confusion_sets_and_such_without_chinese_are_refused(
     assert f"no confusion set at {tmp_path / 'none.txt'}" in capsys.readouterr().err
 
 
-def test_a_test_of_the_name_of_dev_is_refused(tmp_path: Path) -> None:
-    data, test = write_pairs(tmp_path / "train.jsonl", 20), write_pairs(tmp_path / "dev.jsonl", 4, start=50)
-    with pytest.raises(ValueError, match="a name for each that is no other's and not 'dev'"):
-        read_run_pairs(SpellingArguments(model="unread", train=[data], test=[test]))
-
-
 def test_correctors_whose_folders_end_alike_have_names_of_their_own(trained: Path, tmp_path: Path) -> None:
     models = []
     for name, threshold in (("one", 0.0), ("two", 1.0)):
@@ -366,19 +347,3 @@ def test_correctors_whose_folders_end_alike_have_names_of_their_own(trained: Pat
     report = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
     assert report["settings"]["thresholds"] == {"one/models/seed1": 0.0, "two/models/seed1": 1.0}
     assert [row["corrector"] for row in report["sets"]["law"]] == ["one/models/seed1", "two/models/seed1"]
-
-
-def test_no_sentence_is_longer_than_what_the_model_reads(saved_checkpoint: Path) -> None:
-    for arm, room in (("tagging", 126), ("relm", 62)):  # of 128 tokens
-        given: Any = {"model": str(saved_checkpoint), "train": ["a"], "arm": arm, "use_cpu": True}
-        for longest in (20, 1_000):
-            model = build_corrector(SpellingArguments(**given, longest_sentence=longest))
-            assert model.settings.longest_sentence == min(longest, room)
-
-
-def test_a_run_that_mends_nothing_says_so(saved_checkpoint: Path, tmp_path: Path, caplog: Any) -> None:
-    data = write_pairs(tmp_path / "train.jsonl", 20)
-    words = ["--max_steps", "1", "--false_positive_rate", "0"]
-    assert train(saved_checkpoint, tmp_path / "out", data, *words) == 0
-    assert result(tmp_path / "out")["dev"]["f1"] == 0
-    assert "seed 1 corrects nothing" in caplog.text
