@@ -38,6 +38,10 @@ class StageArguments(StageOptions, BaseTrainingArguments):
                 "similar texts are not found for certain"
             )
 
+        if self.max_steps == 0:
+            raise ValueError(
+                "max_steps=0 would train for the epochs; leave it out, or give stages: [] to train nothing"
+            )
         usual = default_of(next(field for field in dataclasses.fields(self) if field.name == "mining_margin"))
         if self.mining_margin != usual and self.stages and not any(one.mined_negatives for one in self.stages):
             raise ValueError(f"mining_margin={self.mining_margin} acts where a stage has mined_negatives; leave it out")

@@ -102,6 +102,22 @@ def without_leaks(named: Sequence[NamedRows], leaks: LeakageReport) -> list[Name
     return kept
 
 
+def check_rows(one: NamedRows, stage: ContrastiveStage) -> None:
+    """Refuse a set of which the loss of a stage can use no row.
+
+    Raises:
+        ValueError: With what was left out of the set.
+    """
+    is_scored = stage.loss == "cosent"
+    if one.rows.pairs and (is_scored or stage.loss == "binary_cross_entropy"):
+        return
+    if is_scored or not one.rows.triplets:
+        what, other = ("scored", "in_batch_negatives") if is_scored else ("positive", "cosent")
+        reasons = "; ".join(f"{count:,} rows left out: {reason}" for reason, count in one.rows.dropped.items())
+        told = f" ({reasons})" if reasons else ""
+        raise ValueError(f"{one.name} has no {what} pair for {stage.loss}{told}; use {other}")
+
+
 def stage_datasets(
     named: Sequence[NamedRows],
     stage: ContrastiveStage,
@@ -128,12 +144,11 @@ def stage_datasets(
     """
     datasets: dict[str, Dataset] = {}
     for one in named:
+        check_rows(one, stage)
         if stage.loss == "cosent":
             datasets[one.name] = _scored(one, stage, seed)
             continue
         triplets: Sequence[Triplet] = _sample(one.rows.triplets, stage.max_rows, seed)
-        if not triplets and not (one.rows.pairs and stage.loss == "binary_cross_entropy"):
-            raise ValueError(f"{one.name} has no positive pair for {stage.loss}; use cosent")
         if stage.mined_negatives and triplets:
             triplets = mined(triplets)
         count = max(stage.hard_negatives, stage.mined_negatives)
@@ -173,8 +188,6 @@ def _parted(
 
 def _scored(one: NamedRows, stage: ContrastiveStage, seed: int) -> Dataset:
     pairs = _sample(one.rows.pairs, stage.max_rows, seed)
-    if not pairs:
-        raise ValueError(f"{one.name} has no scored pair for cosent; use in_batch_negatives")
     return Dataset.from_dict(scored_columns(pairs))
 
 

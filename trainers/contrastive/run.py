@@ -24,7 +24,15 @@ from ..leakage import LeakageReport, find_leaks
 from ..lora import add_lora, merge_lora
 from ..soundness import refuse_unsound_weights
 from .arguments import ContrastiveArguments, RetrievalArguments, StageArguments
-from .datasets import NamedRows, read_named, rows_fingerprint, stage_datasets, texts_of, without_leaks
+from .datasets import (
+    NamedRows,
+    check_rows,
+    read_named,
+    rows_fingerprint,
+    stage_datasets,
+    texts_of,
+    without_leaks,
+)
 from .distillation import with_teacher_scores
 from .judge import Judge
 from .kinds import ModelKind, kind_named
@@ -158,6 +166,9 @@ class _Run:
         arguments, output = self.arguments, self.output
         training = [read_named(stage.data, arguments.data, "train") for stage in arguments.stages]
         training, leaks = check_leakage(training, self.judge.texts(), arguments)
+        for stage, named in zip(arguments.stages, training, strict=True):
+            for one in named:
+                check_rows(one, stage)  # of every stage before the first one trains
         on_main_process(lambda: _clear_later_stages(output, arguments))
         sets = self.judge.rows()
         rows = [rows_fingerprint(chain(*training[:number]), *sets) for number in range(len(training) + 1)]

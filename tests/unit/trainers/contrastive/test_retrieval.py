@@ -193,6 +193,7 @@ def test_bm25_counts_tokens_where_it_is_asked_to(settings: dict[str, Any]) -> No
         ({"kind": "reranker", "fusion": "ranks"}, "fusion acts for models that find by themselves"),
         ({"kind": "static", "lora_rank": 4}, "lora_rank acts for kind dense or sparse"),
         ({"mining_margin": 0.2}, "mining_margin=0.2 acts where a stage has mined_negatives"),
+        ({"max_steps": 0}, "max_steps=0 would train for the epochs"),
         ({"mining_margin": 7}, r"mining_margin=7(\.0)? is not a number in \[0, 1\]"),
         (
             {"stages": [{"data": ["dureader"], "max_length": 129}]},

@@ -336,6 +336,19 @@ def write_corpus(folder: Path) -> Path:
     return folder / "corpus.txt"
 
 
+def test_a_stage_that_can_use_no_row_is_refused_before_the_first_one_trains(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    first, second = settings["stages"]
+    with pytest.raises(ValueError, match="triplets:train has no scored pair for cosent; use in_batch_negatives"):
+        run_contrastive(arguments(settings, stages=[first, {**second, "data": first["data"]}]))
+    changes = {"leakage": "drop", "evaluation": [], "retrieval": first["data"]}
+    told = "no positive pair for in_batch_negatives .* rows left out: holds a text of the evaluation.; use cosent"
+    with pytest.raises(ValueError, match=told):
+        run_contrastive(arguments(settings, **changes))
+    assert not list(Path(settings["output_dir"]).glob("stage-*"))
+
+
 def test_a_set_is_the_same_task_as_in_retrieval(settings: dict[str, Any], tmp_path: Path) -> None:
     rows = [
         ("甲在哪里", "甲在山上", 1.0),
