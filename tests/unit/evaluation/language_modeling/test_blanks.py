@@ -11,6 +11,7 @@ import torch
 from chinese_modernbert.cli import SHIPPED_TOKENIZER, main
 from chinese_modernbert.evaluation.language_modeling import Blank, fill_blanks, fill_words, read_blanks
 from chinese_modernbert.evaluation.language_modeling.blanks import BLANK
+from chinese_modernbert.evaluation.language_modeling.loading import public_names
 from chinese_modernbert.tokenization.loading import load_tokenizer
 from reference.tiny_bert import write_tiny_bert
 
@@ -168,6 +169,26 @@ def test_the_report_lists_every_sentence_for_every_model(saved_checkpoint: Path,
     assert text.count("北京是＿＿。 | 首都、城市") == 2 and str(tmp_path) not in text
     assert main(words) == 2
     assert "give another output_dir, or overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["bert-base-chinese", "owner/name"], ["bert-base-chinese", "owner/name"]),
+        (["/a/one/models/seed1", "/a/two/models/seed1"], ["one/models/seed1", "two/models/seed1"]),
+        (["models/mini", "/home/me/models/mini", "models/mini"], ["models/mini", "me/models/mini"]),
+        ([], []),
+    ],
+)
+def test_models_of_one_report_have_names_that_differ(names: list[str], expected: list[str]) -> None:
+    assert list(public_names(names).values()) == expected
+
+
+def test_one_folder_under_two_names_is_refused_and_this_folder_has_one(monkeypatch: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="name a model twice"):
+        public_names(["./mini", "mini"])
+    monkeypatch.chdir(tmp_path)
+    assert public_names(["."]) == {".": tmp_path.name}
 
 
 @pytest.mark.parametrize(
