@@ -180,21 +180,23 @@ class BlankReader:
             candidates: the words, for every blank or by text and blank; None: any word
 
         Raises:
-            ValueError: For words without tokens, no words, or lists for other blanks.
+            ValueError: For words without tokens or with one that stands for any unknown, two words of the same tokens,
+                no words, or lists for other blanks.
         """
         if candidates is None:
             return None
         known: dict[str, tuple[int, ...]] = {}
 
         def encoded(words: Sequence[str]) -> dict[tuple[int, ...], str]:
+            found: dict[tuple[int, ...], str] = {}
             for word in words:
                 if word not in known:
-                    known[word] = tuple(self._encode(word, f"the candidate {word!r}"))
-                if not known[word]:
-                    raise ValueError(f"the candidate {word!r} has no token; give words with a character at least")
+                    known[word] = self._candidate(word)
+                if (other := found.setdefault(known[word], word)) != word:
+                    raise ValueError(f"the candidates {other!r} and {word!r} are the same tokens; give one of them")
             if not words:
                 raise ValueError("there is no candidate for a blank; give one or more, or none for any word")
-            return {known[word]: word for word in words}
+            return found
 
         if all(isinstance(one, str) for one in candidates):
             shared = encoded([str(one) for one in candidates])
@@ -205,6 +207,15 @@ class BlankReader:
                 "one list for all, or for each text a list for each blank"
             )
         return [[encoded(words) for words in one] for one in candidates]
+
+    def _candidate(self, word: str) -> tuple[int, ...]:
+        """Return the tokens of a word that may be chosen."""
+        ids = tuple(self._encode(word, f"the candidate {word!r}"))
+        if not ids:
+            raise ValueError(f"the candidate {word!r} has no token; give words with a character at least")
+        if self.tokenizer.unk_token_id in ids:
+            raise ValueError(f"the candidate {word!r} has a character that the vocabulary lacks; leave it out")
+        return ids
 
 
 class WordTokens:

@@ -117,7 +117,7 @@ class WordFiller:
             blank: what stands for a word
             tokens: tokens of a word, or fewest and most; default: 1 to 3. While a blank is filled, the others stand as
                 the fewest
-            top: fillings to return
+            top: fillings to return; no more words of one length are found than the width
             candidates: the only words, for every blank; or for each text a list for each of its blanks
             order: `confidence` fills the blank that the model is surest of first, `left_to_right` the first one; or the
                 numbers of the blanks, from 0

@@ -176,9 +176,7 @@ class ChineseModernBertForSpellingCorrection(ChineseModernBertForMaskedLM):
         """
         described = {"attention_mask": attention_mask, "position_ids": position_ids, **kwargs}
         outputs = self.model(input_ids=input_ids, inputs_embeds=inputs_embeds, **described)
-        detection = None
-        if self.settings.arm != RELM:
-            detection = self.detector(outputs.last_hidden_state).squeeze(-1)
+        detection = None if self.settings.arm == RELM else self.detector(outputs.last_hidden_state).squeeze(-1)
         if self.settings.arm == SOFT_MASKED and detection is not None:
             embedded = self.model.embeddings.tok_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
             softened = self._soft_masked(embedded, detection, target_positions)
@@ -233,17 +231,21 @@ class ChineseModernBertForSpellingCorrection(ChineseModernBertForMaskedLM):
     ) -> list[Correction]:
         """Replace wrong characters; only Chinese characters are replaced, each by one other, so lengths stay.
 
-        A text of any length is read by sentences. For one that is called often, keep the tokenizer: what is read of
-        its vocabulary is kept with it.
+        A text of any length is read by sentences. What is read of a tokenizer's vocabulary is kept with the tokenizer.
 
         Args:
             texts: texts as they are written
             tokenizer: the model's
             threshold: instead of the configuration's, 0 to 1
             confusion: by character those that it may be replaced by; a character that is not there stays; default: any
+
+        Raises:
+            ValueError: For a threshold out of range, or a model whose probabilities are not finite.
         """
         least = self.settings.threshold if threshold is None else SpellingSettings(threshold=threshold).threshold
         found = self.find_edits(texts, tokenizer, confusion=confusion)
+        if any(edit.probability != edit.probability for edits in found for edit in edits):  # not a number
+            raise ValueError(f"the model {self.name_or_path!r} gives probabilities that are not finite")
         corrections = []
         for text, edits in zip(texts, found, strict=True):
             kept = tuple(edit for edit in edits if edit.probability > least)
