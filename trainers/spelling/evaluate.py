@@ -62,13 +62,14 @@ def run_evaluate(arguments: SpellEvaluateArguments) -> Path:
     if len(sets) != len(arguments.data):
         raise ValueError(f"two of data={', '.join(arguments.data)} have one name; the report needs another for each")
     confusion, threshold = confusions_of(arguments.confusion), arguments.threshold
+    table = None if confusion is None else confusion.table
     scored, thresholds = [], {}
     for name, shown in public_names(arguments.models).items():
         model, tokenizer = trained_corrector(name, arguments.bf16, arguments.use_cpu)
         predictions, seconds = {}, {}
         for one, pairs in sets.items():
             predictions[one], seconds[one] = timed_corrections(
-                model, tokenizer, [pair.source for pair in pairs], threshold, confusion and confusion.table
+                model, tokenizer, [pair.source for pair in pairs], threshold, table
             )
         scored.append(ScoredCorrector(shown, [predictions], seconds))
         thresholds[shown] = model.settings.threshold if threshold is None else threshold

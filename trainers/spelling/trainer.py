@@ -107,7 +107,8 @@ class SpellingTrainer(Trainer):
 
     def restore_best(self) -> ThresholdPoint:
         """Put the best weights back into the model, with their threshold, and return what that gives on dev."""
-        if self.best.point is None:
+        point = self.best.point
+        if point is None:
             raise ValueError("the run ended before its first epoch, so no threshold is fitted; give more steps")
         with torch.no_grad():
             for name, value in self._trainable().items():
@@ -116,9 +117,10 @@ class SpellingTrainer(Trainer):
         self.accelerator.unwrap_model(self.corrector, keep_fp32_wrapper=False)
         if self.args.bf16 or self.args.fp16:
             curve = self._curve()
-            self.best = replace(self.best, point=fit_threshold(curve, self.args.false_positive_rate), curve=curve)
-        self.corrector.change_settings(threshold=self.best.point.threshold)
-        return self.best.point
+            point = fit_threshold(curve, self.args.false_positive_rate)
+            self.best = replace(self.best, point=point, curve=curve)
+        self.corrector.change_settings(threshold=point.threshold)
+        return point
 
     def _curve(self) -> list[ThresholdPoint]:
         """Return what every threshold gives on dev."""
