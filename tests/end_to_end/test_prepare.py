@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,15 @@ def test_two_processes_write_the_same_bytes_as_one(arguments: PrepareArguments, 
     assert contents(run_prepare(arguments)) == alone
 
 
+@pytest.fixture
+def heard_interrupts() -> Iterator[None]:
+    """Let this process and what it starts hear Ctrl-C, which a shell switches off for what runs in the background."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+@pytest.mark.usefixtures("heard_interrupts")
 def test_ctrl_c_reaches_the_command_and_not_its_workers(many: PrepareArguments, tmp_path: Path) -> None:
     words = [f"--{name}={getattr(many, name)}" for name in ("tokenizer", "output_dir", "shard_characters")]
     command = ["-m", "chinese_modernbert.cli", "prepare", "--corpus", *many.corpus, *words, "--prepare_workers=2"]
@@ -61,16 +71,15 @@ def test_ctrl_c_reaches_the_command_and_not_its_workers(many: PrepareArguments, 
     assert "prepare was interrupted" in log.read_text() and "Traceback" not in log.read_text()
 
 
+@pytest.mark.usefixtures("heard_interrupts")
 def test_ctrl_c_while_a_worker_starts_is_lost_on_the_worker_alone() -> None:
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest may have been started without one
-    try:
-        with start_without_interrupts():
-            worker = subprocess.run([sys.executable, "-c", MASK], stdout=subprocess.PIPE, check=True)
-        with pytest.raises(KeyboardInterrupt), start_without_interrupts():
-            os.kill(os.getpid(), signal.SIGINT)
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    assert worker.stdout == b"True\n"
+    with start_without_interrupts():
+        worker = subprocess.run([sys.executable, "-c", MASK], stdout=subprocess.PIPE, check=True)
+    held_back = []
+    with pytest.raises(KeyboardInterrupt), start_without_interrupts():
+        os.kill(os.getpid(), signal.SIGINT)
+        held_back.append(True)
+    assert worker.stdout == b"True\n" and held_back
 
 
 def test_a_killed_run_goes_on_where_it_was_and_leaves_no_worker_behind(many: PrepareArguments, tmp_path: Path) -> None:

@@ -192,14 +192,22 @@ def _worker_pool(workers: int) -> Iterator[MapInOrder]:
 def start_without_interrupts() -> Iterator[None]:
     """Start processes that Ctrl-C does not reach: each would print a traceback beside the one line of the command.
 
-    They inherit that this thread blocks the signal. Another thread takes it, or this one after the block; if it were
-    ignored instead, a Ctrl-C while a worker starts would be lost.
+    They inherit that this thread blocks the signal. Here it is held back until the end of the block, whichever thread
+    takes it: in the middle of a start it would leave a worker that is told nothing, and ignored it would be lost.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    if threading.current_thread() is not threading.main_thread():  # only there can a handler be set
+        yield
+        return
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _start_worker() -> None:
