@@ -59,14 +59,7 @@ def write_search_report(
     Raises:
         ValueError: If there are no results, two of one task have one name, or they searched different ones.
     """
-    if not results:
-        raise ValueError("there are no results to report; measure a searcher first")
-    tasks: dict[str, list[SearchResult]] = {}
-    for one in results:
-        rows = tasks.setdefault(one.task, [])
-        if one.name in (row.name for row in rows):
-            raise ValueError(f"two results are called '{one.name}'; give measure_search a name for each")
-        rows.append(one)
+    tasks = _by_task(results)
     gains = {name: _gains(rows, resamples) for name, rows in tasks.items()}
     content = {
         "settings": dict(settings),
@@ -96,6 +89,19 @@ _ABOUT = [
     "queries asked one at a time, from its text to its hits; that of a document is what building the index takes. An "
     "index is counted without the texts, a model with all its sides.",
 ]
+
+
+def _by_task(results: Sequence[SearchResult]) -> dict[str, list[SearchResult]]:
+    """Return the results of each task; see `write_search_report` for what is refused."""
+    if not results:
+        raise ValueError("there are no results to report; measure a searcher first")
+    tasks: dict[str, list[SearchResult]] = {}
+    for one in results:
+        rows = tasks.setdefault(one.task, [])
+        if one.name in (row.name for row in rows):
+            raise ValueError(f"two results are called '{one.name}'; give measure_search a name for each")
+        rows.append(one)
+    return tasks
 
 
 def _gains(rows: Sequence[SearchResult], resamples: int) -> dict[str, Estimate]:

@@ -69,7 +69,9 @@ class DenseSearcher:
 
     def _search(self, queries: list[str], depth: int) -> Hits:
         vectors = require_index(self.vectors)
-        return best_hits(self._compared(self.model.encode_query(queries, show_progress_bar=False)) @ vectors.T, depth)
+        return search_products(
+            self._compared(self.model.encode_query(queries, show_progress_bar=False)), vectors, depth
+        )
 
     def _compared(self, vectors: object) -> np.ndarray:
         found = np.asarray(vectors, dtype=np.float32)

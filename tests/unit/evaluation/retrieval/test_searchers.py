@@ -281,18 +281,23 @@ def test_a_searcher_that_cannot_search_is_refused(
         dense.similarity_fn_name = "cosine"
 
 
+def searcher_of(kind: str, characters: Any, model: Any) -> Any:
+    """Return the searcher of a model; a reranker reads what BM25 over single characters finds."""
+    made: dict[str, Any] = {
+        "dense": DenseSearcher,
+        "sparse": SparseSearcher,
+        "late_interaction": LateInteractionSearcher,
+        "reranker": lambda one: RerankingSearcher(Bm25Searcher(characters), one),
+    }
+    return made[kind](model)
+
+
 @pytest.mark.parametrize("kind", ["dense", "sparse", "late_interaction", "reranker"])
 def test_a_passage_of_100_000_characters_is_cut_by_the_model(
     kind: str, request: pytest.FixtureRequest, characters: Any
 ) -> None:
     model = request.getfixturevalue(kind)
-    made: Any = {
-        "dense": DenseSearcher,
-        "sparse": SparseSearcher,
-        "late_interaction": LateInteractionSearcher,
-        "reranker": lambda one: RerankingSearcher(Bm25Searcher(characters), one),
-    }[kind]
-    searcher = made(model)
+    searcher = searcher_of(kind, characters, model)
     searcher.build(["北京是首都", "北京天气" * 25_000])
     _, scores = searcher.search(["北京天气"])
     assert scores.shape == (1, 2) and np.isfinite(scores).all()
@@ -336,19 +341,13 @@ def test_what_is_no_list_of_texts_is_refused_by_every_searcher(
 def test_weights_that_are_no_numbers_and_models_of_another_kind_are_refused(
     kind: str, request: pytest.FixtureRequest, characters: Any
 ) -> None:
-    made: Any = {
-        "dense": DenseSearcher,
-        "sparse": SparseSearcher,
-        "late_interaction": LateInteractionSearcher,
-        "reranker": lambda one: RerankingSearcher(Bm25Searcher(characters), one),
-    }[kind]
     model = copy.deepcopy(request.getfixturevalue(kind))
     with torch.no_grad():
         next(model.parameters()).fill_(torch.nan)
     with pytest.raises(ValueError, match="scores that are no numbers"):
-        searcher = made(model)
+        searcher = searcher_of(kind, characters, model)
         searcher.build(["北京天气", "长城"])
         searcher.search(["北京"])
     other = request.getfixturevalue("dense" if kind == "sparse" else "sparse")
     with pytest.raises(ValueError, match=f"the model is a {type(other).__name__}, this search needs a"):
-        made(other)
+        searcher_of(kind, characters, other)
