@@ -22,20 +22,20 @@ NEARER = 1.5
 SHARPER = 3.0
 
 
-def batches(device: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield batches around the window of 64 and far beyond it."""
+def batches(device: str, longest: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield batches around the window of 64 and beyond it, rows of up to `longest` tokens."""
     generator = torch.Generator().manual_seed(0)
 
     def ids(rows: int, length: int) -> torch.Tensor:
         return torch.randint(5, 1000, (rows, length), generator=generator).to(device)
 
-    for length in (1, 64, 65, 66, 129, 1000):
+    for length in (1, 64, 65, 66, 129, longest - 24):
         yield f"one text of {length}", {"input_ids": ids(1, length)}
     mask = (torch.arange(300) < torch.tensor([300, 170, 66, 1]).unsqueeze(1)).long().to(device)
     yield "padded", {"input_ids": ids(4, 300), "attention_mask": mask}
-    documents = (torch.arange(1024) // 200).expand(2, -1).clone()
-    documents[1, 900:] = -1
-    packed = {"input_ids": ids(2, 1024), "document_ids": documents.to(device)}
+    documents = (torch.arange(longest) // (longest // 5)).expand(2, -1).clone()
+    documents[1, longest * 7 // 8 :] = -1
+    packed = {"input_ids": ids(2, longest), "document_ids": documents.to(device)}
     yield "packed", packed
     yield "packed, causal", {**packed, "is_causal": True}
 
@@ -93,7 +93,7 @@ def main() -> int:
         for layer in reference.layers:  # attention far from uniform, so that the border of the window shows
             layer.attn.Wqkv.weight.mul_(SHARPER)
     missed = 0
-    for what, batch in batches(device):
+    for what, batch in batches(device, longest=1024 if args.size == "base" else 400):
         expected = outcome(reference, batch)
         is_long = batch["input_ids"].shape[1] > 66
         windows = {dtype: by_window(reference, batch, dtype) for dtype in BARS} if is_long else {}

@@ -19,10 +19,9 @@ def main() -> None:
     device, results = device_of(args), Results(args, "speed")
     deadline = time.monotonic() + args.seconds
     sizes = [args.size, *(["large"] if args.size == "base" else [])]
-    runs = [(size, case, training, False) for size in sizes for case in CASES for training in (True, False)]
-    runs[4:4] = [(args.size, case, True, True) for case in CASES[:2]]  # compiled
-    if args.size != "base":  # a rehearsal
-        runs = runs[:5]
+    cases, repeats = (CASES, 5) if args.size == "base" else (("short",), 1)  # of another size it is a rehearsal
+    runs = [(size, case, training, False) for size in sizes for case in cases for training in (True, False)]
+    runs[4:4] = [(args.size, case, True, True) for case in cases[:2]]  # compiled
     for size, case, training, compiled in runs:
         if time.monotonic() > deadline:
             return
@@ -33,7 +32,7 @@ def main() -> None:
             training=training,
             compiled=compiled,
             device=device,
-            repeats=5,
+            repeats=repeats,
         )
         measure(arguments, results)
 

@@ -14,8 +14,9 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu" / "run.py"
 
 
-def rehearse(output: Path, *words: str, minutes: float = 15.0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPT), "--output", str(output), "--minutes", str(minutes), "--size", "tiny"]
+def rehearse(output: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    # A stage ends by itself long before its share of ten hours, on a busy machine too.
+    command = [sys.executable, str(SCRIPT), "--output", str(output), "--minutes", "600", "--size", "tiny"]
     # As on a machine where the package is not installed: the checkout is found by the script itself.
     environment = {**os.environ, "PYTHONPATH": ""}
     return subprocess.run(
@@ -50,10 +51,10 @@ def test_every_kernel_that_runs_here_equals_eager(rehearsal: Path) -> None:
 def test_speed_and_the_share_of_kernels_are_written_down(rehearsal: Path) -> None:
     rows = result(rehearsal, "speed")["rows"]
     measured = [row for row in rows if "ratio" in row]
-    assert {(row["case"], row["kind"]) for row in measured} >= {("mixed", "training step"), ("mixed", "forward")}
+    assert {(row["case"], row["kind"]) for row in measured} >= {("short", "training step"), ("short", "forward")}
     assert all(row["ratio"] > 0 for row in measured)
     # Without a C++ compiler the compiled row says so, and the others are there.
-    assert [row["compiled"] for row in rows] == [False] * 4 + [True]
+    assert [row["compiled"] for row in rows] == [False, False, True]
     shares = result(rehearsal, "trace")["rows"][0]["shares"]
     assert sum(shares.values()) == pytest.approx(1.0, abs=0.01) and shares["matrix products"] > 0
     assert (rehearsal / "chrome_trace.json.gz").is_file()
