@@ -60,6 +60,7 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(script.model, trust_remote_code=script.trust_remote_code)
     model = AutoModelForSequenceClassification.from_pretrained(
         script.model,
+        dtype="float32",  # a bfloat16 release would be trained as it is, and small steps be rounded away
         trust_remote_code=script.trust_remote_code,
         id2label=dict(enumerate(names)),
         label2id=numbers,

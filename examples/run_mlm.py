@@ -45,7 +45,11 @@ def main() -> None:
     set_seed(training.seed)
     rows = load_rows(script)
     tokenizer = AutoTokenizer.from_pretrained(script.model, trust_remote_code=script.trust_remote_code)
-    model = AutoModelForMaskedLM.from_pretrained(script.model, trust_remote_code=script.trust_remote_code)
+    model = AutoModelForMaskedLM.from_pretrained(
+        script.model,
+        dtype="float32",  # a bfloat16 release would be trained as it is, and small steps be rounded away
+        trust_remote_code=script.trust_remote_code,
+    )
     segmenter = load_segmenter("rjieba")
 
     def encode(batch: dict) -> dict:

@@ -73,6 +73,7 @@ def main() -> None:
     )
     model = AutoModelForTokenClassification.from_pretrained(
         script.model,
+        dtype="float32",  # a bfloat16 release would be trained as it is, and small steps be rounded away
         trust_remote_code=script.trust_remote_code,
         id2label=tagging.id2label,
         label2id=tagging.label2id,

@@ -67,7 +67,9 @@ def main() -> None:
     rows = load_rows(script)
 
     # A folder without modules of sentence-transformers gets a mean over its tokens; a warning says so.
-    model = SentenceTransformer(script.model, trust_remote_code=script.trust_remote_code)
+    # Weights of a bfloat16 release would be trained as they are, and small steps be rounded away.
+    options = {"dtype": "float32"}
+    model = SentenceTransformer(script.model, trust_remote_code=script.trust_remote_code, model_kwargs=options)
     longest, model.max_seq_length = model.max_seq_length, script.max_length
     search = search_of(rows["validation"], script)
     before = search(model)

@@ -31,7 +31,7 @@ WITHOUT_US += "runpy.run_path(sys.argv[0], run_name='__main__')"
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scripts")
     checkpoint = write_tiny_checkpoint(folder / "checkpoint")
-    return build_release(ReleaseArguments(str(checkpoint), str(folder / "release")))
+    return build_release(ReleaseArguments(str(checkpoint), str(folder / "release"), dtype="bfloat16"))
 
 
 def texts(count: int) -> list[str]:
@@ -57,6 +57,8 @@ def run_script(
     environment = {"HF_HOME": str(folder / "hub"), "HF_HUB_OFFLINE": "1"}
     done = run([sys.executable, *start, *files.split(), *options.split()], environment, cwd=folder)
     assert done.returncode == 0, done.stderr[-3000:]
+    saved = json.loads((folder / "out" / "config.json").read_text(encoding="utf-8"))
+    assert saved["dtype"] == "float32", "small steps on bfloat16 weights are rounded away"
     return json.loads((folder / "out" / "eval_results.json").read_text(encoding="utf-8"))
 
 

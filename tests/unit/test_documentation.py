@@ -57,5 +57,31 @@ def test_tests_that_a_document_names_without_a_folder_exist(document: Path) -> N
     assert {"".join(match) for match in BARE.findall(document.read_text(encoding="utf-8"))} <= known
 
 
+def code_that_trains() -> dict[str, str]:
+    """Return the Python of pages, cards and scripts that train a model, by file."""
+    cards = [*ROOT.glob("hub_release/card/examples/*.md"), *ROOT.glob("hub_release/models/*/README.md")]
+    found = {}
+    for file in [*DOCUMENTS, *cards, *ROOT.glob("examples/*.py")]:
+        text = file.read_text(encoding="utf-8")
+        blocks = re.findall(r"(?ms)^```python\n(.*?)^```", text) if file.suffix == ".md" else [text]
+        code = re.sub(r"\{\{ \w*trust \}\}", "", "\n".join(blocks))
+        if re.search(r"\.backward\(\)|\.train\(\)", code):
+            found[file.relative_to(ROOT).as_posix()] = code
+    return found
+
+
+def test_what_trains_a_released_model_loads_it_in_float32() -> None:
+    trained = []
+    for file, code in code_that_trains().items():
+        calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+        heads = [one for one in calls if re.fullmatch(r"AutoModelFor\w+\.from_pretrained", ast.unparse(one.func))]
+        loads = heads or [one for one in calls if ast.unparse(one.func) == "SentenceTransformer"]
+        if loads:  # what is loaded first is trained; a second one may read what was saved
+            trained.append(file)
+            given = {word.arg for word in min(loads, key=lambda one: one.lineno).keywords}
+            assert given & {"dtype", "model_kwargs"}, f"{file}: a bfloat16 release would be trained as it is"
+    assert len(trained) > 10, trained
+
+
 def test_the_last_column_of_the_silent_failures_is_found() -> None:
     assert len(list(mentions(ROOT / "docs" / "why.md"))) > 60
