@@ -66,6 +66,15 @@ class SimilarityResult:
     gold: np.ndarray
     cosines: np.ndarray
 
+    def refuse_other_pairs(self, name: str, gold: np.ndarray) -> None:
+        """Refuse a set of the same name whose gold, float `[N]`, is another.
+
+        Raises:
+            ValueError: With the name.
+        """
+        if self.gold.shape != gold.shape or not np.allclose(self.gold, gold, atol=GOLD_TOLERANCE):
+            raise ValueError(f"{name}: the two encoders were scored on other pairs; score both on the same data")
+
 
 @dataclass
 class SentenceScores:
@@ -82,9 +91,7 @@ class SentenceScores:
         """
         shared = [name for name in self.similarity if name in other.similarity]
         for name in shared:
-            own, theirs = self.similarity[name].gold, other.similarity[name].gold
-            if own.shape != theirs.shape or not np.allclose(own, theirs, atol=GOLD_TOLERANCE):
-                raise ValueError(f"{name}: the two encoders were scored on other pairs; score both on the same data")
+            other.similarity[name].refuse_other_pairs(name, self.similarity[name].gold)
         return {
             name: compare_similarity(
                 self.similarity[name].gold,

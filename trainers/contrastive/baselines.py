@@ -27,7 +27,7 @@ from .arguments import ContrastiveArguments
 from .datasets import NamedRows, texts_of
 from .models import is_encoder_folder, load_encoder, untrained_twin
 from .settings import run_settings
-from .stages import BASELINES, SCORES, keep_scores, last_stage
+from .stages import BASELINES, FINAL, SCORES, keep_scores, last_stage
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,34 @@ def check_against(arguments: ContrastiveArguments) -> None:
                 f"against='{folder}' holds neither an encoder nor a finished stage; give the folder of a model, or the "
                 "output_dir of another sts command"
             )
+
+
+def check_kept_scores(
+    against: Sequence[str], scored: Mapping[str, Sequence[ScoredPair]], retrieval: Mapping[str, RetrievalTask]
+) -> None:
+    """Refuse finished runs that were not scored on these sets: their scores are read, not made again.
+
+    Args:
+        against: folders of encoders, which are scored here, and of finished runs
+        scored: pairs of each set
+        retrieval: task of each set
+
+    Raises:
+        ValueError: For a run without any of these sets, or with other pairs in a set of the same name.
+    """
+    for name in against:
+        stage = last_stage(Path(name))
+        if stage is None:
+            continue
+        kept = SentenceScores.load(stage / SCORES)
+        if not (kept.similarity.keys() & scored.keys() or kept.retrieval.keys() & retrieval.keys()):
+            sets = ", ".join((*kept.similarity, *kept.retrieval))
+            raise ValueError(
+                f"against='{name}' was scored on {sets or 'nothing'}, of which nothing is scored here; give its model "
+                f"({Path(name) / FINAL}), or score it on the same sets"
+            )
+        for shared in kept.similarity.keys() & scored.keys():
+            kept.similarity[shared].refuse_other_pairs(shared, np.array([pair.score for pair in scored[shared]]))
 
 
 def score_baselines(

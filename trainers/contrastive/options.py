@@ -86,7 +86,7 @@ class StageOptions:
     document_prompt: str = argument("", "Text put before each document.")
 
     output_dir: str | None = argument(None, "Folder of stages, report and the final model.", group="Output")
-    overwrite: bool = argument(False, "Replace finished stages in output_dir.")
+    overwrite: bool = argument(False, "Replace finished stages of other settings in output_dir.")
 
     retrieval: list[str] = argument(
         list, "Sets of passages or triplets to search in after every stage.", group="Evaluation", names=True

@@ -175,7 +175,7 @@ class _Run:
         all_named = list(chain(*training))
         folder = self._first_stage(rows[-1 if self.kind.counts_documents else 0], all_named)
         for number, (stage, named) in enumerate(zip(arguments.stages, training, strict=True), start=1):
-            record = stage_record(number, stage, arguments, rows[number])
+            record = stage_record(number, stage, arguments, rows[number], folder / "model")
             folder = self._run_stage(number, stage, named, folder, record)
         data = {"leakage": f"{leaks.summary()}; leakage: {arguments.leakage}", **_rows_of_stages(output, training)}
         if self.kind.is_untrained(arguments.model):

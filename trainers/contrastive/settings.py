@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from ...runtime.files import model_files_fingerprint, model_fingerprint
@@ -30,14 +32,26 @@ def run_settings(arguments: StageArguments) -> dict[str, Any]:
     }
 
 
-def stage_record(number: int, stage: ContrastiveStage | None, arguments: StageArguments, rows: str) -> dict[str, Any]:
-    """Return what decides the result of a stage: its own settings and rows, and those of every stage before it."""
+def stage_record(
+    number: int, stage: ContrastiveStage | None, arguments: StageArguments, rows: str, before: Path | None = None
+) -> dict[str, Any]:
+    """Return what decides the result of a stage: its own settings and rows, and those of every stage before it.
+
+    Args:
+        number: of the stage, 0 before training
+        stage: its own settings, none before training
+        arguments: of the command
+        rows: fingerprint of all rows that it depends on
+        before: model that it begins with, of the stage before: one that was trained again may be another
+    """
     record: dict[str, Any] = {
         "settings": run_settings(arguments),
         "rows": rows,
         "before": [asdict(one) for one in arguments.stages[: max(0, number - 1)]],
         "stage": None if stage is None else asdict(stage),
     }
+    if before is not None:
+        record["begins_with"] = model_files_fingerprint(before)
     return record if stage is None else {**record, **named_models(stage)}
 
 
@@ -45,8 +59,13 @@ def shown_settings(arguments: StageArguments) -> dict[str, Any]:
     """Return what the report says about the command."""
     stages = {f"stage {number}": asdict(stage) for number, stage in enumerate(arguments.stages, start=1)}
     names = [name for name in own_names(type(arguments)) if name not in NOT_SHOWN]
-    shown = {name: getattr(arguments, name) for name in (*names, *SHOWN_OF_THE_LIBRARY)}
+    shown = {name: _as_given(getattr(arguments, name)) for name in (*names, *SHOWN_OF_THE_LIBRARY)}
     return {**shown, "weights": model_fingerprint(arguments.model), **stages}
+
+
+def _as_given(value: Any) -> Any:
+    """Return a choice of the library by the word that an option takes."""
+    return value.value if isinstance(value, Enum) else value
 
 
 def differing_stages(old: Mapping[str, Any], new: Mapping[str, Any], kind: type[StageArguments]) -> list[str]:
@@ -58,7 +77,8 @@ def differing_stages(old: Mapping[str, Any], new: Mapping[str, Any], kind: type[
         kind: the arguments of the command
     """
     defaults = deciding_options(default_arguments(kind), kind.may_differ)
-    return differing_settings(_flat(_whole_stages(old)), _flat(new), {**defaults, "files": new["settings"]["files"]})
+    unknown = {"files": new["settings"]["files"], "begins_with": new.get("begins_with")}
+    return differing_settings(_flat(_whole_stages(old)), _flat(new), {**defaults, **unknown})
 
 
 def _whole_stages(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ...evaluation.sentences.report import ScoredEncoder, write_sentence_report
 from ...evaluation.sentences.scores import SentenceScores, evaluate_encoder
 from ...runtime.files import model_fingerprint
 from .arguments import ContrastiveArguments
-from .baselines import check_against, score_baselines, score_sizes
+from .baselines import check_against, check_kept_scores, score_baselines, score_sizes
 from .datasets import NamedRows, read_named
 from .judge import Judge
 from .models import load_encoder
@@ -27,7 +27,7 @@ class SimilarityJudge(Judge):
         arguments: `evaluation` and `retrieval` name the sets
 
     Raises:
-        ValueError: If a set for similarity has no scores.
+        ValueError: If a set for similarity has no scores, or a run to compare with was scored on other data.
         FileNotFoundError: If a file of a set is missing.
     """
 
@@ -41,6 +41,7 @@ class SimilarityJudge(Judge):
                 raise ValueError(f"{name} has no scored pairs to evaluate on; name it under retrieval")
         named = read_named(arguments.retrieval, arguments.data, "test")
         self.retrieval = {one.name: task_of_rows(one.rows, one.kind) for one in named}
+        check_kept_scores(arguments.against, self.scored, self.retrieval)
 
     @classmethod
     def check(cls, arguments: ContrastiveArguments) -> None:
@@ -98,7 +99,7 @@ class SimilarityJudge(Judge):
             for name, folder in zip(names, folders, strict=True)
         ]
         compared = score_baselines(arguments, training, self.scored, self.retrieval, rows)
-        sizes = score_sizes(folders[-1], arguments, self.scored, self.retrieval) if arguments.stages else []
+        sizes = score_sizes(folders[-1], arguments, self.scored, self.retrieval)
         named = [ScoredEncoder(f"{last.name}, {size} dimensions", "size", found) for size, found in sizes]
         encoders = [*compared, *before, *named, last]
         settings = shown_settings(arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -147,7 +148,16 @@ def build_loss(model: SentenceTransformer, args: DenseArguments, columns: list[s
         )
     if not args.matryoshka_sizes:
         return loss
-    longest = model.get_embedding_dimension()
-    if longest is not None and max(args.matryoshka_sizes) > longest:
-        raise ValueError(f"matryoshka_sizes={args.matryoshka_sizes} go beyond the vectors' length {longest}")
+    refuse_longer_sizes(model, args.matryoshka_sizes)
     return MatryoshkaLoss(model, loss, sorted(args.matryoshka_sizes, reverse=True))
+
+
+def refuse_longer_sizes(model: SentenceTransformer, sizes: Sequence[int]) -> None:
+    """Refuse to cut vectors to more than they have.
+
+    Raises:
+        ValueError: If a size is longer than the vectors.
+    """
+    longest = model.get_embedding_dimension()
+    if longest is not None and max(sizes, default=0) > longest:
+        raise ValueError(f"matryoshka_sizes={sizes} go beyond the vectors' length {longest}")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from safetensors.torch import load_file, save_file
 from scipy.stats import spearmanr
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
@@ -142,6 +143,14 @@ def test_a_stage_that_was_cut_off_is_done_again(settings: dict[str, Any]) -> Non
     assert found == pytest.approx(expected, abs=1e-6)
 
 
+def test_a_stage_does_not_stay_when_the_one_before_was_trained_again(settings: dict[str, Any]) -> None:
+    output = run_contrastive(arguments(settings, max_steps=1))
+    weights = output / "stage-1" / "model" / "model.safetensors"
+    save_file({name: value * 1.5 for name, value in load_file(weights).items()}, weights, {"format": "pt"})
+    with pytest.raises(FileExistsError, match="stage-2 was trained with other settings: begins_with was"):
+        run_contrastive(arguments(settings, max_steps=1))
+
+
 def test_a_record_that_is_damaged_is_named(settings: dict[str, Any]) -> None:
     output = run_contrastive(arguments(settings, stages=[]))
     (output / "stage-0" / "stage.json").write_text("{", encoding="utf-8")
@@ -251,6 +260,31 @@ def test_vectors_that_were_trained_to_be_cut_are_scored_at_every_size(settings: 
     expected = spearmanr(cosines, [pair["score"] for pair in pairs]).statistic
     found = rows[f"{last}, 8 dimensions"]["similarity"]["held:test"]["scores"]["spearman"]["value"]
     assert found == pytest.approx(expected, abs=1e-6)
+    scored = arguments(settings, **{**sizes, "stages": []}, model=str(output / "final"), output_dir=f"{output}-scored")
+    report = (run_contrastive(scored) / "report.md").read_text(encoding="utf-8")
+    assert "| before training, 16 dimensions |" in report and "- lr_scheduler_type: linear\n" in report
+
+
+def test_sizes_that_vectors_do_not_have_are_refused_before_anything_is_scored(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="go beyond the vectors' length"):
+        run_contrastive(arguments(settings, matryoshka_sizes=[100_000]))
+    assert not (Path(settings["output_dir"]) / "stage-0").exists()
+
+
+def test_a_run_that_was_scored_on_other_data_is_refused_before_any_work(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    scored = run_contrastive(arguments(settings, stages=[], output_dir=str(tmp_path / "scored")))
+    held = Path(settings["evaluation"][0])
+    held.write_text("".join(held.read_text(encoding="utf-8").splitlines(keepends=True)[1:]), encoding="utf-8")
+    pairs = {"evaluation": [settings["stages"][1]["data"][0]], "stages": settings["stages"][:1]}
+    for changes, message in (
+        ({}, "held:test: the two encoders were scored on other pairs"),
+        (pairs, "was scored on held:test, of which nothing is scored here; give its model"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run_contrastive(arguments(settings, **changes, against=[str(scored)]))
+    assert not (Path(settings["output_dir"]) / "stage-0").exists()
 
 
 def test_a_folder_of_more_stages_is_refused_and_an_overwrite_leaves_none_of_them(settings: dict[str, Any]) -> None:
