@@ -49,6 +49,7 @@ class ContrastiveStage:
     max_rows: int | None = argument(
         None, "Most rows of each set, the first after shuffling; null: all.", within="[1, inf)"
     )
+    average_with_start: float = argument(0.0, "Share of the starting weights in those it leaves.", within="[0, 1)")
 
     def __post_init__(self) -> None:
         if not self.data:

@@ -24,6 +24,7 @@ from ..leakage import LeakageReport, find_leaks
 from ..lora import add_lora, merge_lora
 from ..soundness import refuse_unsound_weights
 from .arguments import ContrastiveArguments, RetrievalArguments, StageArguments
+from .averaging import average_with, copy_weights
 from .datasets import (
     NamedRows,
     check_rows,
@@ -204,6 +205,7 @@ class _Run:
         model = self.kind.load(before / "model", arguments)
         limit_length(model, stage.max_length)
         datasets = self._datasets(number, stage, named, model)
+        start = copy_weights(model) if stage.average_with_start else {}
         inner = transformer_of(model)
         if arguments.lora_rank:
             if inner is None:
@@ -218,6 +220,8 @@ class _Run:
         trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
         if arguments.lora_rank:
             merge_lora(model)
+        if stage.average_with_start:
+            average_with(model, start, stage.average_with_start)
         record["log"] = [line for line in trainer.state.log_history if "loss" in line]
         record["trained_rows"] = {name: len(rows) for name, rows in datasets.items()}
         on_main_process(lambda: self._keep(folder, model, record))

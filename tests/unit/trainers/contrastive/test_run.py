@@ -173,6 +173,24 @@ def test_an_adapter_trains_and_is_merged(settings: dict[str, Any]) -> None:
     assert not any("lora" in name for name in names)
 
 
+@pytest.mark.parametrize("lora_rank", [0, 4])
+def test_a_stage_leaves_the_average_with_the_weights_that_it_began_with(
+    lora_rank: int, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    def weights(folder: Path) -> dict[str, torch.Tensor]:
+        return load_file(folder / "model" / "model.safetensors")
+
+    stage = settings["stages"][0]
+    plain, averaged = (
+        run_contrastive(arguments(settings, stages=[one], lora_rank=lora_rank, output_dir=str(tmp_path / name)))
+        for name, one in (("plain", stage), ("averaged", {**stage, "average_with_start": 0.25}))
+    )
+    start, trained, given = weights(plain / "stage-0"), weights(plain / "stage-1"), weights(averaged / "stage-1")
+    assert max(float((trained[name] - start[name]).abs().max()) for name in start) > 1e-3
+    for name in start:
+        torch.testing.assert_close(given[name], 0.25 * start[name] + 0.75 * trained[name], rtol=0, atol=1e-6)
+
+
 def test_texts_of_the_evaluation_are_refused_or_dropped(settings: dict[str, Any]) -> None:
     leaking = {**settings, "evaluation": [settings["stages"][1]["data"][0]]}
     with pytest.raises(ValueError, match=r"pairs:train and pairs:test share \d+ exact; leakage: drop"):
