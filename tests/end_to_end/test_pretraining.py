@@ -10,8 +10,10 @@ import pytest
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerCallback
 
+from chinese_modernbert.runtime.folder_lock import LOCK
 from chinese_modernbert.trainers.pretraining.arguments import PretrainingArguments
 from chinese_modernbert.trainers.pretraining.checkpoints import last_checkpoint, seal
+from chinese_modernbert.trainers.pretraining.identity import IDENTITY
 from chinese_modernbert.trainers.pretraining.log import read_training_log
 from chinese_modernbert.trainers.pretraining.run import build_trainer, check_pretraining, run_pretraining
 from reference.pretraining_run import (
@@ -41,7 +43,7 @@ def test_a_run_learns_and_leaves_a_checkpoint_that_loads(make_run: Run) -> None:
     assert 0 < last["eval_word_accuracy"] <= 1
     assert last["eval_token_accuracy/eval"] == last["eval_token_accuracy"]
     model, tokenizer = AutoModelForMaskedLM.from_pretrained(final), AutoTokenizer.from_pretrained(final)
-    assert model.config.rope_parameters["full_attention"]["rope_theta"] == 80_000
+    assert model.config.rope_parameters["full_attention"]["rope_theta"] == 160_000
     assert model(**tokenizer("老虎是一种动物。", return_tensors="pt")).logits.isfinite().all()
     assert not list(final.glob("*.bin"))
     assert {"recipe.yaml", "pretraining.json", "run_record.json", "tokenizer.json"} <= {
@@ -226,6 +228,7 @@ def evaluated(arguments: PretrainingArguments) -> float:
         ({"masking_options": {"hig": 0.4}}, "did you mean 'high'"),
         ({"ema_decay": 1.5}, "ema_decay=1.5 is not a number in"),
         ({"ema_evaluation": True}, "needs an average"),
+        ({"eval_on_start": True, "eval_data": None}, "eval_on_start: true needs something to evaluate on"),
         ({"muon_learning_rate": 0.01}, "does nothing under optimizer='stable_adamw'"),
         ({"resume": "no/such/checkpoint"}, "not a complete checkpoint"),
     ],
@@ -253,6 +256,16 @@ def test_an_occupied_output_folder_is_kept_unless_told_otherwise(make_run: Run, 
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="holds no run of ours"):
         run_pretraining(make_run("mine", overwrite=True))
+    # A checkpoint that lies elsewhere gives no right to what another run, or anyone, has written.
+    start = {"max_steps": 2, "warmup_steps": 0, "resume": str(tmp_path / "run" / "checkpoint-2")}
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / IDENTITY).write_text('{"seed": 4}')
+    for name, message in (("mine", "holds no run of ours"), ("other", "holds a run; add --resume auto")):
+        with pytest.raises(FileExistsError, match=message):
+            run_pretraining(make_run(name, **start))
+    assert [path.name for path in (tmp_path / "mine").iterdir() if path.name != LOCK] == ["thesis.txt"]
+    with pytest.raises(ValueError, match="overwrite would take .*checkpoint-2 away"):
+        run_pretraining(make_run(**start, overwrite=True))
 
 
 def test_resuming_under_other_settings_is_refused_with_their_names(make_run: Run) -> None:

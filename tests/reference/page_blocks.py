@@ -127,7 +127,7 @@ def _run_shell(block: Block) -> None:
         command, options = split_command(shlex.split(text))
         added[command] = options
     used = set()
-    for number, line in _commands(block.code):
+    for number, line in commands_of(block.code):
         words = shlex.split(line, comments=True)
         if words[:2] == ["pip", "install"]:
             _check_requirements(block, words[2:], number)
@@ -152,7 +152,7 @@ def _replaced(words: list[str], added: list[str]) -> list[str]:
     return [*kept, *added]
 
 
-def _commands(code: str) -> Iterator[tuple[int, str]]:
+def commands_of(code: str) -> Iterator[tuple[int, str]]:
     """Yield number and text of the commands, those over several lines put together."""
     begun, start = "", 0
     for number, line in enumerate(code.split("\n")):

@@ -32,17 +32,27 @@ class StageCallback(TrainerCallback):
     def __init__(self, stages: list[Stage], ends: list[int]) -> None:
         self.stages, self.ends = stages, ends
 
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Set the bases of the last step of a run that goes on: after its last one no step would set them."""
+        if state.global_step:
+            self._set_bases(state.global_step - 1, kwargs["model"].config)
+
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Set the bases; where they are set already nothing happens."""
-        stage = self.stages[stage_at(state.global_step, self.ends)]
-        config = kwargs["model"].config
+        """Set the bases of the step."""
+        self._set_bases(state.global_step, kwargs["model"].config)
+
+    def _set_bases(self, step: int, config: Any) -> None:
+        """Write the bases of a step's stage into the configuration; where they are set already nothing happens."""
+        stage = self.stages[stage_at(step, self.ends)]
         bases = {"full_attention": stage.global_rope_theta, "sliding_attention": stage.local_rope_theta}
         for layer_type, theta in bases.items():
             if theta is not None and config.rope_parameters[layer_type]["rope_theta"] != theta:
                 config.rope_parameters[layer_type]["rope_theta"] = theta
-                logger.info("step %d: RoPE base of %s layers is now %g", state.global_step, layer_type, theta)
+                logger.info("step %d: RoPE base of %s layers is now %g", step, layer_type, theta)
 
 
 class StopOnSignal(TrainerCallback):

@@ -67,6 +67,11 @@ class TrainingLogCallback(TrainerCallback):
         kept = [json.dumps(record, ensure_ascii=False) for record in old if record["step"] <= state.global_step]
         write_text_atomically(self.path, "".join(f"{line}\n" for line in kept))
 
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Have the last step logged, whatever `logging_steps` is: the log of a whole run ends where the run does."""
+        if args.logging_strategy == "steps" and state.global_step >= state.max_steps:
+            control.should_log = True
+
     def on_log(
         self,
         args: TrainingArguments,
@@ -110,8 +115,9 @@ class RunLog:
         """Begin a step; where it is logged and has logits of the plain head, its first micro-batch is sampled."""
         self.meter.begin()
         self.window.begin_step(loss_sum)
-        step = state.global_step
-        is_logged = (step + 1) % state.logging_steps == 0 or (step == 0 and args.logging_first_step)
+        step = state.global_step + 1
+        is_logged = step % state.logging_steps == 0 or (step == 1 and args.logging_first_step)
+        is_logged |= step == state.max_steps
         self.accuracy.is_due = has_plain_head and is_logged and args.logging_strategy == "steps"
 
     def observe_batch(self, facts: BatchFacts) -> None:

@@ -19,6 +19,7 @@ from ...runtime.files import write_text_atomically
 from ...runtime.folder_lock import is_occupied
 from ...runtime.options import recorded_options
 from ...runtime.processes import hold_folder_together, on_every_process, on_main_process, require_agreement
+from ...runtime.settings import differing_settings
 from ...runtime.training_arguments import default_arguments
 from ...tokenization.extend import new_tokens, start_embeddings
 from ...tokenization.loading import VOCABULARY_MULTIPLE, check_vocabulary, load_tokenizer, tokenizer_hash
@@ -148,11 +149,18 @@ def check_pretraining(arguments: PretrainingArguments) -> Setup:
             f"context_length={longest} is over the model's max_position_embeddings={config.max_position_embeddings}; "
             "shorten the stage (or eval_context_length) or add model_overrides: {max_position_embeddings: ...}"
         )
-    if eval_shards is None:
+    if eval_shards is None and arguments.eval_strategy != "no":
+        logger.warning("nothing is evaluated: eval_strategy=%s has no eval_data", arguments.eval_strategy.value)
         arguments.eval_strategy = "no"  # pyright: ignore[reportAttributeAccessIssue]
     identity = identity_of(arguments, shards, eval_shards, micro_batches)
     resume_from = find_resume(arguments, identity, shards)
+    if arguments.overwrite and resume_from is not None and _lies_in(resume_from, arguments.output_dir):
+        raise ValueError(f"overwrite would take {resume_from} away, which resume goes on from; give one of them")
     return Setup(tokenizer, shards, eval_shards, config, ends, micro_batches, resume_from, identity)
+
+
+def _lies_in(checkpoint: Path, output: str | None) -> bool:
+    return checkpoint.resolve().parent == Path(output or "").resolve()
 
 
 def _require_folders(arguments: PretrainingArguments) -> None:
@@ -250,6 +258,8 @@ def _check_watching(arguments: PretrainingArguments) -> None:
         WeightAveraging(arguments.ema_decay)
     if arguments.ema_evaluation and (arguments.ema_decay is None or not arguments.eval_data):
         raise ValueError("ema_evaluation: true needs an average (ema_decay) and something to evaluate on (eval_data)")
+    if arguments.eval_on_start and not arguments.eval_data:
+        raise ValueError("eval_on_start: true needs something to evaluate on (eval_data)")
     for name in ("z_loss", "causal_share"):
         value = getattr(arguments, name)
         if value and arguments.objective != PLAIN:
@@ -328,9 +338,10 @@ def _prepare_output(output: Path, arguments: PretrainingArguments, setup: Setup)
     """Make the output folder, or clear an older run of ours out of it when `overwrite` says so.
 
     Raises:
-        FileExistsError: If the folder is not empty and neither resume nor overwrite applies.
+        FileExistsError: If the folder is not empty, holds another run than the one to go on with, and is not to be
+            overwritten.
     """
-    if is_occupied(output) and setup.resume_from is None:
+    if is_occupied(output) and not _holds_this_run(output, setup):
         if not (output / IDENTITY).is_file():
             raise FileExistsError(f"{output} is not empty and holds no run of ours; give output_dir another name")
         if not (arguments.overwrite or arguments.resume == "auto"):
@@ -339,6 +350,15 @@ def _prepare_output(output: Path, arguments: PretrainingArguments, setup: Setup)
             shutil.rmtree(path, ignore_errors=True)
         (output / LOG_FILE).unlink(missing_ok=True)
     write_text_atomically(output / IDENTITY, json.dumps(setup.identity, indent=1) + "\n")
+
+
+def _holds_this_run(output: Path, setup: Setup) -> bool:
+    """Return whether the checkpoint to go on from, if any, is one of the folder's own, or of a run equal to its run."""
+    if setup.resume_from is None:
+        return False
+    file = output / IDENTITY
+    is_equal = file.is_file() and not differing_settings(json.loads(file.read_text(encoding="utf-8")), setup.identity)
+    return is_equal or _lies_in(setup.resume_from, str(output))
 
 
 def _recipe_text(arguments: PretrainingArguments) -> str:
