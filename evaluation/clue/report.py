@@ -139,6 +139,24 @@ def _spread(values: Sequence[float]) -> dict[str, float | None]:
     return {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1)) if len(values) > 1 else None}
 
 
+def refuse_other_rows(task: str, gold: Sequence[Any], other: Mapping[str, Any]) -> None:
+    """Refuse to compare a model with one that was scored on other dev rows.
+
+    Args:
+        task: name of the task
+        gold: what is right for each dev row
+        other: the other model's row of its report
+
+    Raises:
+        ValueError: If the rows or their gold labels differ.
+    """
+    if gold != other["dev_gold"]:
+        raise ValueError(
+            f"{task}: the two models were scored on other dev rows, {len(gold)} and {len(other['dev_gold'])}; run both "
+            "on the same data"
+        )
+
+
 def against_row(row: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """Compare two models on the dev rows of a task.
 
@@ -149,8 +167,7 @@ def against_row(row: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, A
     Raises:
         ValueError: If the rows or their gold labels differ.
     """
-    if row["dev_gold"] != other["dev_gold"]:
-        raise ValueError(f"{row['task']}: the two models were scored on other dev rows; run both on the same data")
+    refuse_other_rows(row["task"], row["dev_gold"], other)
     found = compare(np.array(row["dev_examples"]), np.array(other["dev_examples"]))
     metric = COMPARED_METRIC[row["kind"]]
     means = {name: one["scored"]["dev"][metric]["mean"] for name, one in (("this", row), ("other", other))}

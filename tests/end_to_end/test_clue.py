@@ -311,6 +311,12 @@ def test_a_tiny_model_learns_an_easy_task(models: dict[str, str], tmp_path: Path
         (["--tasks", "afqmc", "--masked_fine_tuning", "--dataloader_num_workers", "2"], "dataloader_num_workers"),
         (["--tasks", "afqmc", "--against", "nowhere"], "nowhere holds no report.json"),
         (["--tasks", "all", "--data", "nowhere"], "no task has data in nowhere"),
+        # What is wrong with a later task is told before the first is trained.
+        (["--tasks", "afqmc,tnews"], "no data of tnews"),
+        (["--tasks", "afqmc,c3", "--class_weights"], "c3 has none"),
+        (["--tasks", "afqmc,cluewsc2020", "--max_length", "8"], "has no token within max_length=8; raise it"),
+        (["--tasks", "afqmc,csl", "--against", "other"], "csl: the two models were scored on other dev rows, 12 and 1"),
+        (["--tasks", "afqmc", "--against", "other"], "against=other has none of the chosen tasks; it has csl"),
     ],
 )
 def test_a_users_mistake_is_one_line(
@@ -320,10 +326,16 @@ def test_a_users_mistake_is_one_line(
     data: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert run(models["ours"], data, tmp_path, *SHORT, *words) == 2
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    content = {"settings": {"model": "other"}, "tasks": [{"task": "csl", "dev_gold": [1]}]}
+    (tmp_path / "other" / "report.json").write_text(json.dumps(content), encoding="utf-8")
+    assert run(models["ours"], data, tmp_path / "out", *SHORT, *words) == 2
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error
+    assert not (tmp_path / "out" / "runs").exists()
 
 
 def test_nothing_is_trained_or_written_before_the_other_models_report_is_found(

@@ -13,7 +13,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
 from ...evaluation.clue.files import TaskData, describe, read_task
 from ...evaluation.clue.readers import Example
-from ...evaluation.clue.report import read_report, write_report
+from ...evaluation.clue.report import read_report, refuse_other_rows, write_report
 from ...evaluation.clue.scores import example_scores, reference, score
 from ...evaluation.clue.tasks import Task
 from ...runtime.files import model_files_fingerprint, model_fingerprint, write_text_atomically
@@ -88,22 +88,25 @@ def run_clue(args: ClueArguments) -> Path:
             "output_dir"
         )
     tasks = args.chosen_tasks()
-    if args.against is not None:
-        read_report(args.against)  # refused now, not after the training
+    other = {} if args.against is None else read_report(args.against)
+    if args.against is not None and not any(task.name in other for task in tasks):
+        raise ValueError(f"against={args.against} has none of the chosen tasks; it has {', '.join(other)}")
     output = Path(args.output_dir or "clue")
     with hold_folder(output):
-        return _run(args, tasks, output)
+        return _run(args, tasks, output, other)
 
 
-def _run(args: ClueArguments, tasks: Sequence[Task], output: Path) -> Path:
+def _run(args: ClueArguments, tasks: Sequence[Task], output: Path, other: Mapping[str, Any]) -> Path:
     """Run task after task and report, in a folder that this command holds."""
     tokenizer = AutoTokenizer.from_pretrained(args.tokenizer or args.model, trust_remote_code=args.trust_remote_code)
     model = model_fingerprint(args.model)
     settings = report_settings(args, model)
     if not args.overwrite:
         refuse_other_report(output, settings, [task.name for task in tasks])
-    finished, skipped = [], {}
-    for task in tasks:
+    skipped: dict[str, str] = {}
+
+    def opened(task: Task) -> TaskRuns | None:
+        """Return the runs of a task, checked, or None where its data are not there and need not be."""
         try:
             lenders = args.lenders(task.name)
             data = read_task(task, args.data_folder if lenders or not task.own_file else "", lenders)
@@ -111,10 +114,20 @@ def _run(args: ClueArguments, tasks: Sequence[Task], output: Path) -> Path:
             if args.tasks != [ALL] or args.task_file:
                 raise
             skipped[task.name] = str(error)
-            logger.warning("skipped: %s", error)
-            continue
-        logger.info(describe(data))
-        finished.append(TaskRuns(args, data, tokenizer, output, model).run())
+            return None
+        runs = TaskRuns(args, data, tokenizer, output, model)
+        runs.check(other)
+        return runs
+
+    if len(tasks) > 1:  # What is wrong with a later one is told before the first is trained; memory does not hold all.
+        tasks = [task for task in tasks if opened(task) is not None]
+    for reason in skipped.values():
+        logger.warning("skipped: %s", reason)
+    finished = []
+    for task in tasks:
+        if (runs := opened(task)) is not None:
+            logger.info(describe(runs.data))
+            finished.append(runs.run())
     if not finished:
         raise FileNotFoundError(f"no task has data in {args.data_folder}; give --data a folder with <task>_public.zip")
     return write_report(output, [asdict(result) for result in finished], skipped, settings, args.against)
@@ -178,6 +191,23 @@ class TaskRuns:
             for split, examples in data.splits.items()
             if split == "dev" or (split != "train" and args.predict_test)
         }
+
+    def check(self, other: Mapping[str, Any]) -> None:
+        """Refuse at once what would end the command when this task, or others before it, had been trained.
+
+        Args:
+            other: task -> row of another model's report, with which this one is to be compared
+
+        Raises:
+            ValueError: For too few groups for the folds, class weights without classes, two spans that no input holds,
+                or a report on other dev rows.
+        """
+        self._loss(self._split()[0])
+        if self.task.kind == "spans":
+            self.inputs.encode([*self.train, *(one for examples in self.scored.values() for one in examples)])
+        if self.task.name in other:
+            gold = [reference(example, self.task.kind) for example in self.scored["dev"]]
+            refuse_other_rows(self.task.name, gold, other[self.task.name])
 
     def run(self) -> TaskResult:
         """Search the rate with the first seed, then run the other seeds with the rate that was chosen."""
