@@ -95,7 +95,10 @@ def score_pairs(
         pairs: in any order
         tokens: log-probabilities of the tokens of every sentence of the pairs
         score: one of `SCORES`
-        resamples: bootstrap samples of the pairs of each paradigm. Our default: 1,000.
+        resamples: bootstrap samples of the pairs of each paradigm, one pair fewer than it has: as many would give an
+            interval that is too narrow where they are few. A single pair tells nothing of its own chance and counts as
+            certain. Our default: 1,000. Source: McCarthy and Snowden 1985, The bootstrap and finite population
+            sampling.
         seed: seed of the samples
     """
     value = SCORES[score]
@@ -104,7 +107,7 @@ def score_pairs(
     for pair in pairs:
         right.setdefault(pair.paradigm, []).append(value(tokens[pair.good]) > value(tokens[pair.bad]))
         phenomenon_of[pair.paradigm] = pair.phenomenon
-    sizes = np.array([len(found) for found in right.values()])
+    sizes = np.array([max(len(found) - 1, 1) for found in right.values()])
     shares = np.array([float(np.mean(found)) for found in right.values()])
     # To draw n pairs of which a share p is right, again and again, is to draw from a binomial distribution.
     samples = np.random.default_rng(seed).binomial(sizes, shares, size=(resamples, len(sizes))) / sizes

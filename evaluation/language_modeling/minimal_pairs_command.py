@@ -28,12 +28,12 @@ class MinimalPairsArguments:
     models: list[str] = argument(list, "Folders or Hub names of masked language models.", group="Models and data")
     trust_remote_code: bool = argument(False, "Allow the models' own code from their folder or the Hub.")
     data: str = argument("", "JSON lines of pairs; if empty: zhoblimp in CHINESE_MODERNBERT_DATA.")
-    limit: int | None = argument(None, "First pairs of each paradigm to score; null: all.", within="[1, inf)")
+    limit: int | None = argument(None, "First pairs of each paradigm to score; null: all.", within="[2, inf)")
     output_dir: str = argument("minimal-pairs", "Folder of the report.", group="Output")
     overwrite: bool = argument(False, "Replace a report in output_dir.")
 
     masking: list[str] = argument(list, "Masked at once: token, word; if empty: both.", group="Scores", names=True)
-    segmenter: str = argument("rjieba", "Cuts the words that are masked at once: rjieba, jieba, none.")
+    segmenter: Literal["rjieba", "jieba", "none"] = argument("rjieba", "Cuts the words that are masked at once.")
     resamples: int = argument(1_000, "Bootstrap samples behind the intervals.", within="[1, inf)")
     seed: int = argument(0, "Seed of the samples.")
 

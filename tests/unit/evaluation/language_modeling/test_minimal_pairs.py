@@ -62,6 +62,18 @@ def test_intervals_are_those_of_pairs_drawn_again_and_again() -> None:
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=0.02)
 
 
+def test_intervals_hold_the_truth_as_often_as_they_say_where_paradigms_have_two_pairs() -> None:
+    random, held, trials, share = np.random.default_rng(0), 0, 300, 0.7
+    pairs = [MinimalPair(f"{number // 2}", "all", f"{number}好", f"{number}坏") for number in range(100)]
+    for trial in range(trials):
+        is_right = random.random(len(pairs)) < share
+        tokens = {pair.bad: np.array([-1.0]) for pair in pairs}
+        tokens |= {pair.good: np.array([-2.0 + 2 * right]) for pair, right in zip(pairs, is_right, strict=True)}
+        found = score_pairs(pairs, tokens, "sum", resamples=200, seed=trial).overall
+        held += found.low <= share <= found.high
+    assert held / trials == pytest.approx(0.95, abs=0.04)  # 0.83 where as many pairs are drawn as there are
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -118,7 +130,8 @@ def test_the_command_reports_models_side_by_side(
     [
         ([], "no model is given"),
         (["m", "--masking", "sentence"], "must be of token, word"),
-        (["m", "--limit", "0"], "limit=0 is not a number in [1, inf)"),
+        (["m", "--limit", "1"], "limit=1 is not a number in [2, inf)"),
+        (["m", "--segmenter", "lexicon"], "segmenter"),
         (["m", "--data", "nowhere.jsonl"], "no minimal pairs at nowhere.jsonl"),
     ],
 )
