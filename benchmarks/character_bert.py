@@ -5,14 +5,16 @@ python benchmarks/character_bert.py --size mini --corpus "$CHINESE_MODERNBERT_DA
 
 A WordPiece vocabulary in which every Chinese character stands alone, whole words masked at 15 % in a plain Trainer.
 `mini` has as many parameters as our model of that name: the rows that 24,576 longer words would need are in the layers.
-Documents come in an order drawn with the seed, another for each time that the corpus is read, and are cut into pieces
-of at most 254 tokens, until the characters are used up.
+Documents are cut into pieces of at most 254 characters until the characters are used up; the seed draws which ones an
+unfinished pass over the corpus takes. The Trainer draws the order of the pieces, those of like lengths together. A
+piece that comes again in another pass has other masks.
 """
 
 import argparse
 import math
 import random
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,9 @@ from chinese_modernbert.trainers.pretraining.schedules import build_schedule
 
 PIECE = 254
 CONTEXT = 512
+MUON_RATE = 5e-3
+# Entries of the vocabulary that are left for what is no single character.
+NO_CHARACTERS = 1_000
 # Layers, width, heads, feed-forward. A block of tiny has as many weights as one of our gated 256; mini has 15.0 million
 # parameters in all, ours 15.2.
 SIZES = {"tiny": (4, 128, 2, 384), "mini": (12, 288, 6, 1_216)}
@@ -36,21 +41,24 @@ SIZES = {"tiny": (4, 128, 2, 384), "mini": (12, 288, 6, 1_216)}
 
 def train_tokenizer(documents: list[str], vocab_size: int, folder: str) -> BertTokenizerFast:
     backend = BertWordPieceTokenizer(lowercase=True)
-    backend.train_from_iterator(documents, vocab_size=vocab_size, min_frequency=2, limit_alphabet=vocab_size - 1_000)
+    backend.train_from_iterator(
+        documents, vocab_size=vocab_size, min_frequency=2, limit_alphabet=vocab_size - NO_CHARACTERS
+    )
     Path(folder).mkdir(parents=True, exist_ok=True)
     backend.save_model(folder)
     return BertTokenizerFast(f"{folder}/vocab.txt", do_lower_case=True, model_max_length=CONTEXT)
 
 
-def pieces(documents: list[str], characters: int, seed: int) -> Iterator[dict[str, str]]:
+def pieces(documents: list[str], characters: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield text and pass of each piece; by the pass masks differ, which the same text would otherwise have alike."""
     used, order, random_order = 0, list(documents), random.Random(seed)
-    while True:
+    for epoch in count():
         random_order.shuffle(order)
         for document in order:
             for start in range(0, len(document), PIECE):
                 piece = document[start : start + PIECE]
                 used += len(piece)
-                yield {"text": piece}
+                yield {"text": piece, "epoch": epoch}
                 if used >= characters:
                     return
 
@@ -59,7 +67,7 @@ def optimizer_and_schedule(model: BertForMaskedLM, options: argparse.Namespace, 
     """Return Muon beside StableAdamW under a flat rate that then decays, or None: AdamW under a linear decay."""
     if options.optimizer != "muon":
         return None, None
-    rates = {"lr": options.learning_rate, "muon_lr": options.muon_learning_rate}
+    rates = {"lr": options.learning_rate, "muon_lr": options.muon_learning_rate or MUON_RATE}
     optimizer = build_optimizer("muon", model, weight_decay=3e-4, **rates)
     return optimizer, build_schedule("warmup_stable_decay", optimizer, round(0.02 * steps), steps, floor=0.0)
 
@@ -72,17 +80,26 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--size", choices=SIZES, default="tiny")
     parser.add_argument("--optimizer", choices=("adamw", "muon"), default="adamw")
     parser.add_argument("--learning_rate", type=float, default=1e-3)
-    parser.add_argument("--muon_learning_rate", type=float, default=5e-3)
+    parser.add_argument("--muon_learning_rate", type=float, help=f"of --optimizer muon; default: {MUON_RATE:g}")
     parser.add_argument("--batch_size", type=int, default=16, help="pieces of a step")
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output_dir", required=True)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.muon_learning_rate is not None and options.optimizer != "muon":
+        parser.error(f"--muon_learning_rate does nothing under --optimizer {options.optimizer}; leave it out")
+    if options.vocab_size <= NO_CHARACTERS:
+        parser.error(f"--vocab_size {options.vocab_size} leaves no room for characters; give more than {NO_CHARACTERS}")
+    if Path(options.output_dir, "config.json").exists():
+        parser.error(f"{options.output_dir} holds a model; give another --output_dir")
+    return options
 
 
 def main() -> None:
     options = read_options()
-    documents = [document.text for document in read_documents(options.corpus)]
+    documents = [document.text for document in read_documents(options.corpus) if document.text]
+    if not documents:
+        raise SystemExit(f"{' '.join(options.corpus)} holds no text")
     arguments = TrainingArguments(
         options.output_dir,
         num_train_epochs=1,
