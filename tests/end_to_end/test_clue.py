@@ -80,6 +80,7 @@ def test_all_tasks_train_predict_and_report(
     assert "labelled_test" in found["c3"]["scored"]
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "tnews was skipped" in text
+    assert "- Recipe: official CLUE PyTorch recipe, but for tokens, epochs; 64 tokens, 1 epochs at most" in text
     written = {path.name for path in (tmp_path / "submissions").iterdir()}
     expected = {"afqmc_predict.json", "csl_predict.json", "cluewsc11_predict.json", "c311_predict.json"}
     assert written >= expected | {

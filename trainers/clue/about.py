@@ -12,6 +12,7 @@ from ...evaluation.clue.baselines import score_baseline
 from ...evaluation.clue.files import TaskData, describe
 from ...evaluation.clue.readers import Example
 from ...evaluation.clue.scores import reference
+from ...evaluation.clue.tasks import Task
 from ...runtime.token_rows import IGNORED_LABEL
 from .arguments import ClueArguments
 from .inputs import TaskInputs
@@ -60,7 +61,7 @@ def about_task(
         "repeated_dev_rows": len(data.repeated_dev_rows),
         "labels": list(task.labels),
         "summary": describe(data),
-        "recipe": task.recipe,
+        "recipe": recipe_of(args, task, inputs.max_length),
         "licence": task.licence,
         "citation": task.citation,
         "submissions": dict(task.submissions),
@@ -70,6 +71,18 @@ def about_task(
         "hardest": hardest_rows(scored["dev"], runs),
         "ids": {split: [one.identity for one in examples] for split, examples in scored.items()},
     }
+
+
+def recipe_of(args: ClueArguments, task: Task, max_length: int) -> str:
+    """Return where the numbers of a run come from, without those that were given in place of the task's."""
+    numbers = {
+        "learning rate": (args.learning_rate, task.learning_rate),
+        "tokens": (max_length, task.max_length),
+        "epochs": (args.num_train_epochs, task.epochs),
+        "batch size": (args.per_device_train_batch_size * args.gradient_accumulation_steps, task.batch_size),
+    }
+    given = [name for name, (used, own) in numbers.items() if used != own]
+    return f"{task.recipe}, but for {', '.join(given)}" if given else task.recipe
 
 
 def count_cut(inputs: TaskInputs, train: Sequence[Example], dev: Sequence[Example]) -> dict[str, list[int]]:

@@ -33,7 +33,7 @@ def run_progress(args: ProgressArguments) -> str:
     Raises:
         FileNotFoundError: If the folder holds no run.
     """
-    from .checkpoints import last_checkpoint
+    from .checkpoints import numbered_checkpoints
     from .log import LOG_FILE, read_training_log
     from .run import FINAL, IDENTITY
     from .run_record import RUN_RECORD
@@ -44,11 +44,11 @@ def run_progress(args: ProgressArguments) -> str:
     steps = json.loads((folder / IDENTITY).read_text(encoding="utf-8"))["max_steps"]
     log = folder / LOG_FILE
     records = read_training_log(log) if log.is_file() else []
-    checkpoint = folder / FINAL if (folder / FINAL).is_dir() else last_checkpoint(folder)
-    record = {} if checkpoint is None else json.loads((checkpoint / RUN_RECORD).read_text(encoding="utf-8"))
-    tokens = record.get("data", {}).get("tokens")
-    line = describe_progress(records, steps, tokens)
-    if checkpoint == folder / FINAL:
+    # Any checkpoint knows the data, whole or not; to compare hashes would take as long as to read all of them.
+    kept = (one / RUN_RECORD for one in (folder / FINAL, *reversed(numbered_checkpoints(folder))))
+    record = next((json.loads(file.read_text(encoding="utf-8")) for file in kept if file.is_file()), {})
+    line = describe_progress(records, steps, record.get("data", {}).get("tokens"))
+    if (folder / FINAL).is_dir():
         return f"{line}; finished"
     return f"{line}; last line {(time.time() - log.stat().st_mtime) / 60:.0f} minutes ago" if records else line
 

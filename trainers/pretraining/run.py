@@ -150,7 +150,7 @@ def check_pretraining(arguments: PretrainingArguments) -> Setup:
             "shorten the stage (or eval_context_length) or add model_overrides: {max_position_embeddings: ...}"
         )
     if eval_shards is None and arguments.eval_strategy != "no":
-        logger.warning("nothing is evaluated: eval_strategy=%s has no eval_data", arguments.eval_strategy.value)
+        logger.warning("nothing is evaluated, whatever eval_strategy says: there is no eval_data")
         arguments.eval_strategy = "no"  # pyright: ignore[reportAttributeAccessIssue]
     identity = identity_of(arguments, shards, eval_shards, micro_batches)
     resume_from = find_resume(arguments, identity, shards)

@@ -58,6 +58,9 @@ def test_a_run_goes_on_and_finishes(tmp_path: Path) -> None:
     assert run_progress(ProgressArguments(str(tmp_path))) == "0.0 % of 10 steps; nothing is logged yet"
     (tmp_path / LOG_FILE).write_text(json.dumps(line(5, 40, 20.0)) + "\n")
     assert run_progress(ProgressArguments(str(tmp_path))).endswith("0.0 hours left; last line 0 minutes ago")
+    (tmp_path / "checkpoint-5").mkdir()  # without its seal: damaged, or being deleted
+    (tmp_path / "checkpoint-5" / "run_record.json").write_text('{"data": {"tokens": 160}}')
+    assert "(0.25 epochs)" in run_progress(ProgressArguments(str(tmp_path)))
     (tmp_path / "final").mkdir()
     (tmp_path / "final" / "run_record.json").write_text('{"data": {"tokens": 80}}')
     assert "(0.50 epochs)" in (found := run_progress(ProgressArguments(str(tmp_path))))
