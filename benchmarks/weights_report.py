@@ -24,13 +24,15 @@ from chinese_modernbert.runtime.markdown import markdown_table
 from chinese_modernbert.trainers.pretraining import read_training_log
 
 MODELS = Path(__file__).parents[1] / "hub_release" / "models"
-# Words in capitals are folders: the run, its final weights, the reports, the releases; and what their cards add.
+# Words in capitals are folders: the run, its weights, its shards, the reports, the releases; and what their cards add.
 STEPS = {
     "curves": "pretrain plot RUN --picture REPORT/curves.png",
     "pairs": "minimal-pairs MODEL --output_dir REPORT/pairs --overwrite",
     "blanks": "fill evaluate MODEL --output_dir REPORT/blanks --overwrite",
     "clue": "clue --config clue_mini --model MODEL --output_dir REPORT/clue",
-    "sentences": "sts --config sts_mini --model MODEL --output_dir REPORT/sentences",
+    "words": "pretrain --config pretrain_mini_bag_of_words --model MODEL --data SHARDS --output_dir REPORT/words "
+    "--resume auto",
+    "sentences": "sts --config sts_mini --model REPORT/words/final --output_dir REPORT/sentences",
     "release": "release --model MODEL --output_dir RELEASE --dtype bfloat16 --notes NOTES "
     "--clue_report REPORT/clue/report.json --overwrite",
     "verify": "verify RELEASE --checkpoint MODEL",
@@ -38,7 +40,12 @@ STEPS = {
     "--sts_report REPORT/sentences --overwrite",
     "verify_sentences": "verify SENTENCES --checkpoint REPORT/sentences/final",
 }
-NEEDED_BY = {"verify": ("release",), "release_sentences": ("sentences",), "verify_sentences": ("release_sentences",)}
+NEEDED_BY = {
+    "sentences": ("words",),
+    "verify": ("release",),
+    "release_sentences": ("sentences",),
+    "verify_sentences": ("release_sentences",),
+}
 
 
 def folders_of(weights: Path, name: str) -> dict[str, Path]:
@@ -50,6 +57,7 @@ def folders_of(weights: Path, name: str) -> dict[str, Path]:
     return {
         "RUN": run,
         "MODEL": model,
+        "SHARDS": weights / "shards" / "train",
         "REPORT": weights / "report",
         "RELEASE": MODELS / name,
         "SENTENCES": MODELS / f"{name}-sentences",
