@@ -52,7 +52,8 @@ class ReleaseArguments:
 
         Raises:
             ValueError: For an unknown dtype or pooling, a negative length, an output folder that is the checkpoint, a
-                base model whose name the Hub does not allow, or ONNX options that are not offered.
+                base model whose name the Hub does not allow, or ONNX options that are not offered or act on nothing.
+            FileNotFoundError: For notes that are not there.
             ImportError: Where ONNX graphs are asked for and a package of the extra `onnx` is absent.
         """
         if self.dtype not in DTYPES:
@@ -65,6 +66,11 @@ class ReleaseArguments:
             raise ValueError(f"max_length={self.max_length} is negative; use 0 for the model's longest text")
         if Path(self.model).resolve() == Path(self.output_dir).resolve():
             raise ValueError(f"output_dir {self.output_dir} is the checkpoint itself; give another folder")
+        if not self.onnx and (self.onnx_graphs or self.onnx_shape):
+            given = "onnx_graphs" if self.onnx_graphs else "onnx_shape"
+            raise ValueError(f"{given} acts where ONNX graphs are written; give onnx too: fp32, int8 or both")
+        if self.notes and not Path(self.notes).is_file():
+            raise FileNotFoundError(f"notes {self.notes} is not there; give a Markdown file")
         if self.base_model:
             from huggingface_hub.utils import validate_repo_id
 

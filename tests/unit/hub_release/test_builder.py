@@ -217,6 +217,16 @@ def test_a_model_without_labels_stores_none_and_is_fine_tuned_without_a_warning(
     assert without_idle_labels(values, "ChineseModernBertForQuestionAnswering") == {}
 
 
+def test_options_that_would_act_on_nothing_are_refused_before_any_work(tmp_path: Path) -> None:
+    for options, words in (
+        ({"onnx_graphs": ["embedding"]}, "onnx_graphs acts where ONNX graphs are written; give onnx too"),
+        ({"onnx_shape": "8x128"}, "onnx_shape acts where"),
+        ({"notes": str(tmp_path / "notes.md")}, "notes .*notes.md is not there"),
+    ):
+        with pytest.raises((ValueError, FileNotFoundError), match=words):
+            ReleaseArguments("model", "release", **options)
+
+
 def test_a_sparse_encoder_is_what_its_pooling_says(checkpoint: Path, tmp_path: Path) -> None:
     assert "normalize is for dense embeddings" in message(checkpoint, tmp_path, pooling="splade", normalize=True)
     assert "has no logits of a masked token" in message(encoder_of(checkpoint, tmp_path), tmp_path, pooling="splade")
