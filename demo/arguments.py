@@ -17,7 +17,7 @@ class DemoArguments:
     output_dir: str = argument("outputs/demo", "Folder for everything that the demo makes.")
     overwrite: bool = argument(False, "Replace an earlier demo in output_dir.")
     recipe: str = argument("pretrain_demo", "Recipe of its pre-training.")
-    max_steps: int | None = argument(None, "Optimizer steps; null: the recipe's.")
+    max_steps: int | None = argument(None, "Optimizer steps; null: the recipe's.", within="[1, inf)")
     vocab_size: int = argument(4_096, "Tokens of its vocabulary.")
     seed: int = argument(0, "Seed of the corpus and of the training.")
 

@@ -11,6 +11,7 @@ from ...evaluation.sentences.mteb import named_tasks, run_mteb
 from ...evaluation.sentences.report import ScoredEncoder, write_sentence_report
 from ...evaluation.sentences.scores import SentenceScores, evaluate_encoder
 from ...runtime.files import model_fingerprint
+from ...tokenization.documents import find_text_files
 from .arguments import ContrastiveArguments
 from .baselines import check_against, check_kept_scores, score_baselines, score_sizes
 from .datasets import NamedRows, read_named
@@ -45,13 +46,15 @@ class SimilarityJudge(Judge):
 
     @classmethod
     def check(cls, arguments: ContrastiveArguments) -> None:
-        """Refuse a command that names no set, models to compare with that are none, and tasks that mteb lacks."""
+        """Refuse a command without a set, models to compare with that are none, text and tasks that are not there."""
         if not arguments.evaluation and not arguments.retrieval:
             raise ValueError(
                 "nothing to evaluate on; give scored pairs with --evaluation (a set such as stsb:test, or a file such "
                 "as scored.jsonl), or --retrieval"
             )
         check_against(arguments)
+        if arguments.baselines and arguments.baseline_corpus:
+            find_text_files(arguments.baseline_corpus)  # read when all stages are trained
         if arguments.mteb:
             named_tasks(arguments.mteb)
 

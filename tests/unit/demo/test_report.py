@@ -3,8 +3,12 @@
 import re
 from dataclasses import replace
 
+import pytest
+
+from chinese_modernbert.demo.arguments import DemoArguments
 from chinese_modernbert.demo.report import DemoReport, FillMaskComparison, render_report
 from chinese_modernbert.modeling.blanks_chinese_modernbert import Word
+from chinese_modernbert.runtime.options import load_recipe
 
 REPORT = DemoReport(
     seconds=61.4,
@@ -46,3 +50,8 @@ def test_words_and_similarities_are_rows_of_whole_tables() -> None:
     rows = rows_of(render_report(REPORT))
     assert rows[2] == ["北京是▢。", "首都", "a\\|b ␣", "首都"]
     assert rows[3:] == [["", "1", "2"], ["---"] * 3, ["1", "+1.00", "-0.25"], ["2", "-0.25", "+1.00"]]
+
+
+def test_a_demo_of_no_step_is_refused() -> None:
+    with pytest.raises(ValueError, match="max_steps=0 is not a number in"):
+        load_recipe([DemoArguments], None, {"max_steps": 0})

@@ -327,6 +327,7 @@ def test_a_folder_of_more_stages_is_refused_and_an_overwrite_leaves_none_of_them
         ({"temperature": 0}, "temperature=0"),
         ({"leakage": "ignore"}, "choose refuse, drop or report"),
         ({"pooling": "max"}, "choose mean or cls"),
+        ({"baselines": True, "baseline_corpus": ["no/such.txt"]}, "no/such.txt"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused_in_one_line(
