@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from chinese_modernbert.evaluation.clue.task_section import format_spread
+from chinese_modernbert.hub_release.card.training_facts import is_evaluated
 from chinese_modernbert.runtime.environment import describe_environment
 from chinese_modernbert.runtime.files import model_fingerprint, write_text_atomically
 from chinese_modernbert.runtime.markdown import markdown_table
@@ -95,27 +96,39 @@ def read_state(file: Path, model: Path) -> dict[str, Any]:
     return state
 
 
+def is_about_release(step: str) -> bool:
+    """Return whether a step writes or reads a release, whose folder has the name that was given."""
+    return bool({"RELEASE", "SENTENCES"} & set(STEPS[step].split()))
+
+
+def is_done(step: str, state: dict[str, Any], folders: dict[str, Path]) -> bool:
+    """Return whether a step is finished, one about a release under this name."""
+    name = folders["RELEASE"].name
+    return step in state["steps"] and state["steps"][step].get("name", name) == name
+
+
 def run_steps(names: list[str], folders: dict[str, Path]) -> dict[str, Any]:
     """Run what is not finished, one after another; the first that fails ends it."""
     file = folders["REPORT"] / "steps.json"
     state = read_state(file, folders["MODEL"])
     for step in names:
-        if step in state["steps"]:
+        if is_done(step, state, folders):
             continue
-        if lacking := [one for one in NEEDED_BY.get(step, ()) if one not in state["steps"]]:
+        if lacking := [one for one in NEEDED_BY.get(step, ()) if not is_done(one, state, folders)]:
             raise SystemExit(f"{step} needs {', '.join(lacking)}; name it too, before {step}")
         began, words = time.perf_counter(), words_of(step, folders)
         command = [sys.executable, "-m", "chinese_modernbert.cli", *command_of(step, folders)]
         if code := subprocess.run(command, check=False).returncode:
             raise SystemExit(f"{step} ended with code {code}; the same command goes on here")
         seconds = round(time.perf_counter() - began, 1)
-        state["steps"][step] = {"command": shlex.join(["chinese-modernbert", *words]), "seconds": seconds}
+        done = {"command": shlex.join(["chinese-modernbert", *words]), "seconds": seconds}
+        state["steps"][step] = {**done, "name": folders["RELEASE"].name} if is_about_release(step) else done
         write_text_atomically(file, json.dumps(state, indent=1) + "\n")
     return state
 
 
 def masked_words(run: Path) -> list[list[str]]:
-    """Return the rows of the run's last evaluation: all positions, then each bin."""
+    """Return the rows of the run's last evaluation, which it has: all positions, then each bin."""
     scores = next(line for line in reversed(read_training_log(run)) if "eval_loss" in line)
     names = [name.partition("/")[2] for name in scores if name.startswith("eval_loss/position_")]
     rows = []
@@ -152,8 +165,11 @@ def write_record(state: dict[str, Any], folders: dict[str, Path]) -> Path:
     commands = [[f"`{one['command']}`", f"{one['seconds']:,.0f}"] for one in state["steps"].values()]
     lines = [f"# {folders['RELEASE'].name}: {state['model']}", ""]
     lines += markdown_table(("command", "seconds"), commands)
-    lines += ["", "Masked words of held-out text, by position in the document; accuracies in percent.", ""]
-    lines += markdown_table(("positions", "loss", "tokens", "words", "masked tokens"), masked_words(folders["RUN"]))
+    if is_evaluated(folders["MODEL"]):
+        lines += ["", "Masked words of held-out text, by position in the document; accuracies in percent.", ""]
+        lines += markdown_table(("positions", "loss", "tokens", "words", "masked tokens"), masked_words(folders["RUN"]))
+    else:
+        lines += ["", "The run evaluated its last weights, these are their average: no figures of masked words."]
     lines += ["", *markdown_table(("score", "figure"), summary_of(folders["REPORT"]))]
     weights = folders["RELEASE"] / "model.safetensors"
     if weights.is_file():

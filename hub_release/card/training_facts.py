@@ -132,11 +132,11 @@ def last_logged_values(checkpoint: Path) -> dict[str, float]:
     state = _trainer_state(checkpoint)
     for line in [*state.get("log_history", []), state, *log_lines(checkpoint)]:
         values.update(_numbers(line))
-    evaluated = _is_evaluated(checkpoint)
+    evaluated = is_evaluated(checkpoint)
     return {key: value for key, value in values.items() if evaluated or not key.startswith("eval_")}
 
 
-def _is_evaluated(checkpoint: Path) -> bool:
+def is_evaluated(checkpoint: Path) -> bool:
     """Return whether the run evaluated these weights: it evaluates its last ones, or their average if so told."""
     recipe = checkpoint / RECIPE
     options = read_yaml(read_text(recipe)) if recipe.is_file() else None

@@ -25,6 +25,7 @@ def weights(tmp_path: Path) -> Path:
         (tmp_path / "run" / name).mkdir(parents=True)
         (tmp_path / "run" / name / "config.json").write_text("{}")
         (tmp_path / "run" / name / "model.safetensors").write_text(name)
+        (tmp_path / "run" / name / "recipe.yaml").write_text("ema_evaluation: true\n")
     return tmp_path
 
 
@@ -88,6 +89,20 @@ def test_a_step_that_failed_ends_it_and_the_next_call_goes_on_there(weights: Pat
     assert script.run_steps(steps, folders) == state and len(commands) == 4
 
 
+def test_a_release_under_another_name_is_made_and_other_steps_are_not_repeated(
+    weights: Path, commands: list[list[str]]
+) -> None:
+    commands.append(["clue"])  # it has failed before
+    steps = ["pairs", "release", "verify"]
+    script.run_steps(steps, script.folders_of(weights, "mini"))
+    del commands[:]
+    script.run_steps(steps, script.folders_of(weights, "other"))
+    assert [one[0] for one in commands] == ["release", "verify"]
+    assert str(script.MODELS / "other") in commands[0] and commands[1][1] == str(script.MODELS / "other")
+    with pytest.raises(SystemExit, match="verify needs release"):
+        script.run_steps(["verify"], script.folders_of(weights, "third"))
+
+
 def test_a_step_that_needs_another_is_not_begun(weights: Path, commands: list[list[str]]) -> None:
     with pytest.raises(SystemExit, match="release_sentences needs sentences"):
         script.run_steps(["release_sentences"], script.folders_of(weights, "mini"))
@@ -127,3 +142,6 @@ def test_the_record_has_the_last_evaluation_by_position_and_what_reports_say(
     assert "| minimal pairs right, one word masked at once | slln 75.00 % |" in text
     assert "31 of 50, 20 at first" in text and "| tnews, dev, accuracy | 52.20 |" in text
     assert "pretrain plot RUN --picture" in text and str(weights) not in text
+    (folders["MODEL"] / "recipe.yaml").write_text("ema_decay: 0.9\n")  # the last weights were evaluated, not these
+    text = script.write_record(script.run_steps(["curves"], folders), folders).read_text(encoding="utf-8")
+    assert "4.500" not in text and "The run evaluated its last weights" in text
