@@ -105,7 +105,7 @@ class StageOptions:
     mining_margin: float = argument(
         0.05, "A mined text this close to the positive's score (share) is no negative.", within="[0, 1]"
     )
-    lora_rank: int = argument(0, "Rank of LoRA on every linear layer; 0: train all weights.", within="[0, inf)")
+    lora_rank: int = argument(0, "Rank of LoRA on linear layers; 0: train all weights.", within="[0, inf)")
     lora_alpha: int = argument(DEFAULT_LORA_ALPHA, "Scale of LoRA, divided by the rank.")
     batch_sampler: Any = argument("no_duplicates", "no_duplicates: no text twice in a batch, as its own negative.")
     seed: int = argument(42, "Seed of every random choice.", within="[0, 4294967295]")

@@ -61,6 +61,6 @@ class RetrievalOptions(SparseOptions, DenseOptions, StageOptions):
     keep_tokens: int | None = argument(
         None, "Heaviest tokens of a passage in a sparse index; null: all.", within="[1, inf)"
     )
-    pool_factor: int = argument(1, "Tokens of a passage that late interaction keeps as one.", within="[1, inf)")
+    pool_factor: int = argument(1, "Tokens of a passage that late interaction joins.", within="[1, inf)")
     token_size: int = argument(64, "Length of a token's vector in late interaction.", within="[1, inf)")
     static_size: int = argument(256, "Length of a static vector, at most the encoder's.", within="[1, inf)")
